@@ -1,0 +1,10 @@
+-- Runs in wrk once, after the last response: what wrk counted, as one line of JSON. Times in microseconds.
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '\nBENCH {"requests":%d,"bytes":%d,"duration_us":%d,"p50_us":%.1f,"p99_us":%.1f,"max_us":%.1f,' ..
+    '"errors":{"connect":%d,"read":%d,"write":%d,"timeout":%d,"status":%d}}\n',
+    summary.requests, summary.bytes, summary.duration,
+    latency:percentile(50), latency:percentile(99), latency.max,
+    errors.connect, errors.read, errors.write, errors.timeout, errors.status))
+end

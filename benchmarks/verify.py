@@ -1,0 +1,75 @@
+"""One request of each workload to each server before anything is measured: are they doing the same work?"""
+
+import http.client
+import socket
+import ssl
+
+from benchmarks.processes import BenchError
+from benchmarks.servers import HOST, Server, Target
+from benchmarks.workloads import Workload
+
+
+def verify(server: Server, workload: Workload) -> tuple[str, ...]:
+    """Fails unless the response is the right one. Returns TLS version, cipher and what the second
+    handshake of a client is; nothing for plain."""
+    target = server.targets[workload.name]
+    what = f"{server.name}, {workload.name}"
+    connection = _connection(workload, target)
+    try:
+        connection.request("GET", workload.path, headers={"Connection": "close"} if workload.close else {})
+        agreed = connection.sock.cipher() if isinstance(connection.sock, ssl.SSLSocket) else None
+        response = connection.getresponse()
+        body = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise BenchError(f"{what}: {type(error).__name__}: {error}\n{target.process.said()}") from error
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise BenchError(f"{what}: status {response.status} instead of 200: {body[:200]!r}")
+    if body != b"x" * workload.body_bytes:
+        raise BenchError(f"{what}: the body is wrong: {len(body)} bytes instead of {workload.body_bytes}")
+    if response.will_close != workload.close:
+        raise BenchError(f"{what}: the connection should {'' if workload.close else 'not '}be closed, and is otherwise")
+    return (agreed[1], agreed[0], _second_handshake(workload, target)) if agreed else ()
+
+
+def _second_handshake(workload: Workload, target: Target) -> str:
+    """ "resumed" or "full". wrk offers its last session again, which makes a new connection much cheaper."""
+    context = _context()
+    request = f"GET {workload.path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+    session = None
+    resumed = False
+    for _ in range(2):
+        with (
+            socket.create_connection((HOST, target.port), timeout=10) as plain,
+            context.wrap_socket(plain, session=session) as secured,
+        ):
+            secured.sendall(request)
+            secured.recv(65536)  # TLS 1.3: the tickets come before the response
+            session, resumed = secured.session, bool(secured.session_reused)
+    return "resumed" if resumed else "full"
+
+
+def verify_all(servers: list[Server], workloads: list[Workload]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """All of them. Returns what TLS agreed on, by workload and server; fails when servers differ in it."""
+    agreed: dict[str, dict[str, tuple[str, ...]]] = {}
+    for workload in workloads:
+        found = {server.name: verify(server, workload) for server in servers if workload.name in server.targets}
+        if len(set(found.values())) > 1:
+            raise BenchError(f"{workload.name}: the servers agree on different TLS: {found}")
+        if workload.tls:
+            agreed[workload.name] = found
+    return agreed
+
+
+def _connection(workload: Workload, target: Target) -> http.client.HTTPConnection:
+    if not workload.tls:
+        return http.client.HTTPConnection(HOST, target.port, timeout=10)
+    return http.client.HTTPSConnection(HOST, target.port, timeout=10, context=_context())
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,46 @@
+"""What is asked of the servers. One list; everything else is made from it."""
+
+from dataclasses import dataclass
+
+SMALL_BYTES = 100
+FILE_BYTES = 1024
+LARGE_FILE_BYTES = 100 * 1024
+LARGE_BYTES = 1024 * 1024
+
+PROXY_SMALL = "/proxy-100b/"
+PROXY_LARGE = "/proxy-1m/"
+FILE = "/file-1k/"
+LARGE_FILE = "/file-100k/"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One kind of request, repeated as fast as the server answers it."""
+
+    name: str
+    """What `--only` takes."""
+    title: str
+    """What the table says."""
+    path: str
+    """Target of the request, the same at nginx and at Ringway."""
+    body_bytes: int
+    """Length of the response's body."""
+    tls: bool = False
+    close: bool = False
+    """Each request on a connection of its own (`Connection: close`)."""
+    limit: str | None = None
+    """Limit program that does the least that this workload needs: "relay", "origin", or none is known."""
+    target: float = 1.0
+    """Ringway's CPU time per request is to be at most this part of nginx's."""
+
+
+WORKLOADS = (
+    Workload("proxy-100b", "proxied 100 B", PROXY_SMALL, SMALL_BYTES, limit="relay", target=0.80),
+    Workload("proxy-100b-tls", "proxied 100 B, TLS", PROXY_SMALL, SMALL_BYTES, tls=True),
+    Workload("file-1k", "file of 1 KiB", FILE + "file.bin", FILE_BYTES, limit="origin", target=0.75),
+    Workload("file-1k-tls", "file of 1 KiB, TLS", FILE + "file.bin", FILE_BYTES, tls=True),
+    Workload("file-100k", "file of 100 KiB", LARGE_FILE + "file.bin", LARGE_FILE_BYTES),
+    Workload("proxy-1m", "proxied 1 MiB", PROXY_LARGE, LARGE_BYTES),
+    Workload("connection", "new connection, 1 KiB", FILE + "file.bin", FILE_BYTES, close=True),
+    Workload("connection-tls", "new connection, 1 KiB, TLS", FILE + "file.bin", FILE_BYTES, tls=True, close=True),
+)

@@ -1,0 +1,44 @@
+"""The chunked coding: splits change nothing, and the payload is what a decoder written in another way finds."""
+
+import random
+import re
+
+from mutate import run, splits
+
+from ringway.engine.chunked import decode_chunked
+
+LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?\r\n")
+TRAILER = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*\r\n")
+
+
+def slow(data: bytes) -> tuple[bytes, bytes] | None:
+    """Payload and rest, or nothing where the coding is broken or not at its end."""
+    payload, at = b"", 0
+    while line := LINE.match(data, at):
+        if line.end() - at > 256:
+            return None
+        size, at = int(line[1], 16), line.end()
+        if size == 0:
+            end = TRAILER.match(data, at)
+            return (payload, data[end.end() :]) if end and end.end() - at <= 1024 else None
+        payload += data[at : at + size]
+        at += size
+        if data[at : at + 2] != b"\r\n":
+            return None
+        at += 2
+    return None
+
+
+def check(data: bytes, rng: random.Random) -> None:
+    whole, *others = [decode_chunked(pieces) for pieces in splits(data, rng)]
+    assert all(other == whole for other in others), (whole, others)
+    expected = slow(data)
+    assert whole["ended"] == (expected is not None)
+    if expected is not None:
+        assert (whole["body"], whole["rest"]) == expected
+    assert whole["total"] == len(whole["body"])
+    assert len(whole["trailer"]) <= 1024
+
+
+if __name__ == "__main__":
+    run("chunked", check)

@@ -1,0 +1,6 @@
+"""`python -m ringway` is the same program as `ringway`."""
+
+from ringway.cli import main
+
+if __name__ == "__main__":
+    main()

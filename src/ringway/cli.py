@@ -1,0 +1,143 @@
+"""The command line. Everything is imported where it is needed, so that --help and --version are quick."""
+
+import os
+import sys
+
+import click
+
+from ringway import __version__
+from ringway.errors import ConfigError, RingwayError
+
+_CONFIG = click.option(
+    "--config",
+    "-c",
+    "file",
+    default="config.toml",
+    show_default=True,
+    metavar="FILE",
+    help="The configuration, TOML. docs/configuration.md describes every key.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="ringway")
+def cli() -> None:
+    """Ringway: an HTTPS reverse proxy and file server for Linux.
+
+    \b
+    Try it, nothing to configure:      ringway demo
+    A certificate to develop with:     ringway cert . --host localhost
+    Is the configuration right:        ringway check --config config.toml
+    Serve:                             ringway run --config config.toml
+
+    A running Ringway listens to signals: SIGTERM and SIGINT end it when running requests are done (a second one at
+    once), SIGUSR1 reopens the access log.
+    """
+
+
+@cli.command()
+@_CONFIG
+def run(file: str) -> None:
+    """Serve what FILE says, in the foreground.
+
+    Logs go to stderr, one line an event. The line "ready" says that all workers serve; under systemd (Type=notify)
+    readiness is told too. Ends with exit code 0 on SIGTERM or Ctrl-C, when running requests are done or
+    [timeouts] drain has passed; a second signal ends it at once.
+    """
+    from ringway.config.load import load
+    from ringway.control.supervisor import Supervisor
+
+    sys.exit(Supervisor(load(file)).run())
+
+
+@cli.command()
+@_CONFIG
+def check(file: str) -> None:
+    """Say everything that is wrong with FILE, or what would run.
+
+    Checks certificates and folders too. Exit code 1 if anything is wrong. Nothing is opened or started, so it can be
+    used beside a running Ringway.
+    """
+    from ringway.config.load import load
+    from ringway.control.report import report
+
+    click.echo("\n".join(report(load(file))))
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR")
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    default=["localhost", "127.0.0.1", "::1"],
+    show_default=True,
+    metavar="NAME",
+    help="Host name or IP address for which it is; may be given several times.",
+)
+@click.option(
+    "--curve",
+    type=click.Choice(["P-256", "secp384r1"]),
+    default="P-256",
+    show_default=True,
+    help="Kind of key. P-256 is several times faster.",
+)
+@click.option("--days", type=click.IntRange(1, 36500), default=365, show_default=True, help="How long it is valid.")
+@click.option("--force", is_flag=True, help="Replace files that exist.")
+def cert(folder: str, hosts: tuple[str, ...], curve: str, days: int, force: bool) -> None:
+    """Make a self-signed certificate: DIR/server.crt and DIR/server.key.
+
+    For development and tests: browsers warn about it. Use one of a certificate authority for the public.
+    """
+    from ringway.control.certificates import write_self_signed
+
+    cert_path, key_path = write_self_signed(folder, hosts, curve, days, force)
+    click.echo(f"{cert_path}: {curve}, {days} days, for {', '.join(hosts)}")
+    click.echo(f"{key_path}: its key, readable by you alone")
+    click.echo(f'\nIn config.toml:\n\n[tls]\ncert_path = "{cert_path}"\nkey_path = "{key_path}"')
+
+
+@cli.command()
+@click.option(
+    "--listen",
+    default="127.0.0.1:8443",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Address and port for HTTPS; port 0 takes a free one and prints it.",
+)
+def demo(listen: str) -> None:
+    """Show Ringway at work: a built-in site and a built-in application behind it, over HTTPS.
+
+    Makes a throw-away certificate, prints addresses and curl lines to try. Ctrl-C ends it and leaves nothing behind.
+    """
+    from ringway.demo import run_demo
+
+    sys.exit(run_demo(listen))
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors and tools."""
+    from ringway.config.docs import json_schema
+
+    click.echo(json_schema(), nl=False)
+
+
+def main() -> None:
+    """The program: errors that we know are one line each on stderr and exit code 1."""
+    try:
+        cli(prog_name="ringway")
+    except ConfigError as error:
+        for line in str(error).splitlines():
+            click.echo(f"error: {line}", err=True)
+        count = len(error.problems)
+        if count > 1:
+            click.echo(f"{count} problems", err=True)
+        sys.exit(1)
+    except RingwayError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {place}{os.strerror(error.errno) if error.errno else error}", err=True)
+        sys.exit(1)

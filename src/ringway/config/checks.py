@@ -1,0 +1,99 @@
+"""Checks of the configuration against the system: certificates, folders, and what this version cannot do yet."""
+
+import os
+import stat
+from dataclasses import dataclass, field
+
+from ringway.config.model import AccessLog, Config, FileRoute, Route, Server, Tls
+from ringway.config.values import parse_address
+from ringway.errors import Problem
+
+
+@dataclass
+class Parts:
+    """What of a file is valid by itself. Routes by their key path."""
+
+    server: Server | None = None
+    tls: Tls | None = None
+    access_log: AccessLog | None = None
+    routes: dict[str, Route] = field(default_factory=dict)
+
+
+def check_system(parts: Parts) -> list[Problem]:
+    """Everything that would keep these parts from working."""
+    problems: list[Problem] = []
+    if parts.server is not None:
+        problems += _check_addresses(parts.server)
+    if parts.tls is not None:
+        problems += _check_tls(parts.tls)
+    for key, route in parts.routes.items():
+        if isinstance(route, FileRoute):
+            problems += _check_path(f"{key}.path", route.path)
+    if parts.access_log is not None and parts.access_log.path not in (None, "stdout"):
+        problems += _check_log(parts.access_log.path or "")
+    return problems
+
+
+def warnings_of(config: Config) -> list[str]:
+    """What runs otherwise than the file asks for."""
+    warnings = []
+    if config.tls is not None and config.tls.ktls_enabled:
+        warnings.append("tls.ktls_enabled: this version has no kernel TLS yet, TLS runs in user space")
+    if not config.host_routes and not any(config.path_routes.values()):
+        warnings.append("there are no routes, every request is answered with 404; add [host_routes]")
+    return warnings
+
+
+def _check_addresses(server: Server) -> list[Problem]:
+    problems = []
+    seen: dict[str, str] = {}
+    for section, addresses in (("listen", server.listen), ("plain_listen", server.plain_listen)):
+        for address in addresses:
+            other = seen.setdefault(address, section)
+            if parse_address(address).port and (other != section or addresses.count(address) > 1):
+                problems.append(Problem(f"server.{section}", f"{address} is listed twice", "keep one of them"))
+    return list(dict.fromkeys(problems))
+
+
+def _check_tls(tls: Tls) -> list[Problem]:
+    # Imported here: cryptography takes a while, and plain HTTP needs none of it.
+    from ringway.control.certificates import check_pair
+
+    problems = []
+    if tls.ktls_enabled and not tls.ktls_fallback_enabled:
+        problems.append(
+            Problem(
+                "tls.ktls_fallback_enabled",
+                "kernel TLS is a must here, and this version has none yet",
+                "set ktls_fallback_enabled = true (TLS in user space) or ktls_enabled = false",
+            )
+        )
+    return problems + check_pair(tls.cert_path, tls.key_path)
+
+
+def _check_path(key: str, path: str) -> list[Problem]:
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return [Problem(key, f'"{path}" does not exist', "create it or correct the path")]
+    except OSError as error:
+        return [Problem(key, f'"{path}" cannot be reached ({os.strerror(error.errno or 0)})', "correct it")]
+    if stat.S_ISDIR(mode):
+        if not os.access(path, os.X_OK):
+            return [Problem(key, f'"{path}" may not be entered by this user', f'allow it: chmod +rx "{path}"')]
+    elif not stat.S_ISREG(mode):
+        return [Problem(key, f'"{path}" is neither a folder nor a file', "correct the path")]
+    elif not os.access(path, os.R_OK):
+        return [Problem(key, f'"{path}" may not be read by this user', f'allow it: chmod +r "{path}"')]
+    return []
+
+
+def _check_log(path: str) -> list[Problem]:
+    folder = os.path.dirname(path) or "."
+    if os.path.isdir(path):
+        return [Problem("access_log.path", f'"{path}" is a folder', "name a file")]
+    if not os.path.isdir(folder):
+        return [Problem("access_log.path", f'the folder "{folder}" does not exist', f'create it: mkdir -p "{folder}"')]
+    if not os.access(path if os.path.exists(path) else folder, os.W_OK):
+        return [Problem("access_log.path", f'"{path}" may not be written by this user', "correct its rights")]
+    return []

@@ -1,0 +1,84 @@
+"""From the model to the plan: plain dicts and lists, from which `engine.snapshot.build()` makes the flat block.
+
+The form of the plan is written down in docs/architecture.md.
+"""
+
+import os
+from typing import Any
+
+from ringway.config.load import key_path
+from ringway.config.media_types import MEDIA_TYPES
+from ringway.config.model import Config, FileRoute, ProxyRoute, Route
+from ringway.config.values import parse_url
+
+Plan = dict[str, Any]
+
+
+def compile_plan(config: Config) -> Plan:
+    """The plan of a configuration that was loaded without errors."""
+    return _Compiler().compile(config)
+
+
+class _Compiler:
+    """Numbers routes, folders and upstreams in the order in which they appear; the same folder or upstream, once."""
+
+    def __init__(self) -> None:
+        self.folders: dict[str, int] = {}
+        self.upstreams: dict[str, int] = {}
+        self.upstream_entries: list[dict[str, Any]] = []
+        self.routes: list[dict[str, Any]] = []
+
+    def compile(self, config: Config) -> Plan:
+        hosts = self._hosts(config)
+        return {
+            "limits": config.limits.model_dump(),
+            "timeouts": {f"{name}_ms": round(value * 1000) for name, value in config.timeouts},
+            "access_log": config.access_log.path is not None,
+            "media_types": MEDIA_TYPES,
+            "folders": list(self.folders),
+            "upstreams": self.upstream_entries,
+            "routes": self.routes,
+            "hosts": hosts,
+        }
+
+    def _hosts(self, config: Config) -> list[dict[str, Any]]:
+        hosts: dict[str, dict[str, Any]] = {}
+        for host, route in config.host_routes.items():
+            index = self._route(key_path(("host_routes", host)), "", route)
+            hosts[host] = {"host": host, "route": index, "paths": []}
+        for host, paths in config.path_routes.items():
+            entry = hosts.setdefault(host, {"host": host, "route": None, "paths": []})
+            for written, route in paths.items():
+                prefix = written.rstrip("/")
+                index = self._route(key_path(("path_routes", host, written)), prefix, route)
+                entry["paths"].append({"prefix": prefix, "route": index})
+        return list(hosts.values())
+
+    def _route(self, name: str, prefix: str, route: Route) -> int:
+        entry: dict[str, Any] = {"name": name, "prefix": prefix}
+        if isinstance(route, FileRoute):
+            path = os.path.abspath(route.path)
+            name = "" if os.path.isdir(path) else os.path.basename(path)
+            # A single file is opened below its folder each time, so that a file put in its place is seen.
+            path = os.path.dirname(path) if name else path
+            entry |= {
+                "kind": "file",
+                "strip_prefix": route.strip_prefix,
+                "folder": self.folders.setdefault(path, len(self.folders)),
+                "single": name != "",
+                "base": name,
+                "mode": route.mode,
+            }
+        elif isinstance(route, ProxyRoute):
+            entry |= {"kind": "proxy", "strip_prefix": route.strip_prefix, **self._upstream(route.url)}
+        else:
+            entry |= {"kind": "redirect", "to": route.to, "status": route.status}
+        self.routes.append(entry)
+        return len(self.routes) - 1
+
+    def _upstream(self, text: str) -> dict[str, Any]:
+        url = parse_url(text)
+        if url.name not in self.upstreams:
+            self.upstreams[url.name] = len(self.upstream_entries)
+            self.upstream_entries.append({"name": url.name, "host": url.host, "port": url.port})
+        return {"upstream": self.upstreams[url.name], "base": url.base}

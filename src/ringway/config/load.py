@@ -1,0 +1,247 @@
+"""From a file to a Config, or to everything that is wrong with it at once."""
+
+import difflib
+import json
+import os
+import re
+import tomllib
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from ringway.config import checks, model
+from ringway.config.values import Flaw, host_name, path_prefix
+from ringway.errors import ConfigError, Problem
+
+Path = tuple[str | int, ...]
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_ROUTE_DEPTH = {"host_routes": 2, "path_routes": 3}
+_WANTED = {
+    "string_type": "a string",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a string or a list of strings",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "dict_type": "a table",
+}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A configuration that can be run."""
+
+    config: model.Config
+    file: str
+    warnings: list[str] = field(default_factory=list)
+    """What works otherwise than the file asks for, to be logged once at start."""
+
+
+def load(file: str) -> Loaded:
+    """Reads and checks `file`, the system around it too (certificate, folders). Raises ConfigError with every
+    problem that was found."""
+    document = read_document(file)
+    config, problems = validate(document)
+    problems += checks.check_system(sound_parts(document))
+    if config is None or problems:
+        raise ConfigError(file, problems)
+    return Loaded(config, file, checks.warnings_of(config))
+
+
+def read_document(file: str) -> dict[str, Any]:
+    """The TOML of `file`. Raises ConfigError."""
+    try:
+        with open(file, "rb") as stream:
+            return tomllib.loads(stream.read().decode("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(file, [_syntax_problem(str(error))]) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(file, [Problem("", f"byte {error.start} is not UTF-8", "save the file as UTF-8")]) from None
+    except FileNotFoundError:
+        remedy = 'name one with "--config FILE", or try "ringway demo"'
+        raise ConfigError(file, [Problem("", "there is no such file", remedy)]) from None
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise ConfigError(file, [Problem("", f"cannot be read ({reason})", "correct its name or its rights")]) from None
+
+
+def _syntax_problem(text: str) -> Problem:
+    place = re.search(r" \(at line (\d+), column (\d+)\)$", text)
+    if place is None:
+        return Problem("", f"not TOML: {text}", "see https://toml.io for the form")
+    key = f"line {place[1]}, column {place[2]}"
+    return Problem(key, f"not TOML: {text[: place.start()]}", "see https://toml.io for the form")
+
+
+def validate(document: dict[str, Any]) -> tuple[model.Config | None, list[Problem]]:
+    """The document in itself, without a look at the system."""
+    problems = _duplicates(document)
+    try:
+        return model.Config.model_validate(document), problems
+    except ValidationError as error:
+        found = [_problem(document, details) for details in error.errors(include_url=False, include_input=False)]
+        return None, found + problems
+
+
+def sound_parts(document: dict[str, Any]) -> checks.Parts:
+    """The sections and routes that are valid by themselves: what they name in the system can be checked although
+    another part of the file is wrong."""
+    parts = checks.Parts()
+    parts.server = _sound(TypeAdapter(model.Server), document.get("server"))
+    parts.tls = _sound(TypeAdapter(model.Tls), document.get("tls"))
+    parts.access_log = _sound(TypeAdapter(model.AccessLog), document.get("access_log"))
+    route_adapter: TypeAdapter[model.Route] = TypeAdapter(model.Route)
+    for path, value in _raw_routes(document):
+        if (route := _sound(route_adapter, value)) is not None:
+            parts.routes[key_path(path)] = route
+    return parts
+
+
+def _sound(adapter: TypeAdapter[Any], value: Any) -> Any:
+    try:
+        return None if value is None else adapter.validate_python(value)
+    except ValidationError:
+        return None
+
+
+def _raw_routes(document: dict[str, Any]) -> list[tuple[Path, Any]]:
+    found: list[tuple[Path, Any]] = []
+    for host, route in _table(document.get("host_routes")).items():
+        found.append((("host_routes", host), route))
+    for host, paths in _table(document.get("path_routes")).items():
+        found += [(("path_routes", host, prefix), route) for prefix, route in _table(paths).items()]
+    return found
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def key_path(path: Path) -> str:
+    """A place in the file as one would write it: `path_routes."example.com"."/api/".url`, `server.listen[1]`."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            written = step if _BARE_KEY.fullmatch(step) else json.dumps(step, ensure_ascii=False)
+            text += f".{written}" if text else written
+    return text
+
+
+def _problem(document: dict[str, Any], details: ErrorDetails) -> Problem:
+    kind, path = details["type"], _without_tag(details["loc"])
+    context: dict[str, Any] = details.get("ctx", {})
+    key = key_path(path)
+    flaw = context.get("error")
+    if isinstance(flaw, Flaw):
+        return Problem(key, flaw.sentence, flaw.remedy)
+    if kind == "extra_forbidden":
+        return _unknown_key(path, document)
+    if kind == "missing":
+        return Problem(key, "this key is missing", _example(path, document))
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        said = f'"{context["tag"]}" is no type of route' if "tag" in context else "this key is missing"
+        return Problem(key_path((*path, "type")), said, 'write "File", "Proxy" or "Redirect"')
+    if kind in _WANTED:
+        return Problem(key, f"must be {_WANTED[kind]}, not {_toml_type(_value_at(document, path))}")
+    if kind == "literal_error":
+        return Problem(key, f"{_written(document, path)} is not possible here", f"write {_quoted(context['expected'])}")
+    if kind in ("greater_than_equal", "less_than_equal", "finite_number"):
+        return Problem(key, f"{_written(document, path)} is out of bounds", _bounds(path, document))
+    if kind == "too_short":
+        return Problem(key, "the list is empty", _example(path, document))
+    return Problem(key, details["msg"].lower())
+
+
+def _without_tag(location: Path) -> Path:
+    """Pydantic's places have the type of a route and "[key]" in them, which nobody wrote."""
+    path = location[:-1] if location[-1] == "[key]" else location
+    depth = _ROUTE_DEPTH.get(str(path[0]), len(path))
+    return path[:depth] + path[depth + 1 :]
+
+
+def _section_at(path: Path, document: dict[str, Any]) -> type[model.Section]:
+    """The class of the section in which the last step of `path` stands."""
+    if len(path) == 1:
+        return model.Config
+    if path[0] in _ROUTE_DEPTH:
+        return model.ROUTE_TYPES[_table(_value_at(document, path[:-1]))["type"]]
+    return model.SECTIONS[str(path[0])]
+
+
+def _unknown_key(path: Path, document: dict[str, Any]) -> Problem:
+    known = list(_section_at(path, document).model_fields)
+    close = difflib.get_close_matches(str(path[-1]).lower(), known, n=1, cutoff=0.6)
+    kind = "section" if len(path) == 1 else "key"
+    if close:
+        return Problem(key_path(path), f"there is no such {kind}", f"did you mean `{close[0]}`?")
+    return Problem(key_path(path), f"there is no such {kind}", f"there are: {', '.join(known)}")
+
+
+def _example(path: Path, document: dict[str, Any]) -> str:
+    names = [step for step in path if isinstance(step, str)]
+    if len(path) == 1:
+        return f"add [{path[0]}]" + (' with listen = "0.0.0.0:443"' if path[0] == "server" else "")
+    examples = _section_at(path, document).model_fields[names[-1]].examples or []
+    return f"add it, like {names[-1]} = {json.dumps(examples[0])}" if examples else "add it"
+
+
+def _bounds(path: Path, document: dict[str, Any]) -> str:
+    field = _section_at(path, document).model_fields[str(path[-1])]
+    least = next((rule.ge for rule in field.metadata if hasattr(rule, "ge")), None)
+    most = next((rule.le for rule in field.metadata if hasattr(rule, "le")), None)
+    unit = (field.json_schema_extra or {}).get("unit", "")  # type: ignore[union-attr]
+    return f"write a number from {least} to {most}" + (f" ({unit})" if unit else "")
+
+
+def _value_at(document: Any, path: Path) -> Any:
+    for step in path:
+        document = document[step]
+    return document
+
+
+def _written(document: dict[str, Any], path: Path) -> str:
+    return json.dumps(_value_at(document, path), default=str)
+
+
+def _quoted(expected: str) -> str:
+    return expected.replace("'", '"')
+
+
+def _toml_type(value: Any) -> str:
+    for kind, name in ((bool, "a boolean"), (str, "a string"), (int, "a number"), (float, "a number with a fraction")):
+        if isinstance(value, kind):
+            return name
+    return "a list" if isinstance(value, list) else "a table" if isinstance(value, dict) else "a date"
+
+
+def _duplicates(document: dict[str, Any]) -> list[Problem]:
+    """Keys that differ in the file and are the same to the router: Example.com and example.com, /api and /api/."""
+    problems: list[Problem] = []
+    hosts = [(section, host) for section in _ROUTE_DEPTH for host in _table(document.get(section))]
+    problems += _twins([((section, host), (section, _canonical(host_name, host))) for section, host in hosts])
+    for host, paths in _table(document.get("path_routes")).items():
+        prefixes = list(_table(paths))
+        problems += _twins([(("path_routes", host, text), (_canonical(path_prefix, text),)) for text in prefixes])
+    return problems
+
+
+def _canonical(form: Any, text: str) -> str:
+    try:
+        return str(form(text))
+    except Flaw:
+        return "\0" + text
+
+
+def _twins(entries: list[tuple[Path, tuple[str, ...]]]) -> list[Problem]:
+    first: dict[tuple[str, ...], Path] = {}
+    problems = []
+    for path, canonical in entries:
+        other = first.setdefault(canonical, path)
+        if other != path:
+            problems.append(Problem(key_path(path), f"is the same as {key_path(other)}", "keep one of them"))
+    return problems

@@ -1,0 +1,278 @@
+"""The configuration as it is written, and its documentation: docs/configuration.md is made from this file.
+
+Every section of the file is a class, every key a field with its meaning, unit, bounds and default. Values are
+checked in themselves only; what touches the system (files, certificates) is checked by `config.checks`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from ringway.config import values
+
+_ONE_OR_MANY = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _address(text: str) -> str:
+    return str(values.parse_address(text))
+
+
+def _url(text: str) -> str:
+    values.parse_url(text)
+    return text
+
+
+def _some_path(text: str) -> str:
+    if not text or "\0" in text:
+        raise values.Flaw("the path is empty" if not text else "the path has a NUL", "write the path of a file")
+    return text
+
+
+Addresses = Annotated[
+    list[Annotated[str, AfterValidator(_address)]], BeforeValidator(_listed), WithJsonSchema(_ONE_OR_MANY)
+]
+HostName = Annotated[str, AfterValidator(values.host_name)]
+PathPrefix = Annotated[str, AfterValidator(lambda text: values.path_prefix(text) + "/")]
+SystemPath = Annotated[str, AfterValidator(_some_path)]
+
+
+def _seconds(default: float, description: str, least: float = 0.1, most: float = 86400) -> Any:
+    return Field(default, ge=least, le=most, allow_inf_nan=False, description=description, json_schema_extra=_SECONDS)
+
+
+def _bytes(default: int, least: int, most: int, description: str) -> Any:
+    return Field(default, ge=least, le=most, description=description, json_schema_extra=_BYTES)
+
+
+def _count(default: int, least: int, most: int, description: str) -> Any:
+    return Field(default, ge=least, le=most, description=description)
+
+
+_SECONDS: dict[str, Any] = {"unit": "seconds"}
+_BYTES: dict[str, Any] = {"unit": "bytes"}
+
+
+class Section(BaseModel):
+    """What every section has in common: unknown keys are errors, and TOML's types are taken as they are."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Server(Section):
+    """Where Ringway listens and with how many workers."""
+
+    listen: Addresses = Field(
+        min_length=1,
+        description="Address and port to listen on, or a list of them: HTTPS when there is a `[tls]` section, plain "
+        "HTTP otherwise. IP addresses only; IPv6 in brackets (`[::]:443` takes IPv6 alone, so list "
+        '`"0.0.0.0:443"` beside it for both). Port 0 takes a free port and prints it.',
+        examples=["0.0.0.0:443", ["0.0.0.0:443", "[::]:443"]],
+    )
+    plain_listen: Addresses = Field(
+        default=[],
+        description="Address or list of addresses that serve plain HTTP beside TLS, with the same routes.",
+        examples=["0.0.0.0:80"],
+    )
+    threads: int = _count(
+        0,
+        0,
+        1024,
+        "Number of workers. 0 or absent: as many as CPUs that the process may use, by its affinity and its "
+        "cgroup's CPU quota (rounded up). Each worker is a process pinned to one CPU; more workers than CPUs are "
+        "spread round-robin.",
+    )
+    dns_refresh: float = _seconds(
+        30,
+        "How often the names in the `url` of Proxy routes are resolved again. A name that does not resolve answers "
+        "503 until it does; a name that stops resolving keeps its last addresses.",
+        least=1,
+    )
+
+
+class Performance(Section):
+    """How connections are spread over the workers."""
+
+    reuseport_balancing: Literal["kernel", "cbpf"] = Field(
+        default="kernel",
+        description='`"kernel"`: by a hash of address and port of both sides, even for a single client. `"cbpf"`: by '
+        "the client's address alone, so that one client always meets the same worker (its caches and its TLS "
+        "session); behind a load balancer or NAT this sends everything to one worker. Falls back to the kernel's "
+        "way with a warning where the program cannot be attached.",
+    )
+
+
+class Tls(Section):
+    """The certificate for `listen`. Without this section `listen` speaks plain HTTP."""
+
+    cert_path: SystemPath = Field(
+        description="PEM file with the certificate, followed by its intermediate certificates. A relative path is "
+        "taken from the directory in which Ringway is started. `ringway cert DIR` makes a self-signed one.",
+        examples=["./server.crt", "/etc/letsencrypt/live/example.com/fullchain.pem"],
+    )
+    key_path: SystemPath = Field(
+        description="PEM file with the private key of the certificate, without a passphrase. Only the supervisor "
+        "reads it.",
+        examples=["./server.key"],
+    )
+    ktls_enabled: bool = Field(
+        default=False,
+        description="Let the kernel encrypt. This version has no kernel TLS yet: with `ktls_fallback_enabled` it says "
+        "so once and runs TLS in user space, without it refuses to start.",
+    )
+    ktls_fallback_enabled: bool = Field(
+        default=True,
+        description="Go on with TLS in user space where kernel TLS cannot be had. `false` makes it a must.",
+    )
+
+
+class FileRoute(Section):
+    """Files from a folder, or one file."""
+
+    type: Literal["File"] = Field(description='`"File"`: answers with files.')
+    path: SystemPath = Field(
+        description="A folder, below which the rest of the path is looked up (`index.html` for a folder), or one "
+        "file that answers everything below the prefix. Nothing outside of it is reachable, not by symbolic links "
+        "either. A relative path is taken from the directory in which Ringway is started.",
+        examples=["/var/www/example"],
+    )
+    mode: Literal["sendfile", "memory"] = Field(
+        default="sendfile",
+        description='`"sendfile"`: the kernel moves the body from the file to the connection. `"memory"`: small files '
+        "are answered from a bounded copy in memory that follows changes of the file "
+        "(`[limits] memory_bytes`, `memory_file_bytes`).",
+    )
+    strip_prefix: bool = Field(
+        default=True,
+        description="`true`: `/static/a.css` of the prefix `/static/` is `a.css` in the folder; `false`: it is "
+        "`static/a.css`.",
+    )
+
+
+class ProxyRoute(Section):
+    """An application that speaks HTTP/1.1."""
+
+    type: Literal["Proxy"] = Field(description='`"Proxy"`: forwards requests.')
+    url: Annotated[str, AfterValidator(_url)] = Field(
+        description="Where to: `http://host:port`, with a path that replaces the matched prefix if wanted: with "
+        "the prefix `/api/`, `http://h:8080` gets `/api/users` as `/users`, `http://h:8080/v2` gets it as "
+        "`/v2/users`. The port is 80 unless given. A name is resolved at start and every "
+        "`[server] dns_refresh` seconds. TLS to upstreams (`https://`) is not available yet.",
+        examples=["http://localhost:8080"],
+    )
+    strip_prefix: bool = Field(
+        default=True, description="`false` forwards the whole path, with the prefix, behind the path of `url`."
+    )
+
+
+class RedirectRoute(Section):
+    """Another address, told to the client."""
+
+    type: Literal["Redirect"] = Field(description='`"Redirect"`: answers with the address to go to.')
+    to: Annotated[str, AfterValidator(values.redirect_target)] = Field(
+        description="A URL or a path. `{path}` in it stands for the path and query of the request.",
+        examples=["https://example.com{path}"],
+    )
+    status: Literal[301, 302, 303, 307, 308] = Field(
+        default=308,
+        description="301 and 308 are permanent, 302, 303 and 307 are not; 307 and 308 keep method and body.",
+    )
+
+
+Route = Annotated[FileRoute | ProxyRoute | RedirectRoute, Field(discriminator="type")]
+ROUTE_TYPES: dict[str, type[Section]] = {"File": FileRoute, "Proxy": ProxyRoute, "Redirect": RedirectRoute}
+
+
+class Limits(Section):
+    """Bounds. What meets a bound is refused with a clear error or waits; nothing grows beyond it."""
+
+    head_bytes: int = _bytes(8192, 1024, 65535, "The largest head of a request or a response; beyond: 431 or 414.")
+    request_body_bytes: int = _bytes(
+        10485760, 0, 2**62, "The largest body of a request; beyond: 413. 0: no bound (bodies are streamed, never kept)."
+    )
+    client_connections: int = _count(
+        20000, 1, 1000000, "Connections of clients, per worker. Further ones are closed at once."
+    )
+    upstream_connections: int = _count(1024, 1, 65535, "Connections in use, per worker and upstream; beyond: 503.")
+    upstream_idle: int = _count(256, 0, 65535, "Idle connections kept for reuse, per worker and upstream.")
+    requests_per_connection: int = _count(
+        10000, 1, 2**31 - 1, "Requests on one connection of a client before it is closed."
+    )
+    buffer_bytes: int = _bytes(
+        268435456, 1048576, 2**40, "Memory for bodies under way, per worker; when it is used up, reading waits."
+    )
+    memory_bytes: int = _bytes(67108864, 0, 2**40, 'Memory for the copies of `mode = "memory"`, per worker.')
+    memory_file_bytes: int = _bytes(1048576, 0, 2**31 - 1, 'The largest file that `mode = "memory"` copies.')
+    open_files: int = _count(1024, 16, 1000000, "Files kept open for reuse, per worker.")
+    progress_bytes: int = _bytes(
+        1024, 1, 1048576, "Fewer bytes than this are no progress to the `body` and `write` timeouts."
+    )
+
+
+class Timeouts(Section):
+    """Deadlines in seconds; fractions are allowed. Every wait has one."""
+
+    handshake: float = _seconds(10, "TLS handshake, from the first byte to the last.")
+    head: float = _seconds(10, "Head of a request, from its first byte to its last, however slowly it drips; 408.")
+    body: float = _seconds(30, "Between one progress of a request's body and the next; 408.")
+    keepalive: float = _seconds(75, "An idle connection of a client, between requests.")
+    write: float = _seconds(60, "Between one progress of a response to the client and the next.")
+    connect: float = _seconds(5, "Connecting to an upstream; 504.")
+    first_byte: float = _seconds(60, "From the end of the request to the first byte of the upstream's response; 504.")
+    upstream: float = _seconds(60, "Between one progress of an upstream's response and the next; 504 or cut.")
+    upstream_idle: float = _seconds(30, "An idle connection to an upstream; keep it below the upstream's own timeout.")
+    tunnel: float = _seconds(3600, "A tunnel (WebSocket) on which neither side says anything.", most=604800)
+    drain: float = _seconds(30, "How long running requests may still take when Ringway is told to end.", least=0)
+    file_valid: float = _seconds(
+        1, "How long what is known of a file is believed before it is looked at again.", least=0, most=3600
+    )
+
+
+class AccessLog(Section):
+    """One line for each request, written off the request's path."""
+
+    path: SystemPath | None = Field(
+        default=None,
+        description='A file, which is appended to and reopened on SIGUSR1, or `"stdout"`. Absent: no access log.',
+        examples=["/var/log/ringway/access.log", "stdout"],
+    )
+    format: Literal["combined", "json"] = Field(
+        default="combined",
+        description='`"combined"`: the combined log format with host, times, upstream and reason at the end. '
+        '`"json"`: one object a line.',
+    )
+
+
+class Config(Section):
+    """config.toml"""
+
+    server: Server
+    performance: Performance = Performance()
+    tls: Tls | None = None
+    host_routes: dict[HostName, Route] = Field(
+        default={},
+        description='What a host answers, by its name: `"example.com"`, `"*.example.com"` for its subdomains, `"*"` '
+        "for any other host. Names are compared without case and without port.",
+    )
+    path_routes: dict[HostName, dict[PathPrefix, Route]] = Field(
+        default={},
+        description='What a host answers below a path: `[path_routes."example.com"]` with prefixes as keys. `"/api/"` '
+        "matches `/api`, `/api/` and everything below, not `/apix`; the longest prefix wins. Order: the host's paths, "
+        'the host, the paths of `"*"`, `"*"`, else 404.',
+    )
+    limits: Limits = Limits()
+    timeouts: Timeouts = Timeouts()
+    access_log: AccessLog = AccessLog()
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "server": Server,
+    "performance": Performance,
+    "tls": Tls,
+    "limits": Limits,
+    "timeouts": Timeouts,
+    "access_log": AccessLog,
+}

@@ -1,0 +1,250 @@
+"""The access log: a thread of the supervisor that takes the workers' records out of shared memory and writes lines.
+
+It is off the path of every request: a worker puts a record into its ring and goes on; when this thread or the disk is
+too slow, the ring is full and the worker counts what it drops.
+"""
+
+import datetime
+import json
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ringway.control import logs
+from ringway.errors import RingwayError
+
+Record = Mapping[str, Any]
+_BATCH = 1024
+_EVERY = 0.05
+"""Seconds between two looks at the rings."""
+_DROPS_EVERY = 10.0
+"""Seconds between two warnings about dropped records."""
+_UNSAFE = re.compile(r"[^ !#-\[\]-~]+")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class Source(Protocol):
+    """engine.records.Reader: one worker's ring."""
+
+    def read(self, limit: int) -> list[dict[str, Any]]: ...
+
+
+@dataclass
+class _Ring:
+    """One worker's records, and how many it had to drop so far."""
+
+    source: Source
+    dropped: Callable[[], int]
+    told: int = 0
+
+
+class AccessLog:
+    """Reads the rings of all workers. With a `path` of None only events go to the log on stderr."""
+
+    def __init__(self, path: str | None, form: str) -> None:
+        """Opens `path` ("stdout" or a file). Raises RingwayError."""
+        self._path = path
+        self._line = FORMATS[form]
+        self._file = _open(path)
+        self._rings: dict[int, _Ring] = {}
+        self._drops_told = time.monotonic()
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._reopen = False
+        self._stopping = False
+        self._failing = False
+        self._progress = 0
+        """Grows with each batch, and each piece written of it."""
+        self._thread = threading.Thread(target=self._run, name="access log", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def attach(self, worker: int, source: Source, dropped: Callable[[], int]) -> None:
+        """From now on `source` is the ring of this worker, and `dropped` tells how many records found no place in it.
+        What is left in its last ring is written first."""
+        with self._lock:
+            if worker in self._rings:
+                self._drain()
+                self._tell_drops()
+            self._rings[worker] = _Ring(source, dropped)
+
+    def reopen(self) -> None:
+        """After a rotation: goes on in a new file of the same name."""
+        self._reopen = True
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Writes what is left and closes. A reader of stdout that is stuck holds this up for two seconds at most, a
+        slow one as long as it goes on."""
+        self._stopping = True
+        self._wake.set()
+        seen = -1
+        while self._thread.is_alive() and seen != self._progress:
+            seen = self._progress
+            self._thread.join(2)
+        if not self._thread.is_alive() and self._path not in (None, "stdout"):
+            os.close(self._file)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.wait(_EVERY)
+            self._wake.clear()
+            if self._reopen:
+                self._reopen = False
+                self._open_again()
+            with self._lock:
+                self._drain()
+                if time.monotonic() - self._drops_told > _DROPS_EVERY:
+                    self._tell_drops()
+        with self._lock:
+            self._drain()
+            self._tell_drops()
+
+    def _tell_drops(self) -> None:
+        self._drops_told = time.monotonic()
+        for worker, ring in self._rings.items():
+            dropped = ring.dropped()
+            if dropped > ring.told:
+                logs.warning(f"worker {worker}: {dropped - ring.told} access records dropped, the log was too slow")
+                ring.told = dropped
+
+    def _drain(self) -> None:
+        """Everything that lies in the rings, in the order of time within a round."""
+        more = True
+        while more:
+            more = False
+            batch: list[Record] = []
+            for worker, ring in self._rings.items():
+                records = ring.source.read(_BATCH)
+                self._progress += 1
+                more = more or len(records) == _BATCH
+                batch += [record for record in records if not _told(worker, record)]
+            if batch and self._path is not None:
+                batch.sort(key=lambda record: record["time_ns"])
+                self._write("".join(map(self._line, batch)).encode("utf-8", "backslashreplace"))
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+                self._progress += 1
+            self._failing = False
+        except OSError as error:
+            if not self._failing:
+                logs.warning(f"the access log {self._path} cannot be written ({error.strerror}), lines are lost")
+            self._failing = True
+
+    def _open_again(self) -> None:
+        if self._path in (None, "stdout"):
+            return
+        try:
+            file = _open(self._path)
+        except RingwayError as error:
+            logs.warning(f"{error}; the old file is kept")
+            return
+        os.close(self._file)
+        self._file = file
+        logs.info(f"access log {self._path} reopened")
+
+
+def _open(path: str | None) -> int:
+    if path is None:
+        return -1
+    if path == "stdout":
+        return sys.__stdout__.fileno() if sys.__stdout__ is not None else 1
+    try:
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise RingwayError(f'access_log.path: "{path}" cannot be opened ({os.strerror(error.errno or 0)})') from None
+
+
+def _told(worker: int, record: Record) -> bool:
+    """Events are for the log on stderr, and no lines of the access log."""
+    if "event" not in record:
+        return False
+    sentence = EVENTS.get(record["event"], record["event"])
+    why = f" ({os.strerror(record['number'])})" if record.get("number") else ""
+    detail = f" {record['detail']}" if record.get("detail") else ""
+    logs.warning(f"worker {worker}: {sentence}{detail}{why}")
+    return True
+
+
+EVENTS = {
+    "accept_failed": "connections wait, none can be accepted now",
+    "no_buffers": "all buffers are in use, receiving waits; `[limits] buffer_bytes` is the bound",
+    "connect_failed": "cannot connect to",
+    "clients_full": "a connection was closed at once: `[limits] client_connections` is met",
+}
+"""What a worker tells by the names of `engine.records`; each is told at most once a second."""
+
+
+def combined(record: Record) -> str:
+    """The combined log format, and behind it as name=value: host, seconds to the first byte and in all, upstream,
+    reason, TLS."""
+    moment = datetime.datetime.fromtimestamp(record["time_ns"] // 1_000_000_000, datetime.UTC)
+    when = f"{moment.day:02d}/{_MONTHS[moment.month - 1]}/{moment.year}:{moment:%H:%M:%S} +0000"
+    request = f"{record['method']} {record['target']} HTTP/1.{record['minor']}" if record["method"] else "-"
+    return (
+        f"{_field(record['client'])} - - [{when}] {_quoted(request)} {record['status']} {record['bytes']} "
+        f"{_quoted(record['referer'])} {_quoted(record['user_agent'])} host={_quoted(record['host'])} "
+        f"first_byte={record['first_byte_us'] / 1e6:.6f} total={record['total_us'] / 1e6:.6f} "
+        f"upstream={_quoted(record['upstream'])} reason={_quoted(record['reason'])} tls={_quoted(record['tls'])}\n"
+    )
+
+
+def as_json(record: Record) -> str:
+    """One object a line; what is empty is null."""
+    entry = {
+        "time": logs.timestamp(record["time_ns"]),
+        "client": record["client"],
+        "host": _text(record["host"]),
+        "method": _text(record["method"]),
+        "target": _text(record["target"]),
+        "protocol": f"HTTP/1.{record['minor']}",
+        "status": record["status"],
+        "bytes": record["bytes"],
+        "first_byte_us": record["first_byte_us"],
+        "total_us": record["total_us"],
+        "upstream": _text(record["upstream"]),
+        "reason": record["reason"] or None,
+        "tls": record["tls"] or None,
+        "referer": _text(record["referer"]),
+        "user_agent": _text(record["user_agent"]),
+    }
+    # ASCII alone: whatever a client sent cannot end a line or move a terminal's cursor.
+    return json.dumps(entry, separators=(",", ":")) + "\n"
+
+
+FORMATS: Mapping[str, Callable[[Record], str]] = {"combined": combined, "json": as_json}
+
+
+def _text(octets: str) -> str | None:
+    """Records have one character an octet: most are ASCII, what else is UTF-8 is shown so."""
+    if octets.isascii():
+        return octets or None
+    try:
+        return octets.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return octets
+
+
+def _quoted(octets: str) -> str:
+    return f'"{_field(octets)}"'
+
+
+def _field(octets: str) -> str:
+    """Nothing that a client sent ends a field or a line: quotes, backslashes and all but printable ASCII as \\xNN."""
+    if not octets:
+        return "-"
+    return _UNSAFE.sub(_escaped, octets)
+
+
+def _escaped(unsafe: re.Match[str]) -> str:
+    return "".join(f"\\x{octet:02x}" for octet in unsafe[0].encode("latin-1", "replace"))

@@ -1,0 +1,171 @@
+"""Certificates: checking a chain and its key before anything starts, and making self-signed ones."""
+
+import datetime
+import ipaddress
+import itertools
+import os
+from collections.abc import Sequence
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from ringway.errors import Problem, RingwayError
+
+CURVES: dict[str, type[ec.EllipticCurve]] = {"P-256": ec.SECP256R1, "secp384r1": ec.SECP384R1}
+_MAKE_ONE = 'make one with "ringway cert DIR" or correct the path'
+_LEAST_RSA_BITS = 2048
+
+
+def check_pair(cert_path: str, key_path: str, now: datetime.datetime | None = None) -> list[Problem]:
+    """Everything that keeps this chain and key from serving; `now` (with its zone) for tests."""
+    now = now or datetime.datetime.now(datetime.UTC)
+    chain, problems = _load_chain(cert_path)
+    if chain:
+        problems += _check_dates(chain, now) + _check_order(chain)
+    key, key_problems = _load_key(key_path)
+    problems += key_problems
+    if chain and key is not None:
+        problems += _check_match(chain[0], key)
+    return problems
+
+
+def _read(name: str, path: str) -> tuple[bytes, list[Problem]]:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(1 << 20), []
+    except FileNotFoundError:
+        return b"", [Problem(name, f'"{path}" does not exist', _MAKE_ONE)]
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        return b"", [Problem(name, f'"{path}" cannot be read ({reason})', "correct the path or the file's rights")]
+
+
+def _load_chain(path: str) -> tuple[list[x509.Certificate], list[Problem]]:
+    name = "tls.cert_path"
+    data, problems = _read(name, path)
+    if problems:
+        return [], problems
+    try:
+        return x509.load_pem_x509_certificates(data), []
+    except ValueError:
+        return [], [Problem(name, f'"{path}" has no certificate in PEM form', "-----BEGIN CERTIFICATE----- is missing")]
+
+
+def _load_key(path: str) -> tuple[PrivateKeyTypes | None, list[Problem]]:
+    name = "tls.key_path"
+    data, problems = _read(name, path)
+    if problems:
+        return None, problems
+    try:
+        return serialization.load_pem_private_key(data, None), []
+    except TypeError:
+        remedy = f'take it off: openssl pkey -in "{path}" -out plain.key'
+        return None, [Problem(name, f'the key in "{path}" has a passphrase', remedy)]
+    except (ValueError, UnsupportedAlgorithm):
+        return None, [Problem(name, f'"{path}" has no private key in PEM form', _MAKE_ONE)]
+
+
+def _check_dates(chain: list[x509.Certificate], now: datetime.datetime) -> list[Problem]:
+    problems = []
+    for number, certificate in enumerate(chain, 1):
+        which = "the certificate" if number == 1 else f"certificate {number} of the chain"
+        until, since = certificate.not_valid_after_utc, certificate.not_valid_before_utc
+        if now > until:
+            problems.append(
+                Problem("tls.cert_path", f"{which} expired on {until:%Y-%m-%d %H:%M} UTC", "renew the certificate")
+            )
+        if now < since:
+            sentence = f"{which} is not valid before {since:%Y-%m-%d %H:%M} UTC"
+            problems.append(Problem("tls.cert_path", sentence, "wait, or correct this machine's clock"))
+    return problems
+
+
+def _check_order(chain: list[x509.Certificate]) -> list[Problem]:
+    for number, (certificate, issuer) in enumerate(itertools.pairwise(chain), 1):
+        try:
+            certificate.verify_directly_issued_by(issuer)
+        except UnsupportedAlgorithm:
+            continue
+        except (ValueError, TypeError, InvalidSignature):
+            sentence = f"certificate {number} of the file was not issued by the one after it"
+            remedy = "put the server's certificate first, then each one's issuer"
+            return [Problem("tls.cert_path", sentence, remedy)]
+    return []
+
+
+def _check_match(certificate: x509.Certificate, key: PrivateKeyTypes) -> list[Problem]:
+    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    if certificate.public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
+        return [Problem("tls.key_path", "the key is not the one of the certificate", "give the files of one pair")]
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size < _LEAST_RSA_BITS:
+        sentence = f"an RSA key of {key.key_size} bits is too weak for OpenSSL"
+        return [Problem("tls.key_path", sentence, f"use at least {_LEAST_RSA_BITS} bits, or an EC key")]
+    return []
+
+
+def self_signed(hosts: Sequence[str], curve: str = "P-256", days: int = 365) -> tuple[bytes, bytes]:
+    """A self-signed certificate and its key, both PEM. `hosts` are names and IP addresses; the first is its CN."""
+    key = ec.generate_private_key(CURVES[curve]())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])])
+    # A little in the past: clocks differ.
+    since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(since)
+        .not_valid_after(since + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    )
+    certificate = builder.sign(key, hashes.SHA384() if curve == "secp384r1" else hashes.SHA256())
+    key_pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM), key_pem
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def write_self_signed(
+    folder: str, hosts: Sequence[str], curve: str = "P-256", days: int = 365, force: bool = False
+) -> tuple[str, str]:
+    """Writes server.crt and server.key (only its owner may read it) into `folder`, which is made if it is missing.
+    Returns both paths. Raises RingwayError: files exist and not `force`, or the folder cannot be written."""
+    cert_path, key_path = os.path.join(folder, "server.crt"), os.path.join(folder, "server.key")
+    for path in (cert_path, key_path):
+        if os.path.lexists(path) and not force:
+            raise RingwayError(f'"{path}" exists; give --force to replace it')
+    certificate, key = self_signed(hosts, curve, days)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        _replace(key_path, key, 0o600)
+        _replace(cert_path, certificate, 0o644)
+    except OSError as error:
+        raise RingwayError(f'"{folder}" cannot be written ({os.strerror(error.errno or 0)})') from None
+    return cert_path, key_path
+
+
+def _replace(path: str, data: bytes, mode: int) -> None:
+    """As a new file with its final rights from the first moment, then renamed over what is there."""
+    temporary = f"{path}.{os.getpid()}.new"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,133 @@
+"""One worker as the supervisor sees it: a process, its control socket, and what it said so far."""
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+_LINE_MOST = 65536
+# -P: no module of the current directory takes the place of ours.
+COMMAND = [sys.executable, "-P", "-m", "ringway.control.worker"]
+
+
+class WorkerProcess:
+    """A running worker. Started by exec with its descriptors passed, never by fork."""
+
+    def __init__(self, index: int, brief: dict[str, Any], descriptors: Sequence[int]) -> None:
+        """Starts it. `descriptors` are what it gets beside its control socket, under the same numbers."""
+        self.index = index
+        self.started = time.monotonic()
+        self.ready: dict[str, Any] | None = None
+        """What it found, once its loop runs."""
+        self.failed = ""
+        """Why it could not start."""
+        self.stopped: dict[str, Any] | None = None
+        """What was still open at its end."""
+        self._received = b""
+        self.control, theirs = socket.socketpair()
+        try:
+            with theirs:
+                self.process = subprocess.Popen(
+                    [*COMMAND, str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno(), *descriptors],
+                    # A Ctrl-C in the terminal is for the supervisor alone.
+                    start_new_session=True,
+                )
+        except OSError:
+            # Out of descriptors or processes: the next try must find one more, not one fewer.
+            self.control.close()
+            raise
+        self._send(json.dumps(brief).encode() + b"\n")
+        self.control.setblocking(False)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def fileno(self) -> int:
+        return self.control.fileno()
+
+    def drain(self) -> None:
+        """Stop accepting, finish what runs, exit."""
+        self._send(b"d")
+
+    def stop(self) -> None:
+        """Exit at once."""
+        self._send(b"s")
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def _send(self, data: bytes) -> None:
+        # Dead or dying: its end is noticed where every end is.
+        with contextlib.suppress(OSError):
+            self.control.sendall(data)
+
+    def read(self) -> bool:
+        """Takes in what it said. False: it said its last word."""
+        try:
+            data = self.control.recv(_LINE_MOST)
+        except BlockingIOError:
+            return True
+        except OSError:
+            data = b""
+        self._received += data
+        *lines, self._received = self._received.split(b"\n")
+        for line in lines:
+            self._take(line)
+        return bool(data)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            message = json.loads(line)
+        except ValueError:
+            return
+        if "ready" in message:
+            self.ready = message["ready"]
+        elif "failed" in message:
+            self.failed = str(message["failed"])
+        elif "stopped" in message:
+            self.stopped = message["stopped"]
+
+    def exited(self) -> bool:
+        return self.process.poll() is not None
+
+    def lived(self) -> float:
+        """Seconds since its start."""
+        return time.monotonic() - self.started
+
+    def how_it_ended(self) -> str:
+        """After it exited: `signal SIGSEGV`, `exit code 1`, or the sentence it gave."""
+        code = self.process.returncode
+        if self.failed:
+            return self.failed
+        if code < 0:
+            try:
+                return f"signal {signal.Signals(-code).name}"
+            except ValueError:
+                return f"signal {-code}"
+        return f"exit code {code}"
+
+    def close(self) -> None:
+        self.control.close()
+
+
+def raise_file_limit() -> int:
+    """RLIMIT_NOFILE to its hard limit, for workers and supervisor; returns what it is then."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            return hard
+        except (OSError, ValueError):
+            return soft
+    return soft

@@ -1,0 +1,128 @@
+"""What `ringway check` prints when nothing is wrong: what would run, and what this machine offers."""
+
+import os
+import platform
+import resource
+import socket
+from typing import Any
+
+from ringway.config.compile import Plan, compile_plan
+from ringway.config.load import Loaded
+from ringway.config.model import Config
+from ringway.control import cpus, resolver
+from ringway.control.supervisor import wanted_listeners
+
+_TCP_ULP = 31
+
+
+def report(loaded: Loaded) -> list[str]:
+    """Lines of text, section by section."""
+    config = loaded.config
+    plan = compile_plan(config)
+    lines = [f"{loaded.file}: nothing is wrong"]
+    lines += [f"warning: {warning}" for warning in loaded.warnings]
+    lines += _section("Listeners", _listeners(config))
+    lines += _section("Workers", _workers(config))
+    lines += _section("Routes", _routes(plan))
+    lines += _section("Upstreams", _upstreams(plan))
+    lines += _section("Machine", _machine())
+    return lines
+
+
+def _section(title: str, rows: list[tuple[str, str]]) -> list[str]:
+    width = max((len(name) for name, _ in rows), default=0)
+    return ["", f"{title}:", *(f"  {name:<{width}}  {text}".rstrip() for name, text in rows or [("none", "")])]
+
+
+def _listeners(config: Config) -> list[tuple[str, str]]:
+    rows = [(f"{'https' if tls else 'http'}://{address}", "") for address, tls in wanted_listeners(config)]
+    return [*rows, ("balanced by", config.performance.reuseport_balancing)]
+
+
+def _workers(config: Config) -> list[tuple[str, str]]:
+    usable, quota = cpus.allowed(), cpus.quota()
+    count = cpus.worker_count(config.server.threads, usable, quota)
+    rows = [(f"worker {index}", f"CPU {cpu}") for index, cpu in enumerate(cpus.pin(count, usable))]
+    rows.append(("CPUs allowed", ", ".join(map(str, usable))))
+    rows.append(("cgroup CPU quota", "none" if quota is None else f"{quota:g} CPUs"))
+    return rows
+
+
+def _routes(plan: Plan) -> list[tuple[str, str]]:
+    rows = []
+    for host in plan["hosts"]:
+        for path in sorted(host["paths"], key=lambda path: -len(path["prefix"])):
+            rows.append((f"{host['host']} {path['prefix']}/", _target(plan, plan["routes"][path["route"]])))
+        if host["route"] is not None:
+            rows.append((f"{host['host']} (all else)", _target(plan, plan["routes"][host["route"]])))
+    return rows
+
+
+def _target(plan: Plan, route: dict[str, Any]) -> str:
+    keeps = "" if route.get("strip_prefix", True) or not route["prefix"] else ", prefix kept"
+    if route["kind"] == "file":
+        what = "file" if route["single"] else "folder"
+        path = os.path.join(plan["folders"][route["folder"]], route["base"]).rstrip("/") or "/"
+        return f"File      {what} {path} ({route['mode']}{keeps})"
+    if route["kind"] == "proxy":
+        return f"Proxy     {plan['upstreams'][route['upstream']]['name']}{route['base']}{keeps}"
+    return f"Redirect  {route['status']} to {route['to']}"
+
+
+def _upstreams(plan: Plan) -> list[tuple[str, str]]:
+    rows = []
+    for upstream in plan["upstreams"]:
+        try:
+            found = resolver.lookup(upstream["host"], upstream["port"])
+            text = ", ".join(ip for ip, _ in found)
+        except (OSError, UnicodeError) as error:
+            text = f"does not resolve ({error.strerror if isinstance(error, OSError) else error}): 503 until it does"
+        rows.append((upstream["name"], text))
+    return rows
+
+
+def _machine() -> list[tuple[str, str]]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return [
+        ("kernel", platform.release()),
+        ("I/O driver", driver()),
+        ("kernel TLS", f"{kernel_tls()}; this version does not use it yet"),
+        ("open files", f"{soft}, raised to {hard} at start"),
+        ("connections waiting", f"{_system_value('/proc/sys/net/core/somaxconn')} (net.core.somaxconn)"),
+    ]
+
+
+def driver() -> str:
+    """What the engine found: `io_uring: multishot accept, ...`, or why there is none."""
+    try:
+        from ringway.engine import worker
+
+        found = worker.probe()
+    except (ImportError, RuntimeError, OSError) as error:
+        return f"none: {error}"
+    features = ", ".join(map(str, found.get("features", [])))
+    rest = ", ".join(f"{name} {value}" for name, value in found.items() if name not in ("driver", "features"))
+    return "; ".join(part for part in (f"{found.get('driver', 'none')}: {features}", rest) if part)
+
+
+def kernel_tls() -> str:
+    """Whether a connection can be given to the kernel's TLS: tried on a pair of connected sockets."""
+    try:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as listener,
+            socket.create_connection(listener.getsockname(), timeout=5) as sock,
+        ):
+            sock.setsockopt(socket.IPPROTO_TCP, _TCP_ULP, b"tls")
+    except FileNotFoundError:
+        return "not found: the kernel has no `tls` module loaded (modprobe tls)"
+    except OSError as error:
+        return f"not found: {os.strerror(error.errno or 0)}"
+    return "found"
+
+
+def _system_value(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as stream:
+            return stream.read().strip()
+    except OSError:
+        return "unknown"

@@ -1,0 +1,74 @@
+"""`ringway demo`: a built-in site and a built-in application behind it, over HTTPS, with a throw-away certificate."""
+
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from ringway.config import model
+from ringway.config.load import Loaded
+from ringway.config.values import Address, Flaw, parse_address
+from ringway.control.certificates import write_self_signed
+from ringway.control.listeners import Group
+from ringway.control.supervisor import Supervisor
+from ringway.demo.origin import Origin
+from ringway.errors import RingwayError
+
+SITE = Path(__file__).parent / "site"
+
+
+def run_demo(listen: str) -> int:
+    """Runs until Ctrl-C; returns the exit code. Raises RingwayError when it cannot start. What it makes lies in a
+    temporary folder, which is gone at the end."""
+    try:
+        address = parse_address(listen)
+    except Flaw as flaw:
+        raise RingwayError(f"--listen: {flaw}") from None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # Outside of the supervisor's run too, an end by signal passes through the `with` below.
+        signal.signal(number, _leave)
+    with tempfile.TemporaryDirectory(prefix="ringway-demo-") as folder, Origin() as origin:
+        hosts = list(dict.fromkeys(["localhost", "127.0.0.1", "::1", address.ip]))
+        certificate, key = write_self_signed(folder, hosts, days=7)
+        config = demo_config(address, origin.port, certificate, key)
+        loaded = Loaded(config, "demo", [])
+        return Supervisor(loaded, lambda groups: _greet(groups, certificate), hangup_ends=True).run()
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def demo_config(address: Address, origin_port: int, certificate: str, key: str) -> model.Config:
+    """What the demo serves, as a configuration like any other."""
+    origin = model.ProxyRoute(type="Proxy", url=f"http://127.0.0.1:{origin_port}")
+    return model.Config(
+        server=model.Server(listen=[str(address)]),
+        tls=model.Tls(cert_path=certificate, key_path=key),
+        host_routes={"*": model.FileRoute(type="File", path=str(SITE))},
+        path_routes={"*": {"/api/": origin}},
+        timeouts=model.Timeouts(drain=2),
+    )
+
+
+def _greet(groups: list[Group], certificate: str) -> None:
+    address = groups[0].address
+    # What a listener on every address calls itself is no address to go to.
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address.ip, str(address).rpartition(":")[0])
+    url = f"https://{host}:{address.port}"
+    click.echo(
+        f"""
+Ringway is running. Open {url}/ (the certificate is made for this
+run alone, so the browser warns about it), or try:
+
+  curl --cacert {certificate} {url}/
+  curl --cacert {certificate} {url}/api/hello?name=you
+  curl --cacert {certificate} -d 'some text' {url}/api/echo
+  curl --cacert {certificate} -r 0-99 -i {url}/style.css
+
+Ctrl-C ends it and leaves nothing behind.
+"""
+    )

@@ -1,0 +1,94 @@
+"""Buffers for bytes under way, and who owns one.
+
+    FREE --take--> HELD --lend--> LENT --back--> HELD --give--> FREE
+      \--(driver) lend--> LENT --(completion)--> HELD
+
+A buffer has room in front of its payload and behind it, so that a rewritten head goes before the body that arrived
+with the old head, and a chunk's frame goes around the payload, and all of it leaves in one send without a copy:
+
+    base | HEADROOM | payload, where receives begin | TAILROOM |
+              start ^~~~~~~~~~~~~~~~~~~~~~^ end
+
+Memory is reserved once and touched only when first used. The bound of a pool is its capacity: take() then returns
+NULL, and the caller stops receiving until something is given back.
+"""
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from ringway.engine.counters cimport Counters
+
+cdef enum:
+    HEADROOM = 1024         # bytes: what a rewritten head may be longer than the one it replaces
+    TAILROOM = 192          # bytes: end of a chunk, the last chunk; TLS framing of a full payload
+    SMALL_BYTES = 4096      # payload: heads and small answers
+    BUFFER_IDS_MAX = 65535  # an id is 16 bits wide
+    LARGE_BYTES = 65536     # payload: bodies; the seed's BUF_SIZE
+
+cdef enum:                  # Group
+    GROUP_SMALL = 0
+    GROUP_LARGE = 1
+    GROUP_VIEW = 2          # no memory of its own: borrows a file's copy, see `owner`
+    GROUPS = 3
+
+cdef enum BufferState:
+    BUFFER_FREE = 0     # on its pool's free list
+    BUFFER_HELD = 1     # owned by whoever took it
+    BUFFER_LENT = 2     # the kernel has it until the completion
+
+cdef struct Buffer:
+    char* base          # owned by the pool; a view's is borrowed from `owner` until given back
+    uint32_t start      # first byte in use, from base
+    uint32_t end        # behind the last byte in use
+    uint16_t id         # index in its pool; the ring's buffer id
+    uint8_t group       # Group
+    uint8_t state       # BufferState; written only by buffer_move()
+    Buffer* next        # free list, or the queue it waits in
+    void* owner         # views: what keeps the bytes alive
+
+cdef struct BufferPool:
+    Buffer* buffers     # owned: `capacity` of them
+    char* memory        # owned: reserved for all of them
+    uint64_t stride     # bytes from one buffer's base to the next
+    uint32_t payload    # bytes
+    uint32_t capacity   # bound, in buffers
+    uint32_t made       # so many were used at least once
+    Buffer* free        # last in, first out: the warmest first
+    Counters* counters  # borrowed
+
+ctypedef void (*view_given_t)(void* owner) noexcept nogil
+
+cdef struct Buffers:
+    BufferPool pool[GROUPS]
+    view_given_t view_given     # called when a view is given back
+
+cdef struct Queue:              # buffers in order, owned
+    Buffer* first
+    Buffer* last
+    uint32_t count
+    uint64_t bytes
+
+cdef inline char* data_of(const Buffer* b) noexcept nogil:
+    return b.base + b.start
+
+cdef inline uint32_t length_of(const Buffer* b) noexcept nogil:
+    return b.end - b.start
+
+cdef inline void buffer_move(Buffer* b, int to) noexcept nogil:
+    # the one place where a buffer changes hands
+    b.state = <uint8_t>to
+
+cdef inline uint32_t room_behind(const BufferPool* pool, const Buffer* b) noexcept nogil:
+    """Bytes that may still be appended, the tail room not counted."""
+    return HEADROOM + pool.payload - b.end
+
+cdef int pool_open(BufferPool* pool, uint32_t payload, uint64_t count) noexcept nogil
+cdef int buffers_open(Buffers* all, Counters* counters, uint64_t bytes) noexcept nogil
+    # `bytes`: bound of the memory for bodies under way. 0, or -ENOMEM
+cdef void buffers_close(Buffers* all) noexcept nogil
+cdef Buffer* buffer_take(Buffers* all, int group) noexcept nogil    # HELD and empty; NULL: the bound is met
+cdef void buffer_give(Buffers* all, Buffer* b) noexcept nogil       # HELD -> FREE
+cdef Buffer* buffer_take_view(Buffers* all, char* base, uint32_t length, void* owner) noexcept nogil
+
+cdef void queue_push(Queue* q, Buffer* b) noexcept nogil
+cdef void queue_push_front(Queue* q, Buffer* b) noexcept nogil
+cdef Buffer* queue_pop(Queue* q) noexcept nogil                     # NULL: empty
+cdef void queue_give(Buffers* all, Queue* q) noexcept nogil         # give back all of it

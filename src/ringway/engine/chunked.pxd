@@ -1,0 +1,47 @@
+"""The chunked coding, RFC 9112 7.1, decoded in place.
+
+chunked_decode() reads data[0:length] and leaves the payload as one run data[start:start+got] in the same memory:
+the first piece of payload is not moved, later ones are moved down beside it. Trailer fields that may be forwarded
+(RFC 9110 6.5.1: no framing, routing, authentication, content fields) are collected as field lines in `trailer`.
+
+    SIZE -> EXTENSION -> SIZE_LF -> DATA -> DATA_CR -> DATA_LF -> SIZE ...
+                 size 0: SIZE_LF -> TRAILER -> ... -> END
+"""
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef enum:
+    CHUNK_LINE_BYTES_MAX = 256   # size and extensions of one chunk: extensions have no use on the public Internet
+    TRAILER_BYTES_MAX = 1024     # the trailer section with its empty line
+    CHUNK_DIGITS_MAX = 15        # a size fits 60 bits
+
+cdef enum ChunkedState:
+    CHUNK_SIZE = 0      # at least one hex digit
+    CHUNK_EXTENSION     # skipped, bounded
+    CHUNK_SIZE_LF       # CR seen
+    CHUNK_DATA
+    CHUNK_DATA_CR
+    CHUNK_DATA_LF
+    CHUNK_TRAILER       # field lines, or the empty line
+    CHUNK_END
+
+cdef struct Chunked:
+    uint8_t state           # ChunkedState; 0 begins
+    uint8_t digits          # hex digits of the size so far, at most 15: a size fits 60 bits
+    uint16_t line           # bytes of this chunk line, or of the trailer section, so far
+    uint16_t trailer_length # bytes collected in `trailer`
+    uint16_t pending        # bytes of the trailer line being read, which lie behind those
+    uint64_t left           # bytes left in this chunk
+    uint64_t total          # payload bytes so far
+    char trailer[TRAILER_BYTES_MAX]  # field lines "Name: value\\r\\n", checked; also the line being read
+
+cdef void chunked_begin(Chunked* c) noexcept nogil
+cdef int chunked_decode(Chunked* c, char* data, uint32_t length, uint32_t* used, uint32_t* start,
+                        uint32_t* got) noexcept nogil
+    # >0: the body has ended and data[used:] is not part of it; 0: more needed, all of data used; <0: -Reason
+
+# Parts of chunked_decode(): each takes one octet. 0, or -Reason.
+cdef int chunk_line(Chunked* c, char octet) noexcept nogil          # CHUNK_SIZE to CHUNK_SIZE_LF
+cdef int chunk_size_digit(Chunked* c, char octet) noexcept nogil
+cdef int chunk_trailer(Chunked* c, char octet) noexcept nogil
+cdef int trailer_line(Chunked* c) noexcept nogil                    # the pending line is complete: keep it or drop it
+cdef bint trailer_forbidden(const char* name, uint32_t length, int id) noexcept nogil

@@ -1,0 +1,40 @@
+"""A client connection: accept, handshake, request heads, keep-alive, the last answer, the end.
+
+What happens while a request is being served (CLIENT_BUSY) is the exchange's business: level 5 is called through
+`w.handlers.request` when a whole head lies at the front of the inbox (or cannot be accepted), and through
+`w.handlers.client_*` for everything that arrives meanwhile.
+"""
+from libc.stdint cimport uint32_t
+
+from ringway.engine.state cimport Client, Listener, Stream, Worker
+
+cdef enum:
+    LINGER_MS = 2000            # how long a client may go on sending after its last answer
+    ACCEPT_AGAIN_MS = 100       # after EMFILE and the like
+
+cdef void client_move(Client* c, int to) noexcept nogil
+cdef const char* client_state_name(int state) noexcept nogil
+
+cdef void listener_accept(Worker* w, uint32_t index) noexcept nogil
+cdef void listener_close(Worker* w, uint32_t index) noexcept nogil
+    # this worker's descriptor of it: connections are refused once nobody holds one
+cdef void client_accepted(Worker* w, uint32_t index, int result, bint more) noexcept nogil
+cdef void client_received(Worker* w, Stream* s) noexcept nogil
+cdef void client_sent(Worker* w, Stream* s) noexcept nogil
+cdef void client_late(Worker* w, Stream* s) noexcept nogil
+cdef void client_gone(Worker* w, Stream* s) noexcept nogil
+
+cdef void client_next_request(Worker* w, Client* c) noexcept nogil
+    # look for a head in the inbox; wait for one when there is none
+cdef int look_for_head(Worker* w, Stream* s, uint32_t* seen, bint request) noexcept nogil
+    # >0: bytes of the head at inbox.first; 0: more needed; <0: -Reason. Also used for response heads
+cdef void client_done(Worker* w, Client* c) noexcept nogil
+    # the exchange has ended and everything was sent
+cdef void client_finish(Worker* w, Client* c) noexcept nogil
+    # end the connection in order: close_notify, FIN, and what the client still sends is read
+cdef void client_abort(Worker* w, Client* c) noexcept nogil
+cdef void client_peer(Client* c) noexcept nogil
+    # fills in `peer`
+cdef void client_drain(Worker* w) noexcept nogil
+    # close the idle ones; those that are busy end after their answer
+cdef bint merge_first(Worker* w, Stream* s, uint32_t limit) noexcept nogil

@@ -1,0 +1,408 @@
+"""A client connection, from accept to close."""
+
+import cython
+from cython import NULL, address, cast
+from cython.cimports.libc.stdint import uint32_t
+from cython.cimports.libc.string import memchr, memcpy, memmove, strlen
+from cython.cimports.ringway.engine.buffers import (
+    GROUP_LARGE,
+    GROUP_SMALL,
+    HEADROOM,
+    Buffer,
+    buffer_give,
+    buffer_take,
+    data_of,
+    length_of,
+    queue_give,
+    queue_pop,
+    queue_push_front,
+    room_behind,
+)
+from cython.cimports.ringway.engine.check import BUG_ON
+from cython.cimports.ringway.engine.counters import (
+    COUNT_ACCEPT_ERRORS,
+    COUNT_ACCEPTED,
+    COUNT_REFUSED,
+    COUNT_TIMEOUTS,
+    GAUGE_CLIENTS,
+    count,
+    gauge,
+)
+from cython.cimports.ringway.engine.driver import OP_ACCEPT, tag
+from cython.cimports.ringway.engine.native.linux import (
+    AF_INET,
+    AF_INET6,
+    ECANCELED,
+    ECONNABORTED,
+    SHUT_WR,
+    close,
+    getpeername,
+    inet_ntop,
+    shutdown,
+    sockaddr,
+    sockaddr_in,
+    sockaddr_in6,
+    sockaddr_storage,
+    socklen_t,
+)
+from cython.cimports.ringway.engine.outcome import (
+    CLIENT_HEAD_TIMEOUT,
+    HEAD_TOO_LARGE,
+    OUT_OF_MEMORY,
+    TARGET_TOO_LONG,
+)
+from cython.cimports.ringway.engine.records import EVENT_ACCEPT_FAILED, EVENT_CLIENTS_FULL
+from cython.cimports.ringway.engine.request_head import request_scan
+from cython.cimports.ringway.engine.response_head import response_scan
+from cython.cimports.ringway.engine.slots import slot_at, slot_give, slot_take
+from cython.cimports.ringway.engine.state import (
+    CLIENT_BUSY,
+    CLIENT_CLOSING,
+    CLIENT_FREE,
+    CLIENT_HANDSHAKE,
+    CLIENT_HEAD,
+    CLIENT_IDLE,
+    CLIENT_LINGER,
+    KIND_CLIENT,
+    Client,
+    Listener,
+    Stream,
+)
+from cython.cimports.ringway.engine.stream import (
+    LATE_SEND,
+    stream_close,
+    stream_drained,
+    stream_flush,
+    stream_open,
+    stream_receive_within,
+    stream_refill,
+    stream_send_within,
+    stream_want,
+)
+from cython.cimports.ringway.engine.tell import tell
+from cython.cimports.ringway.engine.tls import tls_notify
+
+
+def client_state_name(state):
+    if state == CLIENT_HANDSHAKE:
+        return b"handshake"
+    elif state == CLIENT_IDLE:
+        return b"idle"
+    elif state == CLIENT_HEAD:
+        return b"head"
+    elif state == CLIENT_BUSY:
+        return b"busy"
+    elif state == CLIENT_LINGER:
+        return b"linger"
+    elif state == CLIENT_CLOSING:
+        return b"closing"
+    return b"free"
+
+
+def client_move(c, to):
+    # The legal steps are drawn in state.pxd.
+    was: cython.int = c.stream.state
+    BUG_ON(to == CLIENT_HANDSHAKE and was != CLIENT_FREE)
+    BUG_ON(to == CLIENT_HEAD and was != CLIENT_IDLE)
+    BUG_ON(to == CLIENT_BUSY and was != CLIENT_IDLE and was != CLIENT_HEAD)
+    BUG_ON(was == CLIENT_CLOSING and to != CLIENT_FREE)
+    c.stream.state = cast(cython.uchar, to)
+
+
+# --------------------------------------------------------------------------------------------------- accepting
+
+
+def listener_accept(w, index):
+    listener: cython.pointer(Listener) = address(w.listeners[index])
+    listener.accepting = True
+    listener.again_ms = 0
+    w.driver.accept(address(w.driver), listener.fd, tag(OP_ACCEPT, index, 0))
+
+
+def listener_close(w, index):
+    listener: cython.pointer(Listener) = address(w.listeners[index])
+    if listener.fd >= 0:
+        close(listener.fd)
+        listener.fd = -1
+
+
+def client_accepted(w, index, result, more):
+    listener: cython.pointer(Listener) = address(w.listeners[index])
+    if not more:
+        listener.accepting = False
+        if w.draining:
+            listener_close(w, index)
+    if result < 0:
+        if w.draining:
+            return
+        if result != -ECANCELED and result != -ECONNABORTED:
+            # Out of descriptors, most likely: trying again at once would only burn the CPU.
+            count(w.counters, COUNT_ACCEPT_ERRORS, 1)
+            tell(w, EVENT_ACCEPT_FAILED, -result, NULL, 0)
+            listener.again_ms = w.clock.now_ms + ACCEPT_AGAIN_MS
+        elif not more:
+            listener_accept(w, index)
+        return
+    if not more and not w.draining:
+        listener_accept(w, index)
+    count(w.counters, COUNT_ACCEPTED, 1)
+    c: cython.pointer(Client) = cast(cython.pointer(Client), slot_take(address(w.clients)))
+    if c == NULL:
+        count(w.counters, COUNT_REFUSED, 1)
+        tell(w, EVENT_CLIENTS_FULL, 0, NULL, 0)
+        close(result)
+        return
+    gauge(w.counters, GAUGE_CLIENTS, 1)
+    c.listener = listener
+    s: cython.pointer(Stream) = address(c.stream)
+    s.progress_bytes = w.snapshot.limits.progress_bytes
+    s.send_window_ms = w.snapshot.timeouts.write_ms
+    if not stream_open(w, s, KIND_CLIENT, result, listener.tls):
+        stream_close(w, s)
+        return
+    # Single receives until the first request is served: a connection for one request then has nothing in flight when
+    # it ends, and costs a completion and a system call less.
+    if listener.tls:
+        client_move(c, CLIENT_HANDSHAKE)
+        stream_receive_within(w, s, w.snapshot.timeouts.handshake_ms, False)
+        stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
+    else:
+        client_move(c, CLIENT_IDLE)
+        stream_receive_within(w, s, w.snapshot.timeouts.head_ms, False)
+        stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
+
+
+# --------------------------------------------------------------------------------------------------- receiving
+
+
+def client_received(w, s):
+    c: cython.pointer(Client) = cast(cython.pointer(Client), s)
+    state: cython.int = s.state
+    if state == CLIENT_BUSY:
+        w.handlers.client_received(w, c.exchange)
+    elif state == CLIENT_LINGER:
+        queue_give(address(w.buffers), address(s.inbox))
+        if s.eof or s.error:
+            if stream_drained(s):
+                stream_close(w, s)
+        else:
+            stream_want(w, s, GROUP_SMALL, True, False)
+    elif s.error:
+        if state == CLIENT_HANDSHAKE and not stream_drained(s):
+            client_move(c, CLIENT_LINGER)  # the alert says why: let it go out
+        else:
+            client_abort(w, c)
+    elif state == CLIENT_HANDSHAKE:
+        if s.tls.established:
+            client_move(c, CLIENT_IDLE)
+            stream_receive_within(w, s, w.snapshot.timeouts.head_ms, False)
+            client_next_request(w, c)
+        elif s.eof:
+            client_abort(w, c)
+        else:
+            stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
+    else:
+        client_next_request(w, c)
+
+
+def client_next_request(w, c):
+    s: cython.pointer(Stream) = address(c.stream)
+    if s.inbox.first == NULL and not s.eof and s.error == 0:
+        stream_refill(w, s)
+    if s.inbox.first == NULL:
+        if s.eof or s.error:
+            client_finish(w, c)
+        else:
+            stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
+        return
+    found: cython.int = look_for_head(w, s, address(c.seen), True)
+    if found != 0:
+        c.seen = 0
+        client_move(c, CLIENT_BUSY)
+        stream_receive_within(w, s, 0, False)
+        w.handlers.request(w, c, found)
+        return
+    if s.eof:
+        client_abort(w, c)  # RFC 9112 8: an incomplete request, and nobody left to tell
+        return
+    if s.state == CLIENT_IDLE:
+        # The whole head is due from its first byte on: a byte a second does not help.
+        client_move(c, CLIENT_HEAD)
+        stream_receive_within(w, s, w.snapshot.timeouts.head_ms, False)
+    stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
+
+
+def look_for_head(w, s, seen, request):
+    limit: uint32_t = w.snapshot.limits.head_bytes
+    b: cython.pointer(Buffer)
+    found: cython.int
+    while True:
+        b = s.inbox.first
+        if request:
+            found = request_scan(data_of(b), length_of(b), seen[0])
+        else:
+            found = response_scan(data_of(b), length_of(b), seen[0])
+        if found < 0:
+            return found
+        if found > cast(cython.int, limit) or (found == 0 and length_of(b) >= limit):
+            # RFC 9110 15.5.15: the request line alone was too long, if it has not even ended.
+            if request and memchr(data_of(b), 10, min(length_of(b), limit)) == NULL:
+                return -TARGET_TOO_LONG
+            return -HEAD_TOO_LARGE
+        if found > 0:
+            return found
+        seen[0] = length_of(b)
+        if b.next == NULL:
+            return 0
+        if not merge_first(w, s, limit):
+            return -OUT_OF_MEMORY
+
+
+def merge_first(w, s, limit):
+    """Join the first two buffers of the inbox, so that a head lies in one piece."""
+    a: cython.pointer(Buffer) = queue_pop(address(s.inbox))
+    b: cython.pointer(Buffer) = queue_pop(address(s.inbox))
+    wide: cython.pointer(Buffer)
+    n: uint32_t
+    if room_behind(address(w.buffers.pool[a.group]), a) < length_of(b) and a.start > HEADROOM:
+        # What stood in front (interim responses, say) is gone: its place is free.
+        n = length_of(a)
+        memmove(a.base + HEADROOM, data_of(a), n)
+        a.start = HEADROOM
+        a.end = HEADROOM + n
+    if room_behind(address(w.buffers.pool[a.group]), a) < length_of(b) and a.group == GROUP_SMALL:
+        wide = buffer_take(address(w.buffers), GROUP_LARGE)
+        if wide == NULL:
+            buffer_give(address(w.buffers), a)
+            buffer_give(address(w.buffers), b)
+            return False
+        memcpy(data_of(wide), data_of(a), length_of(a))
+        wide.end += length_of(a)
+        buffer_give(address(w.buffers), a)
+        a = wide
+    n = min(room_behind(address(w.buffers.pool[a.group]), a), length_of(b))
+    memcpy(a.base + a.end, data_of(b), n)
+    a.end += n
+    b.start += n
+    if length_of(b):
+        queue_push_front(address(s.inbox), b)
+    else:
+        buffer_give(address(w.buffers), b)
+    queue_push_front(address(s.inbox), a)
+    return n > 0
+
+
+def client_peer(c):
+    if c.peer_length:
+        return
+    found: sockaddr_storage
+    size: socklen_t = cython.sizeof(sockaddr_storage)
+    v4: cython.pointer(sockaddr_in) = cast(cython.pointer(sockaddr_in), address(found))
+    v6: cython.pointer(sockaddr_in6) = cast(cython.pointer(sockaddr_in6), address(found))
+    if getpeername(c.stream.fd, cast(cython.pointer(sockaddr), address(found)), address(size)) == 0:
+        if found.ss_family == AF_INET:
+            inet_ntop(AF_INET, address(v4.sin_addr), c.peer, 46)
+        elif found.ss_family == AF_INET6:
+            inet_ntop(AF_INET6, address(v6.sin6_addr), c.peer, 46)
+    if c.peer[0] == 0:
+        memcpy(c.peer, b"unknown", 8)  # RFC 7239 6.2; it has gone already
+    c.peer_length = cast(cython.uchar, strlen(c.peer))
+
+
+# ---------------------------------------------------------------------------------------------------- answering
+
+
+def client_sent(w, s):
+    c: cython.pointer(Client) = cast(cython.pointer(Client), s)
+    if s.state == CLIENT_BUSY:
+        w.handlers.client_sent(w, c.exchange)
+    elif s.send_error or (s.state == CLIENT_LINGER and stream_drained(s) and not c.linger):
+        stream_close(w, s)
+    elif s.state == CLIENT_LINGER and stream_drained(s) and not c.shut:
+        c.shut = True
+        shutdown(s.fd, SHUT_WR)
+
+
+def client_done(w, c):
+    s: cython.pointer(Stream) = address(c.stream)
+    c.exchange = NULL
+    if s.error or s.send_error:
+        client_abort(w, c)
+    elif c.last or w.draining:
+        client_finish(w, c)
+    else:
+        client_move(c, CLIENT_IDLE)
+        stream_receive_within(w, s, w.snapshot.timeouts.keepalive_ms, False)
+        client_next_request(w, c)
+
+
+def client_finish(w, c):
+    s: cython.pointer(Stream) = address(c.stream)
+    if s.tls != NULL:
+        tls_notify(s.tls)
+        stream_flush(w, s)
+    client_move(c, CLIENT_LINGER)
+    queue_give(address(w.buffers), address(s.inbox))
+    queue_give(address(w.buffers), address(s.cipher))
+    if s.tls != NULL:
+        s.tls.left = 0
+    if not c.linger or s.eof:
+        # Nothing more is expected of the client: an orderly end needs no waiting.
+        c.linger = False
+        if stream_drained(s):
+            stream_close(w, s)
+        return
+    # Closing now would reset the connection when more of the request arrives, and the answer might be lost with it.
+    stream_receive_within(w, s, LINGER_MS, False)
+    stream_send_within(w, s, LINGER_MS)
+    stream_want(w, s, GROUP_SMALL, True, False)
+    if stream_drained(s):
+        c.shut = True
+        shutdown(s.fd, SHUT_WR)
+
+
+def client_abort(w, c):
+    if c.stream.state != CLIENT_CLOSING and c.stream.state != CLIENT_FREE:
+        client_move(c, CLIENT_CLOSING)
+    stream_close(w, address(c.stream))
+
+
+def client_late(w, s):
+    c: cython.pointer(Client) = cast(cython.pointer(Client), s)
+    count(w.counters, COUNT_TIMEOUTS, 1)
+    if s.state == CLIENT_BUSY:
+        w.handlers.client_late(w, c.exchange)
+    elif s.state == CLIENT_HEAD and s.late != LATE_SEND:
+        # RFC 9110 15.5.9: part of a request is here, so its sender deserves an answer.
+        c.seen = 0
+        client_move(c, CLIENT_BUSY)
+        w.handlers.request(w, c, -CLIENT_HEAD_TIMEOUT)
+    elif s.state == CLIENT_LINGER:
+        stream_close(w, s)
+    elif s.state == CLIENT_IDLE:
+        client_finish(w, c)
+    else:
+        client_abort(w, c)
+
+
+def client_gone(w, s):
+    c: cython.pointer(Client) = cast(cython.pointer(Client), s)
+    if c.exchange != NULL:
+        w.handlers.client_gone(w, c.exchange)
+        c.exchange = NULL
+    s.state = CLIENT_FREE
+    gauge(w.counters, GAUGE_CLIENTS, -1)
+    slot_give(address(w.clients), address(s.slot))
+
+
+def client_drain(w):
+    i: uint32_t
+    c: cython.pointer(Client)
+    for i in range(w.clients.made):
+        c = cast(cython.pointer(Client), slot_at(address(w.clients), i))
+        if not c.stream.slot.used or c.stream.closing:
+            continue
+        if c.stream.state == CLIENT_IDLE:
+            client_finish(w, c)
+        elif c.stream.state == CLIENT_BUSY:
+            c.last = True

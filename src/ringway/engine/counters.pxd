@@ -1,0 +1,57 @@
+"""What a worker counts: one array of 64-bit numbers in shared memory, written by the worker, read by the supervisor.
+
+The order of this enum is the order of NAMES in counters.py. Gauges go up and down; after the last connection has
+gone each of them must be zero: that is how tests find leaks.
+"""
+from libc.stdint cimport uint64_t
+
+cdef enum Counter:
+    # gauges: what exists now
+    GAUGE_CLIENTS = 0
+    GAUGE_EXCHANGES
+    GAUGE_UPSTREAMS         # connections, idle ones included
+    GAUGE_UPSTREAMS_IDLE
+    GAUGE_BUFFERS           # held by a connection (not those that the ring holds ready)
+    GAUGE_OPERATIONS        # submitted, without their last completion
+    GAUGE_FILES             # open files
+    GAUGE_MEMORY_BYTES      # copies of files
+    GAUGE_TLS
+    GAUGE_COUNT             # how many gauges there are
+    # counters: only ever grow
+    COUNT_ACCEPTED = GAUGE_COUNT
+    COUNT_ACCEPT_ERRORS
+    COUNT_REFUSED           # connections closed at once: `[limits] client_connections`
+    COUNT_REQUESTS
+    COUNT_STATUS_1XX
+    COUNT_STATUS_2XX
+    COUNT_STATUS_3XX
+    COUNT_STATUS_4XX
+    COUNT_STATUS_5XX
+    COUNT_CLIENT_BYTES_IN
+    COUNT_CLIENT_BYTES_OUT
+    COUNT_UPSTREAM_BYTES_IN
+    COUNT_UPSTREAM_BYTES_OUT
+    COUNT_CONNECTS
+    COUNT_REUSED
+    COUNT_RETRIES
+    COUNT_IDLE_DROPPED      # pooled connections that closed or spoke out of turn
+    COUNT_HANDSHAKES
+    COUNT_RESUMED
+    COUNT_HANDSHAKE_ERRORS
+    COUNT_TIMEOUTS
+    COUNT_SENDFILE_BYTES
+    COUNT_FILE_HITS
+    COUNT_FILE_OPENS
+    COUNT_NO_BUFFERS        # a receive found no buffer and had to wait
+    COUNT_STALE             # completions that came too late for their slot
+    COUNT_RECORDS_DROPPED
+    COUNTER_COUNT
+
+cdef struct Counters:
+    uint64_t value[COUNTER_COUNT]
+
+cdef inline void count(Counters* counters, int which, uint64_t more) noexcept nogil:
+    counters.value[which] += more
+
+cdef inline void gauge(Counters* counters, int which, int change) noexcept nogil:
+    counters.value[which] += <uint64_t><long long>change

@@ -1,0 +1,100 @@
+"""OpenSSL 3.0, as far as Ringway uses it. Declarations only."""
+from libc.stdint cimport uint64_t
+
+cdef extern from "<openssl/ssl.h>" nogil:
+    ctypedef struct SSL:
+        pass
+    ctypedef struct SSL_CTX:
+        pass
+    ctypedef struct SSL_METHOD:
+        pass
+    ctypedef struct SSL_CIPHER:
+        pass
+    ctypedef struct BIO:
+        pass
+    ctypedef struct BIO_METHOD:
+        pass
+    ctypedef struct X509:
+        pass
+    ctypedef struct EVP_PKEY:
+        pass
+    ctypedef int (*alpn_select_t)(SSL* ssl, const unsigned char** out, unsigned char* out_length,
+                                  const unsigned char* offered, unsigned int offered_length, void* arg) noexcept nogil
+
+    int TLS1_2_VERSION, TLS1_3_VERSION
+    uint64_t SSL_OP_NO_RENEGOTIATION, SSL_OP_NO_COMPRESSION, SSL_OP_IGNORE_UNEXPECTED_EOF
+    long SSL_MODE_RELEASE_BUFFERS, SSL_MODE_ENABLE_PARTIAL_WRITE, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
+    long SSL_SESS_CACHE_OFF
+    int SSL_ERROR_NONE, SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE, SSL_ERROR_ZERO_RETURN, SSL_ERROR_SYSCALL
+    int SSL_TLSEXT_ERR_OK, SSL_TLSEXT_ERR_ALERT_FATAL, SSL_TLSEXT_ERR_NOACK
+    int SSL_SENT_SHUTDOWN
+
+    const SSL_METHOD* TLS_server_method()
+    SSL_CTX* SSL_CTX_new(const SSL_METHOD* method)
+    void SSL_CTX_free(SSL_CTX* ctx)
+    int SSL_CTX_set_min_proto_version(SSL_CTX* ctx, int version)
+    uint64_t SSL_CTX_set_options(SSL_CTX* ctx, uint64_t options)
+    long SSL_CTX_set_mode(SSL_CTX* ctx, long mode)
+    int SSL_CTX_set_cipher_list(SSL_CTX* ctx, const char* text)
+    int SSL_CTX_set1_groups_list(SSL_CTX* ctx, const char* text)
+    int SSL_CTX_use_certificate(SSL_CTX* ctx, X509* certificate)
+    int SSL_CTX_add1_chain_cert(SSL_CTX* ctx, X509* certificate)
+    int SSL_CTX_use_PrivateKey(SSL_CTX* ctx, EVP_PKEY* key)
+    int SSL_CTX_check_private_key(SSL_CTX* ctx)
+    int SSL_CTX_set_num_tickets(SSL_CTX* ctx, size_t count)
+    long SSL_CTX_set_session_cache_mode(SSL_CTX* ctx, long mode)
+    int SSL_CTX_set_session_id_context(SSL_CTX* ctx, const unsigned char* text, unsigned int length)
+    long SSL_CTX_set_tlsext_ticket_keys(SSL_CTX* ctx, void* keys, long length)
+    void SSL_CTX_set_alpn_select_cb(SSL_CTX* ctx, alpn_select_t callback, void* arg)
+
+    SSL* SSL_new(SSL_CTX* ctx)
+    void SSL_free(SSL* ssl)
+    void SSL_set_accept_state(SSL* ssl)
+    void SSL_set_bio(SSL* ssl, BIO* reading, BIO* writing)
+    int SSL_do_handshake(SSL* ssl)
+    int SSL_read(SSL* ssl, void* data, int length)
+    int SSL_write(SSL* ssl, const void* data, int length)
+    int SSL_shutdown(SSL* ssl)
+    int SSL_get_error(const SSL* ssl, int result)
+    int SSL_version(const SSL* ssl)
+    int SSL_session_reused(const SSL* ssl)
+    int SSL_in_init(const SSL* ssl)
+    const SSL_CIPHER* SSL_get_current_cipher(const SSL* ssl)
+    const char* SSL_CIPHER_get_name(const SSL_CIPHER* cipher)
+    int SSL_select_next_proto(unsigned char** out, unsigned char* out_length, const unsigned char* server,
+                              unsigned int server_length, const unsigned char* client, unsigned int client_length)
+    int OPENSSL_NPN_NEGOTIATED
+
+cdef extern from "<openssl/bio.h>" nogil:
+    ctypedef int (*bio_write_t)(BIO* bio, const char* data, int length) noexcept nogil
+    ctypedef int (*bio_read_t)(BIO* bio, char* data, int length) noexcept nogil
+    ctypedef long (*bio_ctrl_t)(BIO* bio, int command, long number, void* pointer) noexcept nogil
+    int BIO_CTRL_FLUSH, BIO_CTRL_PUSH, BIO_CTRL_POP
+    int BIO_TYPE_SOURCE_SINK
+    BIO_METHOD* BIO_meth_new(int kind, const char* name)
+    void BIO_meth_free(BIO_METHOD* method)
+    int BIO_meth_set_write(BIO_METHOD* method, bio_write_t f)
+    int BIO_meth_set_read(BIO_METHOD* method, bio_read_t f)
+    int BIO_meth_set_ctrl(BIO_METHOD* method, bio_ctrl_t f)
+    BIO* BIO_new(const BIO_METHOD* method)
+    BIO* BIO_new_mem_buf(const void* data, int length)
+    int BIO_free(BIO* bio)
+    void BIO_set_data(BIO* bio, void* data)
+    void* BIO_get_data(BIO* bio)
+    void BIO_set_init(BIO* bio, int on)
+    void BIO_set_retry_read(BIO* bio)
+    void BIO_clear_retry_flags(BIO* bio)
+
+cdef extern from "<openssl/pem.h>" nogil:
+    X509* PEM_read_bio_X509(BIO* bio, X509** out, void* callback, void* arg)
+    EVP_PKEY* PEM_read_bio_PrivateKey(BIO* bio, EVP_PKEY** out, void* callback, void* arg)
+    void X509_free(X509* certificate)
+    void EVP_PKEY_free(EVP_PKEY* key)
+
+cdef extern from "<openssl/err.h>" nogil:
+    unsigned long ERR_get_error()
+    void ERR_clear_error()
+    void ERR_error_string_n(unsigned long code, char* out, size_t size)
+
+cdef extern from "<openssl/crypto.h>" nogil:
+    void OPENSSL_cleanse(void* data, size_t length)

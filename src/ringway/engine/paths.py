@@ -1,0 +1,196 @@
+"""Paths in one form, so that what was matched is what is forwarded (RFC 3986 6.2.2)."""
+
+import cython
+from cython import cast
+from cython.cimports.libc.stdint import uint8_t, uint32_t
+
+
+@cython.cfunc
+@cython.nogil
+@cython.inline
+@cython.exceptval(check=False)
+def hex_value(c: uint8_t) -> cython.int:
+    if 48 <= c <= 57:
+        return c - 48
+    c |= 0x20
+    if 97 <= c <= 102:
+        return c - 87
+    return -1
+
+
+@cython.cfunc
+@cython.nogil
+@cython.inline
+@cython.exceptval(check=False)
+def upper_hex(digit: cython.int) -> cython.char:
+    """RFC 3986 6.2.2.1: escapes are written in upper case."""
+    return cast(cython.char, digit + 48 if digit < 10 else digit + 55)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.inline
+@cython.exceptval(check=False)
+def is_unreserved(c: cython.int) -> cython.bint:
+    """RFC 3986 2.3: ALPHA / DIGIT / "-" / "." / "_" / "~"."""
+    return 97 <= c <= 122 or 65 <= c <= 90 or 48 <= c <= 57 or c == 45 or c == 46 or c == 95 or c == 126
+
+
+@cython.cfunc
+@cython.nogil
+@cython.inline
+@cython.exceptval(check=False)
+def escaped(path: cython.p_const_char, length: uint32_t, i: uint32_t) -> cython.int:
+    """The octet that the escape at path[i] stands for; -1: not an escape, or NUL, which no path may hold."""
+    high: cython.int
+    low: cython.int
+    if length - i < 3:
+        return -1
+    high = hex_value(cast(uint8_t, path[i + 1]))
+    low = hex_value(cast(uint8_t, path[i + 2]))
+    if high < 0 or low < 0 or high + low == 0:
+        return -1
+    return high << 4 | low
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def segment_close(out: cython.p_const_char, start: uint32_t, end: uint32_t) -> cython.int:
+    """Where out ends once its last segment out[start:end] is judged: RFC 3986 5.2.4, on the segment just written.
+
+    "." goes; ".." goes with the segment before it; -1: there is none, the path would leave the root.
+    """
+    dots: uint32_t = end - start
+    if dots == 0 or dots > 2 or out[start] != 46 or out[end - 1] != 46:
+        return end
+    if dots == 1:
+        return start
+    if start <= 1:
+        return -1
+    end = start - 1
+    while out[end - 1] != 47:  # stops at the slash of the root: start > 1
+        end -= 1
+    return end
+
+
+@cython.cfunc
+@cython.nogil
+@cython.inline
+@cython.exceptval(check=False)
+def leaves(out: cython.p_const_char, start: uint32_t, end: uint32_t) -> cython.bint:
+    """The segment out[start:end] is ".."."""
+    return end - start == 2 and out[start] == 46 and out[start + 1] == 46
+
+
+def path_is_normal(path, length):
+    # No early exit: the compiler turns this loop into a few wide instructions.
+    odd: uint8_t = 0
+    c: uint8_t
+    before: uint8_t
+    i: uint32_t
+    if length == 0:
+        return True
+    odd = path[0] != 47
+    for i in range(1, length):
+        c = cast(uint8_t, path[i])
+        before = cast(uint8_t, path[i - 1])
+        odd |= cast(uint8_t, c == 37) | cast(uint8_t, c == 0) | (cast(uint8_t, c == 46) & cast(uint8_t, before == 47))
+    return odd == 0
+
+
+def path_normalise(path, length, out, capacity):
+    # `out` may be `path`: what is written never overtakes what is read.
+    i: uint32_t = 0
+    o: cython.int = 0
+    end: cython.int
+    start: uint32_t = 0  # of the segment being written
+    c: cython.int
+    if length == 0:
+        return 0
+    if path[0] != 47 or capacity < length:
+        return -1
+    while i < length:
+        c = cast(uint8_t, path[i])
+        if c == 0:
+            return -1
+        if c == 37:
+            c = escaped(path, length, i)
+            if c < 0:
+                return -1
+            i += 3
+            if is_unreserved(c):
+                out[o] = cast(cython.char, c)
+                o += 1
+            else:  # RFC 3986 2.2: a reserved character and its escape are not the same
+                out[o] = 37
+                out[o + 1] = upper_hex(c >> 4)
+                out[o + 2] = upper_hex(c & 15)
+                o += 3
+            continue
+        i += 1
+        if c != 47:
+            out[o] = cast(cython.char, c)
+            o += 1
+            continue
+        end = segment_close(out, start, o)
+        if end < 0:
+            return -1
+        if end == o:
+            out[o] = 47
+            end += 1
+        start = o = end  # after a dot segment its own slash is dropped: the one before it is still there
+    return segment_close(out, start, o)
+
+
+def path_decode(path, length, out, capacity):
+    # Refuses instead of repairing: what is left to refuse in a normalised path can only be meant to deceive.
+    i: uint32_t = 0
+    o: uint32_t = 0
+    start: uint32_t = 0  # of the segment being written
+    c: cython.int
+    while i < length:
+        c = cast(uint8_t, path[i])
+        if c == 37:
+            c = escaped(path, length, i)
+            if c < 0 or c == 47:
+                return -1
+            i += 3
+        else:
+            i += 1
+        if c == 0 or o == capacity:
+            return -1
+        if c == 47:
+            if leaves(out, start, o):
+                return -1
+            start = o + 1
+        out[o] = cast(cython.char, c)
+        o += 1
+    return -1 if leaves(out, start, o) else cast(cython.int, o)
+
+
+@cython.cfunc
+def buffered(path: bytes, decoding: cython.bint):
+    """Either function with a buffer of the size that it promises to stay within."""
+    room: bytearray = bytearray(len(path) + 1)
+    out: cython.p_char = room
+    source: cython.p_const_char = path
+    length: uint32_t = len(path)
+    wrote: cython.int
+    with cython.nogil:
+        wrote = path_decode(source, length, out, length) if decoding else path_normalise(source, length, out, length)
+    return None if wrote < 0 else bytes(room[:wrote])
+
+
+def is_normal(path: bytes) -> bool:
+    return bool(path_is_normal(path, len(path)))
+
+
+def normalise(path: bytes) -> "bytes | None":
+    """The path in its one form; None: refused."""
+    return buffered(path, False)
+
+
+def decode(path: bytes) -> "bytes | None":
+    """A normalised path as a file name; None: refused."""
+    return buffered(path, True)

@@ -1,0 +1,57 @@
+"""Access records: a ring of bytes in shared memory from one worker to the supervisor. Full means counted, never a wait.
+
+    RecordRing | data[RECORD_RING_BYTES]
+
+`head` and `tail` only grow; a record lies at (head % size), never across the end: a record of kind RECORD_SKIP fills
+the rest. The writer publishes by moving `head`, the reader gives back by moving `tail`.
+"""
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef enum:
+    RECORD_RING_BYTES = 4194304     # about 15,000 records: more than a worker writes between two looks of the reader
+
+cdef enum RecordKind:
+    RECORD_SKIP = 0
+    RECORD_ACCESS = 1
+    RECORD_EVENT = 2                # something an operator should read: see EventCode
+
+cdef enum EventCode:
+    EVENT_NONE = 0
+    EVENT_ACCEPT_FAILED             # number: errno
+    EVENT_NO_BUFFERS
+    EVENT_CONNECT_FAILED            # number: errno; texts: the upstream's name
+    EVENT_CLIENTS_FULL
+
+cdef struct Record:
+    uint32_t size                   # bytes of the whole record, a multiple of 8
+    uint8_t kind                    # RecordKind
+    uint8_t minor
+    uint16_t status
+    uint8_t reason                  # Reason
+    uint8_t tls                     # 0: plain, else 12 or 13
+    uint16_t code                   # EventCode
+    int32_t number
+    uint16_t client_length          # lengths of the texts that follow, in this order
+    uint16_t host_length
+    uint16_t method_length
+    uint16_t target_length
+    uint16_t upstream_length
+    uint16_t agent_length
+    uint16_t referer_length
+    uint16_t cipher_length
+    int64_t time_ns                 # wall clock, when the request began
+    uint64_t bytes                  # of the body, sent to the client
+    uint32_t first_byte_us
+    uint32_t total_us
+
+cdef struct RecordRing:
+    uint64_t head                   # written by the worker
+    uint64_t pad1[7]                # its own cache line
+    uint64_t tail                   # written by the reader
+    uint64_t pad2[7]
+    char data[RECORD_RING_BYTES]
+
+cdef Record* record_begin(RecordRing* ring, uint32_t text_bytes) noexcept nogil
+    # room for one record with its texts; NULL: full, count it
+cdef void record_end(RecordRing* ring, Record* record) noexcept nogil
+    # publish it

@@ -1,0 +1,275 @@
+"""The beginning of a request."""
+
+import cython
+from cython import NULL, address, cast
+from cython.cimports.libc.stdint import int32_t, uint32_t
+from cython.cimports.libc.string import memcpy
+from cython.cimports.ringway.engine.bodies import body_begin, body_decode
+from cython.cimports.ringway.engine.buffers import (
+    SMALL_BYTES,
+    Buffer,
+    buffer_give,
+    data_of,
+    queue_pop,
+)
+from cython.cimports.ringway.engine.client import client_abort, client_peer
+from cython.cimports.ringway.engine.exchange import (
+    exchange_answer,
+    exchange_cut,
+    exchange_fail,
+    exchange_fail_with,
+    exchange_settle,
+    exchange_take,
+)
+from cython.cimports.ringway.engine.fields import FIELD_REFERER, FIELD_USER_AGENT
+from cython.cimports.ringway.engine.outcome import (
+    BAD_TARGET,
+    BODY_TOO_LARGE,
+    CLIENT_BODY_TIMEOUT,
+    CLIENT_CLOSED,
+    CLIENT_WRITE_TIMEOUT,
+    METHOD_NOT_ALLOWED,
+    METHOD_NOT_IMPLEMENTED,
+    NO_ROUTE,
+    OUT_OF_MEMORY,
+    TARGET_TOO_LONG,
+    TUNNEL_IDLE,
+)
+from cython.cimports.ringway.engine.paths import path_is_normal, path_normalise
+from cython.cimports.ringway.engine.proxy import keep_rest, proxy_begin, proxy_client_received, proxy_client_sent
+from cython.cimports.ringway.engine.request_head import (
+    FORM_ASTERISK,
+    FRAMING_CHUNKED,
+    FRAMING_LENGTH,
+    METHOD_CONNECT,
+    METHOD_TRACE,
+    RequestHead,
+    request_parse,
+)
+from cython.cimports.ringway.engine.router import route_find
+from cython.cimports.ringway.engine.serve import serve_begin, serve_continue
+from cython.cimports.ringway.engine.snapshot import ROUTE_FILE, ROUTE_NONE, ROUTE_PROXY, route_at, text_at
+from cython.cimports.ringway.engine.spans import Span, piece_span, put, put_span, span
+from cython.cimports.ringway.engine.state import (
+    EXCHANGE_DONE,
+    EXCHANGE_SEND,
+    EXCHANGE_TUNNEL,
+    LOG_AGENT_BYTES,
+    LOG_HOST_BYTES,
+    LOG_METHOD_BYTES,
+    LOG_REFERER_BYTES,
+    LOG_TARGET_BYTES,
+    PATH_BYTES,
+    Client,
+    Exchange,
+    Stream,
+)
+from cython.cimports.ringway.engine.stream import LATE_SEND, stream_pause
+
+
+def request_arrived(w, c, found):
+    s: cython.pointer(Stream) = address(c.stream)
+    x: cython.pointer(Exchange) = exchange_take(w, c)
+    if x == NULL:
+        client_abort(w, c)  # cannot be: there are as many as clients
+        return
+    reason: cython.int = found
+    b: cython.pointer(Buffer) = NULL
+    start: uint32_t = 0
+    got: uint32_t = 0
+    head: uint32_t = 0
+    if found > 0:
+        b = queue_pop(address(s.inbox))
+        head = b.start
+        reason = request_accept(w, x, data_of(b), cast(uint32_t, found))
+    if reason == 0:
+        reason = take_body(w, x, b, head + cast(uint32_t, found), address(start), address(got))
+    if reason < 0:
+        if b != NULL:
+            buffer_give(address(w.buffers), b)
+        exchange_fail(w, x, -reason)
+        return
+    request_route(w, x, b, head, cast(uint32_t, found), start, got)
+
+
+def request_accept(w, x, data, length):
+    head: cython.pointer(RequestHead) = address(w.request)
+    reason: cython.int = request_parse(data, length, head)
+    if w.snapshot.access_log:
+        keep_for_log(w, x, data)
+    if reason < 0:
+        return reason
+    c: cython.pointer(Client) = x.client
+    x.method = head.method
+    x.minor = head.minor
+    x.upgrade = head.upgrade
+    x.expect_continue = head.expect_continue
+    c.last = not head.keep_alive or c.requests >= w.snapshot.limits.requests_per_connection or w.draining
+    body_begin(address(x.up), address(x.up_chunks), head.framing, head.content_length)
+    x.up.chunked_out = head.framing == FRAMING_CHUNKED
+    if head.method == METHOD_CONNECT:
+        return -METHOD_NOT_IMPLEMENTED
+    if (
+        head.framing == FRAMING_LENGTH
+        and w.snapshot.limits.request_body_bytes
+        and head.content_length > w.snapshot.limits.request_body_bytes
+    ):
+        return -BODY_TOO_LARGE
+    return 0
+
+
+def take_body(w, x, b, head, start, got):
+    """`head`: the place behind the head."""
+    used: uint32_t
+    length: uint32_t = b.end - head
+    result: cython.int = body_decode(
+        address(x.up), address(x.up_chunks), b.base + head, length, address(used), start, got
+    )
+    if result < 0:
+        return result
+    if used < length:
+        # A view of the buffer from behind the head, for keep_rest().
+        b.start = head
+        if not keep_rest(w, address(x.client.stream), b, used):
+            return -OUT_OF_MEMORY
+    start[0] += head
+    return 0
+
+
+def normal_path(w, data, out):
+    """What is matched is what is forwarded."""
+    path: Span = piece_span(data, w.request.path)
+    n: cython.int
+    if path.length == 0:
+        out[0] = span(b"/", 1)  # absolute-form without a path: RFC 9112 3.2.2
+        return 0
+    if not path_is_normal(path.at, path.length):
+        n = path_normalise(path.at, path.length, w.path, PATH_BYTES)
+        if n < 0:
+            return -BAD_TARGET
+        path = span(w.path, cast(uint32_t, n))
+    out[0] = path
+    return 0
+
+
+def request_route(w, x, b, head, length, start, got):
+    data: cython.p_char = b.base + head
+    path: Span
+    host: Span = piece_span(data, w.request.host)
+    found: int32_t = ROUTE_NONE
+    reason: cython.int = 0
+    if w.request.form == FORM_ASTERISK:
+        buffer_give(address(w.buffers), b)
+        options_for_all(w, x)
+        return
+    reason = normal_path(w, data, address(path))
+    if reason == 0:
+        found = route_find(w.snapshot, host.at, host.length, path.at, path.length)
+        if found == ROUTE_NONE:
+            reason = -NO_ROUTE
+    if reason < 0:
+        buffer_give(address(w.buffers), b)
+        exchange_fail(w, x, -reason)
+        return
+    x.route = route_at(w.snapshot, found)
+    if x.method == METHOD_TRACE:
+        # It would show fields that we add, and credentials, to a script (RFC 9110 9.3.8).
+        buffer_give(address(w.buffers), b)
+        exchange_fail_with(w, x, METHOD_NOT_ALLOWED, b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n", 53)
+        return
+    if x.route.strip_prefix:
+        path.at += x.route.prefix.length
+        path.length -= x.route.prefix.length
+    if x.route.kind == ROUTE_PROXY:
+        proxy_begin(w, x, b, start, got, head, path)
+    elif x.route.kind == ROUTE_FILE:
+        serve_begin(w, x, b, head, length, path)
+    else:
+        redirect(w, x, data)
+        buffer_give(address(w.buffers), b)
+
+
+def redirect(w, x, data):
+    """`location`, with "{path}" replaced by the request's path and query."""
+    to: Span = span(text_at(w.snapshot, x.route.location), x.route.location.length)
+    path: Span = piece_span(data, w.request.path)
+    query: Span = piece_span(data, w.request.query)
+    if to.length + path.length + query.length > SMALL_BYTES - 1024:
+        exchange_fail(w, x, TARGET_TOO_LONG)
+        return
+    p: cython.p_char = put(w.scratch, b"Location: ", 10)
+    i: uint32_t = 0
+    while i < to.length:
+        if to.length - i >= 6 and span_is_path(to.at + i):
+            p = put_span(p, path)
+            p = put_span(p, query)
+            i += 6
+        else:
+            p = put(p, to.at + i, 1)
+            i += 1
+    p = put(p, b"\r\n", 2)
+    exchange_answer(w, x, x.route.redirect_status, w.scratch, cast(uint32_t, p - w.scratch), NULL, 0)
+
+
+def span_is_path(text):
+    return text[0] == 123 and text[1] == 112 and text[2] == 97 and text[3] == 116 and text[4] == 104 and text[5] == 125
+
+
+def options_for_all(w, x):
+    """OPTIONS *: about the server as a whole (RFC 9110 9.3.7)."""
+    exchange_answer(w, x, 204, b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n", 53, NULL, 0)
+
+
+# ------------------------------------------------------------------------------------------------ the access log
+
+
+def keep_for_log(w, x, data):
+    i: cython.int
+    head: cython.pointer(RequestHead) = address(w.request)
+    client_peer(x.client)  # now: a connection that was reset has no peer any more
+    x.log.method_length = keep_text(x.log.method, LOG_METHOD_BYTES, piece_span(data, head.method_text))
+    x.log.host_length = keep_text(x.log.host, LOG_HOST_BYTES, piece_span(data, head.host))
+    x.log.target_length = keep_text(x.log.target, LOG_TARGET_BYTES, piece_span(data, head.target))
+    for i in range(head.field_count):
+        if head.fields[i].id == FIELD_USER_AGENT:
+            x.log.agent_length = keep_text(x.log.agent, LOG_AGENT_BYTES, piece_span(data, head.fields[i].value))
+        elif head.fields[i].id == FIELD_REFERER:
+            x.log.referer_length = keep_text(x.log.referer, LOG_REFERER_BYTES, piece_span(data, head.fields[i].value))
+
+
+def keep_text(out, room, text):
+    n: uint32_t = min(text.length, room)
+    memcpy(out, text.at, n)
+    return cast(cython.ushort, n)
+
+
+# ------------------------------------------------------------------------------- events while a request is served
+
+
+def client_event_received(w, x):
+    s: cython.pointer(Stream) = address(x.client.stream)
+    if x.state == EXCHANGE_SEND or x.state == EXCHANGE_DONE or x.route == NULL or x.route.kind != ROUTE_PROXY:
+        if s.error:
+            exchange_cut(w, x, CLIENT_CLOSED)
+        elif s.inbox.bytes + s.cipher.bytes > 16384:
+            stream_pause(w, s)
+    else:
+        proxy_client_received(w, x)
+
+
+def client_event_sent(w, x):
+    if x.state == EXCHANGE_SEND:
+        serve_continue(w, x)
+    elif x.state == EXCHANGE_DONE:
+        exchange_settle(w, x)
+    else:
+        proxy_client_sent(w, x)
+
+
+def client_event_late(w, x):
+    if x.state == EXCHANGE_TUNNEL:
+        exchange_cut(w, x, TUNNEL_IDLE)
+    elif x.client.stream.late == LATE_SEND:
+        exchange_cut(w, x, CLIENT_WRITE_TIMEOUT)
+    else:
+        exchange_fail(w, x, CLIENT_BODY_TIMEOUT)

@@ -1,0 +1,55 @@
+"""Borrowed bytes: pointer and length, or offset and length inside a head; comparing and copying them.
+
+Nothing here owns memory. A Span is borrowed until its buffer is given back; a Piece is relative to the start of the
+head it was found in, so that it survives a move of that head.
+"""
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy
+
+cdef struct Span:
+    const char* at      # borrowed
+    uint32_t length     # bytes
+
+cdef struct Piece:
+    uint16_t at         # bytes from the start of the head
+    uint16_t length     # bytes
+
+cdef inline Span span(const char* at, uint32_t length) noexcept nogil:
+    cdef Span s
+    s.at = at
+    s.length = length
+    return s
+
+cdef inline Span piece_span(const char* head, Piece p) noexcept nogil:
+    return span(head + p.at, p.length)
+
+cdef inline bint span_is(Span s, const char* text, uint32_t length) noexcept nogil:
+    """Equal, with case."""
+    return s.length == length and memcmp(s.at, text, length) == 0
+
+cdef inline uint8_t lower(uint8_t c) noexcept nogil:
+    return c | 0x20 if 65 <= c <= 90 else c
+
+cdef inline bint same_text(const char* a, const char* lower_b, uint32_t length) noexcept nogil:
+    """Equal without case; the second one is given in lower case."""
+    cdef uint32_t i
+    for i in range(length):
+        if lower(<uint8_t>a[i]) != <uint8_t>lower_b[i]:
+            return False
+    return True
+
+cdef inline bint span_is_text(Span s, const char* lower_text, uint32_t length) noexcept nogil:
+    """Equal without case to a text given in lower case."""
+    return s.length == length and same_text(s.at, lower_text, length)
+
+cdef inline char* put(char* out, const char* text, uint32_t length) noexcept nogil:
+    """Copy and return the place behind."""
+    memcpy(out, text, length)
+    return out + length
+
+cdef inline char* put_span(char* out, Span s) noexcept nogil:
+    memcpy(out, s.at, s.length)
+    return out + s.length
+
+cdef char* put_number(char* out, uint64_t value) noexcept nogil
+cdef char* put_hex(char* out, uint64_t value) noexcept nogil

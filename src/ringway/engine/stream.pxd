@@ -1,0 +1,61 @@
+"""One socket and its bytes: what clients and upstream connections have in common.
+
+    socket --driver--> [cipher --TLS--] inbox  --> owner
+    socket <--driver-- sending <-- outbox <--[TLS]-- owner
+
+The owner asks for input with stream_want() and gets `received`; without asking again it gets no more than what was
+in flight (back-pressure). It gives output with stream_send() and gets `sent` as the outbox drains. stream_close()
+may be called at any time; `gone` comes when the kernel holds nothing of the stream any more, and the slot is freed.
+"""
+from libc.stdint cimport uint32_t, uint64_t
+
+from ringway.engine.buffers cimport Buffer
+from ringway.engine.driver cimport Completion
+from ringway.engine.state cimport Stream, Worker
+
+cdef enum LateSide:
+    LATE_RECEIVE = 1
+    LATE_SEND = 2
+
+cdef enum:
+    INBOX_HIGH = 131072     # bytes: no more is decrypted or left running beyond this
+    OUTBOX_HIGH = 131072    # bytes: its owner should stop producing
+
+cdef bint stream_open(Worker* w, Stream* s, int kind, int fd, bint tls) noexcept nogil
+cdef void stream_want(Worker* w, Stream* s, int group, bint many, bint later) noexcept nogil
+cdef void stream_pause(Worker* w, Stream* s) noexcept nogil
+cdef void stream_refill(Worker* w, Stream* s) noexcept nogil
+    # after the inbox was used: decrypt what waits
+cdef void stream_send(Worker* w, Stream* s, Buffer* b) noexcept nogil   # takes over b
+cdef void stream_queue(Worker* w, Stream* s, Buffer* b) noexcept nogil  # as stream_send(), but more follows at once
+cdef void stream_send_end(Worker* w, Stream* s, Buffer* b) noexcept nogil
+    # as stream_send(), and nothing comes after it: close_notify goes out with it
+cdef void stream_flush(Worker* w, Stream* s) noexcept nogil
+cdef void stream_close(Worker* w, Stream* s) noexcept nogil
+cdef void stream_abort(Worker* w, Stream* s) noexcept nogil             # as close, with a reset instead of an end
+cdef void stream_finish(Worker* w, Stream* s) noexcept nogil
+
+cdef void stream_received(Worker* w, Stream* s, const Completion* c) noexcept nogil
+cdef void stream_sent(Worker* w, Stream* s, int result) noexcept nogil
+cdef void stream_timer(Worker* w, Stream* s) noexcept nogil
+
+cdef void stream_receive_within(Worker* w, Stream* s, uint32_t ms, bint renewed) noexcept nogil
+    # a deadline for the peer's bytes, renewed by progress or not; 0: none
+cdef void stream_send_within(Worker* w, Stream* s, uint32_t ms) noexcept nogil
+
+cdef void start_receive(Worker* w, Stream* s) noexcept nogil
+cdef void pump(Worker* w, Stream* s) noexcept nogil
+cdef bint pump_one(Worker* w, Stream* s) noexcept nogil
+cdef void starve(Worker* w, Stream* s) noexcept nogil
+cdef void feed_starved(Worker* w) noexcept nogil
+cdef int operation_of(const Stream* s, int client_operation) noexcept nogil
+
+cdef inline bint stream_drained(const Stream* s) noexcept nogil:
+    return s.sending == NULL and s.outbox.first == NULL
+
+cdef inline bint stream_full(const Stream* s) noexcept nogil:
+    return s.outbox.bytes + (s.sending.end - s.sending.start if s.sending != NULL else 0) >= OUTBOX_HIGH
+
+cdef inline bint stream_ended(const Stream* s) noexcept nogil:
+    """Nothing more will come, and everything that came was used."""
+    return (s.eof or s.error != 0) and s.inbox.first == NULL

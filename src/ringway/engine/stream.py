@@ -1,0 +1,435 @@
+"""One socket and its bytes: receiving, decrypting, sending, deadlines, closing."""
+
+import cython
+from cython import NULL, address, cast
+from cython.cimports.libc.stdint import uint32_t, uint64_t
+from cython.cimports.ringway.engine.buffers import (
+    BUFFER_HELD,
+    BUFFER_LENT,
+    Buffer,
+    buffer_give,
+    buffer_move,
+    buffer_take,
+    data_of,
+    length_of,
+    queue_give,
+    queue_pop,
+    queue_push,
+)
+from cython.cimports.ringway.engine.check import BUG_ON
+from cython.cimports.ringway.engine.counters import (
+    COUNT_CLIENT_BYTES_IN,
+    COUNT_CLIENT_BYTES_OUT,
+    COUNT_HANDSHAKE_ERRORS,
+    COUNT_HANDSHAKES,
+    COUNT_NO_BUFFERS,
+    COUNT_RESUMED,
+    COUNT_UPSTREAM_BYTES_IN,
+    COUNT_UPSTREAM_BYTES_OUT,
+    GAUGE_TLS,
+    count,
+    gauge,
+)
+from cython.cimports.ringway.engine.driver import (
+    OP_CLIENT_RECEIVE,
+    OP_CLIENT_SEND,
+    OP_CLIENT_WRITABLE,
+    OP_UPSTREAM_RECEIVE,
+    OP_UPSTREAM_SEND,
+    RECEIVE_LATER,
+    RECEIVE_MANY,
+    RECEIVE_ONCE,
+    receive_tag,
+    tag,
+)
+from cython.cimports.ringway.engine.native.linux import (
+    ECANCELED,
+    ENOBUFS,
+    EPIPE,
+    SHUT_RD,
+    SHUT_RDWR,
+    SO_LINGER,
+    SOL_SOCKET,
+    linger,
+    setsockopt,
+    shutdown,
+)
+from cython.cimports.ringway.engine.records import EVENT_NO_BUFFERS
+from cython.cimports.ringway.engine.state import (
+    KIND_CLIENT,
+    RECEIVE_ENDING,
+    RECEIVE_MULTI,
+    RECEIVE_OFF,
+    RECEIVE_SINGLE,
+    RECEIVE_STARVED,
+    Stream,
+)
+from cython.cimports.ringway.engine.tell import tell
+from cython.cimports.ringway.engine.timers import timer_before, timer_clear, timer_set
+from cython.cimports.ringway.engine.tls import (
+    TLS_CLOSED,
+    Tls,
+    tls_close,
+    tls_feed,
+    tls_handshake,
+    tls_notify,
+    tls_open,
+    tls_read,
+    tls_resumed,
+    tls_write,
+)
+
+
+def stream_open(w, s, kind, fd, tls):
+    s.kind = cast(cython.uchar, kind)
+    s.fd = fd
+    s.timer.owner = s
+    if tls:
+        s.tls = tls_open(w.tls, address(s.outbox))
+        if s.tls == NULL:
+            return False
+        gauge(w.counters, GAUGE_TLS, 1)
+    return True
+
+
+def operation_of(s, client_operation):
+    if s.kind == KIND_CLIENT:
+        return client_operation
+    return OP_UPSTREAM_RECEIVE if client_operation == OP_CLIENT_RECEIVE else OP_UPSTREAM_SEND
+
+
+# --------------------------------------------------------------------------------------------------- receiving
+
+
+def stream_want(w, s, group, many, later):
+    if s.closing or s.eof or s.error:
+        return
+    s.want_group = cast(cython.uchar, group)
+    s.want_many = many
+    s.want_later = later
+    if s.receive == RECEIVE_OFF:
+        start_receive(w, s)
+    elif s.receive == RECEIVE_ENDING:
+        s.wanted = True
+
+
+def start_receive(w, s):
+    if not w.driver.has_buffers(address(w.driver), s.want_group):
+        starve(w, s)
+        return
+    flags: cython.int = RECEIVE_MANY if s.want_many else RECEIVE_ONCE
+    if s.want_later:
+        flags |= RECEIVE_LATER
+    s.receive_tag = receive_tag(operation_of(s, OP_CLIENT_RECEIVE), s.want_group, s.slot.index, s.slot.generation)
+    s.receive = RECEIVE_MULTI if s.want_many else RECEIVE_SINGLE
+    s.operations += 1
+    w.driver.receive(address(w.driver), s.fd, s.want_group, flags, s.receive_tag)
+
+
+def stream_pause(w, s):
+    s.wanted = False
+    if s.receive == RECEIVE_MULTI:
+        s.receive = RECEIVE_ENDING
+        w.driver.cancel(address(w.driver), s.receive_tag)
+
+
+def starve(w, s):
+    # Buffers come back when somebody's send completes: the loop then tries again (feed_starved).
+    count(w.counters, COUNT_NO_BUFFERS, 1)
+    tell(w, EVENT_NO_BUFFERS, 0, NULL, 0)
+    s.receive = RECEIVE_STARVED
+    s.next_starved = w.starved
+    w.starved = s
+
+
+def feed_starved(w):
+    s: cython.pointer(Stream) = w.starved
+    w.starved = NULL
+    following: cython.pointer(Stream)
+    while s != NULL:
+        following = s.next_starved
+        s.next_starved = NULL
+        s.receive = RECEIVE_OFF
+        if s.closing:
+            stream_finish(w, s)
+        else:
+            start_receive(w, s)
+        s = following
+
+
+def stream_received(w, s, c):
+    mode: cython.int = s.receive
+    if not c.more:
+        s.operations -= 1
+        s.receive = RECEIVE_OFF
+    if s.closing:
+        if c.buffer != NULL:
+            buffer_give(address(w.buffers), c.buffer)
+        stream_finish(w, s)
+        return
+    if c.result > 0:
+        count(w.counters, COUNT_CLIENT_BYTES_IN if s.kind == KIND_CLIENT else COUNT_UPSTREAM_BYTES_IN, c.result)
+        s.received_since += cast(uint32_t, c.result)
+        if s.receive_window_ms and s.received_since >= s.progress_bytes:
+            s.received_since = 0
+            s.receive_due_ms = w.clock.now_ms + s.receive_window_ms
+        if s.tls == NULL:
+            queue_push(address(s.inbox), c.buffer)
+        else:
+            queue_push(address(s.cipher), c.buffer)
+            pump(w, s)
+    elif c.result == 0:
+        s.eof = True
+    elif c.result == -ENOBUFS or c.result == -ECANCELED:
+        # Ran dry, or paused: nothing was lost. It goes on when it is wanted (now, if it was dry).
+        if c.result == -ENOBUFS:
+            count(w.counters, COUNT_NO_BUFFERS, 1)
+            s.wanted = s.wanted or mode != RECEIVE_ENDING
+    else:
+        s.error = -c.result
+    if s.receive == RECEIVE_OFF and (s.wanted or (s.want_many and c.result > 0 and mode == RECEIVE_MULTI)):
+        # Asked for again while it was ending, or a receive that goes on ended by itself.
+        s.wanted = False
+        if not s.eof and s.error == 0:
+            start_receive(w, s)
+    if c.result > 0 or s.eof or s.error:
+        w.handlers.received[s.kind](w, s)
+
+
+def pump(w, s):
+    """Decrypt what waits, as far as the inbox may grow."""
+    while s.cipher.first != NULL and s.inbox.bytes < INBOX_HIGH and not s.eof and s.error == 0:
+        if s.tls.left == 0:
+            tls_feed(s.tls, data_of(s.cipher.first), length_of(s.cipher.first))
+        if not pump_one(w, s):
+            break
+        if s.tls.left == 0:
+            buffer_give(address(w.buffers), queue_pop(address(s.cipher)))
+    if s.outbox.first != NULL and s.inbox.first == NULL:
+        # Handshake records, alerts. With plaintext in the inbox an answer follows, and a ticket goes out with it.
+        stream_flush(w, s)
+
+
+def pump_one(w, s):
+    """Use up the ciphertext that was fed, or fill the inbox. False: it cannot go on."""
+    result: cython.int
+    b: cython.pointer(Buffer)
+    if not s.tls.established:
+        result = tls_handshake(s.tls)
+        if result < 0:
+            count(w.counters, COUNT_HANDSHAKE_ERRORS, 1)
+            s.error = EPIPE
+            return False
+        if result == 0:
+            return True
+        count(w.counters, COUNT_HANDSHAKES, 1)
+        if tls_resumed(s.tls):
+            count(w.counters, COUNT_RESUMED, 1)
+    while s.inbox.bytes < INBOX_HIGH:
+        b = buffer_take(address(w.buffers), s.want_group)
+        if b == NULL:
+            s.error = ENOBUFS
+            return False
+        result = tls_read(s.tls, data_of(b), w.buffers.pool[b.group].payload)
+        if result <= 0:
+            buffer_give(address(w.buffers), b)
+            if result == TLS_CLOSED:
+                s.eof = True
+            elif result < 0:
+                s.error = EPIPE
+            return result == 0
+        b.end += cast(uint32_t, result)
+        queue_push(address(s.inbox), b)
+    return True
+
+
+def stream_refill(w, s):
+    if s.tls != NULL and not s.closing and (s.cipher.first != NULL):
+        pump(w, s)
+
+
+# ----------------------------------------------------------------------------------------------------- sending
+
+
+def stream_send(w, s, b):
+    stream_queue(w, s, b)
+    stream_flush(w, s)
+
+
+def stream_send_end(w, s, b):
+    stream_queue(w, s, b)
+    if s.tls != NULL:
+        tls_notify(s.tls)
+    stream_flush(w, s)
+
+
+def stream_queue(w, s, b):
+    BUG_ON(b.state != BUFFER_HELD or b.start == b.end)
+    if s.closing or s.send_error:
+        buffer_give(address(w.buffers), b)
+        return
+    if s.tls == NULL:
+        queue_push(address(s.outbox), b)
+    else:
+        if tls_write(s.tls, data_of(b), length_of(b)) < 0:
+            s.send_error = EPIPE
+        buffer_give(address(w.buffers), b)
+
+
+def stream_flush(w, s):
+    if s.sending != NULL or s.closing:
+        return
+    b: cython.pointer(Buffer) = queue_pop(address(s.outbox))
+    if b == NULL:
+        return
+    if s.send_due_ms == 0:
+        stream_send_within(w, s, s.send_window_ms)
+    buffer_move(b, BUFFER_LENT)
+    s.sending = b
+    s.operations += 1
+    w.driver.send(
+        address(w.driver),
+        s.fd,
+        data_of(b),
+        length_of(b),
+        s.outbox.first != NULL,
+        tag(operation_of(s, OP_CLIENT_SEND), s.slot.index, s.slot.generation),
+    )
+
+
+def stream_sent(w, s, result):
+    b: cython.pointer(Buffer) = s.sending
+    s.operations -= 1
+    s.sending = NULL
+    buffer_move(b, BUFFER_HELD)
+    if result > 0:
+        count(w.counters, COUNT_CLIENT_BYTES_OUT if s.kind == KIND_CLIENT else COUNT_UPSTREAM_BYTES_OUT, result)
+        s.sent_any = True
+        s.sent_since += cast(uint32_t, result)
+        b.start += cast(uint32_t, result)
+        if s.sent_since >= s.progress_bytes:
+            s.sent_since = 0
+            if s.send_due_ms:
+                s.send_due_ms = w.clock.now_ms + s.send_window_ms
+    elif s.send_error == 0:
+        s.send_error = -result if result < 0 else EPIPE
+        queue_give(address(w.buffers), address(s.outbox))
+    if result > 0 and b.start < b.end and not s.closing:
+        # A short send: the rest goes out again, in front of everything else.
+        buffer_move(b, BUFFER_LENT)
+        s.sending = b
+        s.operations += 1
+        w.driver.send(
+            address(w.driver),
+            s.fd,
+            data_of(b),
+            length_of(b),
+            s.outbox.first != NULL,
+            tag(operation_of(s, OP_CLIENT_SEND), s.slot.index, s.slot.generation),
+        )
+        return
+    if b != s.keep:
+        buffer_give(address(w.buffers), b)
+    if s.closing:
+        stream_finish(w, s)
+        return
+    stream_flush(w, s)
+    if stream_drained(s):
+        s.send_due_ms = 0
+    w.handlers.sent[s.kind](w, s)
+
+
+# --------------------------------------------------------------------------------------------------- deadlines
+
+
+def stream_receive_within(w, s, ms, renewed):
+    s.received_since = 0
+    s.receive_window_ms = ms if renewed else 0
+    if ms == 0:
+        s.receive_due_ms = 0
+        return
+    s.receive_due_ms = w.clock.now_ms + ms
+    timer_before(address(w.wheel), address(s.timer), s.receive_due_ms)
+
+
+def stream_send_within(w, s, ms):
+    s.sent_since = 0
+    if ms == 0:
+        s.send_due_ms = 0
+        return
+    s.send_due_ms = w.clock.now_ms + ms
+    timer_before(address(w.wheel), address(s.timer), s.send_due_ms)
+
+
+def stream_timer(w, s):
+    """The wheel came round to it: is it late, or has the deadline moved on?"""
+    now: uint64_t = w.clock.now_ms
+    if s.closing:
+        return
+    if s.receive_due_ms and s.receive_due_ms <= now:
+        s.receive_due_ms = 0
+        s.late = LATE_RECEIVE
+        w.handlers.late[s.kind](w, s)
+        return
+    if s.send_due_ms and s.send_due_ms <= now:
+        s.send_due_ms = 0
+        s.late = LATE_SEND
+        w.handlers.late[s.kind](w, s)
+        return
+    due: uint64_t = s.receive_due_ms
+    if due == 0 or (s.send_due_ms and s.send_due_ms < due):
+        due = s.send_due_ms
+    if due:
+        timer_set(address(w.wheel), address(s.timer), due)
+
+
+# ----------------------------------------------------------------------------------------------------- closing
+
+
+def stream_close(w, s):
+    if s.closing:
+        return
+    s.closing = True
+    timer_clear(address(w.wheel), address(s.timer))
+    queue_give(address(w.buffers), address(s.inbox))
+    queue_give(address(w.buffers), address(s.cipher))
+    queue_give(address(w.buffers), address(s.outbox))
+    if s.operations and s.fd >= 0:
+        # close() would neither cancel what is in flight nor send FIN: shut down, wait, close.
+        shutdown(s.fd, SHUT_RD if s.aborted else SHUT_RDWR)
+        if s.aborted:
+            # No FIN: the close then resets the connection. So what is being sent must be cancelled by name.
+            if s.sending != NULL:
+                w.driver.cancel(
+                    address(w.driver), tag(operation_of(s, OP_CLIENT_SEND), s.slot.index, s.slot.generation)
+                )
+            if s.polling:
+                w.driver.cancel(address(w.driver), tag(OP_CLIENT_WRITABLE, s.slot.index, s.slot.generation))
+    if s.operations == 0:
+        stream_finish(w, s)
+
+
+def stream_abort(w, s):
+    """Break it: the peer must not take what it got for the whole."""
+    how: linger
+    how.l_onoff = 1
+    how.l_linger = 0
+    if not s.closing and s.fd >= 0:
+        setsockopt(s.fd, SOL_SOCKET, SO_LINGER, address(how), cython.sizeof(how))
+        s.aborted = True
+    stream_close(w, s)
+
+
+def stream_finish(w, s):
+    if s.operations or s.receive == RECEIVE_STARVED:
+        return
+    tls: cython.pointer(Tls) = s.tls
+    queue_give(address(w.buffers), address(s.outbox))
+    if s.fd >= 0:
+        w.driver.close(address(w.driver), s.fd)
+        s.fd = -1
+    w.handlers.gone[s.kind](w, s)  # the slot is given back: s is nobody's from here on
+    if tls != NULL:
+        # After the record of a request that was broken off, which names the cipher.
+        tls_close(tls)
+        gauge(w.counters, GAUGE_TLS, -1)

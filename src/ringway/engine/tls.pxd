@@ -1,0 +1,56 @@
+"""TLS 1.2 and 1.3 by OpenSSL as a codec: records in, plaintext out, and the other way round. No sockets.
+
+    ciphertext --tls_feed()--> OpenSSL --tls_read()---> plaintext
+    ciphertext <--(out queue)- OpenSSL <--tls_write()-- plaintext
+
+OpenSSL reads from the bytes that tls_feed() showed it (borrowed until they are used up) and writes straight into
+buffers of the `out` queue, through a BIO of our own: no copy besides its own.
+"""
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from ringway.engine.buffers cimport Buffers, Queue
+from ringway.engine.native.openssl cimport BIO, BIO_METHOD, SSL, SSL_CTX
+
+cdef enum:
+    TICKET_KEY_BYTES = 80   # name 16, HMAC 32, AES 32: OpenSSL 3.0's layout
+    TLS_FAILED = -1
+    TLS_CLOSED = -2         # close_notify: no more will come
+
+cdef struct TlsContext:
+    SSL_CTX* ctx            # owned
+    BIO_METHOD* method      # owned
+    Buffers* buffers        # borrowed
+
+cdef struct Tls:
+    SSL* ssl                # owned
+    const char* at          # borrowed: ciphertext not read yet
+    uint32_t left           # bytes of it
+    Queue* out              # borrowed: where ciphertext goes
+    Buffers* buffers        # borrowed
+    bint established        # the handshake is through
+    bint failed
+    bint notified           # close_notify was written
+
+cdef TlsContext* tls_context_open(const char* certificate, int certificate_length, const char* key, int key_length,
+                                  const unsigned char* ticket_keys, Buffers* buffers) noexcept nogil
+    # NULL: see OpenSSL's error queue (tls_error())
+cdef int use_certificates(SSL_CTX* ctx, const char* certificate, int certificate_length, const char* key,
+                          int key_length) noexcept nogil
+cdef void tls_context_close(TlsContext* context) noexcept nogil
+cdef Tls* tls_open(TlsContext* context, Queue* out) noexcept nogil      # the server's side; NULL: no memory
+cdef void tls_close(Tls* tls) noexcept nogil
+cdef void tls_feed(Tls* tls, const char* data, uint32_t length) noexcept nogil
+cdef int tls_handshake(Tls* tls) noexcept nogil     # 1: established; 0: more ciphertext needed; TLS_FAILED
+cdef int tls_read(Tls* tls, char* out, uint32_t size) noexcept nogil
+    # bytes; 0: more ciphertext needed; TLS_CLOSED; TLS_FAILED
+cdef int tls_write(Tls* tls, const char* data, uint32_t length) noexcept nogil  # 0, or TLS_FAILED
+cdef void tls_notify(Tls* tls) noexcept nogil       # puts close_notify into the out queue
+cdef int tls_version(const Tls* tls) noexcept nogil # 12 or 13
+cdef const char* tls_cipher(const Tls* tls) noexcept nogil
+cdef bint tls_resumed(const Tls* tls) noexcept nogil
+
+cdef int bio_write(BIO* bio, const char* data, int length) noexcept nogil
+cdef int bio_read(BIO* bio, char* data, int length) noexcept nogil
+cdef long bio_ctrl(BIO* bio, int command, long number, void* pointer) noexcept nogil
+cdef int select_protocol(SSL* ssl, const unsigned char** out, unsigned char* out_length, const unsigned char* offered,
+                         unsigned int offered_length, void* arg) noexcept nogil

@@ -1,0 +1,335 @@
+"""TLS as a codec: OpenSSL between two queues of buffers."""
+
+import cython
+from cython import NULL, address, cast, sizeof
+from cython.cimports.libc.stdint import uint32_t
+from cython.cimports.libc.stdlib import calloc, free
+from cython.cimports.libc.string import memcpy
+from cython.cimports.ringway.engine.buffers import (
+    GROUP_LARGE,
+    GROUP_SMALL,
+    HEADROOM,
+    SMALL_BYTES,
+    TAILROOM,
+    Buffer,
+    BufferPool,
+    buffer_take,
+    queue_push,
+)
+from cython.cimports.ringway.engine.native.openssl import (
+    BIO,
+    BIO_CTRL_FLUSH,
+    BIO_TYPE_SOURCE_SINK,
+    EVP_PKEY,
+    OPENSSL_NPN_NEGOTIATED,
+    SSL_CTX,
+    SSL_ERROR_WANT_READ,
+    SSL_ERROR_ZERO_RETURN,
+    SSL_MODE_RELEASE_BUFFERS,
+    SSL_OP_NO_COMPRESSION,
+    SSL_OP_NO_RENEGOTIATION,
+    SSL_SESS_CACHE_OFF,
+    SSL_TLSEXT_ERR_ALERT_FATAL,
+    SSL_TLSEXT_ERR_OK,
+    TLS1_2_VERSION,
+    TLS1_3_VERSION,
+    X509,
+    BIO_clear_retry_flags,
+    BIO_free,
+    BIO_get_data,
+    BIO_meth_free,
+    BIO_meth_new,
+    BIO_meth_set_ctrl,
+    BIO_meth_set_read,
+    BIO_meth_set_write,
+    BIO_new,
+    BIO_new_mem_buf,
+    BIO_set_data,
+    BIO_set_init,
+    BIO_set_retry_read,
+    ERR_clear_error,
+    ERR_error_string_n,
+    ERR_get_error,
+    EVP_PKEY_free,
+    PEM_read_bio_PrivateKey,
+    PEM_read_bio_X509,
+    SSL_CIPHER_get_name,
+    SSL_CTX_add1_chain_cert,
+    SSL_CTX_check_private_key,
+    SSL_CTX_free,
+    SSL_CTX_new,
+    SSL_CTX_set1_groups_list,
+    SSL_CTX_set_alpn_select_cb,
+    SSL_CTX_set_cipher_list,
+    SSL_CTX_set_min_proto_version,
+    SSL_CTX_set_mode,
+    SSL_CTX_set_num_tickets,
+    SSL_CTX_set_options,
+    SSL_CTX_set_session_cache_mode,
+    SSL_CTX_set_session_id_context,
+    SSL_CTX_set_tlsext_ticket_keys,
+    SSL_CTX_use_certificate,
+    SSL_CTX_use_PrivateKey,
+    SSL_do_handshake,
+    SSL_free,
+    SSL_get_current_cipher,
+    SSL_get_error,
+    SSL_new,
+    SSL_read,
+    SSL_select_next_proto,
+    SSL_session_reused,
+    SSL_set_accept_state,
+    SSL_set_bio,
+    SSL_shutdown,
+    SSL_version,
+    SSL_write,
+    TLS_server_method,
+    X509_free,
+)
+
+# ----------------------------------------------------------------------------------------------------- context
+
+
+def tls_context_open(certificate, certificate_length, key, key_length, ticket_keys, buffers):
+    context: cython.pointer(TlsContext) = cast(cython.pointer(TlsContext), calloc(1, sizeof(TlsContext)))
+    if context == NULL:
+        return NULL
+    context.buffers = buffers
+    context.method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, b"ringway")
+    context.ctx = SSL_CTX_new(TLS_server_method())
+    if context.method == NULL or context.ctx == NULL:
+        tls_context_close(context)
+        return NULL
+    BIO_meth_set_read(context.method, bio_read)
+    BIO_meth_set_write(context.method, bio_write)
+    BIO_meth_set_ctrl(context.method, bio_ctrl)
+    ctx: cython.pointer(SSL_CTX) = context.ctx
+    SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION)
+    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION)
+    # Without it an idle connection keeps 34 KB of record buffers.
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS)
+    # Resumption by tickets only: any worker can open them, and no worker keeps a cache.
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF)
+    SSL_CTX_set_session_id_context(ctx, b"ringway", 7)
+    SSL_CTX_set_num_tickets(ctx, 1)
+    SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL)
+    if (
+        # TLS 1.2: only forward secrecy and AEAD (Mozilla's intermediate set, without DHE).
+        SSL_CTX_set_cipher_list(
+            ctx,
+            b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+            b"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+            b"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305",
+        )
+        != 1
+        or SSL_CTX_set1_groups_list(ctx, b"X25519:P-256:P-384") != 1
+        or SSL_CTX_set_tlsext_ticket_keys(ctx, cast(cython.p_void, ticket_keys), TICKET_KEY_BYTES) != 1
+        or use_certificates(ctx, certificate, certificate_length, key, key_length) != 1
+    ):
+        tls_context_close(context)
+        return NULL
+    return context
+
+
+def use_certificates(ctx, certificate, certificate_length, key, key_length):
+    bio: cython.pointer(BIO) = BIO_new_mem_buf(certificate, certificate_length)
+    x: cython.pointer(X509) = PEM_read_bio_X509(bio, NULL, NULL, NULL)
+    ok: cython.int = x != NULL and SSL_CTX_use_certificate(ctx, x) == 1
+    X509_free(x)
+    while ok:  # the rest of the chain, to its end
+        x = PEM_read_bio_X509(bio, NULL, NULL, NULL)
+        if x == NULL:
+            ERR_clear_error()  # "no start line": that was the last one
+            break
+        ok = SSL_CTX_add1_chain_cert(ctx, x) == 1
+        X509_free(x)
+    BIO_free(bio)
+    if not ok:
+        return 0
+    bio = BIO_new_mem_buf(key, key_length)
+    k: cython.pointer(EVP_PKEY) = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL)
+    ok = k != NULL and SSL_CTX_use_PrivateKey(ctx, k) == 1 and SSL_CTX_check_private_key(ctx) == 1
+    EVP_PKEY_free(k)
+    BIO_free(bio)
+    return ok
+
+
+def tls_context_close(context):
+    if context == NULL:
+        return
+    SSL_CTX_free(context.ctx)
+    BIO_meth_free(context.method)
+    free(context)
+
+
+def select_protocol(ssl, out, out_length, offered, offered_length, arg):
+    # RFC 7301 3.2: a client that offers only what we do not speak gets no_application_protocol.
+    if (
+        SSL_select_next_proto(
+            cast(cython.pp_uchar, out),
+            out_length,
+            cast(cython.p_uchar, cast(cython.p_char, b"\x08http/1.1\x08http/1.0")),
+            18,
+            offered,
+            offered_length,
+        )
+        == OPENSSL_NPN_NEGOTIATED
+    ):
+        return SSL_TLSEXT_ERR_OK
+    return SSL_TLSEXT_ERR_ALERT_FATAL
+
+
+def last_error() -> str:
+    """OpenSSL's oldest error as a sentence, and forget it."""
+    text: cython.char[256]
+    code: cython.ulong = ERR_get_error()
+    ERR_clear_error()
+    if code == 0:
+        return "no reason given"
+    ERR_error_string_n(code, text, 256)
+    return cast(bytes, cast(cython.p_char, text)).decode("latin-1")
+
+
+# ------------------------------------------------------------------------------------------------- connections
+
+
+def tls_open(context, out):
+    tls: cython.pointer(Tls) = cast(cython.pointer(Tls), calloc(1, sizeof(Tls)))
+    if tls == NULL:
+        return NULL
+    tls.out = out
+    tls.buffers = context.buffers
+    tls.ssl = SSL_new(context.ctx)
+    bio: cython.pointer(BIO) = BIO_new(context.method)
+    if tls.ssl == NULL or bio == NULL:
+        BIO_free(bio)
+        tls_close(tls)
+        return NULL
+    BIO_set_data(bio, tls)
+    BIO_set_init(bio, 1)
+    SSL_set_bio(tls.ssl, bio, bio)  # takes over the one reference
+    SSL_set_accept_state(tls.ssl)
+    return tls
+
+
+def tls_close(tls):
+    if tls.ssl != NULL:
+        SSL_free(tls.ssl)
+    free(tls)
+
+
+def tls_feed(tls, data, length):
+    tls.at = data
+    tls.left = length
+
+
+def tls_handshake(tls):
+    ERR_clear_error()
+    result: cython.int = SSL_do_handshake(tls.ssl)
+    if result == 1:
+        tls.established = True
+        return 1
+    if SSL_get_error(tls.ssl, result) == SSL_ERROR_WANT_READ and not tls.failed:
+        return 0
+    tls.failed = True
+    ERR_clear_error()
+    return TLS_FAILED
+
+
+def tls_read(tls, out, size):
+    ERR_clear_error()
+    result: cython.int = SSL_read(tls.ssl, out, cast(cython.int, size))
+    if result > 0:
+        return result
+    why: cython.int = SSL_get_error(tls.ssl, result)
+    if why == SSL_ERROR_WANT_READ and not tls.failed:
+        return 0
+    if why == SSL_ERROR_ZERO_RETURN:
+        return TLS_CLOSED
+    tls.failed = True
+    ERR_clear_error()
+    return TLS_FAILED
+
+
+def tls_write(tls, data, length):
+    if tls.failed:
+        return TLS_FAILED
+    ERR_clear_error()
+    # Our BIO takes everything, so the write is whole or an error.
+    if length and SSL_write(tls.ssl, data, cast(cython.int, length)) != cast(cython.int, length):
+        tls.failed = True
+        ERR_clear_error()
+        return TLS_FAILED
+    return 0
+
+
+def tls_notify(tls):
+    # RFC 8446 6.1: both sides send close_notify; after an error OpenSSL must not be asked for it.
+    if tls.established and not tls.failed and not tls.notified:
+        tls.notified = True
+        ERR_clear_error()
+        SSL_shutdown(tls.ssl)
+        ERR_clear_error()
+
+
+def tls_version(tls):
+    return 13 if SSL_version(tls.ssl) == TLS1_3_VERSION else 12
+
+
+def tls_cipher(tls):
+    return SSL_CIPHER_get_name(SSL_get_current_cipher(tls.ssl))
+
+
+def tls_resumed(tls):
+    return SSL_session_reused(tls.ssl) == 1
+
+
+# ----------------------------------------------------------------------------------------------- OpenSSL's BIO
+
+
+def bio_read(bio, data, length):
+    tls: cython.pointer(Tls) = cast(cython.pointer(Tls), BIO_get_data(bio))
+    BIO_clear_retry_flags(bio)
+    if tls.left == 0:
+        BIO_set_retry_read(bio)
+        return -1
+    n: uint32_t = min(tls.left, cast(uint32_t, length))
+    memcpy(data, tls.at, n)
+    tls.at += n
+    tls.left -= n
+    return cast(cython.int, n)
+
+
+def bio_write(bio, data, length):
+    tls: cython.pointer(Tls) = cast(cython.pointer(Tls), BIO_get_data(bio))
+    BIO_clear_retry_flags(bio)
+    left: uint32_t = cast(uint32_t, length)
+    b: cython.pointer(Buffer)
+    pool: cython.pointer(BufferPool)
+    room: uint32_t
+    while left:
+        b = tls.out.last
+        if b != NULL:
+            pool = address(tls.buffers.pool[b.group])
+            room = cast(uint32_t, pool.stride) - b.end if pool.stride else 0
+        if b == NULL or room == 0:
+            # Ciphertext needs no head room: the whole buffer is payload, and 64 KiB of plaintext fits one.
+            b = buffer_take(tls.buffers, GROUP_SMALL if left <= HEADROOM + SMALL_BYTES + TAILROOM else GROUP_LARGE)
+            if b == NULL:
+                tls.failed = True  # the bound of buffer_bytes is met
+                return -1
+            b.start = 0
+            b.end = 0
+            queue_push(tls.out, b)
+            continue
+        room = min(room, left)
+        memcpy(b.base + b.end, data, room)
+        b.end += room
+        tls.out.bytes += room
+        data += room
+        left -= room
+    return length
+
+
+def bio_ctrl(bio, command, number, pointer):
+    return 1 if command == BIO_CTRL_FLUSH else 0

@@ -1,0 +1,29 @@
+"""Connections to upstreams and their pool: per worker and origin, newest first, watched while idle.
+
+upstream_acquire() gives an exchange a connection: a pooled one at once (`upstream_ready` is called before it
+returns), or a new one (`upstream_ready` or `upstream_failed` later).
+"""
+from ringway.engine.state cimport Exchange, Origin, Stream, Upstream, Worker
+
+cdef void upstream_move(Upstream* u, int to) noexcept nogil
+cdef const char* upstream_state_name(int state) noexcept nogil
+cdef void upstream_acquire(Worker* w, Exchange* x, bint fresh) noexcept nogil
+    # `fresh`: not from the pool (a retry)
+cdef bint upstream_connect(Worker* w, Exchange* x, Origin* origin) noexcept nogil
+cdef void upstream_connected(Worker* w, Upstream* u, int result) noexcept nogil
+cdef void upstream_release(Worker* w, Upstream* u) noexcept nogil
+    # its exchange has all of the response, and it may be used again: into the pool
+cdef void upstream_drop(Worker* w, Upstream* u) noexcept nogil
+    # close it; its exchange is told when nothing is in flight
+cdef void upstream_received(Worker* w, Stream* s) noexcept nogil
+cdef void upstream_sent(Worker* w, Stream* s) noexcept nogil
+cdef void upstream_late(Worker* w, Stream* s) noexcept nogil
+cdef void upstream_gone(Worker* w, Stream* s) noexcept nogil
+cdef void upstream_drain(Worker* w) noexcept nogil
+    # close the idle ones
+
+cdef void pool_put(Worker* w, Upstream* u) noexcept nogil
+cdef void pool_remove(Worker* w, Upstream* u) noexcept nogil
+cdef void try_next_address(Worker* w, Exchange* x, int reason) noexcept nogil
+    # no connection to this one: to the name's next address, or that was the last one
+cdef int connect_reason(int error) noexcept nogil

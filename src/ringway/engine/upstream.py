@@ -1,0 +1,314 @@
+"""Connections to upstreams: acquired, connected, released, watched, dropped."""
+
+import cython
+from cython import NULL, address, cast
+from cython.cimports.libc.stdint import uint32_t
+from cython.cimports.ringway.engine.addresses import address_pick, address_version
+from cython.cimports.ringway.engine.buffers import GROUP_LARGE
+from cython.cimports.ringway.engine.check import BUG_ON
+from cython.cimports.ringway.engine.counters import (
+    COUNT_CONNECTS,
+    COUNT_IDLE_DROPPED,
+    COUNT_REUSED,
+    COUNT_TIMEOUTS,
+    GAUGE_UPSTREAMS,
+    GAUGE_UPSTREAMS_IDLE,
+    count,
+    gauge,
+)
+from cython.cimports.ringway.engine.driver import OP_UPSTREAM_CONNECT, tag
+from cython.cimports.ringway.engine.native.linux import (
+    ECONNREFUSED,
+    ETIMEDOUT,
+    IPPROTO_TCP,
+    SOCK_CLOEXEC,
+    SOCK_STREAM,
+    TCP_NODELAY,
+    setsockopt,
+    sockaddr,
+    socket,
+)
+from cython.cimports.ringway.engine.outcome import (
+    TOO_MANY_OPEN_FILES,
+    UPSTREAM_CONNECT_TIMEOUT,
+    UPSTREAM_LIMIT,
+    UPSTREAM_REFUSED,
+    UPSTREAM_UNREACHABLE,
+    UPSTREAM_UNRESOLVED,
+)
+from cython.cimports.ringway.engine.records import EVENT_CONNECT_FAILED
+from cython.cimports.ringway.engine.slots import slot_at, slot_give, slot_take
+from cython.cimports.ringway.engine.snapshot import UpstreamEntry, text_at, upstream_at
+from cython.cimports.ringway.engine.state import (
+    KIND_UPSTREAM,
+    UPSTREAM_BUSY,
+    UPSTREAM_CLOSING,
+    UPSTREAM_CONNECTING,
+    UPSTREAM_FREE,
+    UPSTREAM_IDLE,
+    UPSTREAM_TUNNEL,
+    Exchange,
+    Origin,
+    Stream,
+    Upstream,
+)
+from cython.cimports.ringway.engine.stream import (
+    stream_close,
+    stream_drained,
+    stream_finish,
+    stream_open,
+    stream_receive_within,
+    stream_want,
+)
+from cython.cimports.ringway.engine.tell import tell
+
+
+def upstream_state_name(state):
+    if state == UPSTREAM_CONNECTING:
+        return b"connecting"
+    elif state == UPSTREAM_BUSY:
+        return b"busy"
+    elif state == UPSTREAM_IDLE:
+        return b"idle"
+    elif state == UPSTREAM_TUNNEL:
+        return b"tunnel"
+    elif state == UPSTREAM_CLOSING:
+        return b"closing"
+    return b"free"
+
+
+def upstream_move(u, to):
+    # The legal steps are drawn in state.pxd.
+    was: cython.int = u.stream.state
+    BUG_ON(to == UPSTREAM_CONNECTING and was != UPSTREAM_FREE)
+    BUG_ON(to == UPSTREAM_BUSY and was != UPSTREAM_CONNECTING and was != UPSTREAM_IDLE)
+    BUG_ON(to == UPSTREAM_IDLE and was != UPSTREAM_BUSY)
+    BUG_ON(to == UPSTREAM_TUNNEL and was != UPSTREAM_BUSY)
+    BUG_ON(was == UPSTREAM_CLOSING and to != UPSTREAM_FREE)
+    u.stream.state = cast(cython.uchar, to)
+
+
+# --------------------------------------------------------------------------------------------------- acquiring
+
+
+def upstream_acquire(w, x, fresh):
+    origin: cython.pointer(Origin) = address(w.origins[x.route.upstream])
+    u: cython.pointer(Upstream) = origin.idle_newest
+    x.attempts += 1
+    while u != NULL and u.version != address_version(w.addresses, origin.index):
+        upstream_drop(w, u)  # the name means other addresses now
+        u = origin.idle_newest
+    if u != NULL and not fresh:
+        pool_remove(w, u)
+        upstream_move(u, UPSTREAM_BUSY)
+        stream_receive_within(w, address(u.stream), 0, False)
+        u.exchange = x
+        x.upstream = u
+        x.reused = True
+        count(w.counters, COUNT_REUSED, 1)
+        w.handlers.upstream_ready(w, x)
+        return
+    x.reused = False
+    if origin.open - origin.idle >= w.snapshot.limits.upstream_connections:
+        w.handlers.upstream_failed(w, x, UPSTREAM_LIMIT)
+        return
+    upstream_connect(w, x, origin)
+
+
+def upstream_connect(w, x, origin):
+    u: cython.pointer(Upstream) = cast(cython.pointer(Upstream), slot_take(address(w.upstreams)))
+    if u == NULL:
+        w.handlers.upstream_failed(w, x, UPSTREAM_LIMIT)
+        return False
+    s: cython.pointer(Stream) = address(u.stream)
+    x.addresses = address_pick(
+        w.addresses, origin.index, origin.turn, address(u.address), address(u.address_length), address(u.version)
+    )
+    origin.turn += 1
+    fd: cython.int = -1
+    if x.addresses:
+        fd = socket(u.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0)
+    if fd < 0:
+        slot_give(address(w.upstreams), address(s.slot))
+        w.handlers.upstream_failed(w, x, TOO_MANY_OPEN_FILES if x.addresses else UPSTREAM_UNRESOLVED)
+        return False
+    one: cython.int = 1
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, address(one), cython.sizeof(one))
+    gauge(w.counters, GAUGE_UPSTREAMS, 1)
+    count(w.counters, COUNT_CONNECTS, 1)
+    stream_open(w, s, KIND_UPSTREAM, fd, False)
+    s.progress_bytes = 1  # an upstream is trusted: a byte is progress (server-sent events trickle)
+    s.send_window_ms = w.snapshot.timeouts.upstream_ms
+    u.origin = origin
+    origin.open += 1
+    u.exchange = x
+    x.upstream = u
+    upstream_move(u, UPSTREAM_CONNECTING)
+    stream_receive_within(w, s, w.snapshot.timeouts.connect_ms, False)
+    s.operations += 1
+    w.driver.connect(
+        address(w.driver),
+        fd,
+        cast(cython.pointer(sockaddr), address(u.address)),
+        u.address_length,
+        tag(OP_UPSTREAM_CONNECT, s.slot.index, s.slot.generation),
+    )
+    return True
+
+
+def upstream_connected(w, u, result):
+    s: cython.pointer(Stream) = address(u.stream)
+    s.operations -= 1
+    if s.closing:
+        stream_finish(w, s)
+        return
+    x: cython.pointer(Exchange) = u.exchange
+    stream_receive_within(w, s, 0, False)
+    name: cython.pointer(UpstreamEntry)
+    if result < 0:
+        name = cast(cython.pointer(UpstreamEntry), upstream_at(w.snapshot, u.origin.index))
+        tell(w, EVENT_CONNECT_FAILED, -result, text_at(w.snapshot, name.name), name.name.length)
+        u.exchange = NULL
+        x.upstream = NULL
+        upstream_drop(w, u)
+        try_next_address(w, x, connect_reason(-result))
+        return
+    upstream_move(u, UPSTREAM_BUSY)
+    # It stays armed for the life of the connection: for responses, and for watching while idle.
+    stream_want(w, s, GROUP_LARGE, True, True)
+    w.handlers.upstream_ready(w, x)
+
+
+def try_next_address(w, x, reason):
+    if x.attempts < x.addresses:
+        upstream_acquire(w, x, True)
+    else:
+        w.handlers.upstream_failed(w, x, reason)
+
+
+def connect_reason(error):
+    if error == ECONNREFUSED:
+        return UPSTREAM_REFUSED
+    return UPSTREAM_CONNECT_TIMEOUT if error == ETIMEDOUT else UPSTREAM_UNREACHABLE
+
+
+# -------------------------------------------------------------------------------------------------------- pool
+
+
+def upstream_release(w, u):
+    s: cython.pointer(Stream) = address(u.stream)
+    origin: cython.pointer(Origin) = u.origin
+    u.exchange = NULL
+    u.served += 1
+    s.keep = NULL
+    if s.eof or s.error or s.inbox.first != NULL or not stream_drained(s) or w.draining:
+        upstream_drop(w, u)
+        return
+    if origin.idle >= w.snapshot.limits.upstream_idle:
+        if origin.idle == 0:
+            upstream_drop(w, u)
+            return
+        upstream_drop(w, origin.idle_oldest)
+    upstream_move(u, UPSTREAM_IDLE)
+    pool_put(w, u)
+    stream_receive_within(w, s, w.snapshot.timeouts.upstream_idle_ms, False)
+    stream_want(w, s, GROUP_LARGE, True, True)
+
+
+def pool_put(w, u):
+    origin: cython.pointer(Origin) = u.origin
+    u.newer = NULL
+    u.older = origin.idle_newest
+    if u.older != NULL:
+        u.older.newer = u
+    else:
+        origin.idle_oldest = u
+    origin.idle_newest = u
+    origin.idle += 1
+    gauge(w.counters, GAUGE_UPSTREAMS_IDLE, 1)
+
+
+def pool_remove(w, u):
+    origin: cython.pointer(Origin) = u.origin
+    if u.newer != NULL:
+        u.newer.older = u.older
+    else:
+        origin.idle_newest = u.older
+    if u.older != NULL:
+        u.older.newer = u.newer
+    else:
+        origin.idle_oldest = u.newer
+    u.newer = NULL
+    u.older = NULL
+    origin.idle -= 1
+    gauge(w.counters, GAUGE_UPSTREAMS_IDLE, -1)
+
+
+def upstream_drop(w, u):
+    s: cython.pointer(Stream) = address(u.stream)
+    if s.state == UPSTREAM_IDLE:
+        pool_remove(w, u)
+    if s.state == UPSTREAM_CONNECTING and s.operations:
+        w.driver.cancel(address(w.driver), tag(OP_UPSTREAM_CONNECT, s.slot.index, s.slot.generation))
+    if s.state != UPSTREAM_CLOSING:
+        upstream_move(u, UPSTREAM_CLOSING)
+    stream_close(w, s)
+
+
+def upstream_drain(w):
+    i: uint32_t
+    u: cython.pointer(Upstream)
+    for i in range(w.upstreams.made):
+        u = cast(cython.pointer(Upstream), slot_at(address(w.upstreams), i))
+        if u.stream.slot.used and u.stream.state == UPSTREAM_IDLE:
+            upstream_drop(w, u)
+
+
+# ------------------------------------------------------------------------------------------------------ events
+
+
+def upstream_received(w, s):
+    u: cython.pointer(Upstream) = cast(cython.pointer(Upstream), s)
+    if u.exchange != NULL:
+        w.handlers.upstream_received(w, u.exchange)
+    else:
+        # Idle, and it closed or spoke out of turn: never to be used again (response smuggling).
+        count(w.counters, COUNT_IDLE_DROPPED, 1)
+        upstream_drop(w, u)
+
+
+def upstream_sent(w, s):
+    u: cython.pointer(Upstream) = cast(cython.pointer(Upstream), s)
+    if u.exchange != NULL:
+        w.handlers.upstream_sent(w, u.exchange)
+    elif s.error:
+        upstream_drop(w, u)
+
+
+def upstream_late(w, s):
+    u: cython.pointer(Upstream) = cast(cython.pointer(Upstream), s)
+    x: cython.pointer(Exchange) = u.exchange
+    if x == NULL:
+        upstream_drop(w, u)  # idle for long enough
+        return
+    count(w.counters, COUNT_TIMEOUTS, 1)
+    if s.state == UPSTREAM_CONNECTING:
+        u.exchange = NULL
+        x.upstream = NULL
+        upstream_drop(w, u)
+        try_next_address(w, x, UPSTREAM_CONNECT_TIMEOUT)
+        return
+    w.handlers.upstream_late(w, x)
+
+
+def upstream_gone(w, s):
+    u: cython.pointer(Upstream) = cast(cython.pointer(Upstream), s)
+    x: cython.pointer(Exchange) = u.exchange
+    u.origin.open -= 1
+    u.exchange = NULL
+    s.state = UPSTREAM_FREE
+    gauge(w.counters, GAUGE_UPSTREAMS, -1)
+    slot_give(address(w.upstreams), address(s.slot))
+    if x != NULL:
+        x.upstream = NULL
+        w.handlers.upstream_gone(w, x)

@@ -1,0 +1,25 @@
+"""The worker: one loop, and the one switch from a completion to its handler.
+
+    turn:  wait (submit everything, sleep until something happens or a timer is due)
+           -> look at the clock -> every completion to its handler -> timers -> those that wait for a buffer
+"""
+from libc.stdint cimport uint32_t
+
+from ringway.engine.driver cimport Completion
+from ringway.engine.state cimport Worker
+
+cdef enum:
+    TURN_MS_MAX = 1000      # the longest sleep: then accepts are tried again, the drain deadline is looked at
+
+cdef int worker_loop(Worker* w) noexcept nogil      # 0, or -errno of the driver
+cdef void dispatch(Worker* w, const Completion* c) noexcept nogil
+cdef void late(Worker* w, const Completion* c) noexcept nogil
+cdef void expire_timers(Worker* w) noexcept nogil
+cdef void look_after(Worker* w) noexcept nogil
+cdef void control_received(Worker* w, int result) noexcept nogil
+cdef void begin_drain(Worker* w) noexcept nogil
+cdef void stop_now(Worker* w) noexcept nogil
+cdef bint all_ended(Worker* w) noexcept nogil
+cdef int worker_open(Worker* w, uint32_t upstream_count) noexcept nogil
+cdef void worker_close(Worker* w) noexcept nogil
+cdef void set_handlers(Worker* w) noexcept nogil

@@ -1,0 +1,558 @@
+"""The worker: opening everything, the loop, the switch, draining, closing."""
+
+import mmap as mapping
+import os
+
+import cython
+from cython import NULL, address, cast, sizeof
+from cython.cimports.libc.stdint import uint32_t, uint64_t
+from cython.cimports.libc.stdlib import calloc, free
+from cython.cimports.libc.string import memset
+from cython.cimports.ringway.engine.addresses import AddressTable
+from cython.cimports.ringway.engine.buffers import buffer_give, buffers_close, buffers_open
+from cython.cimports.ringway.engine.client import (
+    client_accepted,
+    client_drain,
+    client_gone,
+    client_late,
+    client_received,
+    client_sent,
+    client_state_name,
+    listener_accept,
+    listener_close,
+)
+from cython.cimports.ringway.engine.clock import clock_update
+from cython.cimports.ringway.engine.counters import COUNT_STALE, Counters, count
+from cython.cimports.ringway.engine.driver import (
+    OP_ACCEPT,
+    OP_BODY_READ,
+    OP_CLIENT_RECEIVE,
+    OP_CLIENT_SEND,
+    OP_CLIENT_WRITABLE,
+    OP_CONTROL,
+    OP_FILE_LOAD,
+    OP_FILE_OPEN,
+    OP_FILE_STAT,
+    OP_UPSTREAM_CONNECT,
+    OP_UPSTREAM_RECEIVE,
+    OP_UPSTREAM_SEND,
+    Completion,
+    tag,
+)
+from cython.cimports.ringway.engine.exchange import exchange_gone, exchange_state_name
+from cython.cimports.ringway.engine.files import file_loaded, file_opened, file_stated, files_close, view_given
+from cython.cimports.ringway.engine.native.linux import ENOMEM, close
+from cython.cimports.ringway.engine.native.uring import IORING_SETUP_DEFER_TASKRUN
+from cython.cimports.ringway.engine.outcome import STOPPED
+from cython.cimports.ringway.engine.proxy import (
+    proxy_failed,
+    proxy_ready,
+    proxy_upstream_gone,
+    proxy_upstream_late,
+    proxy_upstream_received,
+    proxy_upstream_sent,
+)
+from cython.cimports.ringway.engine.records import RecordRing
+from cython.cimports.ringway.engine.request import (
+    client_event_late,
+    client_event_received,
+    client_event_sent,
+    request_arrived,
+)
+from cython.cimports.ringway.engine.serve import serve_read, serve_ready, serve_writable
+from cython.cimports.ringway.engine.slots import slot_at, slot_find, slot_give, slots_close, slots_open
+from cython.cimports.ringway.engine.snapshot import Snapshot, snapshot_valid
+from cython.cimports.ringway.engine.state import (
+    KIND_CLIENT,
+    KIND_UPSTREAM,
+    Client,
+    Exchange,
+    File,
+    Listener,
+    Origin,
+    Stream,
+    Upstream,
+    Worker,
+)
+from cython.cimports.ringway.engine.stream import (
+    feed_starved,
+    stream_abort,
+    stream_close,
+    stream_finish,
+    stream_received,
+    stream_sent,
+    stream_timer,
+)
+from cython.cimports.ringway.engine.timers import Timer, wheel_expire, wheel_open, wheel_wait_ms
+from cython.cimports.ringway.engine.tls import tls_context_close, tls_context_open
+from cython.cimports.ringway.engine.upstream import (
+    upstream_connected,
+    upstream_drain,
+    upstream_gone,
+    upstream_late,
+    upstream_received,
+    upstream_sent,
+    upstream_state_name,
+)
+from cython.cimports.ringway.engine.uring import Uring, uring_open
+
+from ringway.engine import counters as counters_module
+from ringway.engine.tls import last_error
+
+# ----------------------------------------------------------------------------------------------------- the loop
+
+
+def worker_loop(w):
+    c: Completion
+    sleep_ms: cython.int
+    result: cython.int
+    while not w.stopping and not all_ended(w):
+        sleep_ms = wheel_wait_ms(address(w.wheel), w.clock.now_ms)
+        if sleep_ms < 0 or sleep_ms > TURN_MS_MAX:
+            sleep_ms = TURN_MS_MAX
+        if w.draining and w.drain_due_ms < w.clock.now_ms + sleep_ms:
+            # The supervisor kills a second after this deadline.
+            sleep_ms = max(10, cast(cython.int, w.drain_due_ms) - cast(cython.int, w.clock.now_ms))
+        result = w.driver.wait(address(w.driver), sleep_ms)
+        if result < 0:
+            return result
+        clock_update(address(w.clock))
+        while w.driver.next(address(w.driver), address(c)):
+            dispatch(w, address(c))
+        expire_timers(w)
+        look_after(w)
+    return 0
+
+
+def dispatch(w, c):
+    """From a completion to its handler. In the order of a request's life."""
+    s: cython.pointer(Stream)
+    f: cython.pointer(File)
+    x: cython.pointer(Exchange)
+    operation: cython.int = c.operation
+    if operation == OP_CLIENT_RECEIVE:
+        s = cast(cython.pointer(Stream), slot_find(address(w.clients), c.index, c.generation))
+        if s != NULL:
+            stream_received(w, s, c)
+            return
+    elif operation == OP_CLIENT_SEND:
+        s = cast(cython.pointer(Stream), slot_find(address(w.clients), c.index, c.generation))
+        if s != NULL:
+            stream_sent(w, s, c.result)
+            return
+    elif operation == OP_UPSTREAM_RECEIVE:
+        s = cast(cython.pointer(Stream), slot_find(address(w.upstreams), c.index, c.generation))
+        if s != NULL:
+            stream_received(w, s, c)
+            return
+    elif operation == OP_UPSTREAM_SEND:
+        s = cast(cython.pointer(Stream), slot_find(address(w.upstreams), c.index, c.generation))
+        if s != NULL:
+            stream_sent(w, s, c.result)
+            return
+    elif operation == OP_ACCEPT:
+        client_accepted(w, c.index, c.result, c.more)
+        return
+    elif operation == OP_UPSTREAM_CONNECT:
+        s = cast(cython.pointer(Stream), slot_find(address(w.upstreams), c.index, c.generation))
+        if s != NULL:
+            upstream_connected(w, cast(cython.pointer(Upstream), s), c.result)
+            return
+    elif operation == OP_CLIENT_WRITABLE:
+        s = cast(cython.pointer(Stream), slot_find(address(w.clients), c.index, c.generation))
+        if s != NULL:
+            s.polling = False
+            s.operations -= 1
+            if s.closing:
+                stream_finish(w, s)
+            else:
+                serve_writable(w, cast(cython.pointer(Client), s).exchange)
+            return
+    elif operation == OP_FILE_OPEN or operation == OP_FILE_STAT or operation == OP_FILE_LOAD:
+        f = cast(cython.pointer(File), slot_find(address(w.files), c.index, c.generation))
+        if f != NULL:
+            if operation == OP_FILE_OPEN:
+                file_opened(w, f, c.result)
+            elif operation == OP_FILE_STAT:
+                file_stated(w, f, c.result)
+            else:
+                file_loaded(w, f, c.result)
+            return
+    elif operation == OP_BODY_READ:
+        x = cast(cython.pointer(Exchange), slot_find(address(w.exchanges), c.index, c.generation))
+        if x != NULL:
+            if x.abandoned:
+                buffer_give(address(w.buffers), x.read_buffer)
+                slot_give(address(w.exchanges), address(x.slot))
+            else:
+                serve_read(w, x, c.result)
+            return
+    elif operation == OP_CONTROL:
+        control_received(w, c.result)
+        return
+    else:
+        return  # a cancel or a close: nobody waits for it
+    late(w, c)
+
+
+def late(w, c):
+    """A completion for somebody who is gone: what it brings must not be lost."""
+    count(w.counters, COUNT_STALE, 1)
+    if c.buffer != NULL:
+        buffer_give(address(w.buffers), c.buffer)
+    if c.operation == OP_FILE_OPEN and c.result >= 0:
+        close(c.result)
+
+
+def expire_timers(w):
+    t: cython.pointer(Timer) = wheel_expire(address(w.wheel), w.clock.now_ms)
+    while t != NULL:
+        stream_timer(w, cast(cython.pointer(Stream), t.owner))
+        t = wheel_expire(address(w.wheel), w.clock.now_ms)
+
+
+def look_after(w):
+    """What is not driven by a completion."""
+    i: uint32_t
+    if w.starved != NULL:
+        feed_starved(w)
+    if w.clock.now_ms < w.next_look_ms:
+        return
+    w.next_look_ms = w.clock.now_ms + 100
+    for i in range(w.listener_count):
+        if w.listeners[i].again_ms and w.listeners[i].again_ms <= w.clock.now_ms and not w.draining:
+            if w.listeners[i].accepting:
+                w.listeners[i].again_ms = 0
+            else:
+                listener_accept(w, i)
+    if w.draining and w.drain_due_ms <= w.clock.now_ms:
+        stop_now(w)
+
+
+# --------------------------------------------------------------------------------------------------- the control
+
+
+def control_received(w, result):
+    if result <= 0:
+        begin_drain(w)  # the supervisor is gone
+        return
+    if w.control_byte == 115:  # "s"
+        begin_drain(w)
+        stop_now(w)
+    elif w.control_byte == 100:  # "d"
+        begin_drain(w)
+    w.driver.receive_plain(address(w.driver), w.control, address(w.control_byte), 1, tag(OP_CONTROL, 0, 0))
+
+
+def begin_drain(w):
+    """Accept no more, close what is idle, let the rest finish."""
+    i: uint32_t
+    if w.draining:
+        return
+    w.draining = True
+    w.drain_due_ms = w.clock.now_ms + w.snapshot.timeouts.drain_ms
+    for i in range(w.listener_count):
+        if w.listeners[i].accepting:
+            w.driver.cancel(address(w.driver), tag(OP_ACCEPT, i, 0))
+        else:
+            listener_close(w, i)
+    client_drain(w)
+    upstream_drain(w)
+
+
+def stop_now(w):
+    """The drain deadline: end what is still there."""
+    i: uint32_t
+    c: cython.pointer(Client)
+    for i in range(w.clients.made):
+        c = cast(cython.pointer(Client), slot_at(address(w.clients), i))
+        if c.stream.slot.used and not c.stream.closing:
+            if c.exchange != NULL:
+                # A response whose end is that of the connection would look whole if this were an orderly end.
+                c.exchange.reason = STOPPED
+                stream_abort(w, address(c.stream))
+            else:
+                stream_close(w, address(c.stream))
+    # What does not end by that is left; it ends with the process.
+    w.stopping = w.stopping or w.forced
+    w.forced = True
+    w.drain_due_ms = w.clock.now_ms + 500
+
+
+def all_ended(w):
+    i: uint32_t
+    if not w.draining or w.clients.used or w.upstreams.used or w.exchanges.used:
+        return False
+    for i in range(w.listener_count):
+        if w.listeners[i].accepting:
+            return False
+    return True
+
+
+# ----------------------------------------------------------------------------------------------- opening, closing
+
+
+def set_handlers(w):
+    w.handlers.received[KIND_CLIENT] = client_received
+    w.handlers.received[KIND_UPSTREAM] = upstream_received
+    w.handlers.sent[KIND_CLIENT] = client_sent
+    w.handlers.sent[KIND_UPSTREAM] = upstream_sent
+    w.handlers.late[KIND_CLIENT] = client_late
+    w.handlers.late[KIND_UPSTREAM] = upstream_late
+    w.handlers.gone[KIND_CLIENT] = client_gone
+    w.handlers.gone[KIND_UPSTREAM] = upstream_gone
+    w.handlers.request = request_arrived
+    w.handlers.client_received = client_event_received
+    w.handlers.client_sent = client_event_sent
+    w.handlers.client_late = client_event_late
+    w.handlers.client_gone = exchange_gone
+    w.handlers.upstream_ready = proxy_ready
+    w.handlers.upstream_failed = proxy_failed
+    w.handlers.upstream_received = proxy_upstream_received
+    w.handlers.upstream_sent = proxy_upstream_sent
+    w.handlers.upstream_late = proxy_upstream_late
+    w.handlers.upstream_gone = proxy_upstream_gone
+    w.handlers.file_ready = serve_ready
+
+
+def worker_open(w, upstream_count):
+    i: uint32_t
+    clients: uint32_t = w.snapshot.limits.client_connections
+    each: uint64_t = w.snapshot.limits.upstream_connections + w.snapshot.limits.upstream_idle
+    files: uint32_t = w.snapshot.limits.open_files
+    buckets: uint32_t = 64
+    # How much of each a new owner finds cleared: up to a member that is not.
+    x: cython.pointer(Exchange) = cast(cython.pointer(Exchange), w.scratch)
+    f: cython.pointer(File) = cast(cython.pointer(File), w.scratch)
+    x_cleared: uint64_t = cast(cython.p_char, address(x.up_chunks)) - cast(cython.p_char, x)
+    f_cleared: uint64_t = cast(cython.p_char, address(f.how)) - cast(cython.p_char, f)
+    clock_update(address(w.clock))
+    wheel_open(address(w.wheel), w.clock.now_ms)
+    set_handlers(w)
+    while buckets < files * 2:
+        buckets *= 2
+    w.file_mask = buckets - 1
+    w.file_table = cast(cython.pointer(cython.pointer(File)), calloc(buckets, sizeof(cython.p_void)))
+    w.origins = cast(cython.pointer(Origin), calloc(upstream_count + 1, sizeof(Origin)))
+    if (
+        w.file_table == NULL
+        or w.origins == NULL
+        or buffers_open(address(w.buffers), w.counters, w.snapshot.limits.buffer_bytes) < 0
+        or slots_open(address(w.clients), sizeof(Client), sizeof(Client), clients) < 0
+        or slots_open(
+            address(w.upstreams),
+            sizeof(Upstream),
+            sizeof(Upstream),
+            cast(uint32_t, min(each * max(upstream_count, 1), cast(uint64_t, 1 << 20))),
+        )
+        < 0
+        or slots_open(address(w.exchanges), sizeof(Exchange), x_cleared, clients * 2) < 0
+        # Files that are no longer believed but still being sent come on top of those that are kept.
+        or slots_open(address(w.files), sizeof(File), f_cleared, files + clients) < 0
+    ):
+        return -ENOMEM
+    w.buffers.view_given = view_given
+    for i in range(upstream_count):
+        w.origins[i].index = i
+    return uring_open(address(w.driver), address(w.buffers), w.counters)
+
+
+def worker_close(w):
+    if w.driver.state != NULL:
+        files_close(w)
+        w.driver.shut(address(w.driver))
+    tls_context_close(w.tls)
+    slots_close(address(w.clients))
+    slots_close(address(w.upstreams))
+    slots_close(address(w.exchanges))
+    slots_close(address(w.files))
+    buffers_close(address(w.buffers))
+    free(w.file_table)
+    free(w.origins)
+    free(w.listeners)
+    free(w.folders)
+
+
+# ------------------------------------------------------------------------------------------------- from Python
+
+
+def run(brief: dict, ready) -> dict:
+    """Run a worker until it is told to stop; see docs/architecture.md for `brief`.
+
+    `ready(found)` is called once, when everything is open and the loop is about to start. Returns {"gauges": {...},
+    "open": [...]} of the end: all zero and empty when nothing was left open. Raises RuntimeError with a sentence
+    when it cannot start or go on.
+    """
+    w: cython.pointer(Worker) = cast(cython.pointer(Worker), calloc(1, sizeof(Worker)))
+    if w == NULL:
+        raise MemoryError
+    kept = []  # the mapped memory, for as long as the engine uses it
+    try:
+        prepare(w, brief, kept)
+        descriptors = len(os.listdir("/proc/self/fd"))
+        start(w)
+        ready(features_of(w))
+        result: cython.int
+        with cython.nogil:
+            result = worker_loop(w)
+        if result < 0:
+            raise RuntimeError(f"the I/O driver failed: {os.strerror(-result)}")
+        return finish(w, kept, descriptors)
+    finally:
+        worker_close(w)
+        free(w)
+
+
+@cython.cfunc
+def prepare(w: cython.pointer(Worker), brief: dict, kept: list):
+    snapshot = share(brief["snapshot"], kept, writable=False)
+    w.snapshot = cast(cython.pointer(Snapshot), address_of(snapshot))
+    if not snapshot_valid(w.snapshot, len(snapshot)):
+        raise RuntimeError("the snapshot was not written by this version of Ringway")
+    w.addresses = cast(cython.pointer(AddressTable), address_of(share(brief["addresses"], kept, writable=False)))
+    w.counters = cast(cython.pointer(Counters), address_of(share(brief["counters"], kept, writable=True)))
+    w.records = cast(cython.pointer(RecordRing), address_of(share(brief["records"], kept, writable=True)))
+    w.salt = int.from_bytes(os.urandom(4), "little")
+    listeners = brief["listeners"]
+    w.listener_count = len(listeners)
+    w.listeners = cast(cython.pointer(Listener), calloc(len(listeners) + 1, sizeof(Listener)))
+    folders = brief["folders"]
+    w.folder_count = len(folders)
+    w.folders = cast(cython.p_int, calloc(len(folders) + 1, sizeof(cython.int)))
+    i: cython.int
+    for i in range(len(listeners)):
+        w.listeners[i].fd, w.listeners[i].tls = listeners[i]
+    for i in range(len(folders)):
+        w.folders[i] = folders[i]
+    w.control = brief["control"]
+    result: cython.int = worker_open(w, w.snapshot.upstream_count)
+    if result < 0:
+        raise RuntimeError(why_no_driver(-result))
+    if brief.get("tls"):
+        open_tls(w, brief["tls"])
+    elif any(tls for _, tls in listeners):
+        raise RuntimeError("a TLS listener without a certificate")
+
+
+@cython.cfunc
+def open_tls(w: cython.pointer(Worker), brief: dict):
+    certificate: bytes = brief["certificate"].encode()
+    key: bytes = brief["key"].encode()
+    ticket_keys: bytes = bytes.fromhex(brief["ticket_keys"])
+    if len(ticket_keys) != 80:
+        raise RuntimeError("ticket_keys has 80 bytes")
+    w.tls = tls_context_open(
+        certificate,
+        len(certificate),
+        key,
+        len(key),
+        cast(cython.p_uchar, cast(cython.p_char, ticket_keys)),
+        address(w.buffers),
+    )
+    if w.tls == NULL:
+        raise RuntimeError(f"the certificate or its key cannot be used: {last_error()}")
+
+
+@cython.cfunc
+def start(w: cython.pointer(Worker)):
+    i: cython.int
+    for i in range(w.listener_count):
+        listener_accept(w, i)
+    w.driver.receive_plain(address(w.driver), w.control, address(w.control_byte), 1, tag(OP_CONTROL, 0, 0))
+
+
+@cython.cfunc
+def finish(w: cython.pointer(Worker), kept: list, descriptors: int) -> dict:
+    i: cython.int
+    files_close(w)
+    for i in range(w.listener_count):
+        listener_close(w, i)
+    # The last closes go out; the receive on the control socket is the one operation that may be left.
+    w.driver.wait(address(w.driver), 0)
+    c: Completion
+    while w.driver.next(address(w.driver), address(c)):
+        dispatch(w, address(c))
+    numbers = counters_module.read(kept[2])
+    gauges = {name: numbers[name] for name in counters_module.GAUGES}
+    gauges["operations"] = max(0, gauges["operations"] - 1)
+    gauges["descriptors"] = len(os.listdir("/proc/self/fd")) + w.listener_count - descriptors
+    return {"gauges": gauges, "open": describe_open(w)}
+
+
+@cython.cfunc
+def describe_open(w: cython.pointer(Worker)) -> list:
+    """What is still there, in words: nothing, unless something leaked or was broken off."""
+    found = []
+    i: uint32_t
+    c: cython.pointer(Client)
+    u: cython.pointer(Upstream)
+    for i in range(w.clients.made):
+        c = cast(cython.pointer(Client), slot_at(address(w.clients), i))
+        if c.stream.slot.used:
+            text = f"client {i} {cast(bytes, client_state_name(c.stream.state)).decode()}, {c.stream.operations} lent"
+            if c.exchange != NULL:
+                text += f", exchange {cast(bytes, exchange_state_name(c.exchange.state)).decode()}"
+            found.append(text)
+    for i in range(w.upstreams.made):
+        u = cast(cython.pointer(Upstream), slot_at(address(w.upstreams), i))
+        if u.stream.slot.used:
+            name = cast(bytes, upstream_state_name(u.stream.state)).decode()
+            found.append(f"upstream {i} {name}, {u.stream.operations} lent")
+    return found[:50]
+
+
+def share(descriptor: int, kept: list, writable: bool):
+    """Map shared memory and keep it mapped."""
+    size = os.fstat(descriptor).st_size
+    access = mapping.ACCESS_WRITE if writable else mapping.ACCESS_READ
+    block = mapping.mmap(descriptor, size, access=access)
+    kept.append(block)
+    return block
+
+
+@cython.cfunc
+def address_of(block) -> cython.p_void:
+    view: cython.const_uchar[::1] = memoryview(block).cast("B")
+    return cast(cython.p_void, address(view[0]))
+
+
+def why_no_driver(error: int) -> str:
+    import errno
+
+    text = f"io_uring cannot be used here: {os.strerror(error)}"
+    if error == errno.EPERM:
+        return text + " (sysctl kernel.io_uring_disabled, or a container's seccomp profile, forbids it)"
+    if error == errno.ENOSYS:
+        return text + " (the kernel is older than 5.11, or a container's seccomp profile forbids it)"
+    if error == errno.EINVAL:
+        return text + " (the kernel lacks provided buffer rings; Ringway needs Linux 6.1)"
+    return text
+
+
+@cython.cfunc
+def features_of(w: cython.pointer(Worker)) -> dict:
+    u: cython.pointer(Uring) = cast(cython.pointer(Uring), w.driver.state)
+    features = ["multishot accept", "multishot receive", "provided buffer rings"]
+    if u.setup_flags & IORING_SETUP_DEFER_TASKRUN:
+        features += ["single issuer", "deferred task work"]
+    return {"driver": cast(bytes, w.driver.name).decode(), "features": features}
+
+
+def probe() -> dict:
+    """What driver a worker would use here: {"driver": ..., "features": [...]}, or {"driver": "", "error": sentence}."""
+    w: cython.pointer(Worker) = cast(cython.pointer(Worker), calloc(1, sizeof(Worker)))
+    numbers: Counters
+    memset(address(numbers), 0, sizeof(Counters))
+    w.counters = address(numbers)
+    try:
+        if buffers_open(address(w.buffers), w.counters, 64 << 20) < 0:
+            raise MemoryError
+        result: cython.int = uring_open(address(w.driver), address(w.buffers), w.counters)
+        if result < 0:
+            return {"driver": "", "features": [], "error": why_no_driver(-result)}
+        return features_of(w)
+    finally:
+        if w.driver.state != NULL:
+            w.driver.shut(address(w.driver))
+        buffers_close(address(w.buffers))
+        free(w)

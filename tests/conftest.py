@@ -1,0 +1,60 @@
+"""Fixtures for all tests. Each one that runs something asserts at its end that nothing is left of it."""
+
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+
+pytest.register_assert_rewrite("harness")
+
+from harness.server import Server  # noqa: E402
+from harness.upstream import Link, Upstream  # noqa: E402
+
+# How long an example takes depends on what else this machine does.
+hypothesis.settings.register_profile("ringway", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("ringway")
+
+
+@pytest.fixture
+def ringway(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts Ringway: `ringway({"host_routes": ...})`. Stopped, and looked at, when the test has ended."""
+    with ExitStack() as running:
+
+        def start(config: Mapping[str, Any] | str, **options: Any) -> Server:
+            return running.enter_context(Server(config, tmp_path, **options))
+
+        yield start
+
+
+@pytest.fixture
+def upstream() -> Iterator[Callable[..., Upstream]]:
+    """Starts an upstream: `upstream()` or `upstream(serve)`, see `harness.upstream`."""
+    with ExitStack() as running:
+
+        def start(serve: Callable[[Link], None] | None = None, **options: Any) -> Upstream:
+            return running.enter_context(Upstream(serve, **options))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def unused_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that nobody listens on, now or later: it is bound, and connections are refused."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A `[tls]` section with a fresh certificate for localhost."""
+    from ringway.control.certificates import write_self_signed
+
+    cert_path, key_path = write_self_signed(
+        str(tmp_path_factory.mktemp("certificate")), ["localhost", "127.0.0.1"], "P-256", 2, False
+    )
+    return {"cert_path": str(cert_path), "key_path": str(key_path)}

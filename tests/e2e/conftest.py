@@ -1,0 +1,75 @@
+"""What the end-to-end tests share: nginx, an origin in Python for large bodies, curl, one running site."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import bulk
+from harness.curl import Curl, curl
+from harness.nginx import Nginx
+from harness.server import Server
+from harness.upstream import Upstream
+
+
+@pytest.fixture(scope="session")
+def origin() -> Iterator[Upstream]:
+    with Upstream(bulk.serve) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    with Nginx(tmp_path_factory.mktemp("nginx")) as running:
+        for size in bulk.SIZES.values():
+            bulk.write_file(running.files / str(size), size)
+        yield running
+
+
+@dataclass
+class Site:
+    """Host `nginx` and host `python` go to these two, host `files` and `memory` are a folder, over TCP and TLS."""
+
+    server: Server
+    nginx: Nginx
+    origin: Upstream
+    folder: Path
+
+    def url(self, host: str, path: str, tls: bool) -> str:
+        port = self.server.listener(tls).port
+        return f"{'https' if tls else 'http'}://{host}:{port}{path}"
+
+    def curl(self, host: str, path: str, tls: bool, *options: str, **more: Any) -> Curl:
+        port = self.server.listener(tls).port
+        resolve = ["--resolve", f"{host}:{port}:127.0.0.1"]
+        return curl(self.url(host, path, tls), *resolve, *options, **more)
+
+
+@pytest.fixture(scope="session")
+def running_site(
+    tmp_path_factory: pytest.TempPathFactory, nginx: Nginx, origin: Upstream, certificate: dict[str, str]
+) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    for size in bulk.SIZES.values():
+        bulk.write_file(folder / str(size), size)
+    config = {
+        "server": {"listen": "127.0.0.1:0", "plain_listen": "127.0.0.1:0", "threads": 1},
+        "tls": certificate,
+        "limits": {"request_body_bytes": 0},
+        "host_routes": {
+            "nginx": {"type": "Proxy", "url": nginx.url},
+            "python": {"type": "Proxy", "url": origin.url},
+            "files": {"type": "File", "path": str(folder)},
+            "memory": {"type": "File", "path": str(folder), "mode": "memory"},
+        },
+    }
+    with Server(config, tmp_path_factory.mktemp("ringway")) as server:
+        yield Site(server, nginx, origin, folder)
+
+
+@pytest.fixture
+def site(running_site: Site) -> Iterator[Site]:
+    yield running_site
+    running_site.server.assert_sound()
+    running_site.origin.assert_sound()

@@ -1,0 +1,373 @@
+"""The control plane on the real process: workers that die, signals, draining, readiness, limits of descriptors."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from harness import bulk
+from harness.memory import counters_of
+from harness.raw import Client, Ended
+from harness.waiting import DEADLINE, PATIENCE
+
+SIZE = 30_000_000
+TLS = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("root")
+    (root / "index.html").write_text("x")
+    bulk.write_file(root / "large", SIZE)
+    return root
+
+
+def config(folder, workers=1, drain=5.0, **more):
+    return {
+        "server": {"listen": "127.0.0.1:0", "threads": workers},
+        "timeouts": {"drain": drain},
+        "host_routes": {"*": {"type": "File", "path": folder}},
+        **more,
+    }
+
+
+def begin_download(server, tls=False):
+    """A download of which next to nothing was read yet."""
+    client = server.connect(tls=tls, window=4096)
+    client.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert client.response_head().status == 200
+    return client
+
+
+def runs(pid):
+    """Whether this process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait(look, what, seconds=DEADLINE):
+    end = time.monotonic() + seconds
+    pause = threading.Event()
+    while not look():
+        assert time.monotonic() < end, f"within {seconds:g} s there was no {what}"
+        pause.wait(0.01)
+
+
+# Workers that die
+
+
+def kill_worker(server, pid):
+    server.expected.append(rf"worker \d+ \(pid {pid}\) died: signal SIGKILL")
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_killed_worker_is_back_within_a_second_and_says_why(ringway, folder):
+    server = ringway(config(folder, workers=2))
+    first, second = server.workers[0], server.workers[1]
+    with server.connect() as client:
+        assert client.get("/").status == 200
+        began = time.monotonic()
+        kill_worker(server, first)
+        line = server.wait_line(rf"error worker 0 \(pid {first}\) died: ")
+        assert line.endswith("died: signal SIGKILL; started again now")
+        server.wait_for(lambda: len(server.worker_pids) == 3, "new worker")
+        assert time.monotonic() - began < 1.0 * PATIENCE
+    assert runs(second)
+    for _ in range(20):
+        with server.connect() as client:
+            assert client.get("/").status == 200
+
+
+def test_every_worker_killed_at_once(ringway, folder):
+    """Connections that come meanwhile wait in the sockets, which the supervisor holds."""
+    server = ringway(config(folder, workers=3))
+    for pid in server.worker_pids:
+        kill_worker(server, pid)
+    server.wait_for(lambda: sum("died" in line for line in server.lines) == 3, "three deaths")
+    clients = [server.connect() for _ in range(12)]
+    for client in clients:
+        with client:
+            assert client.get("/").status == 200
+    server.wait_for(lambda: len(server.worker_pids) == 6, "all new workers")
+
+
+def test_what_it_had_served_is_still_logged(ringway, folder):
+    server = ringway(config(folder))
+    with server.connect() as client:
+        for number in range(20):
+            assert client.get(f"/?{number}").status == 200
+        kill_worker(server, server.worker_pids[0])
+    # The record of the last one may have died with the worker: it is written when the response has been sent.
+    for number in range(19):
+        assert server.record(f"/?{number}")["status"] == 200
+    server.wait_for(lambda: len(server.worker_pids) == 2, "new worker")
+    with server.connect() as client:
+        assert client.get("/?again").status == 200
+    assert server.record("/?again")["status"] == 200
+
+
+def test_back_off_when_it_dies_again_and_again(ringway, folder):
+    server = ringway(config(folder))
+    for count in (2, 3):
+        kill_worker(server, server.worker_pids[-1])
+        server.wait_for(lambda count=count: len(server.worker_pids) == count, "new worker")
+    lines = [line for line in server.lines if "died" in line]
+    assert [line.rpartition("; ")[2] for line in lines] == ["started again now", "started again in 1 s"]
+    with server.connect() as client:
+        assert client.get("/").status == 200
+    kill_worker(server, server.worker_pids[-1])
+    server.wait_line("started again in 2 s")
+    # The end does not wait for the pause.
+    began = time.monotonic()
+    server.process.terminate()
+    assert server.process.wait(DEADLINE) == 0
+    assert time.monotonic() - began < 1.5 * PATIENCE
+    server.kill()
+
+
+def test_workers_end_when_the_supervisor_is_killed(ringway, folder):
+    """Its end of the control socket closes: they drain, nobody has to look for them."""
+    server = ringway(config(folder, workers=2))
+    pids = server.worker_pids
+    with begin_download(server) as client:
+        server.process.kill()
+        server.process.wait(DEADLINE)
+        found = bulk.checksum_of([client.exactly(SIZE, 4 * DEADLINE)])
+        assert found == (SIZE, bulk.checksum(SIZE))
+    wait(lambda: not any(map(runs, pids)), "end of the workers")
+    server.kill()
+
+
+def test_sighup_is_no_end(ringway, folder):
+    server = ringway(config(folder))
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_line(" warning SIGHUP: this version cannot reload")
+    with server.connect() as client:
+        assert client.get("/").status == 200
+
+
+# Draining
+
+
+def assert_refuses(address):
+    wait(lambda: not connects(address), "refusal")
+
+
+def connects(address):
+    with socket.socket() as sock:
+        sock.settimeout(DEADLINE)
+        return sock.connect_ex(address) == 0
+
+
+@TLS
+def test_sigterm_drains(ringway, folder, certificate, tls):
+    server = ringway(config(folder, workers=2, drain=20, **({"tls": certificate} if tls else {})))
+    address = server.listeners[0].address
+    with (
+        begin_download(server, tls) as download,
+        server.connect(tls=tls) as idle,
+        server.connect(tls=tls) as half,
+        server.connect(tls=tls),
+    ):
+        assert idle.get("/").keeps
+        half.send(b"GET / HTTP/1.1\r\nHo")
+        wait(lambda: sum(counters_of(pid)["clients"] for pid in server.worker_pids) == 4, "acceptance of all")
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_line(" info SIGTERM: no new connections, running requests have 20 s")
+        idle.assert_ended()
+        assert_refuses(address)
+        half.send(b"st: a\r\n\r\n")
+        response = half.response()
+        assert (response.status, response.keeps) == (200, False)
+        half.assert_ended()
+        assert server.process.poll() is None
+        found = bulk.checksum_of([download.exactly(SIZE, 4 * DEADLINE)])
+        assert found == (SIZE, bulk.checksum(SIZE))
+        download.assert_ended()
+        began = time.monotonic()
+        assert server.process.wait(DEADLINE) == 0
+        assert time.monotonic() - began < 3 * PATIENCE
+    server.stop()
+
+
+def test_a_proxied_request_finishes_while_draining(ringway, upstream):
+    go_on = threading.Event()
+    origin = upstream()
+
+    def slow(link, request):
+        link.body(request)
+        assert go_on.wait(DEADLINE)
+        link.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+
+    target = origin.on(slow)
+    server = ringway({"timeouts": {"drain": 10}, "host_routes": {"*": {"type": "Proxy", "url": origin.url}}})
+    with server.connect() as client:
+        client.send(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        origin.request(target)
+        server.process.terminate()
+        server.wait_line(" info SIGTERM: ")
+        assert_refuses(server.address)
+        go_on.set()
+        response = client.response()
+        assert (response.status, response.body, response.keeps) == (200, b"hi", False)
+        client.assert_ended()
+        assert server.process.wait(DEADLINE) == 0
+    server.stop()
+
+
+@TLS
+def test_a_second_signal_ends_at_once(ringway, folder, certificate, tls):
+    server = ringway(config(folder, workers=2, drain=60, **({"tls": certificate} if tls else {})))
+    with begin_download(server, tls):
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_line(" info SIGTERM: no new connections")
+        assert_refuses(server.listeners[0].address)
+        assert server.process.poll() is None
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(DEADLINE) == 0
+        assert time.monotonic() - began < 2 * PATIENCE
+    server.wait_line(" info SIGTERM again: ending at once")
+    server.stop()
+
+
+@pytest.mark.parametrize("host", ["files", "proxied"])
+def test_the_drain_deadline_ends_what_does_not(ringway, folder, origin, host):
+    server = ringway(
+        {
+            "server": {"threads": 2},
+            "timeouts": {"drain": 0.5},
+            "host_routes": {"files": {"type": "File", "path": folder}, "proxied": {"type": "Proxy", "url": origin.url}},
+        }
+    )
+    target = {"files": "/large", "proxied": f"/length/{SIZE}"}[host]
+    with server.connect(window=4096) as client:
+        client.send(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert client.response_head().status == 200
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(DEADLINE) == 0
+        assert 0.4 < time.monotonic() - began < 1.4 * PATIENCE
+        # Broken off: a response whose end is that of the connection would look whole otherwise.
+        with pytest.raises(ConnectionResetError):
+            client.exactly(SIZE)
+    assert server.record(target)["reason"] == "stopped"
+    server.stop()
+
+
+def test_ctrl_c(ringway, folder):
+    """The terminal sends SIGINT to the whole group: the workers leave it to the supervisor, which drains them."""
+    server = ringway(config(folder, workers=2, drain=20), through=["setsid"])
+    assert os.getpgid(server.process.pid) == server.process.pid
+    with begin_download(server) as download:
+        os.killpg(server.process.pid, signal.SIGINT)
+        server.wait_line(" info SIGINT: no new connections")
+        found = bulk.checksum_of([download.exactly(SIZE, 4 * DEADLINE)])
+        assert found == (SIZE, bulk.checksum(SIZE))
+        assert server.process.wait(DEADLINE) == 0
+    server.stop()
+
+
+def test_signals_to_a_worker_are_not_for_it(ringway, folder):
+    server = ringway(config(folder))
+    (pid,) = server.worker_pids
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE):
+        os.kill(pid, number)
+    with server.connect() as client:
+        assert client.get("/").status == 200
+    assert server.worker_pids == [pid]
+
+
+# systemd
+
+
+@pytest.mark.parametrize("abstract", [False, True], ids=["path", "abstract"])
+def test_readiness_is_told_when_asked_for(ringway, folder, tmp_path, abstract):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        name = f"@ringway-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
+        sock.bind(name.replace("@", "\0", 1) if abstract else name)
+        sock.settimeout(DEADLINE)
+        server = ringway(config(folder, workers=2), env={"NOTIFY_SOCKET": name})
+        told = sock.recv(4096).decode().splitlines()
+        assert "READY=1" in told
+        with server.connect() as client:
+            assert client.get("/").status == 200
+        server.process.terminate()
+        told = sock.recv(4096).decode().splitlines()
+        assert "STOPPING=1" in told
+        server.process.wait(DEADLINE)
+        sock.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            sock.recv(4096)
+    server.stop()
+
+
+# Descriptors
+
+
+def test_out_of_descriptors(ringway, folder, upstream):
+    """Accepting pauses instead of burning the CPU, nothing breaks, and all who waited are served afterwards."""
+    origin = upstream()
+    server = ringway(
+        {
+            "host_routes": {"files": {"type": "File", "path": folder}, "proxied": {"type": "Proxy", "url": origin.url}},
+        },
+        through=["prlimit", "--nofile=64:64"],
+    )
+    (pid,) = server.worker_pids
+    clients: list[Client] = []
+    try:
+        for _ in range(70):
+            clients.append(server.connect())
+        server.wait_line(r" warning worker 0: .*[Tt]oo many open files")
+        assert 1 <= counters_of(pid)["accept_errors"] <= 20
+        accepted = counters_of(pid)["clients"]
+        assert 20 < accepted < 64
+        # Those that were accepted get an answer, though neither a file nor an upstream can be opened.
+        for host in ("files", "proxied"):
+            response = clients[0].get("/", host=host)
+            assert (response.status, response.reason) == (503, "too_many_open_files")
+        for client in clients[:accepted]:
+            client.close()
+        # The others waited for their turn.
+        for client in clients[accepted:]:
+            assert client.get("/", host="files").body == b"x"
+        assert clients[-1].get("/", host="proxied").body == b"hello"
+    finally:
+        for client in clients:
+            client.close()
+    with server.connect() as client:
+        assert client.get("/", host="files").status == 200
+
+
+def test_more_clients_than_client_connections(ringway, folder):
+    """The limit is met: further ones wait or are turned away, the ones inside are served, and then others."""
+    server = ringway(config(folder, limits={"client_connections": 10}))
+    clients: list[Client] = []
+    try:
+        for _ in range(10):
+            clients.append(server.connect())
+            assert clients[-1].get("/").status == 200
+        further = server.connect()
+        clients.append(further)
+        further.try_send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        for client in clients[:10]:
+            assert client.get("/").status == 200
+        clients[0].close()
+
+        def served():
+            with server.connect() as client:
+                try:
+                    return client.get("/").status == 200
+                except (ConnectionError, Ended):
+                    return False
+
+        wait(served, "place for another client")
+    finally:
+        for client in clients:
+            client.close()

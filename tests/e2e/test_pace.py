@@ -1,0 +1,253 @@
+"""Slow readers and slow writers: the other side is held back, and Ringway's memory stays where it was."""
+
+import threading
+import time
+
+import pytest
+from harness import bulk
+from harness.memory import resident
+from harness.waiting import DEADLINE
+
+MIB = 1 << 20
+LARGE = 256 * MIB
+TLS = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+
+
+class Watch:
+    """How many bytes an upstream has sent or got so far."""
+
+    def __init__(self):
+        self.bytes = 0
+        self.changed = time.monotonic()
+
+    def add(self, count):
+        self.bytes += count
+        self.changed = time.monotonic()
+
+    def wait_standstill(self, least):
+        """Until at least so many have passed and then none for half a second: back-pressure has reached it."""
+        end = time.monotonic() + DEADLINE
+        waiting = threading.Event()
+        while self.bytes < least or time.monotonic() - self.changed < 0.5:
+            assert time.monotonic() < end, f"{self.bytes} bytes passed, and it does not stand still"
+            waiting.wait(0.05)
+
+
+def sender(watch, size):
+    """Serves a body of this size and counts what the kernel took of it."""
+
+    def serve(link):
+        link.head()
+        link.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        link.sock.settimeout(6 * DEADLINE)
+        for piece in bulk.pieces(size):
+            link.or_ended(lambda piece=piece: link.sock.sendall(piece))
+            watch.add(len(piece))
+
+    return serve
+
+
+def config(url, certificate, **more):
+    return {
+        "server": {"listen": "127.0.0.1:0", "plain_listen": "127.0.0.1:0"},
+        "tls": certificate,
+        "limits": {"request_body_bytes": 0},
+        "host_routes": {"*": {"type": "Proxy", "url": url}},
+        **more,
+    }
+
+
+@TLS
+def test_a_reader_that_stops_holds_the_upstream_back(ringway, upstream, certificate, tls):
+    watch = Watch()
+    origin = upstream(sender(watch, LARGE))
+    server = ringway(config(origin.url, certificate))
+    pid = server.worker_pids[0]
+    before = resident(pid)
+    with server.connect(tls=tls, window=65536) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.response_head().status == 200
+        watch.wait_standstill(MIB // 2)
+        # What the kernel and Ringway hold between the two: far from the whole.
+        assert watch.bytes < 32 * MIB
+        assert resident(pid) - before < 8 * MIB
+        assert bulk.checksum_of(read_slowly(client, LARGE, pid, before)) == (LARGE, bulk.checksum(LARGE))
+
+
+def read_slowly(client, size, pid, before):
+    """In pieces that are unequal and small, with a look at Ringway's memory now and then."""
+    end = time.monotonic() + 6 * DEADLINE
+    left = size
+    number = 0
+    while left:
+        data = client.reader.some(min(left, (100, 5000, 30_000, 65_536)[number % 4]), end)
+        number += 1
+        left -= len(data)
+        if number % 500 == 0:
+            assert resident(pid) - before < 16 * MIB
+        yield data
+
+
+@TLS
+def test_a_slow_reader_of_a_file(ringway, certificate, tmp_path, tls):
+    size = 64 * MIB
+    bulk.write_file(tmp_path / "large", size)
+    server = ringway(
+        {
+            "server": {"listen": "127.0.0.1:0", "plain_listen": "127.0.0.1:0"},
+            "tls": certificate,
+            "host_routes": {"*": {"type": "File", "path": tmp_path}},
+        }
+    )
+    pid = server.worker_pids[0]
+    before = resident(pid)
+    with server.connect(tls=tls, window=65536) as client:
+        client.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.response_head().status == 200
+        assert bulk.checksum_of(read_slowly(client, size, pid, before)) == (size, bulk.checksum(size))
+    assert server.record("/large")["bytes"] == size
+
+
+@TLS
+def test_an_upstream_that_does_not_read_holds_the_client_back(ringway, upstream, certificate, tls):
+    go_on = threading.Event()
+    found = []
+
+    def serve(link):
+        request = link.head()
+        assert go_on.wait(3 * DEADLINE)
+        left = int(request.one("content-length"))
+
+        def pieces():
+            nonlocal left
+            while left:
+                data = link.some(min(left, bulk.PIECE))
+                left -= len(data)
+                yield data
+
+        found.append(bulk.checksum_of(pieces()))
+        link.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    watch = Watch()
+    origin = upstream(serve)
+    server = ringway(config(origin.url, certificate))
+    pid = server.worker_pids[0]
+    before = resident(pid)
+    with server.connect(tls=tls) as client:
+        client.send(f"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {LARGE}\r\n\r\n".encode())
+
+        def write():
+            client.sock.settimeout(6 * DEADLINE)
+            for piece in bulk.pieces(LARGE):
+                client.sock.sendall(piece)
+                watch.add(len(piece))
+
+        thread = threading.Thread(target=write, daemon=True)
+        thread.start()
+        watch.wait_standstill(MIB // 2)
+        assert watch.bytes < 32 * MIB
+        assert resident(pid) - before < 8 * MIB
+        go_on.set()
+        thread.join(6 * DEADLINE)
+        assert client.response("PUT").status == 204
+        assert resident(pid) - before < 16 * MIB
+    assert found == [(LARGE, bulk.checksum(LARGE))]
+
+
+@TLS
+def test_a_body_in_drops(ringway, upstream, certificate, tls):
+    """A client that writes a few bytes at a time: they go on to the upstream as they come."""
+    seen = threading.Semaphore(0)
+
+    def serve(link):
+        link.head()
+        for _ in range(200):
+            link.exactly(3)
+            seen.release()
+        link.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    origin = upstream(serve)
+    server = ringway(config(origin.url, certificate))
+    with server.connect(tls=tls) as client:
+        client.send(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 600\r\n\r\n")
+        for _ in range(200):
+            client.send(b"abc")
+            assert seen.acquire(timeout=DEADLINE)
+        assert client.response("PUT").status == 204
+
+
+@TLS
+def test_a_response_in_drops(ringway, upstream, certificate, tls):
+    """Server-sent events: each goes on to the client as it comes."""
+    wanted = threading.Semaphore(0)
+
+    def serve(link):
+        link.head()
+        link.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(200):
+            assert wanted.acquire(timeout=DEADLINE)
+            link.send(b"3\r\nabc\r\n")
+        link.send(b"0\r\n\r\n")
+
+    origin = upstream(serve)
+    server = ringway(config(origin.url, certificate))
+    with server.connect(tls=tls) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.response_head().status == 200
+        end = time.monotonic() + DEADLINE
+        for _ in range(200):
+            wanted.release()
+            assert client.reader.line(end) == b"3"
+            assert client.reader.line(end) == b"abc"
+        assert client.reader.lines(end) == [b"0"]
+
+
+def test_many_readers_that_stop_share_a_bounded_memory(ringway, upstream, certificate):
+    """40 downloads of which nobody reads: what Ringway holds is 40 times a little, and all of it comes back."""
+    watch = Watch()
+    size = 32 * MIB
+    origin = upstream(sender(watch, size))
+    server = ringway(config(origin.url, certificate))
+    pid = server.worker_pids[0]
+    before = resident(pid)
+    clients = [server.connect(tls=number % 2 == 1, window=65536) for number in range(40)]
+    try:
+        for client in clients:
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        for client in clients:
+            assert client.response_head(2 * DEADLINE).status == 200
+        watch.wait_standstill(MIB)
+        assert resident(pid) - before < 48 * MIB
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_no_buffers_left_means_waiting_not_failing(ringway, upstream, certificate):
+    """The bound of `buffer_bytes` is far below what 40 stopped readers would like: some wait, all get theirs."""
+    watch = Watch()
+    size = 2 * MIB
+    origin = upstream(sender(watch, size))
+    limits = {"request_body_bytes": 0, "buffer_bytes": 2 * MIB}
+    server = ringway(config(origin.url, certificate, limits=limits))
+    clients = [server.connect(window=65536) for _ in range(40)]
+    try:
+        for client in clients:
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        watch.wait_standstill(MIB)
+        results = []
+
+        def read(client):
+            head = client.response_head(4 * DEADLINE)
+            body = client.exactly(size, 4 * DEADLINE) if head.status == 200 else b""
+            results.append((head.status, bulk.checksum_of([body])))
+
+        threads = [threading.Thread(target=read, args=(client,), daemon=True) for client in clients]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(5 * DEADLINE)
+        assert results == [(200, (size, bulk.checksum(size)))] * len(clients)
+    finally:
+        for client in clients:
+            client.close()

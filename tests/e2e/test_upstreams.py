@@ -1,0 +1,217 @@
+"""Names of upstreams: none, several addresses, others later. And what a Python server and nginx make of a request."""
+
+import os
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from harness.upstream import Upstream
+from harness.waiting import DEADLINE
+
+HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+
+
+class Names:
+    """The names that Ringway finds."""
+
+    def __init__(self, file):
+        self.file = file
+        self.env = {
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, [str(Path(__file__).parent / "names"), os.environ.get("PYTHONPATH")])
+            ),
+            "RINGWAY_TEST_NAMES": str(file),
+        }
+        self.set()
+
+    def set(self, **addresses):
+        new = self.file.with_suffix(".new")
+        new.write_text("".join(f"{name} {ips}\n" for name, ips in addresses.items()))
+        os.replace(new, self.file)
+
+
+@pytest.fixture
+def names(tmp_path):
+    return Names(tmp_path / "names")
+
+
+def config(port, **more):
+    return {
+        "server": {"dns_refresh": 1},
+        "host_routes": {"*": {"type": "Proxy", "url": f"http://app:{port}"}},
+        **more,
+    }
+
+
+def until(server, client, line, target="/"):
+    server.wait_line(line)
+    return client.get(target)
+
+
+def test_a_name_that_does_not_resolve_is_503_until_it_does(ringway, upstream, names):
+    origin = upstream()
+    server = ringway(config(origin.port), env=names.env)
+    server.wait_line(f" warning upstream app:{origin.port} does not resolve")
+    with server.connect() as client:
+        response = client.get("/first")
+        assert (response.status, response.reason) == (503, "upstream_unresolved")
+        assert response.keeps
+        record = server.record("/first")
+        assert (record["status"], record["reason"]) == (503, "upstream_unresolved")
+        assert record["upstream"] == f"http://app:{origin.port}"
+        names.set(app="127.0.0.1")
+        response = until(server, client, f" info upstream app:{origin.port} is now at 127.0.0.1")
+        assert (response.status, response.body) == (200, b"hello")
+        # A name that stops resolving keeps its last addresses.
+        names.set()
+        response = until(server, client, "does not resolve .*, its last addresses are kept")
+        assert response.status == 200
+
+
+def test_of_two_addresses_one_refuses(ringway, upstream, names):
+    """Every request is served, by the other one."""
+    origin = upstream()
+    names.set(app="127.0.0.2 127.0.0.1")
+    server = ringway(config(origin.port, limits={"upstream_idle": 0}), env=names.env)
+    with server.connect() as client:
+        for number in range(10):
+            assert client.get(f"/{number}").body == b"hello"
+        body = b"x" * 100_000
+        target = origin.on(HELLO)
+        response = client.get(target, f"Content-Length: {len(body)}", method="POST", body=body)
+        assert response.status == 200
+    assert origin.request(target).body == body
+    server.wait_line(rf" warning worker 0: cannot connect to http://app:{origin.port} \(Connection refused\)")
+
+
+def test_both_addresses_refuse(ringway, unused_port, names):
+    names.set(app="127.0.0.2 127.0.0.1")
+    server = ringway(config(unused_port), env=names.env)
+    with server.connect() as client:
+        response = client.get("/")
+        assert (response.status, response.reason) == (502, "upstream_refused")
+
+
+def test_two_addresses_share_the_connections(ringway, names):
+    with Upstream() as one, Upstream(host="127.0.0.2", port=one.port) as two:
+        names.set(app="127.0.0.1 127.0.0.2")
+        server = ringway(config(one.port, limits={"upstream_idle": 0}), env=names.env)
+        with server.connect() as client:
+            for _ in range(10):
+                assert client.get("/").status == 200
+        assert (len(one.requests), len(two.requests)) == (5, 5)
+
+
+def test_another_address_is_used_from_then_on(ringway, upstream, names):
+    """Idle connections to the old one are not used any more."""
+    origin = upstream()
+    names.set(app="127.0.0.1")
+    server = ringway(config(origin.port), env=names.env)
+    with server.connect() as client:
+        assert client.get("/").status == 200
+        names.set(app="127.0.0.3")
+        response = until(server, client, "is now at 127.0.0.3")
+        # Nobody listens there.
+        assert (response.status, response.reason) == (502, "upstream_refused")
+        names.set(app="127.0.0.1")
+        response = until(server, client, "is now at 127.0.0.1")
+        assert response.status == 200
+    assert len(origin.links) == 2
+
+
+def test_localhost_by_the_systems_own_lookup(ringway, upstream):
+    """As the seed has it; where localhost is ::1 first, its refusal is passed over."""
+    origin = upstream()
+    server = ringway({"host_routes": {"*": {"type": "Proxy", "url": f"http://localhost:{origin.port}"}}})
+    with server.connect() as client:
+        for _ in range(4):
+            assert client.get("/").status == 200
+
+
+def test_an_upstream_that_comes_back(ringway, certificate):
+    """Gone and back on the same port: 502 in between, then served again; connections of the pool do not matter."""
+    with Upstream() as first:
+        port = first.port
+        server = ringway(
+            {
+                "server": {"listen": "127.0.0.1:0", "plain_listen": "127.0.0.1:0"},
+                "tls": certificate,
+                "host_routes": {"*": {"type": "Proxy", "url": first.url}},
+            }
+        )
+        with server.connect() as client:
+            assert client.get("/").status == 200
+    with server.connect() as client:
+        response = client.get("/")
+        assert (response.status, response.reason) == (502, "upstream_refused")
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", port))
+            listener.listen()
+            listener.settimeout(DEADLINE)
+            client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            link, _ = listener.accept()
+            with link:
+                link.settimeout(DEADLINE)
+                assert link.recv(65536).startswith(b"GET / HTTP/1.1\r\n")
+                link.sendall(HELLO)
+                assert client.response().body == b"hello"
+
+
+def test_100_requests_at_once(ringway, upstream, certificate):
+    """As many connections to the upstream as are needed, kept, and used again."""
+    origin = upstream()
+    server = ringway(
+        {
+            "server": {"listen": "127.0.0.1:0", "plain_listen": "127.0.0.1:0"},
+            "tls": certificate,
+            "host_routes": {"*": {"type": "Proxy", "url": origin.url}},
+        }
+    )
+    clients = [server.connect(tls=number % 2 == 0) for number in range(100)]
+    try:
+        for turn in range(3):
+            for number, client in enumerate(clients):
+                client.send(f"POST /{turn}/{number} HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n".encode())
+            for client in clients:
+                client.send(b"x" * 1000)
+            for client in clients:
+                assert client.response().body == b"hello"
+    finally:
+        for client in clients:
+            client.close()
+    assert len(origin.requests) == 300
+    assert all(request.body == b"x" * 1000 for request in origin.requests)
+    assert len(origin.links) <= 101
+
+
+def test_more_at_once_than_upstream_connections(ringway, upstream):
+    """Beyond the limit: 503 at once, nobody waits for ever; the ones inside are answered."""
+    go_on = threading.Event()
+    origin = upstream()
+
+    def slow(link, request):
+        assert go_on.wait(DEADLINE)
+        link.send(HELLO)
+
+    target = origin.on(slow)
+    server = ringway(
+        {
+            "limits": {"upstream_connections": 5},
+            "host_routes": {"*": {"type": "Proxy", "url": origin.url}},
+        }
+    )
+    clients = [server.connect() for _ in range(8)]
+    try:
+        for client in clients:
+            client.send(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        refused = [client.response() for client in clients[5:]]
+        assert [(r.status, r.reason) for r in refused] == [(503, "upstream_limit")] * 3
+        go_on.set()
+        assert [client.response().status for client in clients[:5]] == [200] * 5
+        assert clients[7].get(target).status == 200
+    finally:
+        go_on.set()
+        for client in clients:
+            client.close()

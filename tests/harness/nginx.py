@@ -1,0 +1,86 @@
+"""nginx as an upstream: a generated configuration in a folder of its own, on a port that nobody else can take."""
+
+import socket
+import subprocess
+from pathlib import Path
+from types import TracebackType
+
+from harness.foreign import environment
+from harness.waiting import DEADLINE
+
+_CONFIG = """
+daemon off;
+worker_processes 1;
+user root;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log warn;
+events {{ worker_connections 512; }}
+http {{
+    access_log off;
+    client_max_body_size 0;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    keepalive_timeout 60;
+    keepalive_requests 100000;
+    server {{
+        listen 127.0.0.1:{port};
+        root {folder}/root;
+        # A filter that may change the length: nginx then answers in chunks.
+        location /chunked/ {{
+            alias {folder}/root/length/;
+            sub_filter_types *;
+            sub_filter "no body has this in it" "";
+        }}
+        location /up/ {{
+            dav_methods PUT DELETE;
+            create_full_put_path on;
+        }}
+    }}
+}}
+"""
+
+
+class Nginx:
+    """`/length/NAME` and `/chunked/NAME` answer the files of `files`; `PUT /up/NAME` writes them to `uploads`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files = folder / "root" / "length"
+        self.uploads = folder / "root" / "up"
+        self.files.mkdir(parents=True)
+        self.uploads.mkdir()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> "Nginx":
+        with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+            self.port: int = listener.getsockname()[1]
+            config = self.folder / "nginx.conf"
+            config.write_text(_CONFIG.format(folder=self.folder, port=self.port))
+            descriptor = listener.fileno()
+            self.process = subprocess.Popen(
+                # It ends with the tests, even when those are killed.
+                ["setpriv", "--pdeathsig", "TERM", "nginx", "-c", str(config), "-p", str(self.folder)],
+                # The way in which nginx hands its listeners to its successor when it is upgraded.
+                env=environment(NGINX=f"{descriptor};"),
+                pass_fds=[descriptor],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(DEADLINE)
+        finally:
+            self.process.kill()
+            self.process.wait()

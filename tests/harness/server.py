@@ -1,0 +1,297 @@
+"""The real program: `python -m ringway run`, started on free ports, ended with SIGTERM, and looked at afterwards."""
+
+import contextlib
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import urllib.parse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from harness.raw import Client
+from harness.waiting import PATIENCE, Found, Journal
+
+START_WITHIN = 30 * PATIENCE
+END_WITHIN = 30 * PATIENCE
+
+_BROKEN = re.compile(
+    r"Traceback \(most recent|BUG_ON\(|Fatal Python error|Exception ignored|AddressSanitizer|LeakSanitizer"
+    r"|UndefinedBehaviorSanitizer|runtime error:| left open: | (died|could not start): "
+)
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Listener:
+    """One line `listening on ...`."""
+
+    host: str
+    port: int
+    tls: bool
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self.host, self.port
+
+
+def toml(config: Mapping[str, Any]) -> str:
+    """A TOML document of nested dicts; dicts that lie deeper than a table's values become tables."""
+    return "\n".join(_table((), config)) + "\n"
+
+
+def _table(name: tuple[str, ...], table: Mapping[str, Any]) -> list[str]:
+    lines = [f"[{'.'.join(map(json.dumps, name))}]"] if name else []
+    lines += [f"{json.dumps(key)} = {_value(value)}" for key, value in table.items() if not isinstance(value, Mapping)]
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            lines += _table((*name, key), value)
+    return lines
+
+
+def _value(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, (bool, str)):
+        return json.dumps(value)
+    if isinstance(value, (int, float)):
+        return repr(value)
+    return json.dumps(str(value))
+
+
+class Server:
+    """A running Ringway. Use it in a `with`, or by the fixture `ringway`: the end of either asserts that it ended in
+    order with nothing left open.
+
+    `config` is a dict (or TOML text). What a dict does not say: one worker, one plain listener on a free port of
+    127.0.0.1, an access log that `record()` reads, five seconds to drain.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | str,
+        folder: Path,
+        env: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
+        through: Sequence[str] = (),
+    ) -> None:
+        """`through`: a command that becomes Ringway by exec, as `("prlimit", "--nofile=64:64")` does."""
+        self.file = folder / f"config-{next(_numbers)}.toml"
+        self.file.write_text(config if isinstance(config, str) else toml(_completed(config)), encoding="utf-8")
+        self.listeners: list[Listener] = []
+        self.lines: list[str] = []
+        """What it said on stderr so far."""
+        self.records: list[dict[str, Any]] = []
+        """The lines of its access log so far, if that goes to stdout as JSON."""
+        self.expected: list[str] = []
+        """Regular expressions of lines that are no fault in this test."""
+        self._journal = Journal()
+        self._env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
+        self._options = options
+        self._through = through
+        self._ended = False
+        self._told_to_end = False
+
+    # Starting and ending
+
+    def __enter__(self) -> "Server":
+        program = [sys.executable, "-P", "-m", "ringway", "run", "--config", str(self.file)]
+        command = [*self._through, *program, *self._options]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self._env,
+        )
+        self._readers = [
+            threading.Thread(target=self._read, args=(self.process.stderr, self._take_line), daemon=True),
+            threading.Thread(target=self._read, args=(self.process.stdout, self._take_record), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+        try:
+            self.wait_line(r" info ready$| error |^error: ", START_WITHIN)
+            if not any(line.endswith(" info ready") for line in self.lines):
+                raise AssertionError("it did not start:\n" + "\n".join(self.lines))
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._ended:
+            return
+        if kind is not None:
+            self.kill()
+        else:
+            self.stop()
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Ends it and asserts that it ended well: every worker with nothing left open, no error, no child left."""
+        if self._ended:
+            return
+        if not self._told_to_end:
+            self.tell_to_end(number)
+        try:
+            code = self.process.wait(END_WITHIN)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"it did not end within {END_WITHIN:g} s:\n{self.text}") from None
+        left = self._workers_left()
+        self.kill()
+        self.assert_sound()
+        assert code == 0, f"exit code {code}:\n{self.text}"
+        assert not left, f"processes {left} are left:\n{self.text}"
+        workers = {match[1] for line in self.lines if (match := re.search(r"worker (\d+) \(pid \d+\) ready", line))}
+        sound = {match[1] for line in self.lines if (match := re.search(r"worker (\d+) stopped, nothing left", line))}
+        assert workers == sound, f"not every worker stopped with nothing left open:\n{self.text}"
+
+    def tell_to_end(self, number: int = signal.SIGTERM) -> None:
+        """The signal alone; `stop()` then waits and looks. (A second signal would cut short what is being drained.)"""
+        self._told_to_end = True
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """No questions asked; also after an orderly end, to collect what it said."""
+        self._ended = True
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(END_WITHIN)
+        for pid in self._workers_left():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for reader in self._readers:
+            reader.join(END_WITHIN)
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def assert_sound(self) -> None:
+        """Nothing that it said so far tells of a fault."""
+        faults = [line for line in self.lines if _BROKEN.search(line) and not self._is_expected(line)]
+        assert not faults, f"{faults} in:\n{self.text}"
+
+    def _is_expected(self, line: str) -> bool:
+        return any(re.search(pattern, line) for pattern in self.expected)
+
+    def _workers_left(self) -> list[int]:
+        return [pid for pid in self.worker_pids if _is_worker(pid)]
+
+    # What it says
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """Of all workers that were ever ready."""
+        found = (re.search(r"worker \d+ \(pid (\d+)\) ready", line) for line in self.lines)
+        return [int(match[1]) for match in found if match]
+
+    @property
+    def workers(self) -> dict[int, int]:
+        """Number of the worker to the process that was ready last."""
+        found = (re.search(r"worker (\d+) \(pid (\d+)\) ready", line) for line in self.lines)
+        return {int(match[1]): int(match[2]) for match in found if match}
+
+    def wait_line(self, pattern: str, seconds: float = START_WITHIN) -> str:
+        """The first line of stderr in which the regular expression is found."""
+
+        def look() -> str | None:
+            found = next((line for line in self.lines if re.search(pattern, line)), None)
+            if found is None and self._ended_reading():
+                raise AssertionError(f"it ended without a line {pattern!r}:\n{self.text}")
+            return found
+
+        try:
+            return str(self._journal.until(look, f"line {pattern!r}", seconds))
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it said:\n{self.text}") from None
+
+    def wait_for(self, look: Callable[[], Found], what: str, seconds: float = START_WITHIN) -> Found:
+        """The first true result of `look`, which is asked again with every line of stderr or of the access log."""
+        try:
+            return self._journal.until(look, what, seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it said:\n{self.text}") from None
+
+    def record(self, target: str | None = None, **wanted: object) -> dict[str, Any]:
+        """The first access record with this target and these values; it is waited for."""
+        if target is not None:
+            wanted["target"] = target
+
+        def look() -> dict[str, Any] | None:
+            return next((r for r in self.records if all(r.get(k) == v for k, v in wanted.items())), None)
+
+        try:
+            return self._journal.until(look, f"access record {wanted}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the last are {self.records[-5:]}") from None
+
+    def _ended_reading(self) -> bool:
+        return not self._readers[0].is_alive()
+
+    def _read(self, stream: Any, take: Callable[[str], None]) -> None:
+        for line in stream:
+            with self._journal:
+                take(line.decode("utf-8", "replace").rstrip("\n"))
+                self._journal.notify_all()
+        with self._journal:
+            self._journal.notify_all()
+
+    def _take_line(self, line: str) -> None:
+        self.lines.append(line)
+        if match := re.search(r" info listening on (https?://\S+)$", line):
+            url = urllib.parse.urlsplit(match[1])
+            self.listeners.append(Listener(url.hostname or "", url.port or 0, url.scheme == "https"))
+
+    def _take_record(self, line: str) -> None:
+        with contextlib.suppress(ValueError):
+            self.records.append(json.loads(line))
+
+    # Talking to it
+
+    def listener(self, tls: bool = False) -> Listener:
+        return next(listener for listener in self.listeners if listener.tls == tls)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Of the first plain listener."""
+        return self.listener().address
+
+    def connect_raw(self, tls: bool = False, **options: Any) -> Client:
+        """A client that speaks no TLS of its own, to a listener that may want it."""
+        return Client(self.listener(tls).address, **options)
+
+    def connect(self, tls: bool = False, **options: Any) -> Client:
+        """A raw client; see `harness.raw.Client` for the options."""
+        return Client(self.listener(tls).address, tls=tls, **options)
+
+
+def _completed(config: Mapping[str, Any]) -> dict[str, Any]:
+    defaults: dict[str, dict[str, Any]] = {
+        "server": {"listen": "127.0.0.1:0", "threads": 1},
+        "timeouts": {"drain": 5},
+        "access_log": {"path": "stdout", "format": "json"},
+    }
+    return {**config, **{name: {**values, **config.get(name, {})} for name, values in defaults.items()}}
+
+
+def _is_worker(pid: int) -> bool:
+    """Whether this number still is a worker of Ringway that runs (not a zombie, not somebody else by now)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+        return state != "Z" and b"ringway" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False

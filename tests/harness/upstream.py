@@ -1,0 +1,275 @@
+"""An upstream that answers exact bytes and remembers what it was sent.
+
+    with Upstream() as upstream:
+        target = upstream.on(b"HTTP/1.1 204 No Content\\r\\n\\r\\n")    # a target of its own, answered so
+        target = upstream.on(lambda link, request: ...)                # or by a function with the connection in hand
+    with Upstream(serve=lambda link: ...) as upstream:                 # or the whole connection is the test's
+
+Every connection has a thread. A function that ends leaves the connection open for the next request, unless it closed
+it; `Ended` (the other side closed) ends a connection without a fault, any other exception fails the test.
+"""
+
+import contextlib
+import itertools
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+
+from harness.raw import Ended, Fields, Message, Reader, parse_fields
+from harness.waiting import DEADLINE, Found, Journal
+
+HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+
+
+@dataclass
+class Request(Message):
+    """One request as the upstream got it."""
+
+    method: str
+    target: str
+    version: str
+    fields: Fields
+    head: bytes
+    link: "Link"
+    body: bytes = b""
+    framing: str = "none"
+    trailers: Fields | None = None
+
+
+class Link:
+    """One connection, seen from the upstream."""
+
+    def __init__(self, upstream: "Upstream", sock: socket.socket, number: int) -> None:
+        self.upstream = upstream
+        self.sock = sock
+        self.number = number
+        """From 0, in the order of accepting."""
+        self.reader = Reader(sock)
+        self.requests: list[Request] = []
+        self.closed = False
+
+    def head(self, seconds: float = DEADLINE) -> Request:
+        """The next request's head, noted in `upstream.requests`; its body stays unread. Raises Ended at the end."""
+        end = time.monotonic() + seconds
+        start, *lines = self.or_ended(lambda: self.reader.lines(end))
+        method, target, version = start.decode("latin-1").split(" ")
+        head = b"\r\n".join([start, *lines, b"", b""])
+        request = Request(method, target, version, parse_fields(lines), head, self)
+        if "transfer-encoding" in request:
+            request.framing = "chunked"
+        elif "content-length" in request:
+            request.framing = "length"
+        self.requests.append(request)
+        with self.upstream.journal:
+            self.upstream.requests.append(request)
+            self.upstream.journal.notify_all()
+        return request
+
+    def body(self, request: Request, seconds: float = DEADLINE) -> bytes:
+        end = time.monotonic() + seconds
+        if request.framing == "chunked":
+            chunks, request.trailers = self.or_ended(lambda: self.reader.chunked(end))
+            request.body = b"".join(chunks)
+        elif request.framing == "length":
+            request.body = self.or_ended(lambda: self.reader.exactly(int(request.one("content-length")), end))
+        return request.body
+
+    def request(self, seconds: float = DEADLINE) -> Request:
+        """The next request with its body."""
+        request = self.head(seconds)
+        self.body(request, seconds)
+        return request
+
+    def exactly(self, count: int, seconds: float = DEADLINE) -> bytes:
+        return self.or_ended(lambda: self.reader.exactly(count, time.monotonic() + seconds))
+
+    def to_end(self, seconds: float = DEADLINE) -> bytes:
+        """All that still comes, until Ringway ends the connection, by FIN or RST."""
+        try:
+            return self.reader.to_end(time.monotonic() + seconds)
+        except ConnectionError:
+            return self.reader.rest
+
+    def send(self, data: bytes) -> None:
+        self.sock.settimeout(DEADLINE)
+        self.or_ended(lambda: self.sock.sendall(data))
+
+    def finish(self) -> None:
+        """FIN; still reads."""
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self.closed = True
+        self.sock.close()
+
+    def reset(self) -> None:
+        """RST."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
+    def some(self, most: int, seconds: float = DEADLINE) -> bytes:
+        """What comes next, at most so many bytes; nothing of it is kept: for bodies too large to hold."""
+        return self.or_ended(lambda: self.reader.some(most, time.monotonic() + seconds))
+
+    def line(self, seconds: float = DEADLINE) -> bytes:
+        """The next line, not kept either."""
+        return self.or_ended(lambda: self.reader.passing_line(time.monotonic() + seconds))
+
+    def or_ended(self, action: Callable[[], Found]) -> Found:
+        """Ended instead of the errors of a connection that the other side, or the harness, has closed."""
+        try:
+            return action()
+        except ConnectionError as error:
+            raise Ended(str(error)) from None
+        except OSError:
+            if self.closed or self.upstream.ending:
+                raise Ended("closed by the harness") from None
+            raise
+
+
+Answer = bytes | Callable[[Link, Request], None]
+
+
+class Upstream:
+    """`serve` gets each new connection; without it requests are answered by their target, see `on`.
+
+    `requests` are all requests whose heads came, in order; `links` all connections. `backlog` is that of listen().
+    """
+
+    def __init__(self, serve: Callable[[Link], None] | None = None, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.requests: list[Request] = []
+        self.links: list[Link] = []
+        self.faults: list[BaseException] = []
+        self.journal = Journal()
+        self.ending = False
+        self._serve = serve or self._by_target
+        self._answers: dict[str, Answer] = {}
+        self._targets = itertools.count(1)
+        self._threads: list[threading.Thread] = []
+        self._listener = socket.create_server((host, port))
+        self.port: int = self._listener.getsockname()[1]
+        self.host = host
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def authority(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def __enter__(self) -> "Upstream":
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._acceptor.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if kind is None:
+            self.assert_sound()
+
+    def close(self) -> None:
+        self.ending = True
+        for sock in [self._listener, *(link.sock for link in self.links)]:
+            # Wakes the threads that wait in it.
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in [self._acceptor, *self._threads]:
+            thread.join(DEADLINE)
+
+    def assert_sound(self) -> None:
+        """No handler failed so far."""
+        if self.faults:
+            raise AssertionError(f"the upstream's handler failed: {self.faults[0]!r}") from self.faults[0]
+
+    def on(self, answer: Answer, target: str | None = None) -> str:
+        """Answers this target (by default a fresh one, `/t<number>`), with whatever query, so; returns it. Bytes are
+        sent once the whole request has come; a function is called once its head has come."""
+        target = target or f"/t{next(self._targets)}"
+        self._answers[target] = answer
+        return target
+
+    # Waiting for what happens
+
+    def request(self, target: str, seconds: float = DEADLINE) -> Request:
+        """The request for this target (whatever its query), once its head has come."""
+        return self.journal.until(
+            lambda: next((r for r in self.requests if r.target.partition("?")[0] == target), None),
+            f"request for {target}",
+            seconds,
+        )
+
+    def requests_for(self, target: str) -> list[Request]:
+        return [r for r in self.requests if r.target.partition("?")[0] == target]
+
+    def link(self, number: int, seconds: float = DEADLINE) -> Link:
+        """The connection of this number, once it has come."""
+        self.journal.until(lambda: len(self.links) > number, f"connection {number}", seconds)
+        return self.links[number]
+
+    @property
+    def received(self) -> bytes:
+        """All bytes of all connections, also those that were no request."""
+        return b"".join(link.reader.received for link in self.links)
+
+    # Threads
+
+    def _accept(self) -> None:
+        while not self.ending:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            link = Link(self, sock, len(self.links))
+            with self.journal:
+                self.links.append(link)
+                self.journal.notify_all()
+            thread = threading.Thread(target=self._run, args=(link,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _run(self, link: Link) -> None:
+        try:
+            self._serve(link)
+        except Ended:
+            pass
+        except BaseException as error:
+            self.faults.append(error)
+        finally:
+            link.close()
+            with self.journal:
+                self.journal.notify_all()
+
+    def _by_target(self, link: Link) -> None:
+        # An idle connection may wait as long as the test runs: closing the upstream ends it.
+        while not link.closed:
+            request = link.head(seconds=3600)
+            answer = self._answers.get(request.target.partition("?")[0], HELLO)
+            if callable(answer):
+                answer(link, request)
+            else:
+                link.body(request)
+                link.send(answer)
+
+
+def answers(*given: bytes | None) -> Callable[[Link], None]:
+    """For `serve`: each request on a connection gets the next of these, from the first again on the next connection;
+    None closes instead of answering, and so does the end of the list."""
+
+    def serve(link: Link) -> None:
+        for answer in given:
+            link.request(seconds=3600)
+            if answer is None:
+                return
+            link.send(answer)
+
+    return serve

@@ -1,0 +1,68 @@
+"""One Ringway for all protocol tests that leave it as they found it: a proxied host, a host of files."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from harness.raw import Client
+from harness.server import Server
+from harness.upstream import Upstream
+
+BODY_LIMIT = 100_000
+
+
+@dataclass
+class Site:
+    """Host `proxied` goes to `upstream`, host `files` is `folder`, `memory` is it from memory; others are not known.
+
+    `refusing` is a port of the machine on which nobody listens, behind host `refused`.
+    """
+
+    server: Server
+    upstream: Upstream
+    folder: Path
+
+    def connect(self) -> Client:
+        return self.server.connect()
+
+    def settle(self) -> None:
+        """Once this returns, the upstream has seen everything that was sent to it before."""
+        target = self.upstream.on(b"HTTP/1.1 204 No Content\r\n\r\n")
+        with self.connect() as client:
+            assert client.get(target, host="proxied").status == 204
+
+    def assert_not_forwarded(self, text: str) -> None:
+        """The upstream has seen no byte of a request in which this text stands."""
+        self.settle()
+        assert text.encode() not in self.upstream.received
+
+
+@pytest.fixture(scope="session")
+def running_site(tmp_path_factory: pytest.TempPathFactory, unused_port: int) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "index.html").write_text("<p>start</p>")
+    (folder / "a.txt").write_text("a file\n")
+    (folder / "t").write_text("t\n")
+    with Upstream() as upstream:
+        to_folder = {"type": "File", "path": folder}
+        config = {
+            "limits": {"request_body_bytes": BODY_LIMIT},
+            "host_routes": {
+                "proxied": {"type": "Proxy", "url": upstream.url},
+                "files": to_folder,
+                "memory": {**to_folder, "mode": "memory"},
+                "refused": {"type": "Proxy", "url": f"http://127.0.0.1:{unused_port}"},
+                "unresolved": {"type": "Proxy", "url": "http://nowhere.invalid"},
+                "moved": {"type": "Redirect", "to": "https://elsewhere{path}", "status": 301},
+            },
+        }
+        with Server(config, tmp_path_factory.mktemp("ringway")) as server:
+            yield Site(server, upstream, folder)
+
+
+@pytest.fixture
+def site(running_site: Site) -> Iterator[Site]:
+    yield running_site
+    running_site.server.assert_sound()
+    running_site.upstream.assert_sound()

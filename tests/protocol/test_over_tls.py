@@ -1,0 +1,193 @@
+"""The same rules where they meet TLS: records and requests do not end together, and close_notify is an end."""
+
+import contextlib
+import select
+import ssl
+import threading
+
+import pytest
+from harness.raw import Reader, any_certificate, chunked, message
+from harness.server import Server
+from harness.upstream import Upstream
+from harness.waiting import DEADLINE
+
+HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory, certificate):
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "a.txt").write_text("a file\n")
+    (folder / "large").write_bytes(bytes(range(251)) * 10_000)
+    to_folder = {"type": "File", "path": folder}
+    with Upstream() as upstream:
+        config = {
+            "tls": certificate,
+            "host_routes": {
+                "proxied": {"type": "Proxy", "url": upstream.url},
+                "files": to_folder,
+                "memory": {**to_folder, "mode": "memory"},
+            },
+        }
+        with Server(config, tmp_path_factory.mktemp("ringway")) as server:
+            yield server, upstream
+
+
+@pytest.mark.parametrize("size", [0, 1, 100], ids=["one record", "a byte a record", "hundreds"])
+@pytest.mark.parametrize("host", ["proxied", "files", "memory"])
+def test_pipelined(secure, host, size):
+    """9112-9.3.2"""
+    server, upstream = secure
+    target = upstream.on(HI) if host == "proxied" else "/a.txt"
+    data = message(f"GET {target} HTTP/1.1", f"Host: {host}") * 10
+    with server.connect(tls=True) as client:
+        client.send_pieces(data, size or len(data))
+        for _ in range(10):
+            assert client.response().body == (b"hi" if host == "proxied" else b"a file\n")
+
+
+@pytest.mark.parametrize("host", ["files", "memory"])
+def test_large_file(secure, host):
+    server, _ = secure
+    with server.connect(tls=True) as client:
+        for _ in range(2):
+            assert client.get("/large", host=host).body == bytes(range(251)) * 10_000
+
+
+@pytest.mark.parametrize("coding", ["length", "chunked"])
+def test_bodies_both_ways(secure, coding):
+    """9112-6: an echo of more than all buffers hold."""
+    server, upstream = secure
+    size = 3_000_000
+    body = bytes(i * 7 % 251 for i in range(size))
+
+    def serve(link, request):
+        link.body(request, 30)
+        if coding == "length":
+            link.send(message("HTTP/1.1 200 OK", f"Content-Length: {size}", body=request.body))
+        else:
+            link.send(message("HTTP/1.1 200 OK", "Transfer-Encoding: chunked", body=chunked(request.body)))
+
+    target = upstream.on(serve)
+    with server.connect(tls=True) as client:
+        got = []
+        reader = threading.Thread(target=lambda: got.append(client.response(seconds=30)))
+        field = f"Content-Length: {size}" if coding == "length" else "Transfer-Encoding: chunked"
+        client.send(message(f"POST {target} HTTP/1.1", "Host: proxied", field))
+        client.send(body if coding == "length" else chunked(*[body[at : at + 50_000] for at in range(0, size, 50_000)]))
+        reader.start()
+        reader.join(30)
+        assert got[0].body == body
+        assert client.get("/a.txt", host="files").body == b"a file\n"
+
+
+class Half:
+    """TLS in which this side can end and still read: `unwrap()` of an SSLSocket throws away what it has not read."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = any_certificate().wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+        self.settimeout, self.fileno, self.close = sock.settimeout, sock.fileno, sock.close
+        self.until_done(self.tls.do_handshake)
+
+    def until_done(self, step):
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                self.sock.sendall(self.outgoing.read())
+                data = self.sock.recv(65536)
+                self.incoming.write(data) if data else self.incoming.write_eof()
+            finally:
+                self.sock.sendall(self.outgoing.read())
+
+    def sendall(self, data):
+        self.until_done(lambda: self.tls.write(data))
+
+    def recv(self, size):
+        try:
+            return self.until_done(lambda: self.tls.read(size))
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def end(self):
+        """close_notify. Nothing is fed to it, so it cannot trip over data that came."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.unwrap()
+        self.sock.sendall(self.outgoing.read())
+
+
+@pytest.mark.parametrize("host", ["proxied", "files"])
+@pytest.mark.parametrize("answered", [False, True], ids=["at once", "once answered"])
+def test_half_close(secure, host, answered):
+    """9112-9.6, 9.8: close_notify ends the client's side; the answer still comes, and then ours."""
+    server, upstream = secure
+    target = upstream.on(HI) if host == "proxied" else "/a.txt"
+    with server.connect_raw(tls=True) as client:
+        client.sock = Half(client.sock)
+        client.reader = Reader(client.sock)
+        client.send(message(f"GET {target} HTTP/1.1", f"Host: {host}") * 2)
+        if answered:
+            assert select.select([client.sock], [], [], DEADLINE)[0]
+        client.sock.end()
+        assert [client.response().status for _ in range(2)] == [200, 200]
+        assert client.to_end() == b""
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        message("GET /a.txt HTTP/1.1", "Host: files", "Connection: close"),
+        message("GET /a.txt HTTP/1.0", "Host: files"),
+        message("GET /a.txt HTTP/1.1", "Host : files"),
+        message("POST /a.txt HTTP/1.1", "Host: files", "Content-Length: 9"),
+    ],
+    ids=["close", "1.0", "refused", "not read"],
+)
+def test_end_in_order(secure, request_head):
+    """9112-9.8: with close_notify, so that nobody else can have ended it."""
+    server, _ = secure
+    with server.connect(tls=True) as client:
+        client.send(request_head)
+        assert client.response().one("connection") == "close"
+        assert client.to_end() == b""
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
+@pytest.mark.parametrize("coding", [["Content-Length: 10"], ["Transfer-Encoding: chunked"]])
+def test_cut_body_is_not_ended_in_order(secure, coding, version):
+    """9112-8, 9.8: an incomplete response ends without close_notify."""
+    server, upstream = secure
+
+    def serve(link, request):
+        link.send(message("HTTP/1.1 200 OK", *coding, body=b"5\r\nab"))
+        link.close()
+
+    target = upstream.on(serve)
+    with server.connect(tls=True) as client:
+        client.send(message(f"GET {target} {version}", "Host: proxied"))
+        client.assert_broken()
+    assert server.record(target)["reason"] == "upstream_cut"
+
+
+def test_until_close(secure):
+    """9112-6.3 rule 8, to a client of 1.0: the end is in order there."""
+    server, upstream = secure
+
+    def serve(link, request):
+        link.send(message("HTTP/1.1 200 OK", body=b"x" * 200_000))
+        link.close()
+
+    target = upstream.on(serve)
+    with server.connect(tls=True) as client:
+        client.send(message(f"GET {target} HTTP/1.0", "Host: proxied"))
+        assert client.response().body == b"x" * 200_000
+
+
+def test_plain_http_to_a_tls_port(secure):
+    """Ended, with an alert at most."""
+    server, _ = secure
+    with server.connect_raw(tls=True) as client:
+        client.send(message("GET /a.txt HTTP/1.1", "Host: files"))
+        assert b"HTTP" not in client.to_end()

@@ -1,0 +1,256 @@
+"""Upgrade (WebSocket): a tunnel after the upstream's 101, and only then. RFC 9110 7.8"""
+
+import threading
+
+import pytest
+from harness.raw import chunked, message
+
+ASK = ["Host: proxied", "Connection: Upgrade, x-one", "Upgrade: websocket", "Sec-WebSocket-Key: abc", "X-One: 1"]
+SWITCH = message("HTTP/1.1 101 Switching Protocols", "Connection: upgrade", "Upgrade: websocket", "Sec-X: y")
+
+
+def tunnel(site, client, talk, switch=SWITCH, early=b""):
+    """Asks for a tunnel in which the upstream talks so; returns its target once 101 is here."""
+
+    def serve(link, request):
+        link.send(switch)
+        talk(link, request)
+        link.close()
+
+    target = site.upstream.on(serve)
+    client.send(message(f"GET {target} HTTP/1.1", *ASK) + early)
+    response = client.response_head()
+    assert response.status == 101
+    return target, response
+
+
+def test_what_is_asked_and_answered(site):
+    with site.connect() as client:
+        target, response = tunnel(site, client, lambda link, request: None)
+        client.assert_ended()
+    request = site.upstream.request(target)
+    assert request.one("connection").lower() == "upgrade"
+    assert request.one("upgrade") == "websocket"
+    assert request.one("sec-websocket-key") == "abc"
+    assert "x-one" not in request
+    assert response.one("connection").lower() == "upgrade"
+    assert response.one("upgrade") == "websocket"
+    assert response.one("sec-x") == "y"
+    assert "content-length" not in response
+    assert "transfer-encoding" not in response
+    assert site.server.record(target)["status"] == 101
+
+
+def test_both_ways(site):
+    """Bytes that look like HTTP are bytes."""
+
+    def talk(link, request):
+        for _ in range(3):
+            link.send(b"HTTP/1.1 200 OK\r\n\r\n")
+            assert link.exactly(18) == b"GET / HTTP/9.9\r\n\r\n"
+        assert link.to_end() == b""
+
+    with site.connect() as client:
+        tunnel(site, client, talk)
+        for _ in range(3):
+            assert client.exactly(19) == b"HTTP/1.1 200 OK\r\n\r\n"
+            client.send_pieces(b"GET / HTTP/9.9\r\n\r\n", 5)
+        client.finish()
+        client.assert_ended()
+
+
+def test_early_data_of_both(site):
+    """What stands right behind the head, or behind 101, belongs to the tunnel; the client's waits for 101."""
+    before = []
+
+    def serve(link, request):
+        before.append(link.reader.rest)
+        link.send(SWITCH + b"early too")
+        assert link.exactly(5) == b"early"
+        link.close()
+
+    target = site.upstream.on(serve)
+    with site.connect() as client:
+        client.send(message(f"GET {target} HTTP/1.1", *ASK) + b"early")
+        site.upstream.request(target)
+        assert client.response_head().status == 101
+        assert client.exactly(9) == b"early too"
+        client.assert_ended()
+    assert before == [b""]
+
+
+@pytest.mark.parametrize("first", ["client", "upstream"])
+def test_half_close(site, first):
+    """The end of one direction is passed on; the other goes on."""
+
+    def talk(link, request):
+        if first == "client":
+            assert link.to_end() == b"last words"
+            for _ in range(3):
+                link.send(b"still here")
+        else:
+            link.send(b"last words")
+            link.finish()
+            assert link.to_end() == b"still here" * 3
+
+    with site.connect() as client:
+        tunnel(site, client, talk)
+        if first == "client":
+            client.send(b"last words")
+            client.finish()
+            assert client.to_end() == b"still here" * 3
+        else:
+            assert client.to_end() == b"last words"
+            for _ in range(3):
+                client.send(b"still here")
+            client.finish()
+
+
+@pytest.mark.parametrize("who", ["client", "upstream"])
+def test_reset(site, who):
+    """Who breaks it off breaks it off for both."""
+
+    def talk(link, request):
+        assert link.exactly(2) == b"hi"
+        if who == "upstream":
+            link.reset()
+        else:
+            link.send(b"hi")
+            link.to_end()
+
+    with site.connect() as client:
+        target, _ = tunnel(site, client, talk)
+        client.send(b"hi")
+        if who == "upstream":
+            client.assert_broken()
+        else:
+            assert client.exactly(2) == b"hi"
+            client.reset()
+    link = site.upstream.request(target).link
+    site.upstream.journal.until(lambda: link.closed, "end at the upstream")
+    assert site.server.record(target)["reason"] == ("upstream_cut" if who == "upstream" else "client_closed")
+
+
+def test_much_both_ways(site):
+    """More than all buffers hold, in both directions at once, nothing lost or mixed."""
+    size = 3_000_000
+    pattern = bytes(range(251)) * (size // 251 + 1)
+
+    def talk(link, request):
+        def write():
+            link.send(pattern[:size])
+            link.finish()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        assert link.to_end(30) == pattern[1 : size + 1]
+        writer.join(30)
+
+    with site.connect() as client:
+        tunnel(site, client, talk)
+        got = []
+        reader = threading.Thread(target=lambda: got.append(client.to_end(30)))
+        reader.start()
+        client.sock.sendall(pattern[1 : size + 1])
+        client.finish()
+        reader.join(30)
+    assert got == [pattern[:size]]
+
+
+def test_over_tls(ringway, upstream, certificate):
+    """close_notify is the end of one direction there."""
+
+    def serve(link):
+        link.request()
+        link.send(SWITCH + b"a")
+        assert link.exactly(1000) == b"b" * 1000
+        link.send(b"c" * 100_000)
+
+    up = upstream(serve)
+    server = ringway({"tls": certificate, "host_routes": {"*": {"type": "Proxy", "url": up.url}}})
+    with server.connect(tls=True) as client:
+        client.send(message("GET / HTTP/1.1", *ASK) + b"b" * 500)
+        assert client.response_head().status == 101
+        assert client.exactly(1) == b"a"
+        client.send(b"b" * 500)
+        assert client.exactly(100_000) == b"c" * 100_000
+        assert client.to_end() == b""
+
+
+@pytest.mark.parametrize("status", [200, 400, 426])
+def test_refused_by_the_upstream(site, status):
+    """Any other answer is an answer; the connection goes on, and what stands behind the request is the next one."""
+    target = site.upstream.on(message(f"HTTP/1.1 {status} x", "Content-Length: 2", body=b"no"))
+    with site.connect() as client:
+        client.send(message(f"GET {target} HTTP/1.1", *ASK) + message("GET /a.txt HTTP/1.1", "Host: files"))
+        response = client.response()
+        assert (response.status, response.body) == (status, b"no")
+        assert client.response().body == b"a file\n"
+
+
+def test_interim_before_101(site):
+    """15.2: other interim responses may come first."""
+    with site.connect() as client:
+
+        def serve(link, request):
+            link.send(message("HTTP/1.1 103 x") + SWITCH + b"in")
+            link.close()
+
+        target = site.upstream.on(serve)
+        client.send(message(f"GET {target} HTTP/1.1", *ASK))
+        assert client.response().status == 103
+        assert client.response_head().status == 101
+        assert client.to_end() == b"in"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [["Host: proxied"], ["Host: proxied", "Upgrade: websocket"], ["Host: proxied", "Connection: upgrade"]],
+    ids=["nothing", "without Connection", "without Upgrade"],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_101_that_was_not_asked_for(site, fields, method):
+    """15.2.2: never forwarded; whatever follows it is not believed."""
+    target = site.upstream.on(SWITCH + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+    with site.connect() as client:
+        client.send(message(f"{method} {target} HTTP/1.1", *fields))
+        response = client.response()
+        assert (response.status, response.reason) == (502, "upstream_bad_head")
+        assert client.get("/a.txt", host="files").status == 200
+    assert "upgrade" not in site.upstream.request(target)
+
+
+def test_101_without_upgrade(site):
+    """7.8: 101 must say to what."""
+    target = site.upstream.on(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+    with site.connect() as client:
+        client.send(message(f"GET {target} HTTP/1.1", *ASK))
+        assert client.response().status == 502
+
+
+def test_http_1_0_cannot_ask(site):
+    """7.8: ignored in 1.0."""
+    target = site.upstream.on(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    with site.connect() as client:
+        client.send(message(f"GET {target} HTTP/1.0", *ASK))
+        assert client.response().status == 200
+    assert "upgrade" not in site.upstream.request(target)
+    assert "connection" not in site.upstream.request(target)
+
+
+def test_of_files(site):
+    """7.8: a server may ignore it."""
+    with site.connect() as client:
+        assert client.get("/a.txt", "Connection: upgrade", "Upgrade: h2c", host="files").status == 200
+        assert client.get("/a.txt", host="files").status == 200
+
+
+def test_chunked_body_before_a_tunnel(site):
+    """Refused, by length and by chunks: where the tunnel begins must be known."""
+    for fields, body in ((["Content-Length: 2"], b"ab"), (["Transfer-Encoding: chunked"], chunked(b"ab"))):
+        with site.connect() as client:
+            client.send(message("POST /mark-upgrade HTTP/1.1", *ASK, *fields, body=body))
+            response = client.response()
+            assert (response.status, response.reason) == (400, "bad_upgrade")
+            client.assert_ended()
+    site.assert_not_forwarded("mark-upgrade")

@@ -1,0 +1,542 @@
+"""Upstreams that misbehave: what the client gets, what is tried again, which connections are used again."""
+
+import pytest
+from harness.raw import chunked, message
+from harness.upstream import answers
+
+HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+CHUNKED = "Transfer-Encoding: chunked"
+
+
+@pytest.fixture
+def before(ringway, upstream):
+    """Starts Ringway in front of an upstream that serves each connection so; returns both."""
+
+    def start(serve, **config):
+        up = upstream(serve)
+        return ringway({"host_routes": {"*": {"type": "Proxy", "url": up.url}}, **config}), up
+
+    return start
+
+
+def in_turn(*serves):
+    """The n-th connection is served by the n-th of these."""
+    return lambda link: serves[link.number](link)
+
+
+# --- heads
+
+BAD_HEADS = {
+    "9112-4 not HTTP": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "9112-4 HTTP/2": b"HTTP/2 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "9112-2.3 HTTP/2.0": b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "9112-4 lower-case version": b"http/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "9112-4 status of two digits": b"HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n",
+    "9112-4 status of four digits": b"HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n",
+    "9110-15 status below 100": b"HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n",
+    "9112-2.2 bare LF": b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+    "9112-2.2 bare CR in a value": b"HTTP/1.1 200 OK\r\nX: a\rb\r\nContent-Length: 0\r\n\r\n",
+    "9112-5.2 obs-fold": b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+    "9112-5.1 space before the colon": b"HTTP/1.1 200 OK\r\nX : a\r\nContent-Length: 0\r\n\r\n",
+    "9110-5.5 NUL in a value": b"HTTP/1.1 200 OK\r\nX: a\x00b\r\nContent-Length: 0\r\n\r\n",
+    "9112-5 no colon": b"HTTP/1.1 200 OK\r\nnonsense\r\nContent-Length: 0\r\n\r\n",
+    "9112-6.3 length and coding": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "9112-6.3 lengths differ": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 1\r\n\r\n",
+    "9112-6.3 bad length": b"HTTP/1.1 200 OK\r\nContent-Length: 0x0\r\n\r\n",
+    "9112-6.1 other coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+    "9112-6.1 coding and chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "9112-6.1 chunked in 1.0": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("pieces", [False, True], ids=["whole", "byte by byte"])
+@pytest.mark.parametrize("head", BAD_HEADS.values(), ids=BAD_HEADS)
+def test_bad_head(site, head, pieces):
+    """502 with its reason; the client's connection goes on, the upstream's does not, nothing is tried again."""
+
+    def serve(link, request):
+        for at in range(0, len(head), 1 if pieces else len(head)):
+            link.send(head[at : at + (1 if pieces else len(head))])
+        link.to_end()
+        link.close()
+
+    target = site.upstream.on(serve)
+    with site.connect() as client:
+        response = client.get(target, host="proxied")
+        assert (response.status, response.reason) == (502, "upstream_bad_head")
+        assert client.get("/a.txt", host="files").status == 200
+    link = site.upstream.request(target).link
+    site.upstream.journal.until(lambda: link.closed, "end of the connection to the upstream")
+    assert len(site.upstream.requests_for(target)) == 1
+    record = site.server.record(target)
+    assert (record["status"], record["reason"]) == (502, "upstream_bad_head")
+
+
+def head_of(length: int, *fields: str) -> bytes:
+    head = message("HTTP/1.1 200 OK", *fields, "X: ")
+    return head[:-4] + b"y" * (length - len(head)) + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 2", CHUNKED])
+@pytest.mark.parametrize("length", [8192, 8193, 20000])
+def test_large_head(site, length, framing):
+    """The limit itself is allowed; beyond it 502."""
+    body = b"hi" if framing != CHUNKED else chunked(b"hi")
+    target = site.upstream.on(head_of(length, framing) + body)
+    with site.connect() as client:
+        response = client.get(target, "Connection: close", host="proxied")
+        if length <= 8192:
+            assert (response.status, response.body) == (200, b"hi")
+            assert len(response.one("x")) > 8000
+        else:
+            assert (response.status, response.reason) == (502, "upstream_head_too_large")
+
+
+def test_too_many_fields(site):
+    target = site.upstream.on(message("HTTP/1.1 200 OK", "Content-Length: 0", *["X: y"] * 150))
+    with site.connect() as client:
+        response = client.get(target, host="proxied")
+        assert (response.status, response.reason) == (502, "upstream_head_too_large")
+
+
+# --- bodies
+
+
+def assert_cut(client, method="GET"):
+    """A response that is not the whole can be told from one that is: the connection is broken off."""
+    try:
+        response = client.response(method)
+    except ConnectionResetError:
+        return
+    raise AssertionError(f"taken for a whole response: {response}")
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        message("HTTP/1.1 200 OK", "Content-Length: 10", body=b"hello"),
+        message("HTTP/1.1 200 OK", "Content-Length: 10"),
+        message("HTTP/1.1 200 OK", CHUNKED, body=b"5\r\nhello\r\n"),
+        message("HTTP/1.1 200 OK", CHUNKED, body=b"a\r\nhello"),
+        message("HTTP/1.1 200 OK", CHUNKED, body=b"5\r\nhello\r\n0\r\n"),
+        message("HTTP/1.1 200 OK", CHUNKED),
+    ],
+    ids=["length", "length, nothing", "between chunks", "within a chunk", "before the last CR LF", "chunked, nothing"],
+)
+def test_cut_body(site, version, answer):
+    """9112-8: an incomplete response does not look like a complete one, to 1.0 either; a reset, not an end."""
+
+    def serve(link, request):
+        link.send(answer)
+        link.close()
+
+    target = site.upstream.on(serve)
+    with site.connect() as client:
+        client.send(message(f"GET {target} HTTP/1.1".replace("HTTP/1.1", version), "Host: proxied"))
+        assert_cut(client)
+    record = site.server.record(target)
+    assert (record["status"], record["reason"]) == (200, "upstream_cut")
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
+@pytest.mark.parametrize("chunk", [b"x\r\nhello\r\n", b"5\r\nhelloo\r\n", b"5\nhello\r\n", b"0\r\nnonsense\r\n\r\n"])
+def test_broken_chunk(site, version, chunk):
+    """9112-7.1, 8: cut where it breaks, if the response had begun."""
+    journal = site.upstream.journal.__class__()
+    begun = []
+
+    def serve(link, request):
+        link.send(message("HTTP/1.1 200 OK", CHUNKED, body=b"5\r\nfirst\r\n"))
+        journal.until(lambda: begun, "beginning of the response at the client")
+        link.send(chunk)
+        link.to_end()
+        link.close()
+
+    target = site.upstream.on(serve)
+    with site.connect() as client:
+        client.send(message(f"GET {target} {version}", "Host: proxied"))
+        client.response_head()
+        assert b"first" in client.exactly(10 if version == "HTTP/1.1" else 5)
+        with journal:
+            begun.append(True)
+            journal.notify_all()
+        client.assert_broken()
+    record = site.server.record(target)
+    assert (record["status"], record["reason"]) == (200, "upstream_bad_body")
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
+def test_broken_chunk_at_once(site, version):
+    """Nothing was sent yet: 502."""
+    target = site.upstream.on(message("HTTP/1.1 200 OK", CHUNKED, body=b"x\r\nhello\r\n"))
+    with site.connect() as client:
+        client.send(message(f"GET {target} {version}", "Host: proxied"))
+        response = client.response()
+        assert (response.status, response.reason) == (502, "upstream_bad_body")
+
+
+@pytest.mark.parametrize("extra", [b"x", HI], ids=["a byte", "a response"])
+@pytest.mark.parametrize("framing", ["length", "chunked", "none", "head"])
+def test_extra_bytes_behind_a_response(before, framing, extra):
+    """9112-9.2: what nobody asked for answers nobody; the connection is not used again."""
+    answer = {
+        "length": HI,
+        "chunked": message("HTTP/1.1 200 OK", CHUNKED, body=chunked(b"hi")),
+        "none": b"HTTP/1.1 204 No Content\r\n\r\n",
+        "head": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n",
+    }[framing]
+    method = "HEAD" if framing == "head" else "GET"
+    evil = extra.replace(b"hi", b"ev")
+    server, up = before(in_turn(answers(answer + evil, HI), answers(HI)))
+    with server.connect() as client:
+        client.send(message(f"{method} / HTTP/1.1", "Host: x"))
+        assert client.response(method).status in (200, 204)
+        assert client.get(method="POST").body == b"hi"
+    assert len(up.links) == 2
+
+
+# --- ends before a response
+
+
+@pytest.mark.parametrize("how", ["end", "reset"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_closes_on_a_fresh_connection(before, how, method):
+    """Not tried again: it would do it again."""
+
+    def serve(link):
+        link.request()
+        if how == "reset":
+            link.reset()
+
+    server, up = before(serve)
+    with server.connect() as client:
+        response = client.get(method=method)
+        assert (response.status, response.reason) == (502, "upstream_closed")
+        assert response.keeps
+        assert client.get(method=method).status == 502
+    assert len(up.links) == 2
+    assert server.record("/")["reason"] == "upstream_closed"
+
+
+def test_closes_within_the_head(before):
+    """9112-8"""
+    server, up = before(answers(b"HTTP/1.1 200 OK\r\nContent-Le", None))
+    up_answers = []
+    up._serve = lambda link: (link.request(), link.send(b"HTTP/1.1 200 OK\r\nContent-Le"), up_answers.append(1))
+    with server.connect() as client:
+        response = client.get()
+        assert (response.status, response.reason) == (502, "upstream_closed")
+    assert up_answers == [1]
+
+
+def close_on_second(how):
+    def serve(link):
+        link.request()
+        link.send(HI)
+        link.request()
+        if how == "reset":
+            link.reset()
+        elif how == "begun":
+            link.send(b"HTTP/1.1 2")
+
+    return serve
+
+
+@pytest.mark.parametrize("how", ["end", "reset"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+def test_tried_again_once(before, how, method):
+    """9110-9.2.2: idempotent, on a connection that was used before: once more, on a fresh one."""
+    server, up = before(in_turn(close_on_second(how), answers(HI)))
+    fields, body = (["Content-Length: 3"], b"abc") if method == "PUT" else ([], b"")
+    with server.connect() as client:
+        assert client.get("/1").body == b"hi"
+        response = client.get("/2", *fields, method=method, body=body)
+        assert response.status == 200
+        assert response.keeps
+    first, second = up.requests_for("/2")
+    assert (first.link.number, second.link.number) == (0, 1)
+    assert (first.head, first.body) == (second.head, second.body) == (second.head, body)
+
+
+def test_tried_again_with_chunks(before):
+    """The whole request lies in one buffer: chunked is no hindrance."""
+    server, up = before(in_turn(close_on_second("end"), answers(HI)))
+    with server.connect() as client:
+        assert client.get("/1").body == b"hi"
+        assert client.get("/2", CHUNKED, method="PUT", body=chunked(b"abc", trailers="X-Y: z\r\n")).body == b"hi"
+    assert [request.body for request in up.requests_for("/2")] == [b"abc", b"abc"]
+    assert [request.trailers for request in up.requests_for("/2")] == [[("x-y", "z")]] * 2
+
+
+@pytest.mark.parametrize("how", ["end", "reset"])
+@pytest.mark.parametrize("method", ["POST", "PATCH", "BREW"])
+def test_not_tried_again(before, how, method):
+    """9110-9.2.2: not idempotent, and something was sent: it may have been done."""
+    server, up = before(in_turn(close_on_second(how), answers(HI)))
+    with server.connect() as client:
+        assert client.get("/1").body == b"hi"
+        response = client.get("/2", "Content-Length: 3", method=method, body=b"abc")
+        assert (response.status, response.reason) == (502, "upstream_closed")
+        assert client.get("/3").body == b"hi"
+    assert len(up.requests_for("/2")) == 1
+
+
+def test_not_tried_again_once_a_response_began(before):
+    """Any byte of it is a response."""
+    server, up = before(in_turn(close_on_second("begun"), answers(HI)))
+    with server.connect() as client:
+        assert client.get("/1").body == b"hi"
+        response = client.get("/2")
+        assert (response.status, response.reason) == (502, "upstream_closed")
+    assert len(up.requests_for("/2")) == 1
+
+
+def test_not_tried_a_third_time(before):
+    server, up = before(in_turn(close_on_second("end"), answers(None), answers(HI)))
+    with server.connect() as client:
+        assert client.get("/1").body == b"hi"
+        response = client.get("/2")
+        assert (response.status, response.reason) == (502, "upstream_closed")
+        assert client.get("/3").body == b"hi"
+    assert len(up.requests_for("/2")) == 2
+
+
+def test_not_tried_again_without_its_body(before):
+    """A body that is streamed is not kept, so it cannot be sent again."""
+    journal = []
+
+    def first(link):
+        link.request()
+        link.send(HI)
+        request = link.head()
+        link.exactly(100_000)
+        journal.append(request)
+
+    server, up = before(in_turn(first, answers(HI)))
+    with server.connect() as client:
+        assert client.get("/1").body == b"hi"
+        client.send(message("PUT /2 HTTP/1.1", "Host: x", "Content-Length: 200000"))
+        client.try_send(b"x" * 100_000)
+        response = client.response()
+        assert (response.status, response.reason) == (502, "upstream_closed")
+        client.try_send(b"x" * 100_000)
+        client.assert_ended()
+    assert len(journal) == len(up.requests_for("/2")) == 1
+
+
+# --- the pool
+
+
+def test_newest_first(before):
+    """Idle connections are used again, the one that was idle for the shortest time first."""
+    server, up = before(answers(*[HI] * 50))
+    clients = [server.connect() for _ in range(3)]
+    for number, client in enumerate(clients):
+        client.send(message(f"GET /{number} HTTP/1.1", "Host: x"))
+    for client in clients:
+        assert client.response().body == b"hi"
+    count = len(up.links)
+    for _ in range(10):
+        assert clients[0].get("/again").body == b"hi"
+    for client in clients:
+        client.close()
+    assert len(up.links) == count
+    assert len({request.link.number for request in up.requests_for("/again")}) == 1
+
+
+@pytest.mark.parametrize("how", ["end", "reset", "speaks", "whole response"])
+def test_idle_connection_that_is_not_idle(before, how):
+    """9112-9.2, 9.3: closed or speaking out of turn: dropped, and never the answer to anything."""
+    journal = []
+
+    def first(link):
+        link.request()
+        link.send(HI)
+        link.upstream.journal.until(lambda: journal, "client that has its answer")
+        if how == "reset":
+            link.reset()
+        elif how == "speaks":
+            link.send(b"x")
+            journal.append(link.to_end())
+        elif how == "whole response":
+            link.send(HI.replace(b"hi", b"ev"))
+            journal.append(link.to_end())
+
+    server, up = before(in_turn(first, answers(HI, HI)))
+    with server.connect() as client:
+        assert client.get("/1").body == b"hi"
+        with up.journal:
+            journal.append("answered")
+            up.journal.notify_all()
+        up.journal.until(lambda: up.links[0].closed, "end of the first connection")
+        # POST is not tried again, so it would show if it had gone out on the dead one.
+        assert client.get("/2", method="POST").body == b"hi"
+        assert client.get("/3", method="POST").body == b"hi"
+    assert len(up.links) == 2
+    assert not up.links[0].reader.rest
+
+
+def test_idle_limit(before):
+    """No more are kept than `upstream_idle`."""
+    journal = []
+
+    def serve(link):
+        while True:
+            request = link.request(3600)
+            if request.target == "/wait":
+                link.upstream.journal.until(lambda: len(journal) == 1, "all three requests")
+            link.send(HI)
+
+    server, up = before(serve, limits={"upstream_idle": 1})
+    clients = [server.connect() for _ in range(3)]
+    for client in clients:
+        client.send(message("GET /wait HTTP/1.1", "Host: x"))
+    up.link(2)
+    with up.journal:
+        journal.append("go")
+        up.journal.notify_all()
+    for client in clients:
+        assert client.response().body == b"hi"
+    up.journal.until(lambda: sum(link.closed for link in up.links) == 2, "end of all but one connection")
+    for client in clients:
+        assert client.get("/again").body == b"hi"
+        client.close()
+    assert len(up.links) == 3
+
+
+def test_connection_limit(before):
+    """503 with its reason, beyond `upstream_connections`."""
+    journal = []
+
+    def serve(link):
+        link.request()
+        link.upstream.journal.until(lambda: journal, "second request's answer")
+        link.send(HI)
+
+    server, up = before(serve, limits={"upstream_connections": 1})
+    with server.connect() as first, server.connect() as second:
+        first.send(message("GET /1 HTTP/1.1", "Host: x"))
+        up.link(0)
+        response = second.get("/2")
+        assert (response.status, response.reason) == (503, "upstream_limit")
+        with up.journal:
+            journal.append("go")
+            up.journal.notify_all()
+        assert first.response().body == b"hi"
+    assert server.record("/2")["reason"] == "upstream_limit"
+
+
+# --- the request is not through yet
+
+
+@pytest.mark.parametrize("end", ["reads on", "does nothing", "closes"])
+@pytest.mark.parametrize("coding", ["length", "chunked"])
+def test_answer_before_the_body_has_come(site, end, coding):
+    """9112-9.3, 9.6: the answer reaches the client at once and says that the connection ends."""
+
+    def serve(link, request):
+        link.send(message("HTTP/1.1 403 No", "Content-Length: 2", body=b"no"))
+        if end == "reads on":
+            link.to_end()
+        elif end == "does nothing":
+            link.upstream.journal.until(lambda: done, "client")
+        link.close()
+
+    done = []
+    target = site.upstream.on(serve)
+    field = "Content-Length: 90000" if coding == "length" else CHUNKED
+    with site.connect() as client:
+        client.send(message(f"POST {target} HTTP/1.1", "Host: proxied", field))
+        client.send(b"x" * 1000 if coding == "length" else b"3e8\r\n" + b"x" * 1000 + b"\r\n")
+        response = client.response()
+        assert (response.status, response.body) == (403, b"no")
+        assert response.one("connection") == "close"
+        client.try_send(b"x" * 10_000)
+        client.assert_ended()
+    with site.upstream.journal:
+        done.append(True)
+        site.upstream.journal.notify_all()
+    assert site.server.record(target)["status"] == 403
+
+
+def test_answer_while_the_body_goes_on(site):
+    """Both directions flow at once: each part of the body is answered before the next one is sent."""
+
+    def serve(link, request):
+        link.send(message("HTTP/1.1 200 OK", CHUNKED))
+        for _ in range(5):
+            link.send(b"5\r\n" + link.exactly(10)[3:8] + b"\r\n")
+        assert link.exactly(5) == b"0\r\n\r\n"
+        link.send(b"0\r\n\r\n")
+
+    target = site.upstream.on(serve)
+    with site.connect() as client:
+        client.send(message(f"POST {target} HTTP/1.1", "Host: proxied", CHUNKED))
+        assert client.response_head().status == 200
+        for word in (b"alpha", b"bravo", b"charl", b"delta", b"echoo"):
+            client.send(b"5\r\n" + word + b"\r\n")
+            assert client.exactly(10) == b"5\r\n" + word + b"\r\n"
+        client.send(b"0\r\n\r\n")
+        assert client.exactly(5) == b"0\r\n\r\n"
+
+
+def test_large_bodies_both_ways_at_once(site):
+    """An echo of more than all buffers hold: back-pressure in both directions, and no deadlock."""
+    import threading
+
+    size = 99_000
+    count = 30
+
+    def serve(link, request):
+        link.send(message("HTTP/1.1 200 OK", f"Content-Length: {size}"))
+        link.send(link.exactly(size))
+
+    target = site.upstream.on(serve)
+    body = bytes(i * 7 % 251 for i in range(size))
+    with site.connect() as client:
+        got = []
+        reader = threading.Thread(target=lambda: got.extend(client.response(seconds=30) for _ in range(count)))
+        reader.start()
+        for _ in range(count):
+            client.send(message(f"POST {target} HTTP/1.1", "Host: proxied", f"Content-Length: {size}", body=body))
+        reader.join(30)
+        assert [response.body == body for response in got] == [True] * count
+
+
+# --- reason codes
+
+
+@pytest.mark.parametrize(
+    ("host", "status", "reason"), [("refused", 502, "upstream_refused"), ("unresolved", 503, "upstream_unresolved")]
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_reason_code(site, host, status, reason, method):
+    """In the body and in the log; the client's connection goes on."""
+    with site.connect() as client:
+        response = client.get(f"/{host}-{method}", "Content-Length: 3", method=method, host=host, body=b"abc")
+        assert (response.status, response.reason) == (status, reason)
+        assert response.one("content-type").startswith("text/plain")
+        assert response.keeps
+        assert client.get("/a.txt", host="files").status == 200
+    record = site.server.record(f"/{host}-{method}")
+    assert (record["status"], record["reason"], record["method"]) == (status, reason, method)
+
+
+@pytest.mark.parametrize("size", [10, 4000])
+def test_endless_interim_responses(site, size):
+    """9110-15.2, and a bound: more of them than a client takes end the request instead of filling the memory."""
+
+    def serve(link, request):
+        interim = message("HTTP/1.1 103 Early Hints", "X: " + "y" * size)
+        while True:
+            link.send(interim * 100)
+
+    target = site.upstream.on(serve)
+    with site.server.connect(window=4096) as client:
+        client.send(message(f"GET {target} HTTP/1.1", "Host: proxied"))
+        assert site.server.record(target, status=502)["reason"] == "upstream_head_too_large"
+        while (response := client.response()).status == 103:
+            pass
+        assert (response.status, response.reason) == (502, "upstream_head_too_large")
+        assert client.get("/a.txt", host="files").status == 200

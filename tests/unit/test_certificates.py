@@ -1,0 +1,133 @@
+"""Making certificates, and finding what is wrong with them before anything starts."""
+
+import datetime
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from ringway.control import certificates
+from ringway.control.certificates import check_pair, self_signed, write_self_signed
+from ringway.errors import RingwayError
+
+DAY = datetime.timedelta(days=1)
+
+
+def lines(folder: Path, now: datetime.datetime | None = None) -> list[str]:
+    return [str(problem) for problem in check_pair(str(folder / "server.crt"), str(folder / "server.key"), now)]
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    write_self_signed(str(tmp_path), ["example.com"])
+    return tmp_path
+
+
+@pytest.mark.parametrize(("curve", "kind"), [("P-256", ec.SECP256R1), ("secp384r1", ec.SECP384R1)])
+def test_what_it_makes_is_what_was_asked_for(tmp_path: Path, curve: str, kind: type) -> None:
+    cert_path, key_path = write_self_signed(
+        str(tmp_path / "new"), ["a.example", "*.b.example", "10.0.0.1", "::1"], curve, 30
+    )
+    certificate = x509.load_pem_x509_certificate(Path(cert_path).read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["a.example", "*.b.example"]
+    assert [str(ip) for ip in names.get_values_for_type(x509.IPAddress)] == ["10.0.0.1", "::1"]
+    assert certificate.not_valid_after_utc - certificate.not_valid_before_utc == 30 * DAY
+    key = certificate.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    assert isinstance(key.curve, kind)
+    assert stat.S_IMODE(os.stat(key_path).st_mode) == 0o600
+    assert lines(tmp_path / "new") == []
+
+
+def test_files_that_exist_are_kept_unless_forced(pair: Path) -> None:
+    before = (pair / "server.key").read_bytes()
+    with pytest.raises(RingwayError, match=r'server.crt" exists; give --force to replace it'):
+        write_self_signed(str(pair), ["example.com"])
+    assert (pair / "server.key").read_bytes() == before
+    write_self_signed(str(pair), ["example.com"], force=True)
+    assert (pair / "server.key").read_bytes() != before
+    assert sorted(os.listdir(pair)) == ["server.crt", "server.key"]
+
+
+def test_a_folder_that_is_a_file(pair: Path) -> None:
+    with pytest.raises(RingwayError, match="cannot be written"):
+        write_self_signed(str(pair / "server.crt" / "x"), ["example.com"])
+
+
+def test_missing(tmp_path: Path) -> None:
+    found = lines(tmp_path)
+    assert found[0].startswith(
+        f'tls.cert_path: "{tmp_path}/server.crt" does not exist; make one with "ringway cert DIR"'
+    )
+    assert found[1].startswith(f'tls.key_path: "{tmp_path}/server.key" does not exist')
+
+
+def test_unreadable(pair: Path) -> None:
+    (pair / "server.crt").unlink()
+    (pair / "server.crt").mkdir()
+    assert "cannot be read (Is a directory)" in lines(pair)[0]
+
+
+def test_expired_and_not_yet_valid(pair: Path) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    (line,) = lines(pair, now + 400 * DAY)
+    assert line.startswith("tls.cert_path: the certificate expired on ")
+    assert line.endswith("; renew the certificate")
+    (line,) = lines(pair, now - DAY)
+    assert line.startswith("tls.cert_path: the certificate is not valid before ")
+    assert line.endswith("correct this machine's clock")
+
+
+def test_a_key_of_another_certificate(pair: Path) -> None:
+    _, key = self_signed(["example.com"])
+    (pair / "server.key").write_bytes(key)
+    assert lines(pair) == ["tls.key_path: the key is not the one of the certificate; give the files of one pair"]
+
+
+def test_no_pem(pair: Path) -> None:
+    (pair / "server.crt").write_bytes(b"\x30\x82")
+    (pair / "server.key").write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+    found = lines(pair)
+    assert "has no certificate in PEM form" in found[0]
+    assert "has no private key in PEM form" in found[1]
+
+
+def test_a_key_with_a_passphrase(pair: Path) -> None:
+    key = serialization.load_pem_private_key((pair / "server.key").read_bytes(), None)
+    locked = serialization.BestAvailableEncryption(b"secret")
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
+    (pair / "server.key").write_bytes(key.private_bytes(*form))
+    (line,) = lines(pair)
+    assert "has a passphrase; take it off: openssl pkey" in line
+
+
+def test_a_chain_in_the_wrong_order(pair: Path) -> None:
+    stranger, _ = self_signed(["other.example"])
+    (pair / "server.crt").write_bytes((pair / "server.crt").read_bytes() + stranger)
+    (line,) = lines(pair)
+    assert "certificate 1 of the file was not issued by the one after it; put the server's certificate first" in line
+
+
+def test_a_weak_rsa_key(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificates, "_LEAST_RSA_BITS", 4096)
+    key = rsa.generate_private_key(65537, 2048)
+    certificate = x509.load_pem_x509_certificate((pair / "server.crt").read_bytes())
+    monkeypatch.setattr(x509, "load_pem_x509_certificates", lambda data: [_Public(certificate, key)])
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (pair / "server.key").write_bytes(key.private_bytes(*form))
+    (line,) = lines(pair)
+    assert "an RSA key of 2048 bits is too weak" in line
+
+
+class _Public:
+    """A certificate with another public key."""
+
+    def __init__(self, certificate: x509.Certificate, key: rsa.RSAPrivateKey) -> None:
+        self.not_valid_after_utc = certificate.not_valid_after_utc
+        self.not_valid_before_utc = certificate.not_valid_before_utc
+        self.public_key = key.public_key

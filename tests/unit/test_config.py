@@ -1,0 +1,289 @@
+"""Loading: the seed's file works, and whatever is wrong is told at once, with its place and a remedy."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from ringway.config import docs
+from ringway.config.compile import compile_plan
+from ringway.config.load import load, validate
+from ringway.control.certificates import write_self_signed
+from ringway.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+
+SEED = """
+[server]
+listen = "0.0.0.0:443"
+threads = 4
+
+[performance]
+reuseport_balancing = "cbpf"
+
+[tls]
+cert_path = "{folder}/server.crt"
+key_path = "{folder}/server.key"
+ktls_enabled = true
+ktls_fallback_enabled = true
+
+[host_routes]
+"example.com" = {{ type = "File", path = "{folder}", mode = "sendfile" }}
+"api.example.com" = {{ type = "Proxy", url = "http://localhost:8080" }}
+
+[path_routes."example.com"]
+"/api/" = {{ type = "Proxy", url = "http://localhost:8080" }}
+"/static/" = {{ type = "File", path = "{folder}", mode = "sendfile" }}
+"""
+LEAST = '[server]\nlisten = "127.0.0.1:0"\n'
+
+
+def write(folder: Path, text: str) -> str:
+    file = folder / "config.toml"
+    file.write_text(text, encoding="utf-8")
+    return str(file)
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(write(folder, text))
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_the_seeds_file_is_taken_as_it_is(tmp_path: Path) -> None:
+    write_self_signed(str(tmp_path), ["localhost"])
+    loaded = load(write(tmp_path, SEED.format(folder=tmp_path)))
+    assert loaded.config.server.threads == 4
+    assert loaded.config.performance.reuseport_balancing == "cbpf"
+    assert list(loaded.config.path_routes["example.com"]) == ["/api/", "/static/"]
+    assert [warning for warning in loaded.warnings if "kernel TLS" in warning] == loaded.warnings
+    assert len(loaded.warnings) == 1
+
+
+def test_everything_wrong_is_told_at_once_with_place_and_remedy(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        """
+[server]
+lisen = "0.0.0.0:443"
+threads = "4"
+[tls]
+cert_pth = "./server.crt"
+key_path = "./server.key"
+[host_routes]
+"good.example" = { type = "File", path = "/does/not/exist" }
+[path_routes."example.com"]
+"/api/" = { type = "Proxy", url = "localhost:8080" }
+[timeouts]
+head = -1
+""",
+    )
+    assert found == [
+        'server.listen: this key is missing; add it, like listen = "0.0.0.0:443"',
+        "server.threads: must be a whole number, not a string",
+        "server.lisen: there is no such key; did you mean `listen`?",
+        'tls.cert_path: this key is missing; add it, like cert_path = "./server.crt"',
+        "tls.cert_pth: there is no such key; did you mean `cert_path`?",
+        'path_routes."example.com"."/api/".url: "localhost:8080" is not an http:// URL; '
+        'write it like "http://localhost:8080" or "http://10.0.0.5:8080/v2"',
+        "timeouts.head: -1 is out of bounds; write a number from 0.1 to 86400 (seconds)",
+        'host_routes."good.example".path: "/does/not/exist" does not exist; create it or correct the path',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("[perfomance]\n", "perfomance: there is no such section; did you mean `performance`?"),
+        ("[zzz]\n", "zzz: there is no such section; there are: server, performance, tls"),
+        (
+            '[performance]\nreuseport_balancing = "ebpf"',
+            'reuseport_balancing: "ebpf" is not possible here; write "kernel"',
+        ),
+        (
+            "[limits]\nhead_bytes = 100",
+            "limits.head_bytes: 100 is out of bounds; write a number from 1024 to 65535 (bytes)",
+        ),
+        ("[limits]\nopen_files = 1.5", "limits.open_files: must be a whole number, not a number with a fraction"),
+        ("[timeouts]\nbody = nan", "timeouts.body: NaN is out of bounds"),
+        ("[timeouts]\nbody = true", "timeouts.body: must be a number, not a boolean"),
+        ("[host_routes]\nx = 3", "host_routes.x: must be a table, not a number"),
+        ("[host_routes]\nx = {}", 'host_routes.x.type: this key is missing; write "File", "Proxy" or "Redirect"'),
+        ('[host_routes]\nx = { type = "file" }', 'host_routes.x.type: "file" is no type of route'),
+        ('[host_routes]\nx = { type = "File" }', "host_routes.x.path: this key is missing"),
+        ('[host_routes]\nx = { type = "File", path = "" }', "host_routes.x.path: the path is empty"),
+        ('[host_routes]\nx = { type = "File", path = "/", mod = "memory" }', "did you mean `mode`?"),
+        ('[host_routes]\nx = { type = "Redirect", to = "/", status = 300 }', "status: 300 is not possible here"),
+        ('[host_routes]\n"a b" = { type = "Redirect", to = "/" }', 'host_routes."a b": "a b" is not a host name'),
+        (
+            '[host_routes]\n"Q.com" = { type = "Redirect", to = "/" }\n"q.com" = { type = "Redirect", to = "/" }',
+            'host_routes."q.com": is the same as host_routes."Q.com"; keep one of them',
+        ),
+        (
+            '[path_routes.x]\n"/a" = { type = "Redirect", to = "/" }\n"/a/" = { type = "Redirect", to = "/" }',
+            'path_routes.x."/a/": is the same as path_routes.x."/a"',
+        ),
+        ('[path_routes.x]\n"a" = { type = "Redirect", to = "/" }', 'path_routes.x.a: "a" does not begin with a slash'),
+        ('[host_routes]\nx = { type = "Proxy", url = "https://h" }', "TLS to the upstream, which is not available yet"),
+        (
+            '[access_log]\npath = "/does/not/exist/a.log"',
+            'the folder "/does/not/exist" does not exist; create it: mkdir',
+        ),
+        (
+            '[tls]\ncert_path = "/no.crt"\nkey_path = "/no.key"',
+            'tls.cert_path: "/no.crt" does not exist; make one with',
+        ),
+        ('[tls]\ncert_path = "/no.crt"\nkey_path = "/no.key"', 'tls.key_path: "/no.key" does not exist'),
+    ],
+)
+def test_each_mistake_has_a_line(tmp_path: Path, more: str, expected: str) -> None:
+    found = problems(tmp_path, LEAST + more)
+    assert any(expected in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("listen", "expected"),
+    [
+        ('"443"', '"443" is not an address with a port'),
+        ('"0.0.0.0:http"', '"http" is not a port'),
+        ('"0.0.0.0:65536"', '"65536" is not a port'),
+        ('"localhost:443"', '"localhost" is not an IP address'),
+        ('"::1:443"', 'brackets go around IPv6 addresses and nothing else; write "[::1]:443"'),
+        ("[]", "server.listen: the list is empty"),
+        ('["127.0.0.1:1", "x"]', 'server.listen[1]: "x" is not an address with a port'),
+        ('["127.0.0.1:1", "127.0.0.1:1"]', "server.listen: 127.0.0.1:1 is listed twice"),
+        ('"127.0.0.1:1"\nplain_listen = "127.0.0.1:1"', "server.plain_listen: 127.0.0.1:1 is listed twice"),
+        ("5", "server.listen: must be a string or a list of strings, not a number"),
+    ],
+)
+def test_addresses_to_listen_on(tmp_path: Path, listen: str, expected: str) -> None:
+    assert any(expected in line for line in problems(tmp_path, f"[server]\nlisten = {listen}"))
+
+
+def test_kernel_tls_without_fallback_refuses_to_start(tmp_path: Path) -> None:
+    write_self_signed(str(tmp_path), ["localhost"])
+    text = SEED.format(folder=tmp_path).replace("ktls_fallback_enabled = true", "ktls_fallback_enabled = false")
+    (line,) = problems(tmp_path, text)
+    assert line.startswith("tls.ktls_fallback_enabled: kernel TLS is a must here, and this version has none yet; set")
+
+
+def test_a_syntax_error_has_line_and_column(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, "[server]\nlisten = \n")
+    assert line.startswith("line 2, column 10: not TOML")
+
+
+@pytest.mark.parametrize(("data", "expected"), [(b"\xff = 1", "byte 0 is not UTF-8"), (None, "there is no such file")])
+def test_a_file_that_cannot_be_read(tmp_path: Path, data: bytes | None, expected: str) -> None:
+    file = tmp_path / "config.toml"
+    if data is not None:
+        file.write_bytes(data)
+    with pytest.raises(ConfigError, match=expected):
+        load(str(file))
+
+
+def plan_of(text: str) -> dict[str, Any]:
+    config, found = validate(tomllib.loads(LEAST + text))
+    assert config is not None, found
+    assert not found
+    return compile_plan(config)
+
+
+def test_the_plan_has_the_form_of_the_architecture(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.touch()
+    plan = plan_of(
+        f"""
+[host_routes]
+"Example.com" = {{ type = "File", path = "{tmp_path}" }}
+"*" = {{ type = "Redirect", to = "https://example.com{{path}}" }}
+[path_routes."example.com"]
+"/api/" = {{ type = "Proxy", url = "http://LocalHost:8080/v2/" }}
+"/old" = {{ type = "Proxy", url = "http://localhost:8080", strip_prefix = false }}
+"/page" = {{ type = "File", path = "{page}", mode = "memory" }}
+"/" = {{ type = "Proxy", url = "http://[::1]" }}
+[timeouts]
+head = 2.5
+"""
+    )
+    assert plan["upstreams"] == [
+        {"name": "http://localhost:8080", "host": "localhost", "port": 8080},
+        {"name": "http://[::1]:80", "host": "::1", "port": 80},
+    ]
+    assert plan["folders"] == [str(tmp_path)]  # a single file is looked up below its folder
+    assert plan["hosts"] == [
+        {
+            "host": "example.com",
+            "route": 0,
+            "paths": [
+                {"prefix": "/api", "route": 2},
+                {"prefix": "/old", "route": 3},
+                {"prefix": "/page", "route": 4},
+                {"prefix": "", "route": 5},
+            ],
+        },
+        {"host": "*", "route": 1, "paths": []},
+    ]
+    routes = plan["routes"]
+    assert routes[0] == {
+        "kind": "file",
+        "name": 'host_routes."example.com"',
+        "prefix": "",
+        "strip_prefix": True,
+        "folder": 0,
+        "single": False,
+        "base": "",
+        "mode": "sendfile",
+    }
+    assert (routes[1]["kind"], routes[1]["status"]) == ("redirect", 308)
+    assert routes[2] == {
+        "kind": "proxy",
+        "name": 'path_routes."example.com"."/api/"',
+        "prefix": "/api",
+        "strip_prefix": True,
+        "upstream": 0,
+        "base": "/v2",
+    }
+    assert (routes[3]["strip_prefix"], routes[3]["upstream"], routes[3]["base"]) == (False, 0, "")
+    assert (routes[4]["single"], routes[4]["mode"], routes[4]["folder"]) == (True, "memory", 0)
+    assert routes[4]["base"] == "page.html"
+    assert plan["timeouts"]["head_ms"] == 2500
+    assert plan["limits"]["head_bytes"] == 8192
+    assert plan["access_log"] is False
+
+
+def test_limits_and_timeouts_are_the_fields_of_the_snapshot() -> None:
+    text = (ROOT / "src/ringway/engine/snapshot.pxd").read_text(encoding="utf-8")
+
+    def fields(struct: str) -> set[str]:
+        body = text.split(f"cdef struct {struct}:")[1].split("cdef ")[0]
+        return {line.split()[1] for line in body.splitlines() if line.strip().startswith("uint")}
+
+    plan = plan_of("")
+    assert set(plan["limits"]) == fields("Limits")
+    assert set(plan["timeouts"]) == fields("Timeouts")
+
+
+def test_the_committed_documentation_is_fresh() -> None:
+    remedy = "run: python -m ringway.config.docs docs"
+    assert (ROOT / "docs/configuration.md").read_text(encoding="utf-8") == docs.markdown(), remedy
+    assert (ROOT / "docs/config.schema.json").read_text(encoding="utf-8") == docs.json_schema(), remedy
+
+
+def test_every_key_is_documented() -> None:
+    page = docs.markdown()
+    schema = json.loads(docs.json_schema())
+    for definition in [schema, *schema["$defs"].values()]:
+        for name, entry in definition["properties"].items():
+            assert f"`{name}`" in page or f"[{name}" in page or name == "type"
+            assert "description" in entry or "$ref" in entry or "anyOf" in entry
+
+
+def test_the_json_schema_takes_what_the_model_takes() -> None:
+    schema = json.loads(docs.json_schema())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(tomllib.loads(SEED.format(folder="/x")), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"server": {"lisen": "x"}}, schema)

@@ -1,0 +1,134 @@
+"""The small grammars: addresses, host names, prefixes, URLs, redirects."""
+
+import pytest
+
+from ringway.config.values import Flaw, host_name, parse_address, parse_url, path_prefix, redirect_target
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0:443", "[::1]:8443", "[::]:0", "127.0.0.1:65535"])
+def test_address(text: str) -> None:
+    assert str(parse_address(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Example.COM", "example.com"),
+        ("example.com.", "example.com"),
+        ("*", "*"),
+        ("*.Example.com", "*.example.com"),
+        ("10.0.0.1", "10.0.0.1"),
+        ("[2001:DB8:0::1]", "[2001:db8::1]"),
+        ("a_b.x", "a_b.x"),
+    ],
+)
+def test_host_name(text: str, expected: str) -> None:
+    assert host_name(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "a..b",
+        "-a.b",
+        "a-.b",
+        "a b",
+        "*.*",
+        "a.*.b",
+        "**",
+        "example.com:443",
+        "x" * 64,
+        "a/b",
+        "[::zz]",
+        "bücher.de",
+    ],
+)
+def test_no_host_name(text: str) -> None:
+    with pytest.raises(Flaw):
+        host_name(text)
+
+
+def test_the_remedy_for_a_name_with_umlauts_is_its_ascii_form() -> None:
+    with pytest.raises(Flaw, match=r"xn--bcher-kva\.de"):
+        host_name("bücher.de")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/", ""),
+        ("/api/", "/api"),
+        ("/api", "/api"),
+        ("/a%7Eb/", "/a~b"),
+        ("/a%2fb", "/a%2Fb"),
+        ("/größe", "/gr%C3%B6%C3%9Fe"),
+    ],
+)
+def test_path_prefix(text: str, expected: str) -> None:
+    assert path_prefix(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "api/", "/a?b", "/a#b", "/a b", "/a\nb", "/a%2", "/a%zz", "/../a", "/a/./b", "/%2e%2e/"]
+)
+def test_no_path_prefix(text: str) -> None:
+    with pytest.raises(Flaw):
+        path_prefix(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("http://localhost:8080", ("localhost", 8080, "")),
+        ("http://Example.com", ("example.com", 80, "")),
+        ("http://h:8080/v2/", ("h", 8080, "/v2")),
+        ("http://[::1]:9000/", ("::1", 9000, "")),
+        ("HTTP://10.0.0.5", ("10.0.0.5", 80, "")),
+    ],
+)
+def test_url(text: str, expected: tuple[str, int, str]) -> None:
+    url = parse_url(text)
+    assert (url.host, url.port, url.base) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "localhost:8080",
+        "ftp://h",
+        "https://h",
+        "http://",
+        "http://h:0",
+        "http://h:99999",
+        "http://h:x",
+        "http://h:",
+        "http://u@h",
+        "http://h?x",
+        "http://h#x",
+        "http://h/a?b",
+        "http://a b",
+        "http://[::1",
+        "http://*.x",
+        "http://h/../x",
+        "http://h:8080\n",
+    ],
+)
+def test_no_url(text: str) -> None:
+    with pytest.raises(Flaw):
+        parse_url(text)
+
+
+@pytest.mark.parametrize("text", ["https://example.com{path}", "/new{path}", "http://h:8080/x?a=b", "/"])
+def test_redirect(text: str) -> None:
+    assert redirect_target(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "example.com", "https://", "/{query}", "/a b", "/a\r\nSet-Cookie: x", "javascript:x", "{path}"]
+)
+def test_no_redirect(text: str) -> None:
+    with pytest.raises(Flaw):
+        redirect_target(text)

@@ -1,0 +1,154 @@
+"""The rules of the engine: kept by the engine, and noticed when they are not."""
+
+from pathlib import Path
+from textwrap import dedent
+
+import check_engine
+import pytest
+
+MESON = """
+engine_modules = {
+  # level 1: low
+  'low': [], 'lower': [],
+  # level 2: high
+  'high': [ssl],
+}
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A small engine that keeps all rules."""
+    engine = tmp_path / "src/ringway/engine"
+    (engine / "native").mkdir(parents=True)
+    (tmp_path / "src/ringway/meson.build").write_text(MESON)
+    write(engine / "low.pxd", "cdef int step(int a,\n             int b) noexcept nogil   # does it\n")
+    write(engine / "low.py", "def step(a, b):\n    return a + b\n\n\ndef shown(a: int) -> int:\n    raise ValueError\n")
+    write(engine / "lower.pxd", "cdef inline bint is(int a) noexcept nogil:\n    return a > 0\n")
+    write(engine / "lower.py", "from cython.cimports.ringway.engine.low import step\n")
+    write(engine / "high.pxd", "from ringway.engine.low cimport step\n\ncdef void go() noexcept nogil\n")
+    write(engine / "high.py", "from cython.cimports.ringway.engine.low import step\n\n\ndef go():\n    step(1, 2)\n")
+    return tmp_path
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(dedent(text))
+
+
+def broken(tree: Path, build: Path | None = None) -> list[str]:
+    return [problem.text for problem in check_engine.check(tree, build)[0]]
+
+
+def test_the_engine_keeps_its_rules() -> None:
+    problems, _ = check_engine.check(check_engine.ROOT, None)
+    assert not problems, "\n".join(map(str, problems))
+
+
+def test_a_sound_tree_has_no_problem(tree: Path) -> None:
+    assert broken(tree) == []
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        "cdef int step(int a, int b) nogil",
+        "cdef int step(int a, int b)",
+        "cdef int step(int a, int b) except -1 nogil",
+        "cdef inline int step(int a, int b) nogil:\n    return 0",
+        "cdef int step(int a, # noexcept nogil\n     int b) nogil",
+    ],
+)
+def test_a_function_must_be_noexcept_nogil(tree: Path, declaration: str) -> None:
+    write(tree / "src/ringway/engine/low.pxd", declaration)
+    assert broken(tree) == ["step() is not `noexcept nogil`"]
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    ["ctypedef int (*event_t)(int a) nogil", "cdef struct Table:\n    void (*event)(int a,\n        int b) nogil"],
+)
+def test_a_function_pointer_must_be_noexcept_nogil(tree: Path, declaration: str) -> None:
+    write(tree / "src/ringway/engine/lower.pxd", declaration)
+    assert len(broken(tree)) == 1
+    assert "function pointer" in broken(tree)[0]
+
+
+def test_functions_of_c_headers_are_as_the_header_says(tree: Path) -> None:
+    write(tree / "src/ringway/engine/native/linux.pxd", 'cdef extern from "x.h" nogil:\n    int close(int fd)\n')
+    assert broken(tree) == []
+
+
+@pytest.mark.parametrize(
+    "body", ["raise ValueError", "assert a", "with cython.gil:\n        a()", "with gil:\n        a()"]
+)
+def test_no_python_error_and_no_gil_in_a_function_without_gil(tree: Path, body: str) -> None:
+    write(tree / "src/ringway/engine/low.py", f"def step(a, b):\n    {body}\n")
+    assert len(broken(tree)) == 1
+    assert "step()" in broken(tree)[0]
+
+
+def test_a_comment_that_says_why_may_break_a_rule(tree: Path) -> None:
+    write(tree / "src/ringway/engine/low.py", "def step(a, b):\n    # rule: at the start only\n    assert a\n")
+    assert broken(tree) == []
+
+
+def test_decorators_must_say_all_of_it(tree: Path) -> None:
+    source = "import cython\n\n\n@cython.cfunc\n@cython.nogil\ndef private(a):\n    return a\n"
+    write(tree / "src/ringway/engine/lower.py", source)
+    assert broken(tree) == ["private() is nogil, but lacks cython.exceptval(check=False)"]
+
+
+def test_what_is_declared_must_exist(tree: Path) -> None:
+    write(tree / "src/ringway/engine/lower.pxd", "cdef int nowhere() noexcept nogil\n")
+    assert broken(tree) == ["nowhere() is declared, but lower.py has none"]
+
+
+def test_length(tree: Path) -> None:
+    path = tree / "src/ringway/engine/lower.py"
+    path.write_text("# .\n" * 601)
+    assert check_engine.check(tree, None) == ([], ["lower.py has 601 lines; over 600 needs a reason"])
+    path.write_text("# .\n" * 1001)
+    assert broken(tree) == ["1001 lines; none may have over 1000"]
+
+
+# What Cython writes, shortened.
+STEP = """
+static int __pyx_f_7ringway_6engine_3low_step(int, int); /*proto*/
+static int __pyx_f_7ringway_6engine_3low_step(int __pyx_v_a, int __pyx_v_b) {
+  int __pyx_r;
+  /* "low.py":2
+ *     return a + b             # not PyErr_Occurred(), a comment
+ */
+  %s
+  return __pyx_r;
+}
+
+static PyObject *__pyx_f_7ringway_6engine_3low_with_gil(void) {
+  return PyLong_FromLong(1);
+}
+"""
+SOUND = '__pyx_r = puts("PyErr_Print()"); __Pyx_pretend_to_initialize(&__pyx_r);'
+
+
+@pytest.mark.parametrize(
+    ("code", "count"),
+    [
+        (SOUND, 0),
+        ("PyGILState_STATE s = __Pyx_PyGILState_Ensure();", 1),
+        ('__Pyx_WriteUnraisable("low.step", 0, 0, "low.py", 1, 1);', 1),
+        ("__Pyx_RaiseUnboundLocalError();", 1),
+        ("x = __pyx_mstate_global->__pyx_int_1;", 1),
+    ],
+)
+def test_generated_code_without_gil_uses_nothing_of_python(tree: Path, code: str, count: int) -> None:
+    folder = tree / "build/src/ringway/low.abi.so.p"
+    folder.mkdir(parents=True)
+    (folder / "low.c").write_text(STEP % code)
+    assert len(broken(tree, tree / "build")) == count
+
+
+def test_a_function_that_is_not_found_in_generated_code_is_told(tree: Path) -> None:
+    folder = tree / "build/src/ringway/low.abi.so.p"
+    folder.mkdir(parents=True)
+    (folder / "low.c").write_text("")
+    assert "was not found" in broken(tree, tree / "build")[0]

@@ -1,0 +1,199 @@
+"""Log lines: one line an event, whatever a client sent; the access log across rotation, drops and a dead disk."""
+
+import json
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ringway.control import access_log, logs
+from ringway.control.access_log import AccessLog, as_json, combined
+from ringway.control.notify import notify
+from ringway.errors import RingwayError
+
+RECORD: dict[str, Any] = {
+    "time_ns": 1_795_464_903_123_456_789,
+    "client": "192.0.2.7",
+    "host": "example.com",
+    "method": "GET",
+    "target": "/a?b=c",
+    "status": 200,
+    "bytes": 5120,
+    "first_byte_us": 1234,
+    "total_us": 2_000_001,
+    "upstream": "http://h:8080",
+    "reason": "",
+    "user_agent": "curl/8",
+    "referer": "",
+    "minor": 1,
+    "tls": "1.3/AES128-GCM",
+}
+
+
+class Ring:
+    """Records put in by a test; `taken` is set when a reader found it empty after something was put in."""
+
+    def __init__(self) -> None:
+        self.records: list[dict[str, Any]] = []
+        self.seen = threading.Semaphore(0)
+
+    def put(self, **fields: Any) -> None:
+        self.records.append(RECORD | fields)
+        assert self.seen.acquire(timeout=10)
+
+    def read(self, limit: int) -> list[dict[str, Any]]:
+        found, self.records = self.records[:limit], self.records[limit:]
+        for _ in found:
+            self.seen.release()
+        return found
+
+
+def test_combined() -> None:
+    assert combined(RECORD) == (
+        '192.0.2.7 - - [23/Nov/2026:20:15:03 +0000] "GET /a?b=c HTTP/1.1" 200 5120 "-" "curl/8" host="example.com" '
+        'first_byte=0.001234 total=2.000001 upstream="http://h:8080" reason="-" tls="1.3/AES128-GCM"\n'
+    )
+
+
+def test_json() -> None:
+    line = as_json(RECORD)
+    entry = json.loads(line)
+    assert entry["time"] == "2026-11-23T20:15:03.123Z"
+    assert entry["protocol"] == "HTTP/1.1"
+    assert (entry["reason"], entry["referer"], entry["first_byte_us"]) == (None, None, 1234)
+    assert line.endswith("}\n")
+
+
+@pytest.mark.parametrize("form", [combined, as_json])
+def test_nothing_that_a_client_sends_makes_a_second_line_or_field(form: Any) -> None:
+    evil = 'x"\\\r\n1.2.3.4 - - \x1b[31m\x00\x7f\x85\xe2\x80\xa8'
+    line = form(RECORD | {"target": evil, "user_agent": evil, "referer": evil, "host": evil, "method": evil})
+    assert line.count("\n") == 1
+    assert line.isascii()
+    assert line[:-1].isprintable()
+    if form is combined:
+        assert line.count('"') == 2 * 7
+        assert r"x\x22\x5c\x0d\x0a1.2.3.4" in line
+    else:
+        assert json.loads(line)["method"].startswith('x"\\\r\n')
+
+
+def test_json_shows_utf_8_as_text() -> None:
+    octets = "größe".encode().decode("latin-1")
+    assert json.loads(as_json(RECORD | {"target": octets}))["target"] == "größe"
+
+
+def test_a_request_that_was_never_read() -> None:
+    assert ' "-" 400 ' in combined(RECORD | {"method": "", "target": "", "status": 400})
+
+
+def test_events_of_ringway_itself(capfd: pytest.CaptureFixture[str]) -> None:
+    logs.warning("a\nb\x1b\udcff")
+    line = capfd.readouterr().err
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z warning a\\x0ab\\x1b\\xed\\xb3\\xbf\n", line)
+
+
+def test_a_file_is_appended_to(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    path.write_text("before\n")
+    ring = Ring()
+    log = AccessLog(str(path), "json")
+    log.attach(0, ring, lambda: 0)
+    log.start()
+    ring.put(target="/after")
+    log.stop()
+    before, after = path.read_text().splitlines()
+    assert before == "before"
+    assert json.loads(after)["target"] == "/after"
+
+
+def test_reopening_goes_on_in_a_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "access.log"
+    opened = threading.Event()
+    monkeypatch.setattr(logs, "info", lambda message: opened.set() if "reopened" in message else None)
+    ring = Ring()
+    log = AccessLog(str(path), "combined")
+    log.attach(0, ring, lambda: 0)
+    log.start()
+    path.rename(tmp_path / "old.log")
+    log.reopen()
+    assert opened.wait(10)
+    ring.put(target="/new")
+    log.stop()
+    assert "/new" in path.read_text()
+    assert (tmp_path / "old.log").read_text() == ""
+
+
+def test_records_of_several_workers_are_in_the_order_of_time(tmp_path: Path) -> None:
+    first, second = Ring(), Ring()
+    first.records = [RECORD | {"time_ns": 3, "target": "/3"}, RECORD | {"time_ns": 5, "target": "/5"}]
+    second.records = [RECORD | {"time_ns": 4, "target": "/4"}]
+    log = AccessLog(str(tmp_path / "a.log"), "json")
+    log.attach(0, first, lambda: 0)
+    log.attach(1, second, lambda: 0)
+    log.start()
+    log.stop()
+    targets = [json.loads(line)["target"] for line in (tmp_path / "a.log").read_text().splitlines()]
+    assert targets == ["/3", "/4", "/5"]
+
+
+def test_what_a_dead_worker_left_is_written_before_its_successor_starts(tmp_path: Path) -> None:
+    ring = Ring()
+    ring.records = [dict(RECORD)]
+    log = AccessLog(str(tmp_path / "a.log"), "json")
+    log.attach(0, ring, lambda: 0)
+    log.attach(0, Ring(), lambda: 0)
+    assert (tmp_path / "a.log").read_text().count("\n") == 1
+    log.stop()
+
+
+def test_events_and_drops_are_told_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    ring = Ring()
+    ring.records = [{"event": "connect_failed", "number": 111, "detail": "http://a\nb"}, dict(RECORD)]
+    log = AccessLog(None, "combined")
+    log.attach(2, ring, lambda: 7)
+    log.start()
+    log.stop()
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[0].endswith(r" warning worker 2: cannot connect to http://a\x0ab (Connection refused)")
+    assert lines[1].endswith(" warning worker 2: 7 access records dropped, the log was too slow")
+    assert len(lines) == 2
+
+
+def test_a_disk_that_is_full_is_told_once(capfd: pytest.CaptureFixture[str]) -> None:
+    ring = Ring()
+    log = AccessLog("/dev/full", "combined")
+    log.attach(0, ring, lambda: 0)
+    log.start()
+    ring.put()
+    ring.put()
+    log.stop()
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "the access log /dev/full cannot be written (No space left on device), lines are lost" in lines[0]
+
+
+def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(RingwayError, match=r"access_log\.path: .* cannot be opened \(Is a directory\)"):
+        AccessLog(str(tmp_path), "combined")
+
+
+def test_formats_are_those_of_the_configuration() -> None:
+    from ringway.config.docs import json_schema
+
+    schema = json.loads(json_schema())
+    assert schema["$defs"]["AccessLog"]["properties"]["format"]["enum"] == list(access_log.FORMATS)
+
+
+def test_the_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        assert notify("READY=1")
+        assert manager.recv(100) == b"READY=1"
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    assert not notify("READY=1")

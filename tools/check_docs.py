@@ -1,0 +1,71 @@
+"""Is what is generated fresh, does every link between the documents lead somewhere, and does docs/architecture.md know
+every module of the engine? Exit status 1 if not.
+
+Generated: docs/configuration.md and docs/config.schema.json, from src/ringway/config/model.py; `make docs` makes them
+anew. Links: those to files of this repository, and to headings in them.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import check_engine
+
+from ringway.config import docs
+
+ROOT = Path(__file__).parent.parent
+_LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
+
+
+def stale() -> Iterator[str]:
+    for name, text in (("configuration.md", docs.markdown()), ("config.schema.json", docs.json_schema())):
+        if (ROOT / "docs" / name).read_text(encoding="utf-8") != text:
+            yield f"docs/{name} is not what the model says: make docs"
+
+
+def anchors(text: str) -> set[str]:
+    """As GitHub makes them from headings."""
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def broken_links(root: Path) -> Iterator[str]:
+    for path in sorted([*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("*/README.md")]):
+        text = path.read_text(encoding="utf-8")
+        # Code is no prose.
+        for link in _LINK.findall(re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.S)):
+            if re.match(r"[a-z]+:", link):
+                continue
+            place, _, anchor = link.partition("#")
+            target = path.parent / place if place else path
+            if not target.exists():
+                yield f"{path.relative_to(root)}: {link} leads nowhere"
+            elif anchor and target.suffix == ".md" and anchor not in anchors(target.read_text(encoding="utf-8")):
+                yield f"{path.relative_to(root)}: no heading for {link}"
+
+
+def unknown_modules() -> Iterator[str]:
+    """The table of levels is written by hand; at least it must be whole and in order."""
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    table = text[text.index("## Levels of the engine") : text.index("## The loop")]
+    level = 0
+    told: dict[str, int] = {}
+    for row in re.findall(r"^\| (\d?) ?\| (`.*?) \|", table, re.M):
+        level = int(row[0] or level)
+        told |= dict.fromkeys(re.findall(r"`(\w+)`", row[1]), level)
+    meson = (ROOT / "src/ringway/meson.build").read_text(encoding="utf-8")
+    for name, (wanted, _) in check_engine.levels(meson).items():
+        if told.get(name) != wanted:
+            yield f"docs/architecture.md does not say that {name} is a module of level {wanted}"
+
+
+def main() -> int:
+    problems = [*stale(), *broken_links(ROOT), *unknown_modules()]
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
