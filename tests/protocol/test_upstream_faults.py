@@ -536,6 +536,8 @@ def test_endless_interim_responses(site, size):
     with site.server.connect(window=4096) as client:
         client.send(message(f"GET {target} HTTP/1.1", "Host: proxied"))
         assert site.server.record(target, status=502)["reason"] == "upstream_head_too_large"
+        link = site.upstream.requests_for(target)[0].link
+        site.upstream.journal.until(lambda: link.closed, "end of the connection to the upstream")
         while (response := client.response()).status == 103:
             pass
         assert (response.status, response.reason) == (502, "upstream_head_too_large")

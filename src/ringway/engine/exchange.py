@@ -53,7 +53,7 @@ from cython.cimports.ringway.engine.state import (
 )
 from cython.cimports.ringway.engine.stream import stream_abort, stream_drained, stream_send, stream_send_end
 from cython.cimports.ringway.engine.tls import tls_cipher, tls_version
-from cython.cimports.ringway.engine.upstream import upstream_drop
+from cython.cimports.ringway.engine.upstream import upstream_break, upstream_drop
 
 
 def exchange_state_name(state):
@@ -215,7 +215,10 @@ def exchange_leave_upstream(w, x):
     if x.upstream.stream.keep != NULL and x.upstream.stream.sending == x.upstream.stream.keep:
         x.request = NULL  # still lent: the stream gives it back when it returns
     x.upstream.stream.keep = NULL
-    upstream_drop(w, x.upstream)
+    if x.state == EXCHANGE_DONE or x.down.done:
+        upstream_drop(w, x.upstream)
+    else:
+        upstream_break(w, x.upstream)
     x.upstream = NULL
 
 

@@ -18,7 +18,6 @@ from cython.cimports.ringway.engine.exchange import (
     exchange_cut,
     exchange_done,
     exchange_fail,
-    exchange_leave_upstream,
     exchange_move,
     exchange_reply,
 )
@@ -83,7 +82,6 @@ def tunnel_flow(w, x):
     tunnel_one_way(w, x, s, t)
     tunnel_one_way(w, x, t, s)
     if s.shut_write and t.shut_write and stream_drained(s) and stream_drained(t):
-        exchange_leave_upstream(w, x)
         exchange_done(w, x)
 
 

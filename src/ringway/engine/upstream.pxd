@@ -15,6 +15,10 @@ cdef void upstream_release(Worker* w, Upstream* u) noexcept nogil
     # its exchange has all of the response, and it may be used again: into the pool
 cdef void upstream_drop(Worker* w, Upstream* u) noexcept nogil
     # close it; its exchange is told when nothing is in flight
+cdef void upstream_break(Worker* w, Upstream* u) noexcept nogil
+    # as drop, with a reset: for one that has more to say. After shutdown() its window may stay at zero for as long as the
+    # kernel keeps the half-closed connection (a minute), and an upstream that is sending would be stuck for all of it
+cdef void upstream_leave(Worker* w, Upstream* u) noexcept nogil
 cdef void upstream_received(Worker* w, Stream* s) noexcept nogil
 cdef void upstream_sent(Worker* w, Stream* s) noexcept nogil
 cdef void upstream_late(Worker* w, Stream* s) noexcept nogil

@@ -53,6 +53,7 @@ from cython.cimports.ringway.engine.state import (
     Upstream,
 )
 from cython.cimports.ringway.engine.stream import (
+    stream_abort,
     stream_close,
     stream_drained,
     stream_finish,
@@ -245,6 +246,16 @@ def pool_remove(w, u):
 
 
 def upstream_drop(w, u):
+    upstream_leave(w, u)
+    stream_close(w, address(u.stream))
+
+
+def upstream_break(w, u):
+    upstream_leave(w, u)
+    stream_abort(w, address(u.stream))
+
+
+def upstream_leave(w, u):
     s: cython.pointer(Stream) = address(u.stream)
     if s.state == UPSTREAM_IDLE:
         pool_remove(w, u)
@@ -252,7 +263,6 @@ def upstream_drop(w, u):
         w.driver.cancel(address(w.driver), tag(OP_UPSTREAM_CONNECT, s.slot.index, s.slot.generation))
     if s.state != UPSTREAM_CLOSING:
         upstream_move(u, UPSTREAM_CLOSING)
-    stream_close(w, s)
 
 
 def upstream_drain(w):
@@ -274,7 +284,10 @@ def upstream_received(w, s):
     else:
         # Idle, and it closed or spoke out of turn: never to be used again (response smuggling).
         count(w.counters, COUNT_IDLE_DROPPED, 1)
-        upstream_drop(w, u)
+        if s.inbox.first != NULL:
+            upstream_break(w, u)
+        else:
+            upstream_drop(w, u)
 
 
 def upstream_sent(w, s):
