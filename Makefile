@@ -22,12 +22,12 @@ SOURCES := meson.build meson.options pyproject.toml README.md $(shell find src -
 WITH_TOOLS := PATH="$(CURDIR)/$(BIN):$$PATH"
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help build demo test check debug sanitize bench format docs clean clean-all
+.PHONY: help build demo test test-kernel check debug sanitize bench format docs clean clean-all
 
 help: ## what there is to do (this text)
 	@echo "Ringway. Begin with: make demo"
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 # ------------------------------------------------------------------------------------------------------ building
 
@@ -66,6 +66,10 @@ $(VENV)/.extras: $(VENV)/.tools pyproject.toml tools/requirements.py
 test: build $(VENV)/.extras ## every test (ARGS="-k name" for some of them)
 	@tools/need.sh test $(BIN)/python
 	$(BIN)/python -m pytest $(ARGS)
+
+test-kernel: build $(VENV)/.extras ## kernel TLS and Linux 6.1: the end-to-end tests in a virtual machine (some minutes)
+	@tools/need.sh kernel $(BIN)/python
+	tools/kernel_vm.sh tests/kernel/guest.sh
 
 check: build $(VENV)/.extras ## format, lint, types, rules of the engine, freshness of what is generated
 	$(BIN)/ruff format --check --quiet .

@@ -66,7 +66,7 @@ def running(names: list[str], places: Places, folder: Path) -> Iterator[list[Ser
         for port, body_bytes in ((small, w.SMALL_BYTES), (large, w.LARGE_BYTES)):
             command: list[str | Path] = [places.origin, str(port), str(body_bytes)]
             stack.enter_context(started(f"origin-{body_bytes}", command, places.load_cpu, folder, port))
-        site = _make_site(folder, small, large)
+        site = make_site(folder, small, large)
         servers = []
         for name in names:
             start = {"nginx": _nginx, "ringway": _ringway, "limit": _limit}[name]
@@ -115,7 +115,7 @@ def _limit(stack: ExitStack, places: Places, site: configs.Site) -> Server:
     return Server("limit", targets)
 
 
-def _make_site(folder: Path, small_port: int, large_port: int) -> configs.Site:
+def make_site(folder: Path, small_port: int, large_port: int) -> configs.Site:
     site = configs.Site(folder, folder / "cert.pem", folder / "key.pem", small_port, large_port)
     for prefix, size in ((w.FILE, w.FILE_BYTES), (w.LARGE_FILE, w.LARGE_FILE_BYTES)):
         place = Path(f"{site.files}{prefix}")

@@ -1,5 +1,5 @@
 #!/bin/sh
-# need.sh build|test|bench PYTHON: sees to it that what the machine must have is there.
+# need.sh build|test|kernel|bench PYTHON: sees to it that what the machine must have is there.
 #
 # As root on a system with apt-get it installs what is missing; otherwise it says exactly what to install, on Debian,
 # Fedora and Arch, and fails. Nothing is installed that is there already.
@@ -49,6 +49,23 @@ need_test() {
   PATH=$PATH:/usr/sbin:/sbin command -v nginx >/dev/null 2>&1 || missing nginx-light nginx nginx
   command -v curl >/dev/null 2>&1 || missing curl curl curl
   command -v openssl >/dev/null 2>&1 || missing openssl openssl openssl
+}
+
+need_kernel() {
+  need_test
+  # The machine, and what makes its file system; strace and wrk are clients of its tests.
+  command -v qemu-system-x86_64 >/dev/null 2>&1 || missing qemu-system-x86 qemu-system-x86-core qemu-system-x86
+  [ -e /usr/lib/qemu/virtiofsd ] || [ -e /usr/libexec/virtiofsd ] || {
+    case $(apt-cache policy virtiofsd 2>/dev/null) in
+      *Candidate:\ [0-9]*) missing virtiofsd virtiofsd virtiofsd ;;
+      *) missing qemu-system-common virtiofsd virtiofsd ;;
+    esac
+  }
+  command -v busybox >/dev/null 2>&1 || missing busybox-static busybox busybox
+  command -v cpio >/dev/null 2>&1 || missing cpio cpio cpio
+  PATH=$PATH:/usr/sbin:/sbin command -v depmod >/dev/null 2>&1 || missing kmod kmod kmod
+  command -v strace >/dev/null 2>&1 || missing strace strace strace
+  command -v wrk >/dev/null 2>&1 || missing wrk wrk wrk
 }
 
 need_bench() {

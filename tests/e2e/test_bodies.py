@@ -106,6 +106,7 @@ def test_one_connection_many_bodies(site):
 # 1 GiB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tls", "framing"), [(False, "length"), (True, "chunked")], ids=["plain", "tls"])
 def test_download_of_1_gib(site, tls, framing):
     pid = site.server.worker_pids[0]
@@ -119,6 +120,7 @@ def test_download_of_1_gib(site, tls, framing):
     assert resident(pid) - before < 32 << 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tls", "framing"), [(False, "chunked"), (True, "length")], ids=["plain", "tls"])
 def test_upload_of_1_gib(site, tls, framing):
     pid = site.server.worker_pids[0]
@@ -133,6 +135,7 @@ def test_upload_of_1_gib(site, tls, framing):
     assert resident(pid) - before < 32 << 20
 
 
+@pytest.mark.slow
 def test_file_of_1_gib(site):
     path = site.folder / "gib"
     bulk.write_file(path, GIB)

@@ -4,6 +4,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from harness.server import Server
 from ringway.engine import counters
 
 
@@ -15,6 +16,11 @@ def counters_of(pid: int) -> dict[str, int]:
             if os.readlink(folder / name).startswith("/memfd:ringway counters"):
                 return counters.read((folder / name).read_bytes())
     raise AssertionError(f"process {pid} has no counters")
+
+
+def total(server: Server, name: str) -> int:
+    """One counter of all workers that run now."""
+    return sum(counters_of(pid)[name] for pid in server.workers.values())
 
 
 def resident(pid: int) -> int:

@@ -279,7 +279,13 @@ class Server:
         return Client(self.listener(tls).address, tls=tls, **options)
 
 
+KERNEL_TLS = os.environ.get("RINGWAY_TEST_KERNEL_TLS") == "1"
+"""Every test that speaks TLS does it through the kernel: the whole suite is then one of kernel TLS too."""
+
+
 def _completed(config: Mapping[str, Any]) -> dict[str, Any]:
+    if KERNEL_TLS and "tls" in config:
+        config = {**config, "tls": {"ktls_enabled": True, **config["tls"]}}
     defaults: dict[str, dict[str, Any]] = {
         "server": {"listen": "127.0.0.1:0", "threads": 1},
         "timeouts": {"drain": 5},

@@ -11,7 +11,7 @@ import pytest
 
 import ringway
 from ringway.config.load import load
-from ringway.control.report import kernel_tls, report
+from ringway.control.report import report
 from ringway.demo import SITE, demo_config
 from ringway.demo.origin import Origin
 
@@ -116,10 +116,6 @@ threads = 2
     assert [line for line in lines if line.startswith("http://no-such-name.invalid:80 does not resolve (")]
     for name in ("I/O driver", "kernel TLS", "open files", "cgroup CPU quota", "CPUs allowed", "balanced by"):
         assert [line for line in lines if line.startswith(name)], name
-
-
-def test_kernel_tls_is_tried_not_guessed() -> None:
-    assert kernel_tls().startswith(("found", "not found: "))
 
 
 def test_the_demos_application_answers_with_what_it_was_asked() -> None:

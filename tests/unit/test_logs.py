@@ -29,6 +29,7 @@ RECORD: dict[str, Any] = {
     "referer": "",
     "minor": 1,
     "tls": "1.3/AES128-GCM",
+    "ktls": "send+receive",
 }
 
 
@@ -53,7 +54,7 @@ class Ring:
 def test_combined() -> None:
     assert combined(RECORD) == (
         '192.0.2.7 - - [23/Nov/2026:20:15:03 +0000] "GET /a?b=c HTTP/1.1" 200 5120 "-" "curl/8" host="example.com" '
-        'first_byte=0.001234 total=2.000001 upstream="http://h:8080" reason="-" tls="1.3/AES128-GCM"\n'
+        'first_byte=0.001234 total=2.000001 upstream="http://h:8080" reason="-" tls=1.3/AES128-GCM ktls=send+receive\n'
     )
 
 
@@ -74,7 +75,7 @@ def test_nothing_that_a_client_sends_makes_a_second_line_or_field(form: Any) -> 
     assert line.isascii()
     assert line[:-1].isprintable()
     if form is combined:
-        assert line.count('"') == 2 * 7
+        assert line.count('"') == 2 * 6
         assert r"x\x22\x5c\x0d\x0a1.2.3.4" in line
     else:
         assert json.loads(line)["method"].startswith('x"\\\r\n')

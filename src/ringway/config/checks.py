@@ -38,7 +38,11 @@ def warnings_of(config: Config) -> list[str]:
     """What runs otherwise than the file asks for."""
     warnings = []
     if config.tls is not None and config.tls.ktls_enabled:
-        warnings.append("tls.ktls_enabled: this version has no kernel TLS yet, TLS runs in user space")
+        from ringway.control.kernel_tls import found
+
+        kernel = found()
+        if not kernel.usable(config.tls.ktls_directions):
+            warnings.append(f"tls.ktls_enabled: there is no kernel TLS here ({kernel.why}), TLS runs in user space")
     if not config.host_routes and not any(config.path_routes.values()):
         warnings.append("there are no routes, every request is answered with 404; add [host_routes]")
     return warnings
@@ -61,13 +65,17 @@ def _check_tls(tls: Tls) -> list[Problem]:
 
     problems = []
     if tls.ktls_enabled and not tls.ktls_fallback_enabled:
-        problems.append(
-            Problem(
-                "tls.ktls_fallback_enabled",
-                "kernel TLS is a must here, and this version has none yet",
-                "set ktls_fallback_enabled = true (TLS in user space) or ktls_enabled = false",
+        from ringway.control.kernel_tls import found
+
+        kernel = found()
+        if not kernel.usable(tls.ktls_directions):
+            problems.append(
+                Problem(
+                    "tls.ktls_fallback_enabled",
+                    f"kernel TLS is a must here, and there is none ({kernel.why})",
+                    "set ktls_fallback_enabled = true (TLS in user space) or ktls_enabled = false",
+                )
             )
-        )
     return problems + check_pair(tls.cert_path, tls.key_path)
 
 

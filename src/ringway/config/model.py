@@ -120,12 +120,26 @@ class Tls(Section):
     )
     ktls_enabled: bool = Field(
         default=False,
-        description="Let the kernel encrypt. This version has no kernel TLS yet: with `ktls_fallback_enabled` it says "
-        "so once and runs TLS in user space, without it refuses to start.",
+        description="Kernel TLS: after the handshake the kernel encrypts and decrypts, and files go by sendfile "
+        "straight to the encrypted connection. Needs the kernel's `tls` module (`modprobe tls`); `ringway check` shows "
+        "which versions and ciphers it can do. What it cannot stays in user space, see `ktls_fallback_enabled`.",
     )
     ktls_fallback_enabled: bool = Field(
         default=True,
-        description="Go on with TLS in user space where kernel TLS cannot be had. `false` makes it a must.",
+        description="Go on with TLS in user space where kernel TLS cannot be had. `false` makes it a must: Ringway "
+        "then refuses to start where no version and cipher works, and refuses connections that agree on one that "
+        "does not.",
+    )
+    ktls_directions: Literal["both", "send"] = Field(
+        default="both",
+        description='What the kernel takes over: `"both"` directions, or `"send"`, encrypting alone.',
+    )
+    ktls_after: int = _bytes(
+        0,
+        0,
+        2**62,
+        "So much of a connection's output is encrypted in user space before the kernel sends. 0: from the end of the "
+        "handshake on.",
     )
 
 

@@ -180,6 +180,8 @@ EVENTS = {
     "accept_failed": "connections wait, none can be accepted now",
     "no_buffers": "all buffers are in use, receiving waits; `[limits] buffer_bytes` is the bound",
     "connect_failed": "cannot connect to",
+    "ktls_refused": "a TLS connection was refused: kernel TLS is a must, and the kernel cannot do",
+    "key_update": "a TLS connection was closed: its client changed keys (KeyUpdate), and the kernel cannot follow",
     "clients_full": "a connection was closed at once: `[limits] client_connections` is met",
 }
 """What a worker tells by the names of `engine.records`; each is told at most once a second."""
@@ -187,7 +189,7 @@ EVENTS = {
 
 def combined(record: Record) -> str:
     """The combined log format, and behind it as name=value: host, seconds to the first byte and in all, upstream,
-    reason, TLS."""
+    reason, TLS, and what of it the kernel did."""
     moment = datetime.datetime.fromtimestamp(record["time_ns"] // 1_000_000_000, datetime.UTC)
     when = f"{moment.day:02d}/{_MONTHS[moment.month - 1]}/{moment.year}:{moment:%H:%M:%S} +0000"
     request = f"{record['method']} {record['target']} HTTP/1.{record['minor']}" if record["method"] else "-"
@@ -195,7 +197,8 @@ def combined(record: Record) -> str:
         f"{_field(record['client'])} - - [{when}] {_quoted(request)} {record['status']} {record['bytes']} "
         f"{_quoted(record['referer'])} {_quoted(record['user_agent'])} host={_quoted(record['host'])} "
         f"first_byte={record['first_byte_us'] / 1e6:.6f} total={record['total_us'] / 1e6:.6f} "
-        f"upstream={_quoted(record['upstream'])} reason={_quoted(record['reason'])} tls={_quoted(record['tls'])}\n"
+        f"upstream={_quoted(record['upstream'])} reason={_quoted(record['reason'])} tls={record['tls'] or '-'} "
+        f"ktls={record['ktls'] or '-'}\n"
     )
 
 
@@ -215,6 +218,7 @@ def as_json(record: Record) -> str:
         "upstream": _text(record["upstream"]),
         "reason": record["reason"] or None,
         "tls": record["tls"] or None,
+        "ktls": record["ktls"] or None,
         "referer": _text(record["referer"]),
         "user_agent": _text(record["user_agent"]),
     }

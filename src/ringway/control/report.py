@@ -3,16 +3,13 @@
 import os
 import platform
 import resource
-import socket
 from typing import Any
 
 from ringway.config.compile import Plan, compile_plan
 from ringway.config.load import Loaded
 from ringway.config.model import Config
-from ringway.control import cpus, resolver
+from ringway.control import cpus, kernel_tls, resolver
 from ringway.control.supervisor import wanted_listeners
-
-_TCP_ULP = 31
 
 
 def report(loaded: Loaded) -> list[str]:
@@ -86,7 +83,7 @@ def _machine() -> list[tuple[str, str]]:
     return [
         ("kernel", platform.release()),
         ("I/O driver", driver()),
-        ("kernel TLS", f"{kernel_tls()}; this version does not use it yet"),
+        *(("kernel TLS" if number == 0 else "", line) for number, line in enumerate(kernel_tls.found().lines())),
         ("open files", f"{soft}, raised to {hard} at start"),
         ("connections waiting", f"{_system_value('/proc/sys/net/core/somaxconn')} (net.core.somaxconn)"),
     ]
@@ -103,21 +100,6 @@ def driver() -> str:
     features = ", ".join(map(str, found.get("features", [])))
     rest = ", ".join(f"{name} {value}" for name, value in found.items() if name not in ("driver", "features"))
     return "; ".join(part for part in (f"{found.get('driver', 'none')}: {features}", rest) if part)
-
-
-def kernel_tls() -> str:
-    """Whether a connection can be given to the kernel's TLS: tried on a pair of connected sockets."""
-    try:
-        with (
-            socket.create_server(("127.0.0.1", 0)) as listener,
-            socket.create_connection(listener.getsockname(), timeout=5) as sock,
-        ):
-            sock.setsockopt(socket.IPPROTO_TCP, _TCP_ULP, b"tls")
-    except FileNotFoundError:
-        return "not found: the kernel has no `tls` module loaded (modprobe tls)"
-    except OSError as error:
-        return f"not found: {os.strerror(error.errno or 0)}"
-    return "found"
 
 
 def _system_value(path: str) -> str:

@@ -18,7 +18,7 @@ from ringway.config.compile import compile_plan
 from ringway.config.load import Loaded
 from ringway.config.model import Config
 from ringway.config.values import parse_address
-from ringway.control import cpus, listeners, logs, memory, steering
+from ringway.control import cpus, kernel_tls, listeners, logs, memory, steering
 from ringway.control.access_log import AccessLog
 from ringway.control.notify import notify
 from ringway.control.process import WorkerProcess, raise_file_limit
@@ -122,6 +122,9 @@ class Supervisor:
             steering.attach_all([group.sockets for group in self._groups])
         self._build()
         self._log.start()
+        if config.tls is not None and config.tls.ktls_enabled and not kernel_tls.found().why:
+            for line in kernel_tls.found().lines():
+                logs.info(f"kernel TLS: {line}")
         logs.info(f"starting {count} worker{'s' if count > 1 else ''}, {files} files may be open in each")
 
     def _build(self) -> None:
@@ -355,15 +358,21 @@ def wanted_listeners(config: Config) -> list[tuple[Any, bool]]:
     return wanted + [(parse_address(text), False) for text in config.server.plain_listen]
 
 
-def tls_brief(config: Config) -> dict[str, str] | None:
+def tls_brief(config: Config) -> dict[str, Any] | None:
     """The certificate, its key, and one set of ticket keys for all workers, so that any of them resumes a session."""
     if config.tls is None:
         return None
     try:
         certificate = _text_of(config.tls.cert_path)
-        return {"certificate": certificate, "key": _text_of(config.tls.key_path), "ticket_keys": os.urandom(80).hex()}
+        key = _text_of(config.tls.key_path)
     except OSError as error:
         raise RingwayError(f'"{error.filename}" cannot be read ({os.strerror(error.errno or 0)})') from None
+    return {
+        "certificate": certificate,
+        "key": key,
+        "ticket_keys": os.urandom(80).hex(),
+        "ktls": kernel_tls.brief(config.tls),
+    }
 
 
 def _text_of(path: str) -> str:

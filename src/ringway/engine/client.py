@@ -73,6 +73,7 @@ from cython.cimports.ringway.engine.stream import (
     stream_close,
     stream_drained,
     stream_flush,
+    stream_notify,
     stream_open,
     stream_receive_within,
     stream_refill,
@@ -80,7 +81,6 @@ from cython.cimports.ringway.engine.stream import (
     stream_want,
 )
 from cython.cimports.ringway.engine.tell import tell
-from cython.cimports.ringway.engine.tls import tls_notify
 
 
 def client_state_name(state):
@@ -193,7 +193,7 @@ def client_received(w, s):
         else:
             client_abort(w, c)
     elif state == CLIENT_HANDSHAKE:
-        if s.tls.established:
+        if s.tls_version:
             client_move(c, CLIENT_IDLE)
             stream_receive_within(w, s, w.snapshot.timeouts.head_ms, False)
             client_next_request(w, c)
@@ -338,8 +338,8 @@ def client_done(w, c):
 
 def client_finish(w, c):
     s: cython.pointer(Stream) = address(c.stream)
-    if s.tls != NULL:
-        tls_notify(s.tls)
+    if s.secure:
+        stream_notify(w, s)
         stream_flush(w, s)
     client_move(c, CLIENT_LINGER)
     queue_give(address(w.buffers), address(s.inbox))

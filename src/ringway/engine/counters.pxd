@@ -38,6 +38,15 @@ cdef enum Counter:
     COUNT_HANDSHAKES
     COUNT_RESUMED
     COUNT_HANDSHAKE_ERRORS
+    COUNT_KTLS_SEND         # connections of which the kernel sends, receives
+    COUNT_KTLS_RECEIVE
+    COUNT_KTLS_FALLBACK_CIPHER  # connections that stayed with OpenSSL: their version and cipher were not found usable
+    COUNT_KTLS_FALLBACK_SOCKET  # ... the kernel refused this socket
+    COUNT_KTLS_REFUSED      # ... and were closed for it: `ktls_fallback_enabled = false`
+    COUNT_KTLS_ALERTS       # records that are no data, received through the kernel
+    COUNT_KTLS_HANDSHAKES
+    COUNT_KTLS_KEY_UPDATES
+    COUNT_KTLS_OTHERS
     COUNT_TIMEOUTS
     COUNT_SENDFILE_BYTES
     COUNT_FILE_HITS

@@ -52,7 +52,6 @@ from cython.cimports.ringway.engine.state import (
     Exchange,
 )
 from cython.cimports.ringway.engine.stream import stream_abort, stream_drained, stream_send, stream_send_end
-from cython.cimports.ringway.engine.tls import tls_cipher, tls_version
 from cython.cimports.ringway.engine.upstream import upstream_break, upstream_drop
 
 
@@ -281,9 +280,9 @@ def write_record(w, x):
     if x.route != NULL and x.route.kind == ROUTE_PROXY:
         upstream = cast(cython.pointer(UpstreamEntry), upstream_at(w.snapshot, x.route.upstream))
     cipher: cython.p_const_char = b""
-    if c.stream.tls != NULL and c.stream.tls.established:
-        cipher = tls_cipher(c.stream.tls)
-    cipher_length: uint32_t = cast(uint32_t, strlen(cipher))
+    cipher_length: uint32_t = c.stream.tls_cipher_length
+    if cipher_length:
+        cipher = c.stream.tls_cipher
     upstream_length: uint32_t = upstream.name.length if upstream != NULL else 0
     texts: uint32_t = c.peer_length + x.log.host_length + x.log.method_length + x.log.target_length
     texts += upstream_length + x.log.agent_length + x.log.referer_length + cipher_length
@@ -295,8 +294,8 @@ def write_record(w, x):
     r.minor = x.minor
     r.status = x.status
     r.reason = x.reason
-    if cipher_length:
-        r.tls = cast(cython.uchar, tls_version(c.stream.tls))
+    r.tls = c.stream.tls_version
+    r.offload = c.stream.offload
     r.client_length = c.peer_length
     r.host_length = x.log.host_length
     r.method_length = x.log.method_length

@@ -124,7 +124,7 @@ def write_forward(w, x, data, path):
     f.path = path
     f.query = piece_span(data, head.query)
     f.peer = span(c.peer, c.peer_length)
-    f.https = c.stream.tls != NULL
+    f.https = c.stream.secure
     f.chunked = head.framing == FRAMING_CHUNKED
     f.has_length = head.has_length
     f.content_length = head.content_length

@@ -21,6 +21,8 @@ cdef enum EventCode:
     EVENT_NO_BUFFERS
     EVENT_CONNECT_FAILED            # number: errno; texts: the upstream's name
     EVENT_CLIENTS_FULL
+    EVENT_KTLS_REFUSED              # number: errno or 0; texts: the cipher suite
+    EVENT_KEY_UPDATE
 
 cdef struct Record:
     uint32_t size                   # bytes of the whole record, a multiple of 8
@@ -39,6 +41,7 @@ cdef struct Record:
     uint16_t agent_length
     uint16_t referer_length
     uint16_t cipher_length
+    uint8_t offload                 # bits of Offload: what the kernel did of TLS
     int64_t time_ns                 # wall clock, when the request began
     uint64_t bytes                  # of the body, sent to the client
     uint32_t first_byte_us

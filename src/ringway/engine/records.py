@@ -8,7 +8,8 @@ from cython.cimports.ringway.engine.atomics import load_acquire_64, store_releas
 from cython.cimports.ringway.engine.outcome import reason_name
 
 SIZE = sizeof(RecordRing)  # bytes of one worker's ring
-EVENTS = ("", "accept_failed", "no_buffers", "connect_failed", "clients_full")
+EVENTS = ("", "accept_failed", "no_buffers", "connect_failed", "clients_full", "ktls_refused", "key_update")
+OFFLOADS = ("", "send", "receive", "send+receive")
 
 
 def record_begin(ring, text_bytes):
@@ -117,8 +118,17 @@ def access_item(record: cython.pointer(Record)) -> dict:
         "reason": reason,
         "user_agent": agent,
         "referer": referer,
-        "tls": f"1.{record.tls - 10}/{cipher}" if record.tls else "",
+        "tls": f"1.{record.tls - 10}/{short_cipher(cipher)}" if record.tls else "",
+        "ktls": OFFLOADS[record.offload],
     }
+
+
+def short_cipher(name: str) -> str:
+    """Of OpenSSL's name of a suite, the cipher: the rest follows from version and certificate."""
+    for kind in ("128", "256"):
+        if f"AES_{kind}_GCM" in name or f"AES{kind}-GCM" in name:
+            return f"AES{kind}-GCM"
+    return "CHACHA20-POLY1305" if "CHACHA20" in name else name
 
 
 def write_event(block, code: int, number: int, text: bytes) -> bool:

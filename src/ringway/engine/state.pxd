@@ -67,7 +67,17 @@ cdef struct Stream:         # one socket and its bytes; first member of Client a
     Buffer* sending         # owned; LENT while in flight
     Buffer* keep            # borrowed: not given back when it was sent, its owner may need it again
     bint sent_any           # a byte went out
-    Tls* tls                # owned; NULL: plain
+    bint secure             # TLS, whoever does it
+    uint8_t tls_version     # 12 or 13; 0: plain, or the handshake is not through
+    uint8_t offload_wanted  # bits of Offload: what the kernel shall do
+    uint8_t offload         # ... and does: what is sent, or received, is plaintext here
+    bint offload_attached   # the socket takes keys
+    bint notified           # close_notify was said, or `notify_due`
+    bint notify_due         # the kernel sends: close_notify follows as soon as all else is out
+    uint16_t tls_cipher_length
+    const char* tls_cipher  # borrowed from OpenSSL for good: name of the suite
+    uint64_t tls_written    # plaintext bytes that OpenSSL encrypted
+    Tls* tls                # owned; NULL: plain, or the kernel does it both ways
     Timer timer
     uint64_t receive_due_ms # deadline for the peer's bytes; 0: none
     uint64_t send_due_ms    # deadline for the peer's reading; 0: none

@@ -11,6 +11,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from ringway.engine.buffers cimport Buffer
 from ringway.engine.driver cimport Completion
+from ringway.engine.offload cimport OFFLOAD_SEND
 from ringway.engine.state cimport Stream, Worker
 
 cdef enum LateSide:
@@ -30,6 +31,10 @@ cdef void stream_send(Worker* w, Stream* s, Buffer* b) noexcept nogil   # takes 
 cdef void stream_queue(Worker* w, Stream* s, Buffer* b) noexcept nogil  # as stream_send(), but more follows at once
 cdef void stream_send_end(Worker* w, Stream* s, Buffer* b) noexcept nogil
     # as stream_send(), and nothing comes after it: close_notify goes out with it
+cdef void stream_notify(Worker* w, Stream* s) noexcept nogil
+    # close_notify, once, behind everything that was queued; stream_flush() sends it. Nothing without TLS
+cdef void stream_writable(Worker* w, Stream* s) noexcept nogil
+    # the socket can be written to: close_notify was waiting for it
 cdef void stream_flush(Worker* w, Stream* s) noexcept nogil
 cdef void stream_close(Worker* w, Stream* s) noexcept nogil
 cdef void stream_abort(Worker* w, Stream* s) noexcept nogil             # as close, with a reset instead of an end
@@ -43,6 +48,7 @@ cdef void stream_receive_within(Worker* w, Stream* s, uint32_t ms, bint renewed)
     # a deadline for the peer's bytes, renewed by progress or not; 0: none
 cdef void stream_send_within(Worker* w, Stream* s, uint32_t ms) noexcept nogil
 
+cdef void say_goodbye(Worker* w, Stream* s) noexcept nogil
 cdef void start_receive(Worker* w, Stream* s) noexcept nogil
 cdef void pump(Worker* w, Stream* s) noexcept nogil
 cdef bint pump_one(Worker* w, Stream* s) noexcept nogil
@@ -51,7 +57,11 @@ cdef void feed_starved(Worker* w) noexcept nogil
 cdef int operation_of(const Stream* s, int client_operation) noexcept nogil
 
 cdef inline bint stream_drained(const Stream* s) noexcept nogil:
-    return s.sending == NULL and s.outbox.first == NULL
+    return s.sending == NULL and s.outbox.first == NULL and not s.notify_due
+
+cdef inline bint stream_sends_plain(const Stream* s) noexcept nogil:
+    """What is queued goes to the socket as it is: without TLS, or the kernel encrypts."""
+    return not s.secure or s.offload & OFFLOAD_SEND != 0
 
 cdef inline bint stream_full(const Stream* s) noexcept nogil:
     return s.outbox.bytes + (s.sending.end - s.sending.start if s.sending != NULL else 0) >= OUTBOX_HIGH

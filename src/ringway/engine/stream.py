@@ -3,6 +3,7 @@
 import cython
 from cython import NULL, address, cast
 from cython.cimports.libc.stdint import uint32_t, uint64_t
+from cython.cimports.libc.string import strlen
 from cython.cimports.ringway.engine.buffers import (
     BUFFER_HELD,
     BUFFER_LENT,
@@ -44,6 +45,7 @@ from cython.cimports.ringway.engine.driver import (
 )
 from cython.cimports.ringway.engine.native.linux import (
     ECANCELED,
+    EIO,
     ENOBUFS,
     EPIPE,
     SHUT_RD,
@@ -53,6 +55,18 @@ from cython.cimports.ringway.engine.native.linux import (
     linger,
     setsockopt,
     shutdown,
+)
+from cython.cimports.ringway.engine.offload import (
+    OFFLOAD_RECEIVE,
+    OFFLOAD_SEND,
+    offload_attach,
+    offload_begin,
+    offload_broken,
+    offload_check,
+    offload_control,
+    offload_due,
+    offload_notify,
+    offload_step,
 )
 from cython.cimports.ringway.engine.records import EVENT_NO_BUFFERS
 from cython.cimports.ringway.engine.state import (
@@ -69,6 +83,7 @@ from cython.cimports.ringway.engine.timers import timer_before, timer_clear, tim
 from cython.cimports.ringway.engine.tls import (
     TLS_CLOSED,
     Tls,
+    tls_cipher,
     tls_close,
     tls_feed,
     tls_handshake,
@@ -76,6 +91,7 @@ from cython.cimports.ringway.engine.tls import (
     tls_open,
     tls_read,
     tls_resumed,
+    tls_version,
     tls_write,
 )
 
@@ -85,10 +101,12 @@ def stream_open(w, s, kind, fd, tls):
     s.fd = fd
     s.timer.owner = s
     if tls:
+        s.secure = True
         s.tls = tls_open(w.tls, address(s.outbox))
         if s.tls == NULL:
             return False
         gauge(w.counters, GAUGE_TLS, 1)
+        offload_attach(w, s)
     return True
 
 
@@ -117,11 +135,14 @@ def start_receive(w, s):
     if not w.driver.has_buffers(address(w.driver), s.want_group):
         starve(w, s)
         return
-    flags: cython.int = RECEIVE_MANY if s.want_many else RECEIVE_ONCE
-    if s.want_later:
+    # Receiving can change hands only while no receive is in flight.
+    many: cython.bint = s.want_many and s.offload_wanted & ~s.offload & OFFLOAD_RECEIVE == 0
+    flags: cython.int = RECEIVE_MANY if many else RECEIVE_ONCE
+    # The kernel's TLS looks at what lay in the socket before it took over when it is asked to receive, not when polled.
+    if s.want_later and s.offload & OFFLOAD_RECEIVE == 0:
         flags |= RECEIVE_LATER
     s.receive_tag = receive_tag(operation_of(s, OP_CLIENT_RECEIVE), s.want_group, s.slot.index, s.slot.generation)
-    s.receive = RECEIVE_MULTI if s.want_many else RECEIVE_SINGLE
+    s.receive = RECEIVE_MULTI if many else RECEIVE_SINGLE
     s.operations += 1
     w.driver.receive(address(w.driver), s.fd, s.want_group, flags, s.receive_tag)
 
@@ -173,7 +194,7 @@ def stream_received(w, s, c):
         if s.receive_window_ms and s.received_since >= s.progress_bytes:
             s.received_since = 0
             s.receive_due_ms = w.clock.now_ms + s.receive_window_ms
-        if s.tls == NULL:
+        if not s.secure or s.offload & OFFLOAD_RECEIVE:
             queue_push(address(s.inbox), c.buffer)
         else:
             queue_push(address(s.cipher), c.buffer)
@@ -185,8 +206,13 @@ def stream_received(w, s, c):
         if c.result == -ENOBUFS:
             count(w.counters, COUNT_NO_BUFFERS, 1)
             s.wanted = s.wanted or mode != RECEIVE_ENDING
+    elif c.result == -EIO and s.offload & OFFLOAD_RECEIVE:
+        offload_control(w, s)
+        s.wanted = s.wanted or mode != RECEIVE_ENDING
     else:
         s.error = -c.result
+        if s.offload & OFFLOAD_RECEIVE:
+            offload_broken(w, s, s.error)
     if s.receive == RECEIVE_OFF and (s.wanted or (s.want_many and c.result > 0 and mode == RECEIVE_MULTI)):
         # Asked for again while it was ending, or a receive that goes on ended by itself.
         s.wanted = False
@@ -205,6 +231,9 @@ def pump(w, s):
             break
         if s.tls.left == 0:
             buffer_give(address(w.buffers), queue_pop(address(s.cipher)))
+    if s.offload_wanted:
+        offload_check(w, s)
+        offload_step(w, s)
     if s.outbox.first != NULL and s.inbox.first == NULL:
         # Handshake records, alerts. With plaintext in the inbox an answer follows, and a ticket goes out with it.
         stream_flush(w, s)
@@ -225,6 +254,12 @@ def pump_one(w, s):
         count(w.counters, COUNT_HANDSHAKES, 1)
         if tls_resumed(s.tls):
             count(w.counters, COUNT_RESUMED, 1)
+        s.tls_version = cast(cython.uchar, tls_version(s.tls))
+        s.tls_cipher = tls_cipher(s.tls)
+        s.tls_cipher_length = cast(cython.ushort, strlen(s.tls_cipher))
+        if not offload_begin(w, s):
+            s.error = EPIPE
+            return False
     while s.inbox.bytes < INBOX_HIGH:
         b = buffer_take(address(w.buffers), s.want_group)
         if b == NULL:
@@ -258,9 +293,18 @@ def stream_send(w, s, b):
 
 def stream_send_end(w, s, b):
     stream_queue(w, s, b)
-    if s.tls != NULL:
-        tls_notify(s.tls)
+    stream_notify(w, s)
     stream_flush(w, s)
+
+
+def stream_notify(w, s):
+    if s.notified or s.tls_version == 0:
+        return
+    s.notified = True
+    if s.offload & OFFLOAD_SEND:
+        s.notify_due = True
+    else:
+        tls_notify(s.tls)
 
 
 def stream_queue(w, s, b):
@@ -268,9 +312,12 @@ def stream_queue(w, s, b):
     if s.closing or s.send_error:
         buffer_give(address(w.buffers), b)
         return
-    if s.tls == NULL:
+    if offload_due(w, s):
+        offload_step(w, s)
+    if stream_sends_plain(s):
         queue_push(address(s.outbox), b)
     else:
+        s.tls_written += length_of(b)
         if tls_write(s.tls, data_of(b), length_of(b)) < 0:
             s.send_error = EPIPE
         buffer_give(address(w.buffers), b)
@@ -281,6 +328,8 @@ def stream_flush(w, s):
         return
     b: cython.pointer(Buffer) = queue_pop(address(s.outbox))
     if b == NULL:
+        if s.notify_due and not s.polling:
+            say_goodbye(w, s)
         return
     if s.send_due_ms == 0:
         stream_send_within(w, s, s.send_window_ms)
@@ -295,6 +344,25 @@ def stream_flush(w, s):
         s.outbox.first != NULL,
         tag(operation_of(s, OP_CLIENT_SEND), s.slot.index, s.slot.generation),
     )
+
+
+def say_goodbye(w, s):
+    """close_notify through the kernel; not before the socket has room for it."""
+    if offload_notify(w, s):
+        s.notify_due = False
+        return
+    if s.send_due_ms == 0:
+        stream_send_within(w, s, s.send_window_ms)
+    s.polling = True
+    s.operations += 1
+    w.driver.writable(address(w.driver), s.fd, tag(OP_CLIENT_WRITABLE, s.slot.index, s.slot.generation))
+
+
+def stream_writable(w, s):
+    stream_flush(w, s)
+    if stream_drained(s):
+        s.send_due_ms = 0
+        w.handlers.sent[s.kind](w, s)
 
 
 def stream_sent(w, s, result):

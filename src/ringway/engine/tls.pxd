@@ -9,6 +9,7 @@ buffers of the `out` queue, through a BIO of our own: no copy besides its own.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ringway.engine.buffers cimport Buffers, Queue
+from ringway.engine.ktls cimport KtlsKeys
 from ringway.engine.native.openssl cimport BIO, BIO_METHOD, SSL, SSL_CTX
 
 cdef enum:
@@ -16,10 +17,18 @@ cdef enum:
     TLS_FAILED = -1
     TLS_CLOSED = -2         # close_notify: no more will come
 
+cdef struct KtlsPolicy:     # what of a connection the kernel is to take over, see docs/tls.md
+    bint enabled
+    bint required           # refuse a connection of which it cannot
+    bint receive            # both directions, not sending alone
+    uint8_t usable[2][2]    # by KtlsDirection and version - 12: bit KtlsCipher, tried by the supervisor
+    uint64_t after_bytes    # of plaintext that OpenSSL encrypts before the kernel sends
+
 cdef struct TlsContext:
     SSL_CTX* ctx            # owned
     BIO_METHOD* method      # owned
     Buffers* buffers        # borrowed
+    KtlsPolicy ktls
 
 cdef struct Tls:
     SSL* ssl                # owned
@@ -29,10 +38,16 @@ cdef struct Tls:
     Buffers* buffers        # borrowed
     bint established        # the handshake is through
     bint failed
-    bint notified           # close_notify was written
+    bint silent             # the kernel sends: a record that OpenSSL writes now would carry a number used before
+    bint counting           # kernel TLS is wanted: records are counted and secrets kept
+    uint8_t header[5]       # of the record being read, as far as it is here
+    uint8_t header_bytes
+    uint32_t body_left      # bytes of that record's body that OpenSSL has not read yet
+    KtlsKeys keys           # if counting
 
 cdef TlsContext* tls_context_open(const char* certificate, int certificate_length, const char* key, int key_length,
-                                  const unsigned char* ticket_keys, Buffers* buffers) noexcept nogil
+                                  const unsigned char* ticket_keys, const KtlsPolicy* ktls,
+                                  Buffers* buffers) noexcept nogil
     # NULL: see OpenSSL's error queue (tls_error())
 cdef int use_certificates(SSL_CTX* ctx, const char* certificate, int certificate_length, const char* key,
                           int key_length) noexcept nogil
@@ -48,9 +63,19 @@ cdef void tls_notify(Tls* tls) noexcept nogil       # puts close_notify into the
 cdef int tls_version(const Tls* tls) noexcept nogil # 12 or 13
 cdef const char* tls_cipher(const Tls* tls) noexcept nogil
 cdef bint tls_resumed(const Tls* tls) noexcept nogil
+cdef void tls_agreed(Tls* tls) noexcept nogil       # the handshake is through: fills in what `keys` still lacks
+cdef bint tls_between_records(const Tls* tls) noexcept nogil
+    # all that was received has been read and handed on: the next octet begins a record
 
 cdef int bio_write(BIO* bio, const char* data, int length) noexcept nogil
 cdef int bio_read(BIO* bio, char* data, int length) noexcept nogil
+cdef bint tls_owes_key_update(const Tls* tls) noexcept nogil
+    # the client asked for one (RFC 8446 4.6.3); OpenSSL would send it in front of the next data
+
+cdef void follow_records(Tls* tls, const char* data, uint32_t length) noexcept nogil
+cdef void note_keylog(const SSL* ssl, const char* line) noexcept nogil
+cdef void note_message(int written, int version, int content_type, const void* data, size_t length, SSL* ssl,
+                       void* arg) noexcept nogil
 cdef long bio_ctrl(BIO* bio, int command, long number, void* pointer) noexcept nogil
 cdef int select_protocol(SSL* ssl, const unsigned char** out, unsigned char* out_length, const unsigned char* offered,
                          unsigned int offered_length, void* arg) noexcept nogil

@@ -16,15 +16,25 @@ from cython.cimports.ringway.engine.buffers import (
     buffer_take,
     queue_push,
 )
+from cython.cimports.ringway.engine.ktls import (
+    KTLS_RANDOM_BYTES,
+    KTLS_RECEIVE,
+    KTLS_SEND,
+    ktls_cipher_of,
+    ktls_keylog,
+    ktls_record,
+)
 from cython.cimports.ringway.engine.native.openssl import (
     BIO,
     BIO_CTRL_FLUSH,
     BIO_TYPE_SOURCE_SINK,
     EVP_PKEY,
     OPENSSL_NPN_NEGOTIATED,
+    SSL3_RT_HEADER,
     SSL_CTX,
     SSL_ERROR_WANT_READ,
     SSL_ERROR_ZERO_RETURN,
+    SSL_KEY_UPDATE_NONE,
     SSL_MODE_RELEASE_BUFFERS,
     SSL_OP_NO_COMPRESSION,
     SSL_OP_NO_RENEGOTIATION,
@@ -51,6 +61,7 @@ from cython.cimports.ringway.engine.native.openssl import (
     ERR_error_string_n,
     ERR_get_error,
     EVP_PKEY_free,
+    OPENSSL_cleanse,
     PEM_read_bio_PrivateKey,
     PEM_read_bio_X509,
     SSL_CIPHER_get_name,
@@ -61,8 +72,10 @@ from cython.cimports.ringway.engine.native.openssl import (
     SSL_CTX_set1_groups_list,
     SSL_CTX_set_alpn_select_cb,
     SSL_CTX_set_cipher_list,
+    SSL_CTX_set_keylog_callback,
     SSL_CTX_set_min_proto_version,
     SSL_CTX_set_mode,
+    SSL_CTX_set_msg_callback,
     SSL_CTX_set_num_tickets,
     SSL_CTX_set_options,
     SSL_CTX_set_session_cache_mode,
@@ -72,14 +85,21 @@ from cython.cimports.ringway.engine.native.openssl import (
     SSL_CTX_use_PrivateKey,
     SSL_do_handshake,
     SSL_free,
+    SSL_get_app_data,
+    SSL_get_client_random,
     SSL_get_current_cipher,
     SSL_get_error,
+    SSL_get_key_update_type,
+    SSL_get_server_random,
     SSL_new,
+    SSL_pending,
     SSL_read,
     SSL_select_next_proto,
     SSL_session_reused,
     SSL_set_accept_state,
+    SSL_set_app_data,
     SSL_set_bio,
+    SSL_set_msg_callback_arg,
     SSL_shutdown,
     SSL_version,
     SSL_write,
@@ -90,11 +110,12 @@ from cython.cimports.ringway.engine.native.openssl import (
 # ----------------------------------------------------------------------------------------------------- context
 
 
-def tls_context_open(certificate, certificate_length, key, key_length, ticket_keys, buffers):
+def tls_context_open(certificate, certificate_length, key, key_length, ticket_keys, ktls, buffers):
     context: cython.pointer(TlsContext) = cast(cython.pointer(TlsContext), calloc(1, sizeof(TlsContext)))
     if context == NULL:
         return NULL
     context.buffers = buffers
+    context.ktls = ktls[0]
     context.method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, b"ringway")
     context.ctx = SSL_CTX_new(TLS_server_method())
     if context.method == NULL or context.ctx == NULL:
@@ -113,6 +134,9 @@ def tls_context_open(certificate, certificate_length, key, key_length, ticket_ke
     SSL_CTX_set_session_id_context(ctx, b"ringway", 7)
     SSL_CTX_set_num_tickets(ctx, 1)
     SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL)
+    if ktls.enabled:
+        SSL_CTX_set_keylog_callback(ctx, note_keylog)
+        SSL_CTX_set_msg_callback(ctx, note_message)
     if (
         # TLS 1.2: only forward secrecy and AEAD (Mozilla's intermediate set, without DHE).
         SSL_CTX_set_cipher_list(
@@ -199,6 +223,7 @@ def tls_open(context, out):
         return NULL
     tls.out = out
     tls.buffers = context.buffers
+    tls.counting = context.ktls.enabled
     tls.ssl = SSL_new(context.ctx)
     bio: cython.pointer(BIO) = BIO_new(context.method)
     if tls.ssl == NULL or bio == NULL:
@@ -209,12 +234,16 @@ def tls_open(context, out):
     BIO_set_init(bio, 1)
     SSL_set_bio(tls.ssl, bio, bio)  # takes over the one reference
     SSL_set_accept_state(tls.ssl)
+    SSL_set_app_data(tls.ssl, tls)
+    if tls.counting:
+        SSL_set_msg_callback_arg(tls.ssl, tls)
     return tls
 
 
 def tls_close(tls):
     if tls.ssl != NULL:
         SSL_free(tls.ssl)
+    OPENSSL_cleanse(address(tls.keys), sizeof(KtlsKeys))
     free(tls)
 
 
@@ -265,8 +294,7 @@ def tls_write(tls, data, length):
 
 def tls_notify(tls):
     # RFC 8446 6.1: both sides send close_notify; after an error OpenSSL must not be asked for it.
-    if tls.established and not tls.failed and not tls.notified:
-        tls.notified = True
+    if tls.established and not tls.failed and not tls.silent:
         ERR_clear_error()
         SSL_shutdown(tls.ssl)
         ERR_clear_error()
@@ -284,6 +312,57 @@ def tls_resumed(tls):
     return SSL_session_reused(tls.ssl) == 1
 
 
+# --------------------------------------------------------------------------------------------- for the kernel's TLS
+
+
+def tls_agreed(tls):
+    tls.keys.version = cast(cython.uchar, tls_version(tls))
+    tls.keys.cipher = cast(cython.uchar, ktls_cipher_of(tls_cipher(tls)))
+    SSL_get_client_random(tls.ssl, tls.keys.client_random, KTLS_RANDOM_BYTES)
+    SSL_get_server_random(tls.ssl, tls.keys.server_random, KTLS_RANDOM_BYTES)
+
+
+def tls_between_records(tls):
+    return tls.left == 0 and tls.header_bytes == 0 and tls.body_left == 0 and SSL_pending(tls.ssl) == 0
+
+
+def tls_owes_key_update(tls):
+    return SSL_get_key_update_type(tls.ssl) != SSL_KEY_UPDATE_NONE
+
+
+def follow_records(tls, data, length):
+    n: uint32_t
+    while length:
+        if tls.body_left:
+            n = min(tls.body_left, length)
+            tls.body_left -= n
+            data += n
+            length -= n
+            continue
+        tls.header[tls.header_bytes] = cast(cython.uchar, data[0])
+        tls.header_bytes += 1
+        data += 1
+        length -= 1
+        if tls.header_bytes == 5:
+            # RFC 8446 5.1: type, version, length.
+            tls.header_bytes = 0
+            tls.body_left = (cast(uint32_t, tls.header[3]) << 8) | tls.header[4]
+
+
+def note_keylog(ssl, line):
+    tls: cython.pointer(Tls) = cast(cython.pointer(Tls), SSL_get_app_data(ssl))
+    if tls != NULL:
+        ktls_keylog(address(tls.keys), line)
+
+
+def note_message(written, version, content_type, data, length, ssl, arg):
+    tls: cython.pointer(Tls) = cast(cython.pointer(Tls), arg)
+    if tls != NULL and content_type == SSL3_RT_HEADER and length:
+        ktls_record(
+            address(tls.keys), KTLS_SEND if written else KTLS_RECEIVE, cast(cython.int, cast(cython.p_uchar, data)[0])
+        )
+
+
 # ----------------------------------------------------------------------------------------------- OpenSSL's BIO
 
 
@@ -295,6 +374,8 @@ def bio_read(bio, data, length):
         return -1
     n: uint32_t = min(tls.left, cast(uint32_t, length))
     memcpy(data, tls.at, n)
+    if tls.counting:
+        follow_records(tls, tls.at, n)
     tls.at += n
     tls.left -= n
     return cast(cython.int, n)
@@ -305,6 +386,10 @@ def bio_write(bio, data, length):
     BIO_clear_retry_flags(bio)
     left: uint32_t = cast(uint32_t, length)
     b: cython.pointer(Buffer)
+    if tls.silent:
+        # A reply to a KeyUpdate, an alert: with this record's number the kernel has sent another one.
+        tls.failed = True
+        return -1
     pool: cython.pointer(BufferPool)
     room: uint32_t
     while left:

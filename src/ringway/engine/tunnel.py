@@ -29,13 +29,13 @@ from cython.cimports.ringway.engine.stream import (
     stream_drained,
     stream_flush,
     stream_full,
+    stream_notify,
     stream_pause,
     stream_receive_within,
     stream_refill,
     stream_send,
     stream_want,
 )
-from cython.cimports.ringway.engine.tls import tls_notify
 from cython.cimports.ringway.engine.upstream import upstream_move
 
 
@@ -104,8 +104,8 @@ def tunnel_one_way(w, x, source, target):
     elif stream_drained(target) and not target.shut_write:
         # Half-close: the end of one direction is passed on, the other goes on.
         target.shut_write = True
-        if target.tls != NULL:
-            tls_notify(target.tls)
+        if target.secure:
+            stream_notify(w, target)
             stream_flush(w, target)
         if stream_drained(target):
             shutdown(target.fd, SHUT_WR)

@@ -82,9 +82,10 @@ from cython.cimports.ringway.engine.stream import (
     stream_received,
     stream_sent,
     stream_timer,
+    stream_writable,
 )
 from cython.cimports.ringway.engine.timers import Timer, wheel_expire, wheel_open, wheel_wait_ms
-from cython.cimports.ringway.engine.tls import tls_context_close, tls_context_open
+from cython.cimports.ringway.engine.tls import KtlsPolicy, tls_context_close, tls_context_open
 from cython.cimports.ringway.engine.upstream import (
     upstream_connected,
     upstream_drain,
@@ -165,6 +166,8 @@ def dispatch(w, c):
             s.operations -= 1
             if s.closing:
                 stream_finish(w, s)
+            elif s.notify_due:
+                stream_writable(w, s)
             else:
                 serve_writable(w, cast(cython.pointer(Client), s).exchange)
             return
@@ -441,16 +444,36 @@ def open_tls(w: cython.pointer(Worker), brief: dict):
     ticket_keys: bytes = bytes.fromhex(brief["ticket_keys"])
     if len(ticket_keys) != 80:
         raise RuntimeError("ticket_keys has 80 bytes")
+    ktls: KtlsPolicy = ktls_policy(brief.get("ktls"))
     w.tls = tls_context_open(
         certificate,
         len(certificate),
         key,
         len(key),
         cast(cython.p_uchar, cast(cython.p_char, ticket_keys)),
+        address(ktls),
         address(w.buffers),
     )
     if w.tls == NULL:
         raise RuntimeError(f"the certificate or its key cannot be used: {last_error()}")
+
+
+@cython.cfunc
+def ktls_policy(brief) -> KtlsPolicy:
+    ktls: KtlsPolicy
+    memset(address(ktls), 0, sizeof(KtlsPolicy))
+    if brief is None:
+        return ktls
+    direction: cython.int
+    version: cython.int
+    for direction in range(2):
+        for version in range(2):
+            ktls.usable[direction][version] = brief["usable"][direction][version]
+            ktls.enabled = ktls.enabled or ktls.usable[direction][version] != 0
+    ktls.receive = brief["receive"]
+    ktls.required = brief["required"]
+    ktls.after_bytes = brief["after"]
+    return ktls
 
 
 @cython.cfunc

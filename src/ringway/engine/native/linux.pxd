@@ -15,6 +15,7 @@ cdef extern from "<sys/socket.h>" nogil:
     int MSG_NOSIGNAL, MSG_MORE, MSG_DONTWAIT
     int socket(int domain, int kind, int protocol)
     int getpeername(int fd, sockaddr* address, socklen_t* length)
+    int getsockopt(int fd, int level, int name, void* value, socklen_t* length)
     int setsockopt(int fd, int level, int name, const void* value, socklen_t length)
     int shutdown(int fd, int how)
     ssize_t send(int fd, const void* data, size_t length, int flags)
@@ -107,3 +108,4 @@ cdef extern from "<errno.h>" nogil:
     int EAGAIN, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, ECANCELED, ECONNREFUSED, ECONNRESET, EPIPE, ETIME
     int ENOENT, ENOTDIR, EACCES, ELOOP, EXDEV, EINVAL, ENOSYS, EPERM, EISDIR, ENAMETOOLONG, ENXIO
     int EBUSY, EBADR, ECONNABORTED, EALREADY, ETIMEDOUT, EINPROGRESS, EOPNOTSUPP, EOVERFLOW, EIO
+    int EBADMSG, EMSGSIZE, EPROTO

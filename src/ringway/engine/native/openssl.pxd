@@ -18,10 +18,17 @@ cdef extern from "<openssl/ssl.h>" nogil:
         pass
     ctypedef struct EVP_PKEY:
         pass
+    ctypedef struct EVP_MD:
+        pass
     ctypedef int (*alpn_select_t)(SSL* ssl, const unsigned char** out, unsigned char* out_length,
                                   const unsigned char* offered, unsigned int offered_length, void* arg) noexcept nogil
 
+    ctypedef void (*keylog_t)(const SSL* ssl, const char* line) noexcept nogil
+    ctypedef void (*message_t)(int written, int version, int content_type, const void* data, size_t length, SSL* ssl,
+                               void* arg) noexcept nogil
+
     int TLS1_2_VERSION, TLS1_3_VERSION
+    int SSL3_RT_CHANGE_CIPHER_SPEC, SSL3_RT_ALERT, SSL3_RT_HANDSHAKE, SSL3_RT_APPLICATION_DATA, SSL3_RT_HEADER
     uint64_t SSL_OP_NO_RENEGOTIATION, SSL_OP_NO_COMPRESSION, SSL_OP_IGNORE_UNEXPECTED_EOF
     long SSL_MODE_RELEASE_BUFFERS, SSL_MODE_ENABLE_PARTIAL_WRITE, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER
     long SSL_SESS_CACHE_OFF
@@ -47,7 +54,18 @@ cdef extern from "<openssl/ssl.h>" nogil:
     long SSL_CTX_set_tlsext_ticket_keys(SSL_CTX* ctx, void* keys, long length)
     void SSL_CTX_set_alpn_select_cb(SSL_CTX* ctx, alpn_select_t callback, void* arg)
 
+    void SSL_CTX_set_keylog_callback(SSL_CTX* ctx, keylog_t callback)
+    void SSL_CTX_set_msg_callback(SSL_CTX* ctx, message_t callback)
+
     SSL* SSL_new(SSL_CTX* ctx)
+    int SSL_set_app_data(SSL* ssl, void* arg)
+    void* SSL_get_app_data(const SSL* ssl)
+    long SSL_set_msg_callback_arg(SSL* ssl, void* arg)
+    int SSL_pending(const SSL* ssl)
+    int SSL_get_key_update_type(const SSL* ssl)
+    int SSL_KEY_UPDATE_NONE
+    size_t SSL_get_client_random(const SSL* ssl, unsigned char* out, size_t length)
+    size_t SSL_get_server_random(const SSL* ssl, unsigned char* out, size_t length)
     void SSL_free(SSL* ssl)
     void SSL_set_accept_state(SSL* ssl)
     void SSL_set_bio(SSL* ssl, BIO* reading, BIO* writing)
@@ -95,6 +113,12 @@ cdef extern from "<openssl/err.h>" nogil:
     unsigned long ERR_get_error()
     void ERR_clear_error()
     void ERR_error_string_n(unsigned long code, char* out, size_t size)
+
+cdef extern from "<openssl/hmac.h>" nogil:
+    const EVP_MD* EVP_sha256()
+    const EVP_MD* EVP_sha384()
+    unsigned char* HMAC(const EVP_MD* md, const void* key, int key_length, const unsigned char* data, size_t length,
+                        unsigned char* out, unsigned int* out_length)
 
 cdef extern from "<openssl/crypto.h>" nogil:
     void OPENSSL_cleanse(void* data, size_t length)

@@ -1,0 +1,199 @@
+"""A TLS client whose records are in the test's hand: OpenSSL makes them, the test sends them, in pieces, late or never.
+
+with Peer(address, folder) as peer:
+    finished = peer.handshake(hold=True)          # the last flight is not sent
+    peer.raw(finished + peer.seal(b"GET ..."))    # with the request in one segment
+    peer.raw(peer.craft(21, bytes([2, 40])))      # TLS 1.3: a record of any type, under the connection's own keys
+"""
+
+import contextlib
+import hashlib
+import hmac
+import select
+import socket
+import ssl
+import struct
+import time
+from pathlib import Path
+from types import TracebackType
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+
+from harness.raw import any_certificate
+from harness.waiting import DEADLINE
+
+
+def expand_label(secret: bytes, label: str, length: int) -> bytes:
+    """HKDF-Expand-Label of RFC 8446 7.1 with an empty context, for one block."""
+    text = b"tls13 " + label.encode()
+    info = struct.pack("!HB", length, len(text)) + text + b"\0"
+    digest = hashlib.sha384 if len(secret) == 48 else hashlib.sha256
+    return hmac.digest(secret, info + b"\1", digest)[:length]
+
+
+class Peer:
+    """`folder` takes the key log. `ended` says how the other side ended once `receive()` met the end."""
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        folder: Path,
+        version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+        ciphers: str | None = None,
+        window: int | None = None,
+    ) -> None:
+        self.keylog = folder / f"keylog-{time.monotonic_ns()}"
+        context = any_certificate()
+        context.minimum_version = context.maximum_version = version
+        if ciphers is not None:
+            context.set_ciphers(ciphers)
+        context.keylog_filename = str(self.keylog)
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+        self.sock = socket.socket()
+        if window is not None:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        self.sock.settimeout(DEADLINE)
+        self.sock.connect(address)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.records = 0
+        """Sealed with the client's application keys so far."""
+        self.ended = ""
+
+    def __enter__(self) -> "Peer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.sock.close()
+
+    # Saying
+
+    def raw(self, data: bytes, piece: int = 0) -> None:
+        """Bytes as they are; `piece`: so many at a time, each its own segment as far as the kernel lets us choose."""
+        for at in range(0, len(data), piece or max(1, len(data))):
+            self.sock.sendall(data[at : at + (piece or len(data))])
+
+    def hello(self) -> bytes:
+        """The ClientHello."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+        return self.outgoing.read()
+
+    def handshake(self, hold: bool = False) -> bytes:
+        """To its end. `hold`: the last flight is returned instead of sent (TLS 1.3: the client has the last word)."""
+        self.raw(self.hello())
+        while True:
+            self._take()
+            try:
+                self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self.raw(self.outgoing.read())
+                continue
+            flight = self.outgoing.read()
+            if not hold:
+                self.raw(flight)
+            return flight
+
+    def seal(self, data: bytes) -> bytes:
+        """As data records."""
+        self.tls.write(data)
+        self.records += -(-len(data) // 16384)
+        return self.outgoing.read()
+
+    def craft(self, kind: int, payload: bytes, broken: bool = False) -> bytes:
+        """TLS 1.3: one record of this content type. After it the other records of this client have wrong numbers, so it
+        is the last thing to say. `broken`: one bit of it is wrong."""
+        lines = [line.split() for line in self.keylog.read_text().splitlines() if line.startswith("CLIENT_TRAFFIC")]
+        secret = bytes.fromhex(lines[-1][2])
+        name = (self.tls.cipher() or ("",))[0]
+        key = expand_label(secret, "key", 16 if "128" in name else 32)
+        iv = expand_label(secret, "iv", 12)
+        nonce = bytes(a ^ b for a, b in zip(iv, self.records.to_bytes(12, "big"), strict=True))
+        inner = payload + bytes([kind])
+        head = struct.pack("!BHH", 23, 0x0303, len(inner) + 16)
+        cipher = ChaCha20Poly1305(key) if "CHACHA" in name else AESGCM(key)
+        sealed = bytearray(cipher.encrypt(nonce, inner, head))
+        sealed[0] ^= 1 if broken else 0
+        self.records += 1
+        return head + bytes(sealed)
+
+    def goodbye(self) -> bytes:
+        """close_notify."""
+        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLSyscallError):
+            self.tls.unwrap()
+        return self.outgoing.read()
+
+    def finish(self) -> None:
+        """FIN."""
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        """RST."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+    # Listening
+
+    def _take(self) -> bool:
+        """More from the socket into OpenSSL. False: the other side has ended."""
+        ready, _, _ = select.select([self.sock], [], [], DEADLINE)
+        assert ready, f"nothing came within {DEADLINE:g} s"
+        try:
+            data = self.sock.recv(65536)
+        except ConnectionResetError:
+            self.ended = "reset"
+            return False
+        if data:
+            self.incoming.write(data)
+        else:
+            self.incoming.write_eof()
+        return bool(data)
+
+    def receive(self, wanted: int | None = None) -> bytes:
+        """So many bytes of plaintext, or all to the end. Then `ended` is "close_notify", "eof" (an end without it),
+        "reset", or the name of the alert that came."""
+        found = b""
+        more = True
+        while wanted is None or len(found) < wanted:
+            try:
+                data = self.tls.read(65536 if wanted is None else wanted - len(found))
+                if not data:
+                    self.ended = "close_notify"
+                    return found
+                found += data
+            except ssl.SSLWantReadError:
+                if not more:
+                    return found
+                more = self._take()
+                if not more and self.ended:
+                    return found
+            except ssl.SSLZeroReturnError:
+                self.ended = "close_notify"
+                return found
+            except ssl.SSLEOFError:
+                self.ended = "eof"
+                return found
+            except ssl.SSLError as error:
+                self.ended = (error.reason or str(error)).lower()
+                return found
+        return found
+
+    def rest(self) -> bytes:
+        """What still comes, as it is, until the other side ends by FIN or RST."""
+        found = b""
+        with contextlib.suppress(ConnectionResetError):
+            while data := self.sock.recv(65536):
+                found += data
+        return found
+
+    def response(self) -> bytes:
+        """One response with Content-Length, whole; its body."""
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            octet = self.receive(1)
+            assert octet, f"it ended ({self.ended}) after {head!r}"
+            head += octet
+        length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+        return self.receive(length)
