@@ -47,6 +47,12 @@ for m in virtio_pci virtiofs aesni-intel ghash-clmulni-intel gcm ccm chacha20pol
 mount -t virtiofs hostroot /mnt
 mount -t proc proc /mnt/proc; mount -t sysfs sys /mnt/sys; mount --bind /dev /mnt/dev
 mkdir -p /mnt/dev/pts /mnt/dev/shm; mount -t devpts pts /mnt/dev/pts; mount -t tmpfs shm /mnt/dev/shm
+for number in 0 1 2; do
+  name=$(echo stdin stdout stderr | cut -d' ' -f$((number + 1)))
+  ln -sf /proc/self/fd/$number /mnt/dev/$name
+done
+ln -sfn /proc/self/fd /mnt/dev/fd
+hostname guest
 # What is written to /tmp stays in the machine, and is quick.
 mount -t tmpfs -o size=1200m tmp /mnt/tmp
 ip link set lo up

@@ -59,6 +59,8 @@ def _table(name: tuple[str, ...], table: Mapping[str, Any]) -> list[str]:
 def _value(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{json.dumps(key)} = {_value(one)}' for key, one in value.items())} }}"
     if isinstance(value, (bool, str)):
         return json.dumps(value)
     if isinstance(value, (int, float)):

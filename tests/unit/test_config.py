@@ -86,7 +86,6 @@ head = -1
         'server.listen: this key is missing; add it, like listen = "0.0.0.0:443"',
         "server.threads: must be a whole number, not a string",
         "server.lisen: there is no such key; did you mean `listen`?",
-        'tls.cert_path: this key is missing; add it, like cert_path = "./server.crt"',
         "tls.cert_pth: there is no such key; did you mean `cert_path`?",
         'path_routes."example.com"."/api/".url: "localhost:8080" is not an http:// URL; '
         'write it like "http://localhost:8080" or "http://10.0.0.5:8080/v2"',

@@ -61,7 +61,7 @@ def _check_addresses(server: Server) -> list[Problem]:
 
 def _check_tls(tls: Tls) -> list[Problem]:
     # Imported here: cryptography takes a while, and plain HTTP needs none of it.
-    from ringway.control.certificates import check_pair
+    from ringway.control.keyring import load
 
     problems = []
     if tls.ktls_enabled and not tls.ktls_fallback_enabled:
@@ -76,7 +76,7 @@ def _check_tls(tls: Tls) -> list[Problem]:
                     "set ktls_fallback_enabled = true (TLS in user space) or ktls_enabled = false",
                 )
             )
-    return problems + check_pair(tls.cert_path, tls.key_path)
+    return problems + load(tls)[1]
 
 
 def _check_path(key: str, path: str) -> list[Problem]:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ringway.config.model import ROUTE_TYPES, SECTIONS, Config, Section
+from ringway.config.model import ROUTE_TYPES, SECTIONS, Certificate, Config, Section
 
 _TITLES = {
     "server": "[server]",
@@ -73,6 +73,7 @@ def markdown() -> str:
     parts = [_HEAD]
     for name in ("server", "performance", "tls"):
         parts.append(_section(name))
+    parts.append(f"## `[[tls.certificates]]`\n\n{Certificate.__doc__}\n\n{_table(Certificate)}")
     parts.append(_routes())
     parts += [_section("limits", _BOUND_NOTES), _section("timeouts"), _section("access_log")]
     return "\n".join(parts)

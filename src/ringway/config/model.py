@@ -4,9 +4,17 @@ Every section of the file is a class, every key a field with its meaning, unit, 
 checked in themselves only; what touches the system (files, certificates) is checked by `config.checks`.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from ringway.config import values
 
@@ -38,6 +46,20 @@ Addresses = Annotated[
 HostName = Annotated[str, AfterValidator(values.host_name)]
 PathPrefix = Annotated[str, AfterValidator(lambda text: values.path_prefix(text) + "/")]
 SystemPath = Annotated[str, AfterValidator(_some_path)]
+
+
+Cipher = Literal[
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+]
+Curve = Literal["X25519", "P-256", "P-384", "P-521"]
 
 
 def _seconds(default: float, description: str, least: float = 0.1, most: float = 86400) -> Any:
@@ -105,18 +127,60 @@ class Performance(Section):
     )
 
 
-class Tls(Section):
-    """The certificate for `listen`. Without this section `listen` speaks plain HTTP."""
+class Certificate(Section):
+    """A further certificate: `[[tls.certificates]]`, as often as needed. Which hosts it is for is read from it."""
 
     cert_path: SystemPath = Field(
+        description="PEM file with the certificate, followed by its intermediate certificates.",
+        examples=["/etc/ringway/example.org.crt"],
+    )
+    key_path: SystemPath = Field(
+        description="PEM file with its private key, without a passphrase.", examples=["/etc/ringway/example.org.key"]
+    )
+
+
+class Tls(Section):
+    """Certificates and policy for `listen`. Without this section `listen` speaks plain HTTP.
+
+    A client gets the certificate of the host that it asks for (SNI), by name or by `*.` name; one that asks for no host
+    or an unknown one gets the default: the pair of `cert_path` and `key_path`, or else the first. RSA and ECDSA
+    certificates for the same names stand side by side. Files that change are read again within seconds, checked, and
+    used for new connections without a restart; what is wrong with them is told, and the old ones stay.
+    """
+
+    cert_path: SystemPath | None = Field(
+        default=None,
         description="PEM file with the certificate, followed by its intermediate certificates. A relative path is "
         "taken from the directory in which Ringway is started. `ringway cert DIR` makes a self-signed one.",
         examples=["./server.crt", "/etc/letsencrypt/live/example.com/fullchain.pem"],
     )
-    key_path: SystemPath = Field(
+    key_path: SystemPath | None = Field(
+        default=None,
         description="PEM file with the private key of the certificate, without a passphrase. Only the supervisor "
         "reads it.",
         examples=["./server.key"],
+    )
+    certificates: list[Certificate] = Field(
+        default=[], description="Further certificates, each a table with `cert_path` and `key_path`."
+    )
+    certificates_path: SystemPath | None = Field(
+        default=None,
+        description="A folder of further certificates: `NAME.crt` (or `.pem`) with `NAME.key` beside it, and folders "
+        "below it with `fullchain.pem` and `privkey.pem`. Files that come and go are noticed.",
+        examples=["/etc/letsencrypt/live"],
+    )
+    min_version: Literal["1.2", "1.3"] = Field(default="1.2", description="The oldest version of TLS that is spoken.")
+    ciphers: list[Cipher] = Field(
+        default=list(get_args(Cipher)),
+        min_length=1,
+        description="Cipher suites by OpenSSL's names; those of TLS 1.3 begin with `TLS_`. All of them have forward "
+        "secrecy and authenticated encryption; the client's order decides. The default is Mozilla's intermediate set "
+        "without finite-field Diffie-Hellman.",
+    )
+    curves: list[Curve] = Field(
+        default=["X25519", "P-256", "P-384"],
+        min_length=1,
+        description="Groups for the key exchange, the best first.",
     )
     ktls_enabled: bool = Field(
         default=False,
@@ -141,6 +205,15 @@ class Tls(Section):
         "So much of a connection's output is encrypted in user space before the kernel sends. 0: from the end of the "
         "handshake on.",
     )
+
+    @model_validator(mode="after")
+    def _some_certificate(self) -> Self:
+        if (self.cert_path is None) != (self.key_path is None):
+            missing, given = ("key_path", "cert_path") if self.key_path is None else ("cert_path", "key_path")
+            raise values.Flaw(f"`{given}` needs `{missing}` beside it", f'add {missing} = "./server.{missing[:3]}"')
+        if self.cert_path is None and not self.certificates and self.certificates_path is None:
+            raise values.Flaw("there is no certificate", 'add cert_path = "./server.crt" and key_path = "./server.key"')
+        return self
 
 
 class FileRoute(Section):

@@ -1,10 +1,16 @@
 """Certificates: checking a chain and its key before anything starts, and making self-signed ones."""
 
+import contextlib
 import datetime
+import functools
 import ipaddress
 import itertools
 import os
+import ssl
+import stat
+import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -20,17 +26,99 @@ _MAKE_ONE = 'make one with "ringway cert DIR" or correct the path'
 _LEAST_RSA_BITS = 2048
 
 
-def check_pair(cert_path: str, key_path: str, now: datetime.datetime | None = None) -> list[Problem]:
+@dataclass(frozen=True)
+class Pair:
+    """A chain and its key that serve together."""
+
+    cert_path: str
+    key_path: str
+    chain: bytes
+    """PEM, the host's certificate first."""
+    key: bytes
+    """PEM."""
+    names: tuple[str, ...]
+    """Host names that it is for, in lower case; `*.` names too."""
+    kind: str
+    """"ECDSA" or "RSA": OpenSSL serves one of each for a name."""
+    until: datetime.datetime
+    """When the first certificate of the chain expires."""
+    warnings: tuple[str, ...]
+    """What is not as it should be, but works."""
+
+
+def check_pair(
+    cert_path: str, key_path: str, now: datetime.datetime | None = None, section: str = "tls"
+) -> list[Problem]:
     """Everything that keeps this chain and key from serving; `now` (with its zone) for tests."""
+    return load_pair(cert_path, key_path, now, section)[1]
+
+
+def load_pair(
+    cert_path: str, key_path: str, now: datetime.datetime | None = None, section: str = "tls"
+) -> tuple[Pair | None, list[Problem]]:
+    """The pair, or everything that keeps it from serving. `section`: where its keys stand in the file."""
     now = now or datetime.datetime.now(datetime.UTC)
-    chain, problems = _load_chain(cert_path)
+    chain_pem, chain, problems = _load_chain(cert_path)
     if chain:
         problems += _check_dates(chain, now) + _check_order(chain)
-    key, key_problems = _load_key(key_path)
+    key_pem, key, key_problems = _load_key(key_path)
     problems += key_problems
     if chain and key is not None:
         problems += _check_match(chain[0], key)
-    return problems
+    if problems or key is None:
+        return None, [Problem(problem.key.replace("tls", section, 1), *_rest(problem)) for problem in problems]
+    kind = "RSA" if isinstance(key, rsa.RSAPrivateKey) else "ECDSA"
+    until = min(certificate.not_valid_after_utc for certificate in chain)
+    notes = _completeness(cert_path, chain) + _permissions(key_path)
+    return Pair(cert_path, key_path, chain_pem, key_pem, _names(chain[0]), kind, until, tuple(notes)), []
+
+
+def _rest(problem: Problem) -> tuple[str, str]:
+    return problem.sentence, problem.remedy
+
+
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    """RFC 6125 6.4.4: the subject's common name counts only where there are no alternative names."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = [str(name) for name in found.get_values_for_type(x509.DNSName)]
+    except x509.ExtensionNotFound:
+        common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        names = [str(name.value) for name in common]
+    return tuple(dict.fromkeys(name.lower().rstrip(".") for name in names if name.isascii() and 0 < len(name) < 256))
+
+
+@functools.cache
+def _known_authorities() -> frozenset[bytes]:
+    """Subjects of the authorities that this system trusts."""
+    found = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some old authorities' certificates are not quite by the rules
+        for data in ssl.create_default_context().get_ca_certs(binary_form=True):
+            with contextlib.suppress(ValueError):
+                found.add(x509.load_der_x509_certificate(data).subject.public_bytes())
+    return frozenset(found)
+
+
+def _completeness(path: str, chain: list[x509.Certificate]) -> list[str]:
+    """RFC 8446 4.4.2: clients need every certificate between the host's and an authority that they know."""
+    last = chain[-1]
+    if last.issuer == last.subject:
+        return []
+    known = _known_authorities()
+    if not known or last.issuer.public_bytes() in known:
+        return []
+    return [
+        f'"{path}": the chain ends with a certificate of {last.issuer.rfc4514_string()}, which this system does not '
+        "know; if that is no authority of your own, clients will miss the intermediate certificate"
+    ]
+
+
+def _permissions(path: str) -> list[str]:
+    mode = stat.S_IMODE(os.stat(path).st_mode)
+    if mode & 0o077 == 0:
+        return []
+    return [f'"{path}": this key may be read by others than its owner (mode {mode:o}); chmod 600 "{path}"']
 
 
 def _read(name: str, path: str) -> tuple[bytes, list[Problem]]:
@@ -44,29 +132,34 @@ def _read(name: str, path: str) -> tuple[bytes, list[Problem]]:
         return b"", [Problem(name, f'"{path}" cannot be read ({reason})', "correct the path or the file's rights")]
 
 
-def _load_chain(path: str) -> tuple[list[x509.Certificate], list[Problem]]:
+def _load_chain(path: str) -> tuple[bytes, list[x509.Certificate], list[Problem]]:
     name = "tls.cert_path"
     data, problems = _read(name, path)
     if problems:
-        return [], problems
+        return b"", [], problems
     try:
-        return x509.load_pem_x509_certificates(data), []
+        return data, x509.load_pem_x509_certificates(data), []
     except ValueError:
-        return [], [Problem(name, f'"{path}" has no certificate in PEM form', "-----BEGIN CERTIFICATE----- is missing")]
+        return (
+            b"",
+            [],
+            [Problem(name, f'"{path}" has no certificate in PEM form', "-----BEGIN CERTIFICATE----- is missing")],
+        )
 
 
-def _load_key(path: str) -> tuple[PrivateKeyTypes | None, list[Problem]]:
+def _load_key(path: str) -> tuple[bytes, PrivateKeyTypes | None, list[Problem]]:
     name = "tls.key_path"
     data, problems = _read(name, path)
     if problems:
-        return None, problems
+        return b"", None, problems
     try:
-        return serialization.load_pem_private_key(data, None), []
+        # Whether an RSA key is consistent takes long to check, and is not ours to doubt: it must match its certificate.
+        return data, serialization.load_pem_private_key(data, None, unsafe_skip_rsa_key_validation=True), []
     except TypeError:
         remedy = f'take it off: openssl pkey -in "{path}" -out plain.key'
-        return None, [Problem(name, f'the key in "{path}" has a passphrase', remedy)]
+        return b"", None, [Problem(name, f'the key in "{path}" has a passphrase', remedy)]
     except (ValueError, UnsupportedAlgorithm):
-        return None, [Problem(name, f'"{path}" has no private key in PEM form', _MAKE_ONE)]
+        return b"", None, [Problem(name, f'"{path}" has no private key in PEM form', _MAKE_ONE)]
 
 
 def _check_dates(chain: list[x509.Certificate], now: datetime.datetime) -> list[Problem]:

@@ -54,6 +54,10 @@ class WorkerProcess:
     def fileno(self) -> int:
         return self.control.fileno()
 
+    def renew_certificates(self) -> None:
+        """There are new ones in the shared memory."""
+        self._send(b"c")
+
     def drain(self) -> None:
         """Stop accepting, finish what runs, exit."""
         self._send(b"d")

@@ -7,8 +7,8 @@ from typing import Any
 
 from ringway.config.compile import Plan, compile_plan
 from ringway.config.load import Loaded
-from ringway.config.model import Config
-from ringway.control import cpus, kernel_tls, resolver
+from ringway.config.model import Config, Tls
+from ringway.control import cpus, kernel_tls, keyring, resolver
 from ringway.control.supervisor import wanted_listeners
 
 
@@ -19,6 +19,8 @@ def report(loaded: Loaded) -> list[str]:
     lines = [f"{loaded.file}: nothing is wrong"]
     lines += [f"warning: {warning}" for warning in loaded.warnings]
     lines += _section("Listeners", _listeners(config))
+    if config.tls is not None:
+        lines += _section("Certificates", _certificates(config.tls))
     lines += _section("Workers", _workers(config))
     lines += _section("Routes", _routes(plan))
     lines += _section("Upstreams", _upstreams(plan))
@@ -34,6 +36,16 @@ def _section(title: str, rows: list[tuple[str, str]]) -> list[str]:
 def _listeners(config: Config) -> list[tuple[str, str]]:
     rows = [(f"{'https' if tls else 'http'}://{address}", "") for address, tls in wanted_listeners(config)]
     return [*rows, ("balanced by", config.performance.reuseport_balancing)]
+
+
+def _certificates(tls: Tls) -> list[tuple[str, str]]:
+    ring, _ = keyring.load(tls)
+    pairs = list(ring.pairs.values()) if ring is not None else []
+    most = 20
+    rows = [(pair.cert_path, f"{pair.kind}, {keyring.shortened(pair.names)}, until {pair.until:%F}") for pair in pairs]
+    rows = rows[:most] + ([(f"and {len(rows) - most} more", "")] if len(rows) > most else [])
+    told = [*ring.warnings(), *ring.expiring()] if ring is not None else []
+    return [*rows, *(("warning", line) for line in told)]
 
 
 def _workers(config: Config) -> list[tuple[str, str]]:

@@ -16,9 +16,9 @@ from typing import Any
 
 from ringway.config.compile import compile_plan
 from ringway.config.load import Loaded
-from ringway.config.model import Config
+from ringway.config.model import Config, Tls
 from ringway.config.values import parse_address
-from ringway.control import cpus, kernel_tls, listeners, logs, memory, steering
+from ringway.control import cpus, kernel_tls, keyring, listeners, logs, memory, steering
 from ringway.control.access_log import AccessLog
 from ringway.control.notify import notify
 from ringway.control.process import WorkerProcess, raise_file_limit
@@ -32,6 +32,8 @@ _QUICK_DEATH = 5.0
 _LONGEST_PAUSE = 30.0
 _GRACE = 1.0
 """Seconds that a worker gets to close up after its deadline, before it is killed."""
+_CERTIFICATES = b"\0"
+"""Written to where signals are, by the watch of the certificates: there are new ones."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 
 
@@ -77,6 +79,8 @@ class Supervisor:
         self._kept: list[memory.Shared] = []
         self._log: AccessLog | None = None
         self._resolver: Resolver | None = None
+        self._certificates: memory.Published | None = None
+        self._watch: keyring.Watch | None = None
         self._brief: dict[str, Any] = {}
         self._was_ready = False
         self._ending = False
@@ -87,6 +91,7 @@ class Supervisor:
         """Returns the exit code, 0, after a signal ended it. Raises RingwayError, with nothing left running, when it
         cannot start."""
         wakeup, signals = socket.socketpair()
+        self._wakeup = wakeup
         before = self._take_signals(wakeup)
         try:
             self._selector.register(signals, selectors.EVENT_READ)
@@ -148,7 +153,27 @@ class Supervisor:
 
         self._resolver = Resolver(upstreams, write, self.config.server.dns_refresh)
         self._resolver.start()
-        self._brief = {"folders": plan["folders"], "tls": tls_brief(self.config), **self._descriptors}
+        if self.config.tls is not None:
+            self._open_certificates(self.config.tls)
+        self._brief = {"folders": plan["folders"], "tls": tls_brief(self.config.tls), **self._descriptors}
+
+    def _open_certificates(self, tls: Tls) -> None:
+        ring, problems = keyring.load(tls)
+        if ring is None or problems:
+            raise RingwayError("; ".join(map(str, problems)))
+        for line in [*ring.warnings(), *ring.expiring()]:
+            logs.warning(f"certificate {line}")
+        self._certificates = memory.Published("ringway certificates")
+        self._descriptors["certificates"] = self._certificates.descriptor
+        self._watch = keyring.Watch(tls, ring, self._publish)
+        self._certificates.publish(self._watch.block())
+        self._watch.start()
+
+    def _publish(self, block: bytearray) -> None:
+        """In the thread of the watch: the loop then tells the workers."""
+        if self._certificates is not None:
+            self._certificates.publish(block)
+            self._wakeup.send(_CERTIFICATES)
 
     def _close(self) -> None:
         """Also after a start that failed half way: whatever is open or running is not any more."""
@@ -165,6 +190,10 @@ class Supervisor:
         for seat in self._seats:
             for shared in seat.shared:
                 shared.close()
+        if self._watch is not None:
+            self._watch.stop()
+        if self._certificates is not None:
+            self._certificates.close()
         if "snapshot" in self._descriptors:
             os.close(self._descriptors["snapshot"])
         for shared in self._kept:
@@ -185,7 +214,11 @@ class Supervisor:
             signal.signal(number, handler)
 
     def _take_signal(self, number: int) -> None:
-        if number in (signal.SIGTERM, signal.SIGINT) or (number == signal.SIGHUP and self._hangup_ends):
+        if number == _CERTIFICATES[0]:
+            for seat in self._seats:
+                if seat.process is not None:
+                    seat.process.renew_certificates()
+        elif number in (signal.SIGTERM, signal.SIGINT) or (number == signal.SIGHUP and self._hangup_ends):
             name = signal.Signals(number).name
             if self._ending:
                 self._end_at_once(name)
@@ -358,26 +391,20 @@ def wanted_listeners(config: Config) -> list[tuple[Any, bool]]:
     return wanted + [(parse_address(text), False) for text in config.server.plain_listen]
 
 
-def tls_brief(config: Config) -> dict[str, Any] | None:
-    """The certificate, its key, and one set of ticket keys for all workers, so that any of them resumes a session."""
-    if config.tls is None:
+def tls_brief(tls: Tls | None) -> dict[str, Any] | None:
+    """What workers agree to, see docs/architecture.md; certificates and keys come in shared memory."""
+    if tls is None:
         return None
-    try:
-        certificate = _text_of(config.tls.cert_path)
-        key = _text_of(config.tls.key_path)
-    except OSError as error:
-        raise RingwayError(f'"{error.filename}" cannot be read ({os.strerror(error.errno or 0)})') from None
+    suites = [name for name in tls.ciphers if name.startswith("TLS_")]
+    older = [name for name in tls.ciphers if not name.startswith("TLS_")]
     return {
-        "certificate": certificate,
-        "key": key,
-        "ticket_keys": os.urandom(80).hex(),
-        "ktls": kernel_tls.brief(config.tls),
+        "min_version": tls.min_version if older else "1.3",
+        # OpenSSL takes no empty list: one that is not offered, because the version is not.
+        "ciphers": ":".join(older or ["ECDHE-ECDSA-AES128-GCM-SHA256"]),
+        "suites": ":".join(suites),
+        "groups": ":".join(tls.curves),
+        "ktls": kernel_tls.brief(tls),
     }
-
-
-def _text_of(path: str) -> str:
-    with open(path, encoding="ascii", errors="replace") as stream:
-        return stream.read()
 
 
 def _report_gauges(index: int, stopped: dict[str, Any]) -> None:

@@ -38,6 +38,7 @@ cdef enum Counter:
     COUNT_HANDSHAKES
     COUNT_RESUMED
     COUNT_HANDSHAKE_ERRORS
+    COUNT_CERTIFICATES      # number of the block of certificates in use, see certificates.pxd
     COUNT_KTLS_SEND         # connections of which the kernel sends, receives
     COUNT_KTLS_RECEIVE
     COUNT_KTLS_FALLBACK_CIPHER  # connections that stayed with OpenSSL: their version and cipher were not found usable
@@ -61,6 +62,9 @@ cdef struct Counters:
 
 cdef inline void count(Counters* counters, int which, uint64_t more) noexcept nogil:
     counters.value[which] += more
+
+cdef inline uint64_t counted(const Counters* counters, int which) noexcept nogil:
+    return counters.value[which]
 
 cdef inline void gauge(Counters* counters, int which, int change) noexcept nogil:
     counters.value[which] += <uint64_t><long long>change

@@ -23,6 +23,7 @@ cdef enum EventCode:
     EVENT_CLIENTS_FULL
     EVENT_KTLS_REFUSED              # number: errno or 0; texts: the cipher suite
     EVENT_KEY_UPDATE
+    EVENT_CERTIFICATES              # new ones cannot be used
 
 cdef struct Record:
     uint32_t size                   # bytes of the whole record, a multiple of 8

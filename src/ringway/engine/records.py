@@ -8,7 +8,16 @@ from cython.cimports.ringway.engine.atomics import load_acquire_64, store_releas
 from cython.cimports.ringway.engine.outcome import reason_name
 
 SIZE = sizeof(RecordRing)  # bytes of one worker's ring
-EVENTS = ("", "accept_failed", "no_buffers", "connect_failed", "clients_full", "ktls_refused", "key_update")
+EVENTS = (
+    "",
+    "accept_failed",
+    "no_buffers",
+    "connect_failed",
+    "clients_full",
+    "ktls_refused",
+    "key_update",
+    "certificates",
+)
 OFFLOADS = ("", "send", "receive", "send+receive")
 
 

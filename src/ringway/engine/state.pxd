@@ -354,6 +354,7 @@ cdef struct Worker:
     File* file_oldest
     uint64_t memory_bytes       # of all copies
     Stream* starved             # those that wait for a buffer
+    int certificates            # borrowed descriptor: the memory in which the supervisor publishes them; -1: no TLS
     int control                 # descriptor of the control socket
     char control_byte           # lent to the receive
     bint draining
@@ -361,7 +362,7 @@ cdef struct Worker:
     uint64_t drain_due_ms
     uint64_t next_look_ms       # when look_after() looks again
     bint forced                 # the drain deadline passed, connections were broken off
-    uint64_t told_ms[8]         # by EventCode: when it was told last
+    uint64_t told_ms[16]        # by EventCode: when it was told last
     uint32_t salt               # of hash tables
     RequestHead request         # the head being looked at: valid during one handler
     ResponseHead response

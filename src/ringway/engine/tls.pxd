@@ -9,11 +9,12 @@ buffers of the `out` queue, through a BIO of our own: no copy besides its own.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ringway.engine.buffers cimport Buffers, Queue
+from ringway.engine.certificates cimport CertificatesHead
 from ringway.engine.ktls cimport KtlsKeys
-from ringway.engine.native.openssl cimport BIO, BIO_METHOD, SSL, SSL_CTX
+from ringway.engine.native.openssl cimport BIO, BIO_METHOD, EVP_CIPHER_CTX, EVP_MAC_CTX, SSL, SSL_CTX
 
 cdef enum:
-    TICKET_KEY_BYTES = 80   # name 16, HMAC 32, AES 32: OpenSSL 3.0's layout
+    CIPHERS_BYTES_MAX = 2048    # of a list of ciphers or groups, OpenSSL's names with colons between
     TLS_FAILED = -1
     TLS_CLOSED = -2         # close_notify: no more will come
 
@@ -24,18 +25,30 @@ cdef struct KtlsPolicy:     # what of a connection the kernel is to take over, s
     uint8_t usable[2][2]    # by KtlsDirection and version - 12: bit KtlsCipher, tried by the supervisor
     uint64_t after_bytes    # of plaintext that OpenSSL encrypts before the kernel sends
 
-cdef struct TlsContext:
-    SSL_CTX* ctx            # owned
+cdef struct TlsPolicy:      # what is agreed to
+    int min_version         # TLS1_2_VERSION or TLS1_3_VERSION
+    char ciphers[CIPHERS_BYTES_MAX]     # TLS 1.2
+    char suites[CIPHERS_BYTES_MAX]      # TLS 1.3
+    char groups[CIPHERS_BYTES_MAX]      # of the key exchange
+
+cdef struct CertificateStore:   # one block of certificates, and what was opened of it
+    const CertificatesHead* head    # owned: mapped memory
+    uint64_t size           # bytes of it
+    SSL_CTX** contexts      # owned: one for each context of the block; NULL: no client asked for it yet
+
+cdef struct TlsContext:     # one for each worker, for its life
     BIO_METHOD* method      # owned
+    CertificateStore* store # owned: the newest
     Buffers* buffers        # borrowed
     KtlsPolicy ktls
+    TlsPolicy policy
 
 cdef struct Tls:
     SSL* ssl                # owned
     const char* at          # borrowed: ciphertext not read yet
     uint32_t left           # bytes of it
     Queue* out              # borrowed: where ciphertext goes
-    Buffers* buffers        # borrowed
+    TlsContext* context     # borrowed
     bint established        # the handshake is through
     bint failed
     bint silent             # the kernel sends: a record that OpenSSL writes now would carry a number used before
@@ -45,12 +58,21 @@ cdef struct Tls:
     uint32_t body_left      # bytes of that record's body that OpenSSL has not read yet
     KtlsKeys keys           # if counting
 
-cdef TlsContext* tls_context_open(const char* certificate, int certificate_length, const char* key, int key_length,
-                                  const unsigned char* ticket_keys, const KtlsPolicy* ktls,
-                                  Buffers* buffers) noexcept nogil
-    # NULL: see OpenSSL's error queue (tls_error())
-cdef int use_certificates(SSL_CTX* ctx, const char* certificate, int certificate_length, const char* key,
-                          int key_length) noexcept nogil
+cdef TlsContext* tls_context_open(const TlsPolicy* policy, const KtlsPolicy* ktls, Buffers* buffers) noexcept nogil
+    # without certificates yet. NULL: no memory
+cdef int tls_context_take(TlsContext* context, const CertificatesHead* head, uint64_t size) noexcept nogil
+    # this block of certificates from now on (takes over the mapping); connections under way keep theirs. -1: its default
+    # context cannot be opened, see OpenSSL's error queue (last_error()); the old block stays
+cdef void store_close(CertificateStore* store) noexcept nogil
+cdef SSL_CTX* store_context(TlsContext* context, CertificateStore* store, uint32_t index) noexcept nogil
+    # opened when it is asked for the first time; NULL: it cannot be
+cdef SSL_CTX* new_context(TlsContext* context) noexcept nogil
+cdef int use_pair(SSL_CTX* ctx, const char* chain, int chain_bytes, const char* key, int key_bytes) noexcept nogil
+cdef int client_hello(SSL* ssl, int* alert, void* arg) noexcept nogil
+cdef bint asked_name(SSL* ssl, const unsigned char** name, uint32_t* length) noexcept nogil
+    # the host name of the ClientHello, RFC 6066 3
+cdef int ticket_key(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,
+                    int encrypt) noexcept nogil
 cdef void tls_context_close(TlsContext* context) noexcept nogil
 cdef Tls* tls_open(TlsContext* context, Queue* out) noexcept nogil      # the server's side; NULL: no memory
 cdef void tls_close(Tls* tls) noexcept nogil

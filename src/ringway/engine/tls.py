@@ -4,7 +4,7 @@ import cython
 from cython import NULL, address, cast, sizeof
 from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.libc.stdlib import calloc, free
-from cython.cimports.libc.string import memcpy
+from cython.cimports.libc.string import memcmp, memcpy
 from cython.cimports.ringway.engine.buffers import (
     GROUP_LARGE,
     GROUP_SMALL,
@@ -16,6 +16,12 @@ from cython.cimports.ringway.engine.buffers import (
     buffer_take,
     queue_push,
 )
+from cython.cimports.ringway.engine.certificates import (
+    CertificatePair,
+    CertificatesHead,
+    certificates_find,
+    certificates_pair,
+)
 from cython.cimports.ringway.engine.ktls import (
     KTLS_RANDOM_BYTES,
     KTLS_RECEIVE,
@@ -24,13 +30,18 @@ from cython.cimports.ringway.engine.ktls import (
     ktls_keylog,
     ktls_record,
 )
+from cython.cimports.ringway.engine.native.linux import munmap
 from cython.cimports.ringway.engine.native.openssl import (
     BIO,
     BIO_CTRL_FLUSH,
     BIO_TYPE_SOURCE_SINK,
     EVP_PKEY,
     OPENSSL_NPN_NEGOTIATED,
+    OSSL_PARAM,
     SSL3_RT_HEADER,
+    SSL_AD_INTERNAL_ERROR,
+    SSL_CLIENT_HELLO_ERROR,
+    SSL_CLIENT_HELLO_SUCCESS,
     SSL_CTX,
     SSL_ERROR_WANT_READ,
     SSL_ERROR_ZERO_RETURN,
@@ -41,7 +52,6 @@ from cython.cimports.ringway.engine.native.openssl import (
     SSL_SESS_CACHE_OFF,
     SSL_TLSEXT_ERR_ALERT_FATAL,
     SSL_TLSEXT_ERR_OK,
-    TLS1_2_VERSION,
     TLS1_3_VERSION,
     X509,
     BIO_clear_retry_flags,
@@ -60,11 +70,20 @@ from cython.cimports.ringway.engine.native.openssl import (
     ERR_clear_error,
     ERR_error_string_n,
     ERR_get_error,
+    EVP_aes_256_cbc,
+    EVP_DecryptInit_ex,
+    EVP_EncryptInit_ex,
+    EVP_MAC_CTX_set_params,
     EVP_PKEY_free,
     OPENSSL_cleanse,
+    OSSL_PARAM_construct_end,
+    OSSL_PARAM_construct_octet_string,
+    OSSL_PARAM_construct_utf8_string,
     PEM_read_bio_PrivateKey,
     PEM_read_bio_X509,
+    RAND_bytes,
     SSL_CIPHER_get_name,
+    SSL_client_hello_get0_ext,
     SSL_CTX_add1_chain_cert,
     SSL_CTX_check_private_key,
     SSL_CTX_free,
@@ -72,6 +91,8 @@ from cython.cimports.ringway.engine.native.openssl import (
     SSL_CTX_set1_groups_list,
     SSL_CTX_set_alpn_select_cb,
     SSL_CTX_set_cipher_list,
+    SSL_CTX_set_ciphersuites,
+    SSL_CTX_set_client_hello_cb,
     SSL_CTX_set_keylog_callback,
     SSL_CTX_set_min_proto_version,
     SSL_CTX_set_mode,
@@ -80,7 +101,7 @@ from cython.cimports.ringway.engine.native.openssl import (
     SSL_CTX_set_options,
     SSL_CTX_set_session_cache_mode,
     SSL_CTX_set_session_id_context,
-    SSL_CTX_set_tlsext_ticket_keys,
+    SSL_CTX_set_tlsext_ticket_key_evp_cb,
     SSL_CTX_use_certificate,
     SSL_CTX_use_PrivateKey,
     SSL_do_handshake,
@@ -100,32 +121,90 @@ from cython.cimports.ringway.engine.native.openssl import (
     SSL_set_app_data,
     SSL_set_bio,
     SSL_set_msg_callback_arg,
+    SSL_set_SSL_CTX,
     SSL_shutdown,
     SSL_version,
     SSL_write,
     TLS_server_method,
+    TLSEXT_TYPE_server_name,
     X509_free,
 )
 
 # ----------------------------------------------------------------------------------------------------- context
 
 
-def tls_context_open(certificate, certificate_length, key, key_length, ticket_keys, ktls, buffers):
+def tls_context_open(policy, ktls, buffers):
     context: cython.pointer(TlsContext) = cast(cython.pointer(TlsContext), calloc(1, sizeof(TlsContext)))
     if context == NULL:
         return NULL
     context.buffers = buffers
     context.ktls = ktls[0]
+    context.policy = policy[0]
     context.method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, b"ringway")
-    context.ctx = SSL_CTX_new(TLS_server_method())
-    if context.method == NULL or context.ctx == NULL:
+    if context.method == NULL:
         tls_context_close(context)
         return NULL
     BIO_meth_set_read(context.method, bio_read)
     BIO_meth_set_write(context.method, bio_write)
     BIO_meth_set_ctrl(context.method, bio_ctrl)
-    ctx: cython.pointer(SSL_CTX) = context.ctx
-    SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION)
+    return context
+
+
+def tls_context_take(context, head, size):
+    store: cython.pointer(CertificateStore) = cast(
+        cython.pointer(CertificateStore), calloc(1, sizeof(CertificateStore))
+    )
+    if store == NULL:
+        munmap(cast(cython.p_void, head), size)
+        return -1
+    store.head = head
+    store.size = size
+    store.contexts = cast(cython.pointer(cython.pointer(SSL_CTX)), calloc(head.context_count, sizeof(cython.p_void)))
+    if store.contexts == NULL or store_context(context, store, head.default_context) == NULL:
+        store_close(store)
+        return -1
+    # A connection has references of its own to what it uses of the old one.
+    store_close(context.store)
+    context.store = store
+    return 0
+
+
+def store_close(store):
+    i: uint32_t
+    if store == NULL:
+        return
+    if store.contexts != NULL:
+        for i in range(store.head.context_count):
+            SSL_CTX_free(store.contexts[i])
+    free(store.contexts)
+    munmap(cast(cython.p_void, store.head), store.size)
+    free(store)
+
+
+def store_context(context, store, index):
+    ctx: cython.pointer(SSL_CTX) = store.contexts[index]
+    base: cython.p_const_char = cast(cython.p_const_char, store.head)
+    pair: cython.pointer(cython.const[CertificatePair])
+    which: uint32_t = 0
+    if ctx != NULL:
+        return ctx
+    ctx = new_context(context)
+    pair = certificates_pair(store.head, index, 0)
+    while ctx != NULL and pair != NULL:
+        if use_pair(ctx, base + pair.chain_at, pair.chain_bytes, base + pair.key_at, pair.key_bytes) != 1:
+            SSL_CTX_free(ctx)
+            return NULL
+        which += 1
+        pair = certificates_pair(store.head, index, which)
+    store.contexts[index] = ctx
+    return ctx
+
+
+def new_context(context):
+    ctx: cython.pointer(SSL_CTX) = SSL_CTX_new(TLS_server_method())
+    if ctx == NULL:
+        return NULL
+    SSL_CTX_set_min_proto_version(ctx, context.policy.min_version)
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION)
     # Without it an idle connection keeps 34 KB of record buffers.
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS)
@@ -133,30 +212,25 @@ def tls_context_open(certificate, certificate_length, key, key_length, ticket_ke
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF)
     SSL_CTX_set_session_id_context(ctx, b"ringway", 7)
     SSL_CTX_set_num_tickets(ctx, 1)
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket_key)
     SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL)
-    if ktls.enabled:
+    SSL_CTX_set_client_hello_cb(ctx, client_hello, context)
+    if context.ktls.enabled:
         SSL_CTX_set_keylog_callback(ctx, note_keylog)
         SSL_CTX_set_msg_callback(ctx, note_message)
     if (
-        # TLS 1.2: only forward secrecy and AEAD (Mozilla's intermediate set, without DHE).
-        SSL_CTX_set_cipher_list(
-            ctx,
-            b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
-            b"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
-            b"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305",
-        )
-        != 1
-        or SSL_CTX_set1_groups_list(ctx, b"X25519:P-256:P-384") != 1
-        or SSL_CTX_set_tlsext_ticket_keys(ctx, cast(cython.p_void, ticket_keys), TICKET_KEY_BYTES) != 1
-        or use_certificates(ctx, certificate, certificate_length, key, key_length) != 1
+        SSL_CTX_set_cipher_list(ctx, context.policy.ciphers) != 1
+        or SSL_CTX_set_ciphersuites(ctx, context.policy.suites) != 1
+        or SSL_CTX_set1_groups_list(ctx, context.policy.groups) != 1
     ):
-        tls_context_close(context)
+        SSL_CTX_free(ctx)
         return NULL
-    return context
+    return ctx
 
 
-def use_certificates(ctx, certificate, certificate_length, key, key_length):
-    bio: cython.pointer(BIO) = BIO_new_mem_buf(certificate, certificate_length)
+def use_pair(ctx, chain, chain_bytes, key, key_bytes):
+    """A chain and its key; OpenSSL keeps one for each kind of key."""
+    bio: cython.pointer(BIO) = BIO_new_mem_buf(chain, chain_bytes)
     x: cython.pointer(X509) = PEM_read_bio_X509(bio, NULL, NULL, NULL)
     ok: cython.int = x != NULL and SSL_CTX_use_certificate(ctx, x) == 1
     X509_free(x)
@@ -170,7 +244,7 @@ def use_certificates(ctx, certificate, certificate_length, key, key_length):
     BIO_free(bio)
     if not ok:
         return 0
-    bio = BIO_new_mem_buf(key, key_length)
+    bio = BIO_new_mem_buf(key, key_bytes)
     k: cython.pointer(EVP_PKEY) = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL)
     ok = k != NULL and SSL_CTX_use_PrivateKey(ctx, k) == 1 and SSL_CTX_check_private_key(ctx) == 1
     EVP_PKEY_free(k)
@@ -181,7 +255,7 @@ def use_certificates(ctx, certificate, certificate_length, key, key_length):
 def tls_context_close(context):
     if context == NULL:
         return
-    SSL_CTX_free(context.ctx)
+    store_close(context.store)
     BIO_meth_free(context.method)
     free(context)
 
@@ -203,6 +277,63 @@ def select_protocol(ssl, out, out_length, offered, offered_length, arg):
     return SSL_TLSEXT_ERR_ALERT_FATAL
 
 
+def client_hello(ssl, alert, arg):
+    """Before anything is agreed on: the certificate of the host that is asked for, RFC 6066 3."""
+    context: cython.pointer(TlsContext) = cast(cython.pointer(TlsContext), arg)
+    store: cython.pointer(CertificateStore) = context.store
+    name: cython.pointer(cython.const[cython.uchar]) = NULL
+    length: uint32_t = 0
+    index: uint32_t = store.head.default_context
+    ctx: cython.pointer(SSL_CTX)
+    if store.head.context_count > 1 and asked_name(ssl, address(name), address(length)):
+        index = certificates_find(store.head, cast(cython.p_const_char, name), length)
+    ctx = store_context(context, store, index)
+    if ctx == NULL or SSL_set_SSL_CTX(ssl, ctx) == NULL:
+        alert[0] = SSL_AD_INTERNAL_ERROR
+        return SSL_CLIENT_HELLO_ERROR
+    return SSL_CLIENT_HELLO_SUCCESS
+
+
+def asked_name(ssl, name, length):
+    # struct { ServerNameList: uint16 bytes; { NameType host_name(0); uint16 bytes; opaque name } ... }
+    data: cython.pointer(cython.const[cython.uchar]) = NULL
+    size: cython.size_t = 0
+    if SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, address(data), address(size)) != 1 or size < 5:
+        return False
+    length[0] = (cast(uint32_t, data[3]) << 8) | data[4]
+    name[0] = data + 5
+    return data[2] == 0 and length[0] + 5 <= size
+
+
+def ticket_key(ssl, name, iv, cipher, mac, encrypt):
+    """RFC 5077 4: which keys seal a ticket, or open it. 1: these; 2: these, and give a new ticket; 0: none."""
+    tls: cython.pointer(Tls) = cast(cython.pointer(Tls), SSL_get_app_data(ssl))
+    head: cython.pointer(cython.const[CertificatesHead]) = tls.context.store.head
+    which: uint32_t = 0
+    key: cython.pointer(cython.const[cython.uchar])
+    params: OSSL_PARAM[3]
+    if encrypt:
+        if RAND_bytes(iv, 16) != 1:
+            return -1
+        memcpy(name, head.ticket_keys[0], 16)
+    else:
+        while which < head.ticket_key_count and memcmp(name, head.ticket_keys[which], 16) != 0:
+            which += 1
+        if which == head.ticket_key_count:
+            return 0
+    key = head.ticket_keys[which]
+    params[0] = OSSL_PARAM_construct_octet_string(b"key", cast(cython.p_void, key + 16), 32)
+    params[1] = OSSL_PARAM_construct_utf8_string(b"digest", cast(cython.p_char, b"sha256"), 0)
+    params[2] = OSSL_PARAM_construct_end()
+    if EVP_MAC_CTX_set_params(mac, params) != 1:
+        return -1
+    if encrypt:
+        return 1 if EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key + 48, iv) == 1 else -1
+    if EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key + 48, iv) != 1:
+        return -1
+    return 1 if which == 0 else 2
+
+
 def last_error() -> str:
     """OpenSSL's oldest error as a sentence, and forget it."""
     text: cython.char[256]
@@ -222,9 +353,9 @@ def tls_open(context, out):
     if tls == NULL:
         return NULL
     tls.out = out
-    tls.buffers = context.buffers
+    tls.context = context
     tls.counting = context.ktls.enabled
-    tls.ssl = SSL_new(context.ctx)
+    tls.ssl = SSL_new(context.store.contexts[context.store.head.default_context])
     bio: cython.pointer(BIO) = BIO_new(context.method)
     if tls.ssl == NULL or bio == NULL:
         BIO_free(bio)
@@ -395,11 +526,13 @@ def bio_write(bio, data, length):
     while left:
         b = tls.out.last
         if b != NULL:
-            pool = address(tls.buffers.pool[b.group])
+            pool = address(tls.context.buffers.pool[b.group])
             room = cast(uint32_t, pool.stride) - b.end if pool.stride else 0
         if b == NULL or room == 0:
             # Ciphertext needs no head room: the whole buffer is payload, and 64 KiB of plaintext fits one.
-            b = buffer_take(tls.buffers, GROUP_SMALL if left <= HEADROOM + SMALL_BYTES + TAILROOM else GROUP_LARGE)
+            b = buffer_take(
+                tls.context.buffers, GROUP_SMALL if left <= HEADROOM + SMALL_BYTES + TAILROOM else GROUP_LARGE
+            )
             if b == NULL:
                 tls.failed = True  # the bound of buffer_bytes is met
                 return -1

@@ -17,6 +17,7 @@ cdef void late(Worker* w, const Completion* c) noexcept nogil
 cdef void expire_timers(Worker* w) noexcept nogil
 cdef void look_after(Worker* w) noexcept nogil
 cdef void control_received(Worker* w, int result) noexcept nogil
+cdef int take_certificates(Worker* w) noexcept nogil
 cdef void begin_drain(Worker* w) noexcept nogil
 cdef void stop_now(Worker* w) noexcept nogil
 cdef bint all_ended(Worker* w) noexcept nogil

@@ -7,9 +7,11 @@ import cython
 from cython import NULL, address, cast, sizeof
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
-from cython.cimports.libc.string import memset
+from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.ringway.engine.addresses import AddressTable
+from cython.cimports.ringway.engine.atomics import load_acquire_64
 from cython.cimports.ringway.engine.buffers import buffer_give, buffers_close, buffers_open
+from cython.cimports.ringway.engine.certificates import CertificatesHead, Publication, certificates_valid
 from cython.cimports.ringway.engine.client import (
     client_accepted,
     client_drain,
@@ -22,7 +24,7 @@ from cython.cimports.ringway.engine.client import (
     listener_close,
 )
 from cython.cimports.ringway.engine.clock import clock_update
-from cython.cimports.ringway.engine.counters import COUNT_STALE, Counters, count
+from cython.cimports.ringway.engine.counters import COUNT_CERTIFICATES, COUNT_STALE, Counters, count, counted
 from cython.cimports.ringway.engine.driver import (
     OP_ACCEPT,
     OP_BODY_READ,
@@ -41,7 +43,16 @@ from cython.cimports.ringway.engine.driver import (
 )
 from cython.cimports.ringway.engine.exchange import exchange_gone, exchange_state_name
 from cython.cimports.ringway.engine.files import file_loaded, file_opened, file_stated, files_close, view_given
-from cython.cimports.ringway.engine.native.linux import ENOMEM, close
+from cython.cimports.ringway.engine.native.linux import (
+    ENOMEM,
+    MAP_FAILED,
+    MAP_SHARED,
+    PROT_READ,
+    close,
+    mmap,
+    munmap,
+)
+from cython.cimports.ringway.engine.native.openssl import TLS1_2_VERSION, TLS1_3_VERSION
 from cython.cimports.ringway.engine.native.uring import IORING_SETUP_DEFER_TASKRUN
 from cython.cimports.ringway.engine.outcome import STOPPED
 from cython.cimports.ringway.engine.proxy import (
@@ -52,7 +63,7 @@ from cython.cimports.ringway.engine.proxy import (
     proxy_upstream_received,
     proxy_upstream_sent,
 )
-from cython.cimports.ringway.engine.records import RecordRing
+from cython.cimports.ringway.engine.records import EVENT_CERTIFICATES, RecordRing
 from cython.cimports.ringway.engine.request import (
     client_event_late,
     client_event_received,
@@ -84,8 +95,16 @@ from cython.cimports.ringway.engine.stream import (
     stream_timer,
     stream_writable,
 )
+from cython.cimports.ringway.engine.tell import tell
 from cython.cimports.ringway.engine.timers import Timer, wheel_expire, wheel_open, wheel_wait_ms
-from cython.cimports.ringway.engine.tls import KtlsPolicy, tls_context_close, tls_context_open
+from cython.cimports.ringway.engine.tls import (
+    CIPHERS_BYTES_MAX,
+    KtlsPolicy,
+    TlsPolicy,
+    tls_context_close,
+    tls_context_open,
+    tls_context_take,
+)
 from cython.cimports.ringway.engine.upstream import (
     upstream_connected,
     upstream_drain,
@@ -244,7 +263,38 @@ def control_received(w, result):
         stop_now(w)
     elif w.control_byte == 100:  # "d"
         begin_drain(w)
+    elif w.control_byte == 99 and w.tls != NULL:  # "c"
+        if take_certificates(w) < 0:
+            tell(w, EVENT_CERTIFICATES, 0, NULL, 0)
     w.driver.receive_plain(address(w.driver), w.control, address(w.control_byte), 1, tag(OP_CONTROL, 0, 0))
+
+
+def take_certificates(w):
+    """The newest block of certificates, if it is a new one. 0, or -1: it cannot be used, the old one stays."""
+    page: cython.p_void = mmap(NULL, sizeof(Publication), PROT_READ, MAP_SHARED, w.certificates, 0)
+    block: cython.p_void
+    sequence: uint64_t
+    offset: uint64_t
+    size: uint64_t
+    if page == MAP_FAILED:
+        return -1
+    sequence = load_acquire_64(address(cast(cython.pointer(Publication), page).sequence))
+    offset = cast(cython.pointer(Publication), page).place[sequence & 1][0]
+    size = cast(cython.pointer(Publication), page).place[sequence & 1][1]
+    munmap(page, sizeof(Publication))
+    if sequence == counted(w.counters, COUNT_CERTIFICATES):
+        return 0
+    block = mmap(NULL, size, PROT_READ, MAP_SHARED, w.certificates, cast(cython.longlong, offset))
+    if block == MAP_FAILED:
+        return -1
+    if not certificates_valid(cast(cython.pointer(CertificatesHead), block), size):
+        munmap(block, size)
+        return -1
+    if tls_context_take(w.tls, cast(cython.pointer(CertificatesHead), block), size) < 0:
+        return -1
+    # The supervisor, and whoever looks, sees here that it has arrived.
+    count(w.counters, COUNT_CERTIFICATES, sequence - counted(w.counters, COUNT_CERTIFICATES))
+    return 0
 
 
 def begin_drain(w):
@@ -428,34 +478,39 @@ def prepare(w: cython.pointer(Worker), brief: dict, kept: list):
     for i in range(len(folders)):
         w.folders[i] = folders[i]
     w.control = brief["control"]
+    w.certificates = -1
     result: cython.int = worker_open(w, w.snapshot.upstream_count)
     if result < 0:
         raise RuntimeError(why_no_driver(-result))
     if brief.get("tls"):
-        open_tls(w, brief["tls"])
+        open_tls(w, brief["tls"], brief["certificates"])
     elif any(tls for _, tls in listeners):
         raise RuntimeError("a TLS listener without a certificate")
 
 
 @cython.cfunc
-def open_tls(w: cython.pointer(Worker), brief: dict):
-    certificate: bytes = brief["certificate"].encode()
-    key: bytes = brief["key"].encode()
-    ticket_keys: bytes = bytes.fromhex(brief["ticket_keys"])
-    if len(ticket_keys) != 80:
-        raise RuntimeError("ticket_keys has 80 bytes")
-    ktls: KtlsPolicy = ktls_policy(brief.get("ktls"))
-    w.tls = tls_context_open(
-        certificate,
-        len(certificate),
-        key,
-        len(key),
-        cast(cython.p_uchar, cast(cython.p_char, ticket_keys)),
-        address(ktls),
-        address(w.buffers),
-    )
+def open_tls(w: cython.pointer(Worker), brief: dict, certificates: int):
+    ktls: KtlsPolicy = ktls_policy(brief["ktls"])
+    policy: TlsPolicy
+    memset(address(policy), 0, sizeof(TlsPolicy))
+    policy.min_version = TLS1_3_VERSION if brief["min_version"] == "1.3" else TLS1_2_VERSION
+    copy_text(policy.ciphers, brief["ciphers"])
+    copy_text(policy.suites, brief["suites"])
+    copy_text(policy.groups, brief["groups"])
+    w.certificates = certificates
+    w.tls = tls_context_open(address(policy), address(ktls), address(w.buffers))
     if w.tls == NULL:
+        raise MemoryError
+    if take_certificates(w) < 0:
         raise RuntimeError(f"the certificate or its key cannot be used: {last_error()}")
+
+
+@cython.cfunc
+def copy_text(out: cython.p_char, text: str):
+    data: bytes = text.encode()
+    if len(data) >= CIPHERS_BYTES_MAX:
+        raise RuntimeError(f"a list of ciphers has less than {CIPHERS_BYTES_MAX} bytes")
+    memcpy(out, cast(cython.p_char, data), len(data) + 1)
 
 
 @cython.cfunc

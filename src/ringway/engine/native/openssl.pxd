@@ -36,6 +36,17 @@ cdef extern from "<openssl/ssl.h>" nogil:
     int SSL_TLSEXT_ERR_OK, SSL_TLSEXT_ERR_ALERT_FATAL, SSL_TLSEXT_ERR_NOACK
     int SSL_SENT_SHUTDOWN
 
+    ctypedef struct EVP_CIPHER_CTX:
+        pass
+    ctypedef struct EVP_MAC_CTX:
+        pass
+    ctypedef struct OSSL_PARAM:
+        pass
+    ctypedef int (*client_hello_t)(SSL* ssl, int* alert, void* arg) noexcept nogil
+    ctypedef int (*ticket_key_t)(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
+                                 EVP_MAC_CTX* mac, int encrypt) noexcept nogil
+    int SSL_CLIENT_HELLO_SUCCESS, SSL_CLIENT_HELLO_ERROR, SSL_AD_INTERNAL_ERROR, TLSEXT_TYPE_server_name
+
     const SSL_METHOD* TLS_server_method()
     SSL_CTX* SSL_CTX_new(const SSL_METHOD* method)
     void SSL_CTX_free(SSL_CTX* ctx)
@@ -44,6 +55,11 @@ cdef extern from "<openssl/ssl.h>" nogil:
     long SSL_CTX_set_mode(SSL_CTX* ctx, long mode)
     int SSL_CTX_set_cipher_list(SSL_CTX* ctx, const char* text)
     int SSL_CTX_set1_groups_list(SSL_CTX* ctx, const char* text)
+    int SSL_CTX_set_ciphersuites(SSL_CTX* ctx, const char* text)
+    void SSL_CTX_set_client_hello_cb(SSL_CTX* ctx, client_hello_t callback, void* arg)
+    int SSL_client_hello_get0_ext(SSL* ssl, unsigned int kind, const unsigned char** out, size_t* length)
+    SSL_CTX* SSL_set_SSL_CTX(SSL* ssl, SSL_CTX* ctx)
+    int SSL_CTX_set_tlsext_ticket_key_evp_cb(SSL_CTX* ctx, ticket_key_t callback)
     int SSL_CTX_use_certificate(SSL_CTX* ctx, X509* certificate)
     int SSL_CTX_add1_chain_cert(SSL_CTX* ctx, X509* certificate)
     int SSL_CTX_use_PrivateKey(SSL_CTX* ctx, EVP_PKEY* key)
@@ -51,7 +67,6 @@ cdef extern from "<openssl/ssl.h>" nogil:
     int SSL_CTX_set_num_tickets(SSL_CTX* ctx, size_t count)
     long SSL_CTX_set_session_cache_mode(SSL_CTX* ctx, long mode)
     int SSL_CTX_set_session_id_context(SSL_CTX* ctx, const unsigned char* text, unsigned int length)
-    long SSL_CTX_set_tlsext_ticket_keys(SSL_CTX* ctx, void* keys, long length)
     void SSL_CTX_set_alpn_select_cb(SSL_CTX* ctx, alpn_select_t callback, void* arg)
 
     void SSL_CTX_set_keylog_callback(SSL_CTX* ctx, keylog_t callback)
@@ -119,6 +134,26 @@ cdef extern from "<openssl/hmac.h>" nogil:
     const EVP_MD* EVP_sha384()
     unsigned char* HMAC(const EVP_MD* md, const void* key, int key_length, const unsigned char* data, size_t length,
                         unsigned char* out, unsigned int* out_length)
+
+cdef extern from "<openssl/evp.h>" nogil:
+    ctypedef struct EVP_CIPHER:
+        pass
+    const EVP_CIPHER* EVP_aes_256_cbc()
+    int EVP_EncryptInit_ex(EVP_CIPHER_CTX* ctx, const EVP_CIPHER* cipher, void* engine, const unsigned char* key,
+                           const unsigned char* iv)
+    int EVP_DecryptInit_ex(EVP_CIPHER_CTX* ctx, const EVP_CIPHER* cipher, void* engine, const unsigned char* key,
+                           const unsigned char* iv)
+    int EVP_MAC_CTX_set_params(EVP_MAC_CTX* ctx, const OSSL_PARAM* params)
+    OSSL_PARAM OSSL_PARAM_construct_octet_string(const char* name, void* data, size_t length)
+    OSSL_PARAM OSSL_PARAM_construct_utf8_string(const char* name, char* text, size_t length)
+    OSSL_PARAM OSSL_PARAM_construct_end()
+    int RAND_bytes(unsigned char* out, int length)
+
+cdef extern from "<openssl/rand.h>" nogil:
+    pass
+
+cdef extern from "<openssl/params.h>" nogil:
+    pass
 
 cdef extern from "<openssl/crypto.h>" nogil:
     void OPENSSL_cleanse(void* data, size_t length)

@@ -1,0 +1,240 @@
+"""All certificates together: which client gets which, and what the workers are handed.
+
+    files --load()--> Keyring --block()--> memfd --"c"--> every worker
+      ^ looked at every second by a Watch
+
+A worker gets keys in shared memory that only it and the supervisor have, never by a path, a command line or an
+environment: key files need be readable by the supervisor alone.
+"""
+
+import datetime
+import functools
+import os
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from ringway.config.model import Tls
+from ringway.control import logs
+from ringway.control.certificates import Pair, load_pair
+from ringway.errors import Problem
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the files. A change is taken when it looks the same twice: nobody writes any more."""
+NEW_TICKET_KEY = 12 * 3600.0
+"""Seconds after which tickets are sealed with a new key; the last three open them, which is longer than a ticket lives
+(two hours in OpenSSL)."""
+TICKET_KEYS = 3
+EXPIRES_SOON = datetime.timedelta(days=21)
+_DAY = 24 * 3600.0
+
+_CHAINS = (".crt", ".pem", ".cer")
+Signature = tuple[tuple[str, int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a pair is read."""
+
+    cert_path: str
+    key_path: str
+    section: str
+    """Where it stands in the configuration: `tls`, `tls.certificates[0]`, `tls.certificates_path`."""
+
+
+def sources_of(tls: Tls) -> tuple[list[Source], list[Problem]]:
+    """In the order of their weight: the default first. Problems: of the folder."""
+    found = []
+    if tls.cert_path is not None and tls.key_path is not None:
+        found.append(Source(tls.cert_path, tls.key_path, "tls"))
+    for number, entry in enumerate(tls.certificates):
+        found.append(Source(entry.cert_path, entry.key_path, f"tls.certificates[{number}]"))
+    if tls.certificates_path is None:
+        return found, []
+    try:
+        names = sorted(os.listdir(tls.certificates_path))
+    except OSError as error:
+        sentence = f'"{tls.certificates_path}" cannot be listed ({os.strerror(error.errno or 0)})'
+        return found, [Problem("tls.certificates_path", sentence, "name a folder of certificates")]
+    problems = []
+    for name in names:
+        path = os.path.join(tls.certificates_path, name)
+        stem, suffix = os.path.splitext(path)
+        if os.path.isdir(path):
+            chain, key = os.path.join(path, "fullchain.pem"), os.path.join(path, "privkey.pem")
+            if os.path.exists(chain):
+                found.append(Source(chain, key, "tls.certificates_path"))
+        elif suffix in _CHAINS and os.path.exists(f"{stem}.key"):
+            found.append(Source(path, f"{stem}.key", "tls.certificates_path"))
+        elif suffix in _CHAINS:
+            sentence = f'"{path}" has no key beside it'
+            problems.append(Problem("tls.certificates_path", sentence, f'put it into "{stem}.key"'))
+    if not found and not problems:
+        sentence = f'there is no certificate in "{tls.certificates_path}"'
+        problems.append(Problem("tls.certificates_path", sentence, "put NAME.crt and NAME.key there"))
+    return found, problems
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """Pairs by their source, in the order of their weight; at least one."""
+
+    pairs: dict[Source, Pair]
+
+    @functools.cached_property
+    def _by_name(self) -> dict[str, dict[str, int]]:
+        """For each name and kind the pair that lasts longest."""
+        best: dict[str, dict[str, int]] = {}
+        every = list(self.pairs.values())
+        for index, pair in enumerate(every):
+            for name in pair.names:
+                kinds = best.setdefault(name, {})
+                if pair.kind not in kinds or every[kinds[pair.kind]].until < pair.until:
+                    kinds[pair.kind] = index
+        return best
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(self._by_name)
+
+    def contexts(self) -> tuple[list[tuple[int, ...]], dict[str, int]]:
+        """Which pairs serve together, as indices; the first is the default. And which of them a name gets."""
+        every = list(self.pairs.values())
+        # The default pair, and one of the other kind for the same host.
+        first = {every[0].kind: 0}
+        for name in every[0].names[:1]:
+            first = {**self._by_name[name], **first}
+        contexts: dict[tuple[int, ...], int] = {tuple(sorted(first.values())): 0}
+        names = {}
+        for name, kinds in self._by_name.items():
+            names[name] = contexts.setdefault(tuple(sorted(kinds.values())), len(contexts))
+        return list(contexts), names
+
+    def block(self, ticket_keys: list[bytes]) -> bytearray:
+        """For the workers: engine/certificates.pxd has its form."""
+        from ringway.engine import certificates
+
+        pairs = [(pair.chain, pair.key) for pair in self.pairs.values()]
+        return certificates.build(pairs, *self.contexts(), 0, ticket_keys)  # type: ignore[no-any-return]
+
+    def warnings(self) -> list[str]:
+        return [warning for pair in self.pairs.values() for warning in pair.warnings]
+
+    def expiring(self, now: datetime.datetime | None = None) -> list[str]:
+        """A line for each pair that expires within three weeks."""
+        now = now or datetime.datetime.now(datetime.UTC)
+        lines = []
+        for pair in self.pairs.values():
+            left = pair.until - now
+            if left < datetime.timedelta(0):
+                lines.append(f'"{pair.cert_path}" expired on {pair.until:%Y-%m-%d %H:%M} UTC; renew it')
+            elif left < EXPIRES_SOON:
+                when = f"on {pair.until:%Y-%m-%d %H:%M} UTC, in {left.days} days"
+                lines.append(f'"{pair.cert_path}" (for {shortened(pair.names)}) expires {when}; renew it')
+        return lines
+
+
+def shortened(names: Iterable[str], most: int = 3) -> str:
+    listed = list(names)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return (", ".join(listed[:most]) or "no host") + more
+
+
+def load(tls: Tls, old: Keyring | None = None) -> tuple[Keyring | None, list[Problem]]:
+    """Every pair that can serve, and everything that is wrong. A source that is wrong now keeps its pair of `old`.
+    None: there is not one."""
+    found, problems = sources_of(tls)
+    pairs = {}
+    for source in found:
+        pair, wrong = load_pair(source.cert_path, source.key_path, section=source.section)
+        if source.section == "tls.certificates_path":
+            wrong = [_of_folder(source, problem) for problem in wrong]
+        problems += wrong
+        if pair is None and old is not None:
+            pair = old.pairs.get(source)
+        if pair is not None:
+            pairs[source] = pair
+    return (Keyring(pairs) if pairs else None), problems
+
+
+def _of_folder(source: Source, problem: Problem) -> Problem:
+    """In a folder no key of the configuration says which file it is."""
+    path = source.key_path if problem.key.endswith("key_path") else source.cert_path
+    sentence = problem.sentence if path in problem.sentence else f'"{path}": {problem.sentence}'
+    return Problem("tls.certificates_path", sentence, problem.remedy)
+
+
+def signature(tls: Tls) -> Signature:
+    """What changes whenever one of the files does."""
+    found, _ = sources_of(tls)
+    entries = []
+    for source in found:
+        for path in (source.cert_path, source.key_path):
+            try:
+                about = os.stat(path)
+                entries.append((path, about.st_mtime_ns, about.st_size, about.st_ino))
+            except OSError:
+                entries.append((path, 0, 0, 0))
+    return tuple(entries)
+
+
+class Watch:
+    """Looks at the files in a thread of its own, and renews ticket keys. `changed` is called there with a new block."""
+
+    def __init__(self, tls: Tls, ring: Keyring, changed: Callable[[bytearray], None]) -> None:
+        self._tls = tls
+        self._ring = ring
+        self._changed = changed
+        self._seen = signature(tls)
+        self._ticket_keys = [os.urandom(80)]
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="certificates", daemon=True)
+
+    def block(self) -> bytearray:
+        return self._ring.block(self._ticket_keys)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._end.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        waited_tickets = waited_day = 0.0
+        before = self._seen
+        while not self._end.wait(LOOK_EVERY):
+            waited_tickets += LOOK_EVERY
+            waited_day += LOOK_EVERY
+            now = signature(self._tls)
+            if now != self._seen and now == before:
+                self._seen = now
+                self._read_again()
+            before = now
+            if waited_tickets >= NEW_TICKET_KEY:
+                waited_tickets = 0.0
+                self._ticket_keys = [os.urandom(80), *self._ticket_keys][:TICKET_KEYS]
+                self._changed(self.block())
+            if waited_day >= _DAY:
+                waited_day = 0.0
+                for line in self._ring.expiring():
+                    logs.warning(f"certificate {line}")
+
+    def _read_again(self) -> None:
+        ring, problems = load(self._tls, self._ring)
+        for problem in problems:
+            logs.warning(f"certificates: {problem}; what is in use stays")
+        if ring is None or ring.pairs == self._ring.pairs:
+            return
+        old, self._ring = self._ring, ring
+        for source, pair in ring.pairs.items():
+            if old.pairs.get(source) != pair:
+                logs.info(
+                    f'certificate "{pair.cert_path}" is in use, for {shortened(pair.names)}, until {pair.until:%F}'
+                )
+        for source in old.pairs.keys() - ring.pairs.keys():
+            logs.info(f'certificate "{source.cert_path}" is gone and in use no more')
+        for line in [*ring.warnings(), *ring.expiring()]:
+            logs.warning(f"certificate {line}")
+        self._changed(self.block())

@@ -1,0 +1,258 @@
+"""Which certificate a client gets, what a folder gives, and what happens to files that change."""
+
+import datetime
+import os
+import queue
+from pathlib import Path
+
+import pytest
+from harness.certificates import make
+
+from ringway.config.model import Tls
+from ringway.control import keyring, logs, memory
+from ringway.control.keyring import Keyring, Source, Watch, load, signature, sources_of
+from ringway.engine import certificates
+
+KEY = bytes(80)
+
+
+def tls(**keys: object) -> Tls:
+    return Tls.model_validate(keys)
+
+
+def pair(folder: Path, name: str, hosts: list[str], **how: object) -> dict[str, str]:
+    return make(folder / f"{name}.crt", folder / f"{name}.key", hosts, **how)
+
+
+def chosen(ring: Keyring, host: str) -> list[str]:
+    """Files of the certificates that a client gets which asks for this host."""
+    every = list(ring.pairs.values())
+    contexts, _ = ring.contexts()
+    return [os.path.basename(every[i].cert_path) for i in contexts[certificates.find(ring.block([KEY]), host)]]
+
+
+@pytest.fixture
+def ring(tmp_path: Path) -> Keyring:
+    config = tls(
+        **pair(tmp_path, "default", ["default.example", "www.default.example"]),
+        certificates=[
+            pair(tmp_path, "rsa", ["default.example", "both.example"], kind="RSA"),
+            pair(tmp_path, "wild", ["*.wild.example"]),
+            pair(tmp_path, "exact", ["exact.wild.example", "both.example"]),
+            pair(tmp_path, "short", ["renewed.example"], days=30),
+            pair(tmp_path, "long", ["renewed.example"], days=60),
+        ],
+    )
+    found, problems = load(config)
+    assert problems == []
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("host", "files"),
+    [
+        ("default.example", ["default.crt", "rsa.crt"]),
+        ("www.default.example", ["default.crt"]),
+        ("a.wild.example", ["wild.crt"]),
+        ("A.WILD.Example.", ["wild.crt"]),
+        ("exact.wild.example", ["exact.crt"]),
+        ("a.b.wild.example", ["default.crt", "rsa.crt"]),
+        ("wild.example", ["default.crt", "rsa.crt"]),
+        ("both.example", ["rsa.crt", "exact.crt"]),
+        ("renewed.example", ["long.crt"]),
+        ("", ["default.crt", "rsa.crt"]),
+        ("nobody.example", ["default.crt", "rsa.crt"]),
+        (".", ["default.crt", "rsa.crt"]),
+        (".wild.example", ["default.crt", "rsa.crt"]),
+        ("x" * 300, ["default.crt", "rsa.crt"]),
+        ("*.wild.example", ["wild.crt"]),
+    ],
+)
+def test_a_host_gets_its_certificate(ring: Keyring, host: str, files: list[str]) -> None:
+    """RFC 6125 6.4.3: `*` is one label. RSA and ECDSA side by side; of two of a kind the one that lasts longer."""
+    assert chosen(ring, host) == files
+
+
+def test_a_block_that_was_cut_or_changed(ring: Keyring) -> None:
+    block = bytes(ring.block([KEY]))
+    assert certificates.find(block, "default.example") == 0
+    for broken in (block[:-1], block[:40], block + b"x", b"\0" + block[1:]):
+        with pytest.raises(ValueError, match="no block"):
+            certificates.find(broken, "a")
+
+
+@pytest.mark.parametrize("keys", [[], [b"short"]])
+def test_ticket_keys_have_80_bytes(ring: Keyring, keys: list[bytes]) -> None:
+    if keys:
+        with pytest.raises(ValueError, match="80 bytes"):
+            ring.block(keys)
+    else:
+        with pytest.raises(ValueError, match="no block"):
+            certificates.find(ring.block(keys), "a")
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    pair(tmp_path, "a", ["a.example"])
+    (tmp_path / "site").mkdir()
+    make(tmp_path / "site/fullchain.pem", tmp_path / "site/privkey.pem", ["b.example"])
+    (tmp_path / "README").write_text("no certificate")
+    config = tls(certificates_path=str(tmp_path))
+    found, problems = load(config)
+    assert problems == []
+    assert found is not None
+    assert found.names == ["a.example", "b.example"]
+    (tmp_path / "lonely.pem").write_text("x")
+    assert "has no key beside it" in str(sources_of(config)[1][0])
+    assert "cannot be listed" in str(sources_of(tls(certificates_path=str(tmp_path / "none")))[1][0])
+    (tmp_path / "empty").mkdir()
+    assert "there is no certificate in" in str(sources_of(tls(certificates_path=str(tmp_path / "empty")))[1][0])
+
+
+def test_what_is_wrong_names_its_place(tmp_path: Path) -> None:
+    good = pair(tmp_path, "good", ["a.example"])
+    other = pair(tmp_path, "other", ["b.example"])
+    found, problems = load(tls(certificates=[good, {**other, "key_path": good["key_path"]}]))
+    assert [str(problem) for problem in problems] == [
+        "tls.certificates[1].key_path: the key is not the one of the certificate; give the files of one pair"
+    ]
+    assert found is not None
+    assert found.names == ["a.example"]
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/x.crt").write_text("nonsense")
+    (tmp_path / "folder/x.key").write_text("nonsense")
+    _, problems = load(tls(certificates_path=str(tmp_path / "folder")))
+    assert all(str(problem).startswith("tls.certificates_path: ") and "x." in str(problem) for problem in problems)
+    assert len(problems) == 2
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({}, "there is no certificate"),
+        ({"cert_path": "a"}, "`cert_path` needs `key_path` beside it"),
+        ({"key_path": "a"}, "`key_path` needs `cert_path` beside it"),
+        ({"certificates_path": "a", "ciphers": []}, "at least 1"),
+        ({"certificates_path": "a", "ciphers": ["RC4-SHA"]}, "TLS_AES_128_GCM_SHA256"),
+        ({"certificates_path": "a", "curves": ["P-192"]}, "X25519"),
+        ({"certificates_path": "a", "min_version": "1.1"}, "1.2"),
+    ],
+)
+def test_what_the_section_refuses(keys: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        tls(**keys)
+
+
+def test_expiry_is_told_three_weeks_before(ring: Keyring) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    assert ring.expiring(now) == []
+    (line,) = ring.expiring(now + datetime.timedelta(days=15))
+    assert "short.crt" in line
+    assert "renewed.example" in line
+    assert " in 14 days; renew it" in line
+    assert "expired on" in ring.expiring(now + datetime.timedelta(days=31))[0]
+
+
+def test_a_key_that_others_may_read_is_warned_about(tmp_path: Path) -> None:
+    made = pair(tmp_path, "a", ["a.example"])
+    os.chmod(made["key_path"], 0o644)
+    found, problems = load(tls(**made))
+    assert problems == []
+    assert found is not None
+    assert ["may be read by others" in warning for warning in found.warnings()] == [True]
+
+
+def test_a_chain_that_lacks_its_intermediate_is_warned_about(tmp_path: Path) -> None:
+    made = pair(tmp_path, "a", ["a.example"], issuer="Somebody Else")
+    found, problems = load(tls(**made))
+    assert problems == []
+    assert found is not None
+    assert ["clients will miss the intermediate" in warning for warning in found.warnings()] == [True]
+
+
+# What changes
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A watch that looks often, and what it said and published."""
+    monkeypatch.setattr(keyring, "LOOK_EVERY", 0.02)
+    said: queue.SimpleQueue[str] = queue.SimpleQueue()
+    blocks: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
+    monkeypatch.setattr(logs, "_write", lambda level, message: said.put(f"{level} {message}"))
+    config = tls(**pair(tmp_path, "a", ["a.example"]))
+    ring, _ = load(config)
+    assert ring is not None
+    watch = Watch(config, ring, blocks.put)
+    watch.start()
+    yield tmp_path, said, blocks
+    watch.stop()
+
+
+def test_a_new_certificate_is_taken(watched) -> None:
+    folder, said, blocks = watched
+    pair(folder, "a", ["b.example"])
+    assert "is in use, for b.example" in said.get(timeout=20)
+    assert b"b.example" in blocks.get(timeout=20)
+
+
+def test_a_bad_one_is_told_and_the_old_one_stays(watched) -> None:
+    folder, said, blocks = watched
+    (folder / "a.key").write_text("nonsense")
+    assert "has no private key in PEM form" in (line := said.get(timeout=20))
+    assert line.startswith("warning")
+    assert line.endswith("what is in use stays")
+    assert blocks.empty()
+    os.unlink(folder / "a.crt")
+    assert "does not exist" in said.get(timeout=20)
+    said.get(timeout=20)
+    assert blocks.empty()
+    pair(folder, "a", ["c.example"])
+    while "is in use, for c.example" not in said.get(timeout=20):
+        pass
+    assert b"c.example" in blocks.get(timeout=20)
+
+
+def test_the_signature_follows_links(tmp_path: Path) -> None:
+    """As certbot renews: the file is a link, and the link changes."""
+    for number in (1, 2):
+        make(tmp_path / f"{number}.crt", tmp_path / f"{number}.key", ["a.example"])
+    (tmp_path / "live.crt").symlink_to("1.crt")
+    (tmp_path / "live.key").symlink_to("1.key")
+    config = tls(cert_path=str(tmp_path / "live.crt"), key_path=str(tmp_path / "live.key"))
+    before = signature(config)
+    assert signature(config) == before
+    (tmp_path / "live.crt").unlink()
+    (tmp_path / "live.crt").symlink_to("2.crt")
+    assert signature(config) != before
+
+
+def test_ticket_keys_are_renewed_and_old_ones_kept_for_a_while(watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, blocks = watched
+    monkeypatch.setattr(keyring, "NEW_TICKET_KEY", 0.02)
+    found = [keys_of(blocks.get(timeout=20)) for _ in range(4)]
+    assert [len(keys) for keys in found] == [2, 3, 3, 3]
+    assert found[1][1:] == found[0]
+    assert found[3][1:] == found[2][:2]
+
+
+def keys_of(block: bytearray) -> list[bytes]:
+    count = int.from_bytes(block[52:56], "little")
+    return [bytes(block[56 + 80 * n : 136 + 80 * n]) for n in range(count)]
+
+
+def test_published_blocks_are_wiped_when_two_newer_ones_are_there() -> None:
+    shared = memory.Published("test")
+    try:
+        for number in range(1, 5):
+            assert shared.publish(b"secret %d" % number * 1000) == number
+        size = os.fstat(shared.descriptor).st_size
+        everything = os.pread(shared.descriptor, size, 0)
+        assert [b"secret %d" % number in everything for number in range(1, 5)] == [False, False, True, True]
+        assert os.fstat(shared.descriptor).st_blocks * 512 <= size
+    finally:
+        shared.close()
+
+
+def test_the_source_is_told_apart_by_place() -> None:
+    assert Source("a", "b", "tls") != Source("a", "b", "tls.certificates[0]")
