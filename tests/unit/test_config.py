@@ -292,3 +292,23 @@ def test_the_json_schema_takes_what_the_model_takes() -> None:
     jsonschema.validate(tomllib.loads(SEED.format(folder="/x")), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"server": {"lisen": "x"}}, schema)
+
+
+@pytest.mark.parametrize("missing", ["[tls]", "plain_listen"])
+def test_redirect_https_needs_both_sides(tmp_path: Path, missing: str) -> None:
+    write_self_signed(str(tmp_path), ["localhost"])
+    text = '[server]\nlisten = "127.0.0.1:0"\nredirect_https = true\n'
+    text += 'plain_listen = "127.0.0.1:0"\n' if missing == "[tls]" else ""
+    pair = f'cert_path = "{tmp_path}/server.crt"\nkey_path = "{tmp_path}/server.key"\n'
+    text += "" if missing == "[tls]" else f"[tls]\n{pair}"
+    assert [
+        line for line in problems(tmp_path, text) if line.startswith("server.redirect_https: there is no " + missing)
+    ]
+
+
+def test_keys_of_certificates_and_hosts_have_their_place(tmp_path: Path) -> None:
+    text = '[server]\nlisten = "127.0.0.1:0"\n[tls]\n[[tls.certificates]]\ncert_pth = "x"\n'
+    text += '[tls.hosts."a.example"]\nhst = "x"\n'
+    found = problems(tmp_path, text)
+    assert "tls.certificates[0].cert_pth: there is no such key; did you mean `cert_path`?" in found
+    assert 'tls.hosts."a.example".hst: there is no such key; did you mean `hsts`?' in found

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ringway.config.values import Flaw, host_name, parse_address, parse_url, path_prefix, redirect_target
+from ringway.config.values import Flaw, host_name, hsts, parse_address, parse_url, path_prefix, redirect_target
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0:443", "[::1]:8443", "[::]:0", "127.0.0.1:65535"])
@@ -132,3 +132,17 @@ def test_redirect(text: str) -> None:
 def test_no_redirect(text: str) -> None:
     with pytest.raises(Flaw):
         redirect_target(text)
+
+
+@pytest.mark.parametrize("text", ["max-age=0", "max-age=31536000; includeSubDomains; preload", "Max-Age=1;preload"])
+def test_hsts(text: str) -> None:
+    assert hsts(text).replace(" ", "") == text.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "includeSubDomains", "max-age=", "max-age=x", "max-age=1; max-age=2", "max-age=1; x", "max-age=1\r\nX: y"],
+)
+def test_no_hsts(text: str) -> None:
+    with pytest.raises(Flaw, match="Strict-Transport-Security"):
+        hsts(text)

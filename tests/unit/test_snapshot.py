@@ -151,7 +151,7 @@ def test_a_block_of_another_kind_version_or_length_is_refused() -> None:
     block = build(FULL)
     assert valid(block)
     assert valid(block + b"\0" * 4096)  # a mapping ends with its page
-    for broken in (b"", block[:8], block[:-8], b"\1" + block[1:], block[:4] + b"\2" + block[5:]):
+    for broken in (b"", block[:8], block[:-8], b"\1" + block[1:], block[:4] + b"\x63" + block[5:]):
         assert not valid(broken)
     with pytest.raises(ValueError, match="not a snapshot"):
         describe(block[:-8])

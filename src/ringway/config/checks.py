@@ -24,6 +24,10 @@ def check_system(parts: Parts) -> list[Problem]:
     problems: list[Problem] = []
     if parts.server is not None:
         problems += _check_addresses(parts.server)
+        if parts.server.redirect_https and (parts.tls is None or not parts.server.plain_listen):
+            missing = "[tls]" if parts.tls is None else "plain_listen"
+            remedy = f"add {missing}, or take redirect_https away"
+            problems.append(Problem("server.redirect_https", f"there is no {missing} to redirect with", remedy))
     if parts.tls is not None:
         problems += _check_tls(parts.tls)
     for key, route in parts.routes.items():

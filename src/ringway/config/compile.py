@@ -30,6 +30,10 @@ class _Compiler:
 
     def compile(self, config: Config) -> Plan:
         hosts = self._hosts(config)
+        if config.tls is not None:
+            for host, settings in config.tls.hosts.items():
+                if settings.hsts is not None:
+                    self._add_hsts(hosts, host, settings.hsts)
         return {
             "limits": config.limits.model_dump(),
             "timeouts": {f"{name}_ms": round(value * 1000) for name, value in config.timeouts},
@@ -53,6 +57,23 @@ class _Compiler:
                 index = self._route(key_path(("path_routes", host, written)), prefix, route)
                 entry["paths"].append({"prefix": prefix, "route": index})
         return list(hosts.values())
+
+    def _add_hsts(self, hosts: list[dict[str, Any]], host: str, value: str) -> None:
+        """Gives the host routes of its own that say so; what it had from `"*"` it then has itself."""
+        entry = next((entry for entry in hosts if entry["host"] == host), None)
+        anybody = next((entry for entry in hosts if entry["host"] == "*"), None)
+        if entry is None:
+            entry = {"host": host, "route": None, "paths": []}
+            hosts.append(entry)
+        if anybody is not None and anybody is not entry and entry["route"] is None:
+            # Order of the router: the host's paths, the host, the paths of "*", "*".
+            own = {path["prefix"] for path in entry["paths"]}
+            entry["paths"] += [dict(path) for path in anybody["paths"] if path["prefix"] not in own]
+            entry["route"] = anybody["route"]
+        for place in [entry, *entry["paths"]]:
+            if place["route"] is not None:
+                self.routes.append({**self.routes[place["route"]], "hsts": value})
+                place["route"] = len(self.routes) - 1
 
     def _route(self, name: str, prefix: str, route: Route) -> int:
         entry: dict[str, Any] = {"name": name, "prefix": prefix}

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ringway.config.model import ROUTE_TYPES, SECTIONS, Certificate, Config, Section
+from ringway.config.model import ROUTE_TYPES, SECTIONS, Certificate, Config, Section, TlsHost
 
 _TITLES = {
     "server": "[server]",
@@ -73,6 +73,7 @@ def markdown() -> str:
     parts = [_HEAD]
     for name in ("server", "performance", "tls"):
         parts.append(_section(name))
+    parts.append(f'## `[tls.hosts."host"]`\n\n{TlsHost.__doc__}\n\n{_table(TlsHost)}')
     parts.append(f"## `[[tls.certificates]]`\n\n{Certificate.__doc__}\n\n{_table(Certificate)}")
     parts.append(_routes())
     parts += [_section("limits", _BOUND_NOTES), _section("timeouts"), _section("access_log")]
@@ -122,7 +123,7 @@ def _kind(entry: dict[str, Any]) -> str:
     if "anyOf" in entry:
         kinds = [_kind(choice) for choice in entry["anyOf"] if choice.get("type") != "null"]
         return " or ".join(kinds)
-    names = {"string": "string", "array": "list of strings", "boolean": "`true` or `false`"}
+    names = {"string": "string", "array": "list of strings", "object": "table", "boolean": "`true` or `false`"}
     if entry["type"] in names:
         return names[entry["type"]]
     kind = "whole number" if entry["type"] == "integer" else "number"

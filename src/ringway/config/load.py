@@ -172,6 +172,8 @@ def _section_at(path: Path, document: dict[str, Any]) -> type[model.Section]:
         return model.ROUTE_TYPES[_table(_value_at(document, path[:-1]))["type"]]
     if path[:2] == ("tls", "certificates") and len(path) == 4:
         return model.Certificate
+    if path[:2] == ("tls", "hosts") and len(path) == 4:
+        return model.TlsHost
     return model.SECTIONS[str(path[0])]
 
 

@@ -99,6 +99,11 @@ class Server(Section):
         description="Address or list of addresses that serve plain HTTP beside TLS, with the same routes.",
         examples=["0.0.0.0:80"],
     )
+    redirect_https: bool = Field(
+        default=False,
+        description="What comes to `plain_listen` is sent on to HTTPS (308), at the port of the first `listen`. Only "
+        "paths below `/.well-known/acme-challenge/` are served as usual, so that certificates can be issued.",
+    )
     threads: int = _count(
         0,
         0,
@@ -139,6 +144,17 @@ class Certificate(Section):
     )
 
 
+class TlsHost(Section):
+    """What holds for one host on TLS connections: `[tls.hosts."example.com"]`, `"*.example.com"` or `"*"`."""
+
+    hsts: Annotated[str, AfterValidator(values.hsts)] | None = Field(
+        default=None,
+        description="Sent as Strict-Transport-Security with every response of the host's routes over TLS (RFC 6797): "
+        "browsers then come by HTTPS alone for that long. Begin with a short `max-age`; it cannot be taken back.",
+        examples=["max-age=31536000; includeSubDomains"],
+    )
+
+
 class Tls(Section):
     """Certificates and policy for `listen`. Without this section `listen` speaks plain HTTP.
 
@@ -168,6 +184,9 @@ class Tls(Section):
         description="A folder of further certificates: `NAME.crt` (or `.pem`) with `NAME.key` beside it, and folders "
         "below it with `fullchain.pem` and `privkey.pem`. Files that come and go are noticed.",
         examples=["/etc/letsencrypt/live"],
+    )
+    hosts: dict[HostName, TlsHost] = Field(
+        default={}, description='Further settings by host, see `[tls.hosts."host"]`.'
     )
     min_version: Literal["1.2", "1.3"] = Field(default="1.2", description="The oldest version of TLS that is spoken.")
     ciphers: list[Cipher] = Field(

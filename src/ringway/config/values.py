@@ -185,6 +185,16 @@ def _upstream_host(text: str, host: str) -> str:
     return name
 
 
+def hsts(text: str) -> str:
+    """The value of Strict-Transport-Security, RFC 6797 6.1."""
+    parts = [part.strip() for part in text.split(";")]
+    known = {"includesubdomains", "preload"}
+    ages = [part for part in parts if re.fullmatch(r"max-age=\d{1,10}", part.lower())]
+    if len(ages) != 1 or any(part.lower() not in known for part in parts if part not in ages):
+        raise Flaw(f'"{text}" is no value of Strict-Transport-Security', 'write "max-age=31536000; includeSubDomains"')
+    return "; ".join(parts)
+
+
 def redirect_target(text: str) -> str:
     """A Location: an absolute URL or a path; `{path}` in it stands for the path and query of the request."""
     if any(ord(mark) <= 32 or ord(mark) >= 127 or mark in '"<>\\^`' for mark in text):

@@ -275,9 +275,14 @@ class Supervisor:
             ring = records.Reader(seat.shared[1].map)
             self._log.attach(seat.index, ring, lambda: int(counters.read(block).get("records_dropped", 0)))
         own = {"counters": seat.shared[0].descriptor, "records": seat.shared[1].descriptor}
-        sockets = [[group.sockets[seat.index].fileno(), group.tls] for group in self._groups]
+        https = (
+            next((group.address.port for group in self._groups if group.tls), 0)
+            if self.config.server.redirect_https
+            else 0
+        )
+        sockets = [[group.sockets[seat.index].fileno(), group.tls, 0 if group.tls else https] for group in self._groups]
         brief = {"index": seat.index, "cpu": seat.cpu, "listeners": sockets, **self._brief, **own}
-        descriptors = [*self._descriptors.values(), *own.values(), *(number for number, _ in sockets)]
+        descriptors = [*self._descriptors.values(), *own.values(), *(number for number, _, _ in sockets)]
         seat.restart_at = None
         try:
             seat.process = WorkerProcess(seat.index, brief, descriptors)

@@ -37,7 +37,7 @@ from cython.cimports.ringway.engine.records import RECORD_ACCESS, Record, record
 from cython.cimports.ringway.engine.request_head import METHOD_HEAD
 from cython.cimports.ringway.engine.slots import slot_give, slot_take
 from cython.cimports.ringway.engine.snapshot import ROUTE_PROXY, UpstreamEntry, text_at, upstream_at
-from cython.cimports.ringway.engine.spans import put, put_number
+from cython.cimports.ringway.engine.spans import put, put_number, span
 from cython.cimports.ringway.engine.state import (
     EXCHANGE_ANSWER,
     EXCHANGE_CONNECT,
@@ -117,6 +117,9 @@ def exchange_reply(w, x, r):
     r.keep_alive = not x.client.last and not w.draining
     r.chunked = False
     r.upgrade = False
+    r.fields.length = 0
+    if x.route != NULL and x.client.stream.secure:
+        r.fields = span(text_at(w.snapshot, x.route.hsts), x.route.hsts.length)
 
 
 def exchange_began(w, x, status):

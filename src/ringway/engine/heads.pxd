@@ -32,6 +32,7 @@ cdef struct Reply:          # what a response to a client says besides the upstr
     bint keep_alive
     bint chunked            # framing of the body as it is sent on
     bint upgrade            # 101: keep Upgrade
+    Span fields             # whole lines to be added, as they are
 
 cdef uint32_t write_response(char* out, const char* data, const ResponseHead* head, const Reply* r) noexcept nogil
 

@@ -123,6 +123,9 @@ def write_response(out, data, head, r):
     out = put(out, b" ", 1)
     out = put_span(out, piece_span(data, head.reason))
     out = put(out, b"\r\n", 2)
+    if head.status >= 200:
+        # RFC 6797 8.1: the first of a kind counts, so ours stands in front of the upstream's.
+        out = put_span(out, r.fields)
     out = put_fields(out, data, head.fields, head.field_count, dropped)
     if head.status >= 200:
         if not head.has_date:
@@ -165,6 +168,7 @@ def write_own(out, status, r):
         out += write_status(out, status)
         out = put(out, b"Server: ringway\r\n", 17)
     out = put(out, r.date_field, DATE_FIELD_BYTES)
+    out = put_span(out, r.fields)
     out = put_connection(out, r)
     return cast(uint32_t, out - begin)
 

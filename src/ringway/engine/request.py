@@ -3,7 +3,7 @@
 import cython
 from cython import NULL, address, cast
 from cython.cimports.libc.stdint import int32_t, uint32_t
-from cython.cimports.libc.string import memcpy
+from cython.cimports.libc.string import memcmp, memcpy
 from cython.cimports.ringway.engine.bodies import body_begin, body_decode
 from cython.cimports.ringway.engine.buffers import (
     SMALL_BYTES,
@@ -23,6 +23,7 @@ from cython.cimports.ringway.engine.exchange import (
 )
 from cython.cimports.ringway.engine.fields import FIELD_REFERER, FIELD_USER_AGENT
 from cython.cimports.ringway.engine.outcome import (
+    BAD_HOST,
     BAD_TARGET,
     BODY_TOO_LARGE,
     CLIENT_BODY_TIMEOUT,
@@ -49,7 +50,7 @@ from cython.cimports.ringway.engine.request_head import (
 from cython.cimports.ringway.engine.router import route_find
 from cython.cimports.ringway.engine.serve import serve_begin, serve_continue
 from cython.cimports.ringway.engine.snapshot import ROUTE_FILE, ROUTE_NONE, ROUTE_PROXY, route_at, text_at
-from cython.cimports.ringway.engine.spans import Span, piece_span, put, put_span, span
+from cython.cimports.ringway.engine.spans import Span, piece_span, put, put_number, put_span, span
 from cython.cimports.ringway.engine.state import (
     EXCHANGE_DONE,
     EXCHANGE_SEND,
@@ -163,6 +164,10 @@ def request_route(w, x, b, head, length, start, got):
         options_for_all(w, x)
         return
     reason = normal_path(w, data, address(path))
+    if reason == 0 and x.client.listener.https_port and not is_challenge(path):
+        to_https(w, x, data)
+        buffer_give(address(w.buffers), b)
+        return
     if reason == 0:
         found = route_find(w.snapshot, host.at, host.length, path.at, path.length)
         if found == ROUTE_NONE:
@@ -187,6 +192,41 @@ def request_route(w, x, b, head, length, start, got):
     else:
         redirect(w, x, data)
         buffer_give(address(w.buffers), b)
+
+
+def is_challenge(path):
+    # RFC 8555 8.3: how a certificate authority looks whether the host is ours; it comes by plain HTTP.
+    return path.length > 28 and memcmp(path.at, cast(cython.p_char, b"/.well-known/acme-challenge/"), 28) == 0
+
+
+def to_https(w, x, data):
+    """`redirect_https`: the same target, by TLS."""
+    host: Span = piece_span(data, w.request.host)
+    path: Span = piece_span(data, w.request.path)
+    query: Span = piece_span(data, w.request.query)
+    end: uint32_t = host.length
+    if host.length == 0:
+        exchange_fail(w, x, BAD_HOST)  # HTTP/1.0 without Host: nowhere to send it
+        return
+    if host.length + path.length + query.length > SMALL_BYTES - 1024:
+        exchange_fail(w, x, TARGET_TOO_LONG)
+        return
+    # Without its port: the last colon, if no bracket of an IPv6 address follows.
+    while end > 0 and 48 <= host.at[end - 1] <= 57:
+        end -= 1
+    if end > 0 and host.at[end - 1] == 58:
+        host.length = end - 1
+    p: cython.p_char = put(w.scratch, b"Location: https://", 18)
+    p = put_span(p, host)
+    if x.client.listener.https_port != 443:
+        p = put(p, b":", 1)
+        p = put_number(p, x.client.listener.https_port)
+    if path.length == 0:
+        p = put(p, b"/", 1)
+    p = put_span(p, path)
+    p = put_span(p, query)
+    p = put(p, b"\r\n", 2)
+    exchange_answer(w, x, 308, w.scratch, cast(uint32_t, p - w.scratch), NULL, 0)
 
 
 def redirect(w, x, data):

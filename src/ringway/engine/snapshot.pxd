@@ -13,7 +13,7 @@ from ringway.engine.spans cimport lower
 
 cdef enum:
     SNAPSHOT_MAGIC = 0x52474E57     # "RGNW"
-    SNAPSHOT_VERSION = 1            # changes with any struct below
+    SNAPSHOT_VERSION = 2            # changes with any struct below
     ROUTE_NONE = -1
     HOST_BYTES_MAX = 256            # a DNS name has at most 253; longer ones belong to "*"
     SUFFIX_BYTES_MAX = 32           # of a media type's suffix; the longest registered have about 15
@@ -42,6 +42,7 @@ cdef struct Route:
     Text prefix             # matched prefix without its last slash: "" for a whole host, "/api" for "/api/"
     Text base               # proxy routes: what replaces the prefix: "" or "/v2"; a single file: its name in `folder`
     Text location           # redirects: what goes into Location; "{path}" in it stands for path and query
+    Text hsts               # Strict-Transport-Security as a whole field line, or ""; for TLS alone
     Text name               # for people: 'host_routes."example.com"', 'path_routes."example.com"."/api/"'
 
 cdef struct PathEntry:

@@ -256,6 +256,8 @@ def write_route(r: cython.pointer(Route), route: dict, texts: object):
     r.name = texts.put(route["name"])
     r.prefix = texts.put(route["prefix"])
     r.strip_prefix = bool(route.get("strip_prefix", False))
+    if route.get("hsts"):
+        r.hsts = texts.put(f"Strict-Transport-Security: {route['hsts']}\r\n")
     if r.kind == ROUTE_FILE:
         r.folder = route["folder"]
         r.file_single = bool(route["single"])

@@ -108,6 +108,7 @@ cdef enum ClientState:
 cdef struct Listener:
     int fd                  # owned, a duplicate of the supervisor's; -1: closed, draining
     bint tls
+    uint16_t https_port     # requests are sent on to HTTPS at this port; 0: they are served
     bint accepting          # an accept is in flight
     uint64_t again_ms       # accept again then: after EMFILE; 0: not waiting
 
