@@ -22,7 +22,7 @@ SOURCES := meson.build meson.options pyproject.toml README.md $(shell find src -
 WITH_TOOLS := PATH="$(CURDIR)/$(BIN):$$PATH"
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help build demo test test-kernel check debug sanitize bench format docs clean clean-all
+.PHONY: help build demo test test-kernel bench-kernel check debug sanitize bench format docs clean clean-all
 
 help: ## what there is to do (this text)
 	@echo "Ringway. Begin with: make demo"
@@ -67,9 +67,15 @@ test: build $(VENV)/.extras ## every test (ARGS="-k name" for some of them)
 	@tools/need.sh test $(BIN)/python
 	$(BIN)/python -m pytest $(ARGS)
 
-test-kernel: build $(VENV)/.extras ## kernel TLS and Linux 6.1: the end-to-end tests in a virtual machine (some minutes)
+# ONLY=kernel: the tests of kernel TLS alone, two minutes.
+test-kernel: build $(VENV)/.extras ## kernel TLS on Linux 6.1 in a virtual machine, and the end-to-end tests (15 minutes)
 	@tools/need.sh kernel $(BIN)/python
+	@mkdir -p build/kernel && echo "$(ONLY)" >build/kernel/only
 	tools/kernel_vm.sh tests/kernel/guest.sh
+
+bench-kernel: build $(VENV)/.extras ## kernel TLS beside TLS in user space, in that machine (emulated)
+	@tools/need.sh kernel $(BIN)/python
+	tools/kernel_vm.sh benchmarks/kernel_guest.sh
 
 check: build $(VENV)/.extras ## format, lint, types, rules of the engine, freshness of what is generated
 	$(BIN)/ruff format --check --quiet .

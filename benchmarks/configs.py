@@ -41,7 +41,8 @@ worker_rlimit_nofile 65536;
 pid {folder}/nginx.pid;
 error_log {folder}/nginx.err warn;
 events {{
-    worker_connections 4096;
+    # More than any measurement opens: what nginx has too many of it closes.
+    worker_connections 16384;
     use epoll;
     multi_accept on;
 }}

@@ -72,7 +72,8 @@ def start(stack: ExitStack, folder: Path) -> dict[str, Target]:
         plain, tls = free_ports(2)
         config = folder / f"ringway-{number}.toml"
         written = configs.ringway(site, plain, tls)
-        config.write_text(written.replace("[tls]\n", f"[tls]\n{keys}"))
+        route = f'"/file-10m/" = {{ type = "File", path = "{place}" }}\n\n[limits]'
+        config.write_text(written.replace("[tls]\n", f"[tls]\n{keys}").replace("[limits]", route))
         ringway = Path(sys.executable).with_name("ringway")
         command: list[str | Path] = [ringway, "run", "--config", config]
         process = stack.enter_context(started(f"ringway-{number}", command, 0, folder, plain))

@@ -57,6 +57,7 @@ def config(url, certificate, **more):
     }
 
 
+@pytest.mark.slow
 @TLS
 def test_a_reader_that_stops_holds_the_upstream_back(ringway, upstream, certificate, tls):
     watch = Watch()
@@ -108,6 +109,7 @@ def test_a_slow_reader_of_a_file(ringway, certificate, tmp_path, tls):
     assert server.record("/large")["bytes"] == size
 
 
+@pytest.mark.slow
 @TLS
 def test_an_upstream_that_does_not_read_holds_the_client_back(ringway, upstream, certificate, tls):
     go_on = threading.Event()
@@ -202,6 +204,7 @@ def test_a_response_in_drops(ringway, upstream, certificate, tls):
         assert client.reader.lines(end) == [b"0"]
 
 
+@pytest.mark.slow
 def test_many_readers_that_stop_share_a_bounded_memory(ringway, upstream, certificate):
     """40 downloads of which nobody reads: what Ringway holds is 40 times a little, and all of it comes back."""
     watch = Watch()

@@ -1,0 +1,5 @@
+# Run by tools/kernel_vm.sh inside the virtual machine, see benchmarks/kernel_tls.py.
+cd "$(dirname "$0")/.."
+ulimit -n 4096
+uname -r
+exec .venv/bin/python -m benchmarks.kernel_tls --seconds 5 --rounds 3
