@@ -32,7 +32,7 @@ WAYS = {
 }
 HUGE = Workload("file-10m-tls", "file of 10 MiB", "/file-10m/file.bin", 10 << 20, tls=True)
 ASKED = [
-    (HUGE, 4),
+    (HUGE, 1),
     *[(w, 16) for w in workloads.WORKLOADS if w.name in ("file-1k-tls", "proxy-100b-tls", "connection-tls")],
 ]
 """Workloads, and how many connections each has."""

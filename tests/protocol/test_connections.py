@@ -297,3 +297,49 @@ def test_reset_by_the_client_is_noticed(site):
     link = site.upstream.request(target).link
     site.upstream.journal.until(lambda: link.closed, "end of the connection to the upstream")
     assert site.server.record(target)["reason"] == "client_closed"
+
+
+# --- the last response
+
+
+@pytest.mark.parametrize(
+    "more", [b"\r\n", b"GET /a.txt HTTP/1.1\r\nHost: files\r\n\r\n"], ids=["empty line", "request"]
+)
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_what_comes_behind_the_last_request_does_not_cost_its_answer(ringway, certificate, tmp_path, more, tls):
+    """9112-9.6: closing now would reset the connection, and the client would lose what it has not read."""
+    size = 3_000_000
+    (tmp_path / "large").write_bytes(bytes(range(250)) * (size // 250))
+    server = ringway(
+        {
+            "server": {"listen": "127.0.0.1:0", "plain_listen": "127.0.0.1:0"},
+            "tls": certificate,
+            "host_routes": {"*": {"type": "File", "path": tmp_path}},
+        }
+    )
+    with server.connect(tls=tls, window=4096) as client:
+        client.send(message("GET /large HTTP/1.1", "Host: a", "Connection: close"))
+        assert client.response_head().status == 200
+        got = b""
+        while len(got) < size:
+            got += client.exactly(min(50_000, size - len(got)))
+            client.try_send(more)  # also when the server has handed all of it to the kernel, long before it is read
+        assert got == bytes(range(250)) * (size // 250)
+
+
+def test_pipelined_beyond_the_bound_of_a_connection(ringway, tmp_path):
+    """`requests_per_connection`: the answers up to it arrive whole, whatever else was sent."""
+    (tmp_path / "file").write_bytes(b"x" * 1_000_000)
+    server = ringway(
+        {
+            "limits": {"requests_per_connection": 3},
+            "host_routes": {"*": {"type": "File", "path": tmp_path}},
+        }
+    )
+    with server.connect(window=4096) as client:
+        client.send(message("GET /file HTTP/1.1", "Host: a") * 400)
+        for number in range(3):
+            response = client.response(seconds=30)
+            assert (response.status, len(response.body)) == (200, 1_000_000)
+            assert response.keeps == (number < 2)
+        client.assert_ended(30)

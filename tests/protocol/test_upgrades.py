@@ -245,12 +245,18 @@ def test_of_files(site):
         assert client.get("/a.txt", host="files").status == 200
 
 
-def test_chunked_body_before_a_tunnel(site):
-    """Refused, by length and by chunks: where the tunnel begins must be known."""
-    for fields, body in ((["Content-Length: 2"], b"ab"), (["Transfer-Encoding: chunked"], chunked(b"ab"))):
-        with site.connect() as client:
-            client.send(message("POST /mark-upgrade HTTP/1.1", *ASK, *fields, body=body))
-            response = client.response()
-            assert (response.status, response.reason) == (400, "bad_upgrade")
-            client.assert_ended()
-    site.assert_not_forwarded("mark-upgrade")
+@pytest.mark.parametrize("coding", ["length", "chunked"])
+def test_an_upgrade_with_a_body_is_ignored(site, coding):
+    """7.8: clients that offer h2c with every request get their answer in HTTP/1.1."""
+    target = site.upstream.on(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+    fields, body = (["Content-Length: 2"], b"ab")
+    if coding == "chunked":
+        fields, body = ["Transfer-Encoding: chunked"], chunked(b"ab")
+    with site.connect() as client:
+        client.send(message(f"POST {target} HTTP/1.1", *ASK, *fields, body=body))
+        assert client.response().body == b"hi"
+        assert client.get(target, host="proxied").body == b"hi"
+    request = site.upstream.request(target)
+    assert request.body == b"ab"
+    assert "upgrade" not in request
+    assert "connection" not in request or "upgrade" not in request.one("connection").lower()

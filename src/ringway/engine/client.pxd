@@ -32,6 +32,9 @@ cdef void client_done(Worker* w, Client* c) noexcept nogil
     # the exchange has ended and everything was sent
 cdef void client_finish(Worker* w, Client* c) noexcept nogil
     # end the connection in order: close_notify, FIN, and what the client still sends is read
+cdef bint may_lose(Stream* s) noexcept nogil
+cdef int unsent(Stream* s) noexcept nogil       # bytes in the socket that are not on their way yet
+cdef bint takes_on(Client* c) noexcept nogil
 cdef void client_abort(Worker* w, Client* c) noexcept nogil
 cdef void client_peer(Client* c) noexcept nogil
     # fills in `peer`

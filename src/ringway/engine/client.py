@@ -34,10 +34,13 @@ from cython.cimports.ringway.engine.native.linux import (
     AF_INET6,
     ECANCELED,
     ECONNABORTED,
+    FIONREAD,
     SHUT_WR,
+    SIOCOUTQNSD,
     close,
     getpeername,
     inet_ntop,
+    ioctl,
     shutdown,
     sockaddr,
     sockaddr_in,
@@ -342,6 +345,8 @@ def client_finish(w, c):
         stream_notify(w, s)
         stream_flush(w, s)
     client_move(c, CLIENT_LINGER)
+    if not c.linger and not s.eof:
+        c.linger = may_lose(s)
     queue_give(address(w.buffers), address(s.inbox))
     queue_give(address(w.buffers), address(s.cipher))
     if s.tls != NULL:
@@ -361,6 +366,30 @@ def client_finish(w, c):
         shutdown(s.fd, SHUT_WR)
 
 
+def may_lose(s):
+    # RFC 9112 9.6: a socket that is closed answers what still comes with a reset, and that takes along what the client
+    # has not read yet. So: did it send more than we took, or has it more to read than the network carries?
+    unread: cython.int = 0
+    if s.inbox.first != NULL or s.cipher.first != NULL:
+        return True
+    if ioctl(s.fd, FIONREAD, address(unread)) == 0 and unread > 0:
+        return True
+    return unsent(s) > 0
+
+
+def unsent(s):
+    left: cython.int = 0
+    return left if ioctl(s.fd, SIOCOUTQNSD, address(left)) == 0 else 0
+
+
+def takes_on(c):
+    """A slow client still takes of the answer: the time to linger begins anew."""
+    left: cython.int = unsent(address(c.stream))
+    progress: cython.bint = left > 0 and (c.left == 0 or left < c.left)
+    c.left = left
+    return progress
+
+
 def client_abort(w, c):
     if c.stream.state != CLIENT_CLOSING and c.stream.state != CLIENT_FREE:
         client_move(c, CLIENT_CLOSING)
@@ -378,7 +407,10 @@ def client_late(w, s):
         client_move(c, CLIENT_BUSY)
         w.handlers.request(w, c, -CLIENT_HEAD_TIMEOUT)
     elif s.state == CLIENT_LINGER:
-        stream_close(w, s)
+        if c.linger and s.late != LATE_SEND and takes_on(c):
+            stream_receive_within(w, s, LINGER_MS, False)
+        else:
+            stream_close(w, s)
     elif s.state == CLIENT_IDLE:
         client_finish(w, c)
     else:

@@ -22,7 +22,6 @@ cdef enum Reason:
     LENGTH_AND_CODING     # Content-Length with Transfer-Encoding: RFC 9112 6.1
     BAD_TRANSFER_CODING   # anything but one final `chunked`: RFC 9112 6.1
     BAD_CHUNK             # RFC 9112 7.1
-    BAD_UPGRADE           # Upgrade together with a body
     HEAD_TOO_LARGE        # 431
     TOO_MANY_FIELDS       # 431
     TARGET_TOO_LONG       # 414: the request line alone exceeds the head's bound

@@ -22,7 +22,6 @@ _TABLE = (
     ("length_and_coding", 400, "Content-Length and Transfer-Encoding stand in one message."),
     ("bad_transfer_coding", 400, "Transfer-Encoding is not the single coding `chunked`, or comes with HTTP/1.0."),
     ("bad_chunk", 400, "The chunked coding of the request body is broken."),
-    ("bad_upgrade", 400, "The request asks for an upgrade and has a body."),
     ("head_too_large", 431, "The request head is larger than the limit."),
     ("too_many_fields", 431, "The request has more header fields than the limit."),
     ("target_too_long", 414, "The request line alone is larger than the limit for the head."),

@@ -40,7 +40,6 @@ from cython.cimports.ringway.engine.outcome import (
     BAD_REQUEST_LINE,
     BAD_TARGET,
     BAD_TRANSFER_CODING,
-    BAD_UPGRADE,
     BAD_VERSION,
     BARE_CR_OR_LF,
     HEAD_TOO_LARGE,
@@ -106,6 +105,13 @@ def request_parse(data, length, head):
     g: Gathered
     at: cython.int
     result: cython.int
+    # A head that is refused early is still logged, as far as it was read: nothing of the one before may be left.
+    head.method_text.length = 0
+    head.target.length = 0
+    head.path.length = 0
+    head.query.length = 0
+    head.host.length = 0
+    head.field_count = 0
     if length > HEAD_BYTES_MAX:
         return -HEAD_TOO_LARGE
     at = empty_lines(data, length)
@@ -118,7 +124,6 @@ def request_parse(data, length, head):
     at = request_line(data, at, head)
     if at < 0:
         return at
-    head.field_count = 0
     result = parse_fields(data, at, length, head.fields, address(head.field_count))
     if result < 0:
         return result
@@ -349,10 +354,11 @@ def judge_connection(data, head, g):
         head.keep_alive = False
     else:
         head.keep_alive = head.minor == 1 or (options & CONNECTION_KEEP_ALIVE) != 0
-    # RFC 9110 7.8: ignored in HTTP/1.0, and unless Connection names it
-    head.upgrade = g.upgrade and head.minor == 1 and (options & CONNECTION_UPGRADE) != 0
-    if head.upgrade and head.framing != FRAMING_NONE:
-        return -BAD_UPGRADE
+    # RFC 9110 7.8: ignored in HTTP/1.0, and unless Connection names it. Any server may ignore it, and we do with a
+    # body: clients that offer h2c with every request expect just that.
+    head.upgrade = (
+        g.upgrade and head.minor == 1 and (options & CONNECTION_UPGRADE) != 0 and head.framing == FRAMING_NONE
+    )
     return 0
 
 

@@ -121,6 +121,7 @@ cdef struct Client:
     bint last               # close after this exchange
     bint linger             # the client may still be sending: read to the end before closing
     bint shut               # FIN was sent
+    int left                # while lingering: bytes of the answer that the client had not taken when it was looked last
     uint8_t peer_length     # bytes of `peer`; 0: not asked for yet
     uint8_t peer_family
     char peer[46]           # address as text

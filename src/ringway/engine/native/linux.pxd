@@ -58,7 +58,10 @@ cdef extern from "<sys/uio.h>" nogil:
 
 cdef extern from "<sys/ioctl.h>" nogil:
     int ioctl(int fd, unsigned long request, ...)
-    unsigned long FIONBIO
+    unsigned long FIONBIO, FIONREAD
+
+cdef extern from "<linux/sockios.h>" nogil:
+    unsigned long SIOCOUTQNSD
 
 cdef extern from "<sys/sendfile.h>" nogil:
     ssize_t sendfile(int out, int source, int64_t* offset, size_t count)
