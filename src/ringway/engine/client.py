@@ -210,8 +210,8 @@ def client_received(w, s):
 
 def client_next_request(w, c):
     s: cython.pointer(Stream) = address(c.stream)
-    if s.inbox.first == NULL and not s.eof and s.error == 0:
-        stream_refill(w, s)
+    if not s.eof and s.error == 0:
+        stream_refill(w, s)  # also when a part of a head is here: the rest may wait to be decrypted
     if s.inbox.first == NULL:
         if s.eof or s.error:
             client_finish(w, c)

@@ -50,7 +50,9 @@ cdef struct Stream:         # one socket and its bytes; first member of Client a
     bint want_many
     bint want_later
     bint wanted             # RECEIVE_ENDING: receive again when the cancel is through
-    bint eof                # the peer sent FIN (or close_notify)
+    bint eof                # the peer sent FIN (or close_notify), and all that it sent before is in the inbox
+    bint ended              # TLS: the socket has ended; what came before may still wait to be decrypted
+    int ended_error         # ... by this errno; 0: by FIN
     bint closing            # shut down; freed when nothing is in flight
     bint aborted            # closing with a reset
     bint nonblocking        # FIONBIO is set, which sendfile(2) needs

@@ -26,7 +26,7 @@ cdef bint stream_open(Worker* w, Stream* s, int kind, int fd, bint tls) noexcept
 cdef void stream_want(Worker* w, Stream* s, int group, bint many, bint later) noexcept nogil
 cdef void stream_pause(Worker* w, Stream* s) noexcept nogil
 cdef void stream_refill(Worker* w, Stream* s) noexcept nogil
-    # after the inbox was used: decrypt what waits
+    # after the inbox was used: decrypt what waits. It may meet the end: look at eof and error afterwards
 cdef void stream_send(Worker* w, Stream* s, Buffer* b) noexcept nogil   # takes over b
 cdef void stream_queue(Worker* w, Stream* s, Buffer* b) noexcept nogil  # as stream_send(), but more follows at once
 cdef void stream_send_end(Worker* w, Stream* s, Buffer* b) noexcept nogil
@@ -52,6 +52,7 @@ cdef void say_goodbye(Worker* w, Stream* s) noexcept nogil
 cdef void start_receive(Worker* w, Stream* s) noexcept nogil
 cdef void pump(Worker* w, Stream* s) noexcept nogil
 cdef bint pump_one(Worker* w, Stream* s) noexcept nogil
+cdef void socket_ended(Worker* w, Stream* s, int error) noexcept nogil
 cdef void starve(Worker* w, Stream* s) noexcept nogil
 cdef void feed_starved(Worker* w) noexcept nogil
 cdef int operation_of(const Stream* s, int client_operation) noexcept nogil

@@ -45,6 +45,7 @@ from cython.cimports.ringway.engine.driver import (
 )
 from cython.cimports.ringway.engine.native.linux import (
     ECANCELED,
+    ECONNRESET,
     EIO,
     ENOBUFS,
     EPIPE,
@@ -71,6 +72,7 @@ from cython.cimports.ringway.engine.offload import (
 from cython.cimports.ringway.engine.records import EVENT_NO_BUFFERS
 from cython.cimports.ringway.engine.state import (
     KIND_CLIENT,
+    KIND_UPSTREAM,
     RECEIVE_ENDING,
     RECEIVE_MULTI,
     RECEIVE_OFF,
@@ -89,6 +91,7 @@ from cython.cimports.ringway.engine.tls import (
     tls_handshake,
     tls_notify,
     tls_open,
+    tls_pending,
     tls_read,
     tls_resumed,
     tls_version,
@@ -120,7 +123,7 @@ def operation_of(s, client_operation):
 
 
 def stream_want(w, s, group, many, later):
-    if s.closing or s.eof or s.error:
+    if s.closing or s.eof or s.error or s.ended:
         return
     s.want_group = cast(cython.uchar, group)
     s.want_many = many
@@ -200,7 +203,7 @@ def stream_received(w, s, c):
             queue_push(address(s.cipher), c.buffer)
             pump(w, s)
     elif c.result == 0:
-        s.eof = True
+        socket_ended(w, s, 0)
     elif c.result == -ENOBUFS or c.result == -ECANCELED:
         # Ran dry, or paused: nothing was lost. It goes on when it is wanted (now, if it was dry).
         if c.result == -ENOBUFS:
@@ -210,27 +213,45 @@ def stream_received(w, s, c):
         offload_control(w, s)
         s.wanted = s.wanted or mode != RECEIVE_ENDING
     else:
-        s.error = -c.result
+        socket_ended(w, s, -c.result)
         if s.offload & OFFLOAD_RECEIVE:
             offload_broken(w, s, s.error)
     if s.receive == RECEIVE_OFF and (s.wanted or (s.want_many and c.result > 0 and mode == RECEIVE_MULTI)):
         # Asked for again while it was ending, or a receive that goes on ended by itself.
         s.wanted = False
-        if not s.eof and s.error == 0:
+        if not s.eof and s.error == 0 and not s.ended:
             start_receive(w, s)
     if c.result > 0 or s.eof or s.error:
         w.handlers.received[s.kind](w, s)
 
 
+def socket_ended(w, s, error):
+    if s.secure and s.offload & OFFLOAD_RECEIVE == 0 and (error == 0 or s.kind == KIND_UPSTREAM):
+        # What came before it may still wait to be decrypted, since the inbox is full: it is not lost.
+        s.ended = True
+        s.ended_error = error
+        pump(w, s)
+    elif error == 0:
+        s.eof = True
+    else:
+        s.error = error
+
+
 def pump(w, s):
     """Decrypt what waits, as far as the inbox may grow."""
-    while s.cipher.first != NULL and s.inbox.bytes < INBOX_HIGH and not s.eof and s.error == 0:
-        if s.tls.left == 0:
+    while (s.cipher.first != NULL or tls_pending(s.tls)) and s.inbox.bytes < INBOX_HIGH and not s.eof and s.error == 0:
+        if s.tls.left == 0 and s.cipher.first != NULL:
             tls_feed(s.tls, data_of(s.cipher.first), length_of(s.cipher.first))
         if not pump_one(w, s):
             break
-        if s.tls.left == 0:
+        if s.tls.left == 0 and s.cipher.first != NULL:
             buffer_give(address(w.buffers), queue_pop(address(s.cipher)))
+    if s.ended and s.cipher.first == NULL and not tls_pending(s.tls) and not s.eof and s.error == 0:
+        if s.kind == KIND_CLIENT:
+            s.eof = True
+        else:
+            # RFC 9112 9.8, RFC 8446 6.1: without close_notify anybody may have ended it, so it ends nothing in order.
+            s.error = s.ended_error if s.ended_error else ECONNRESET
     if s.offload_wanted:
         offload_check(w, s)
         offload_step(w, s)
@@ -279,7 +300,7 @@ def pump_one(w, s):
 
 
 def stream_refill(w, s):
-    if s.tls != NULL and not s.closing and (s.cipher.first != NULL):
+    if s.tls != NULL and not s.closing and (s.cipher.first != NULL or s.ended or tls_pending(s.tls)):
         pump(w, s)
 
 

@@ -423,6 +423,10 @@ def tls_write(tls, data, length):
     return 0
 
 
+def tls_pending(tls):
+    return SSL_pending(tls.ssl) > 0
+
+
 def tls_notify(tls):
     # RFC 8446 6.1: both sides send close_notify; after an error OpenSSL must not be asked for it.
     if tls.established and not tls.failed and not tls.silent:
