@@ -105,7 +105,7 @@ def stream_open(w, s, kind, fd, tls):
     s.timer.owner = s
     if tls:
         s.secure = True
-        s.tls = tls_open(w.tls, address(s.outbox))
+        s.tls = tls_open(w.tls, NULL, address(s.outbox))
         if s.tls == NULL:
             return False
         gauge(w.counters, GAUGE_TLS, 1)

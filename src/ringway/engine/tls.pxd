@@ -6,12 +6,20 @@
 OpenSSL reads from the bytes that tls_feed() showed it (borrowed until they are used up) and writes straight into
 buffers of the `out` queue, through a BIO of our own: no copy besides its own.
 """
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ringway.engine.buffers cimport Buffers, Queue
 from ringway.engine.certificates cimport CertificatesHead
 from ringway.engine.ktls cimport KtlsKeys
-from ringway.engine.native.openssl cimport BIO, BIO_METHOD, EVP_CIPHER_CTX, EVP_MAC_CTX, SSL, SSL_CTX
+from ringway.engine.native.openssl cimport (
+    BIO,
+    BIO_METHOD,
+    EVP_CIPHER_CTX,
+    EVP_MAC_CTX,
+    SSL,
+    SSL_CTX,
+    SSL_SESSION,
+)
 
 cdef enum:
     CIPHERS_BYTES_MAX = 2048    # of a list of ciphers or groups, OpenSSL's names with colons between
@@ -36,12 +44,18 @@ cdef struct CertificateStore:   # one block of certificates, and what was opened
     uint64_t size           # bytes of it
     SSL_CTX** contexts      # owned: one for each context of the block; NULL: no client asked for it yet
 
-cdef struct TlsContext:     # one for each worker, for its life
+cdef struct TlsContext:     # for the life of the worker: one as a server, and one for each server that it connects to
     BIO_METHOD* method      # owned
-    CertificateStore* store # owned: the newest
+    CertificateStore* store # owned: the newest; NULL: a client's
     Buffers* buffers        # borrowed
     KtlsPolicy ktls
     TlsPolicy policy
+    # a client's alone
+    SSL_CTX* client         # owned; NULL: we are the server
+    bint verify             # the server must be who it says
+    char* server_name       # owned: sent by SNI; NULL: an address
+    SSL_SESSION* session    # owned: the last one that the server gave; NULL: none
+    int64_t proven_s        # when the server's certificate was checked last: resumption does not
 
 cdef struct Tls:
     SSL* ssl                # owned
@@ -51,6 +65,7 @@ cdef struct Tls:
     TlsContext* context     # borrowed
     bint established        # the handshake is through
     bint failed
+    unsigned long why       # OpenSSL's code of what failed; 0: it did not say
     bint silent             # the kernel sends: a record that OpenSSL writes now would carry a number used before
     bint counting           # kernel TLS is wanted: records are counted and secrets kept
     uint8_t header[5]       # of the record being read, as far as it is here
@@ -67,6 +82,7 @@ cdef void store_close(CertificateStore* store) noexcept nogil
 cdef SSL_CTX* store_context(TlsContext* context, CertificateStore* store, uint32_t index) noexcept nogil
     # opened when it is asked for the first time; NULL: it cannot be
 cdef SSL_CTX* new_context(TlsContext* context) noexcept nogil
+cdef BIO_METHOD* new_method() noexcept nogil
 cdef int use_pair(SSL_CTX* ctx, const char* chain, int chain_bytes, const char* key, int key_bytes) noexcept nogil
 cdef int client_hello(SSL* ssl, int* alert, void* arg) noexcept nogil
 cdef bint asked_name(SSL* ssl, const unsigned char** name, uint32_t* length) noexcept nogil
@@ -74,10 +90,11 @@ cdef bint asked_name(SSL* ssl, const unsigned char** name, uint32_t* length) noe
 cdef int ticket_key(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,
                     int encrypt) noexcept nogil
 cdef void tls_context_close(TlsContext* context) noexcept nogil
-cdef Tls* tls_open(TlsContext* context, Queue* out) noexcept nogil      # the server's side; NULL: no memory
+cdef Tls* tls_open(TlsContext* context, SSL_SESSION* resume, Queue* out) noexcept nogil
+    # the context's side. `resume`: a client's, or NULL. NULL: no memory
 cdef void tls_close(Tls* tls) noexcept nogil
 cdef void tls_feed(Tls* tls, const char* data, uint32_t length) noexcept nogil
-cdef int tls_handshake(Tls* tls) noexcept nogil     # 1: established; 0: more ciphertext needed; TLS_FAILED
+cdef int tls_handshake(Tls* tls) noexcept nogil     # 1: established; 0: more ciphertext needed; TLS_FAILED. A client begins
 cdef int tls_read(Tls* tls, char* out, uint32_t size) noexcept nogil
     # bytes; 0: more ciphertext needed; TLS_CLOSED; TLS_FAILED
 cdef int tls_write(Tls* tls, const char* data, uint32_t length) noexcept nogil  # 0, or TLS_FAILED
@@ -87,10 +104,15 @@ cdef void tls_notify(Tls* tls) noexcept nogil       # puts close_notify into the
 cdef int tls_version(const Tls* tls) noexcept nogil # 12 or 13
 cdef const char* tls_cipher(const Tls* tls) noexcept nogil
 cdef bint tls_resumed(const Tls* tls) noexcept nogil
+cdef const char* tls_untrusted(const Tls* tls) noexcept nogil
+    # why the server's certificate was not accepted, in words; NULL: it was, or none came
+cdef const char* tls_why(const Tls* tls) noexcept nogil
+    # what failed, in OpenSSL's words; NULL: it did not say
 cdef void tls_agreed(Tls* tls) noexcept nogil       # the handshake is through: fills in what `keys` still lacks
 cdef bint tls_between_records(const Tls* tls) noexcept nogil
     # all that was received has been read and handed on: the next octet begins a record
 
+cdef void note_failure(Tls* tls) noexcept nogil
 cdef int bio_write(BIO* bio, const char* data, int length) noexcept nogil
 cdef int bio_read(BIO* bio, char* data, int length) noexcept nogil
 cdef bint tls_owes_key_update(const Tls* tls) noexcept nogil

@@ -34,6 +34,7 @@ from cython.cimports.ringway.engine.native.linux import munmap
 from cython.cimports.ringway.engine.native.openssl import (
     BIO,
     BIO_CTRL_FLUSH,
+    BIO_METHOD,
     BIO_TYPE_SOURCE_SINK,
     EVP_PKEY,
     OPENSSL_NPN_NEGOTIATED,
@@ -49,11 +50,14 @@ from cython.cimports.ringway.engine.native.openssl import (
     SSL_MODE_RELEASE_BUFFERS,
     SSL_OP_NO_COMPRESSION,
     SSL_OP_NO_RENEGOTIATION,
+    SSL_RECEIVED_SHUTDOWN,
+    SSL_SENT_SHUTDOWN,
     SSL_SESS_CACHE_OFF,
     SSL_TLSEXT_ERR_ALERT_FATAL,
     SSL_TLSEXT_ERR_OK,
     TLS1_3_VERSION,
     X509,
+    X509_V_OK,
     BIO_clear_retry_flags,
     BIO_free,
     BIO_get_data,
@@ -70,6 +74,8 @@ from cython.cimports.ringway.engine.native.openssl import (
     ERR_clear_error,
     ERR_error_string_n,
     ERR_get_error,
+    ERR_peek_error,
+    ERR_reason_error_string,
     EVP_aes_256_cbc,
     EVP_DecryptInit_ex,
     EVP_EncryptInit_ex,
@@ -112,22 +118,29 @@ from cython.cimports.ringway.engine.native.openssl import (
     SSL_get_error,
     SSL_get_key_update_type,
     SSL_get_server_random,
+    SSL_get_verify_result,
     SSL_new,
     SSL_pending,
     SSL_read,
     SSL_select_next_proto,
+    SSL_SESSION_free,
     SSL_session_reused,
     SSL_set_accept_state,
     SSL_set_app_data,
     SSL_set_bio,
+    SSL_set_connect_state,
     SSL_set_msg_callback_arg,
+    SSL_set_session,
+    SSL_set_shutdown,
     SSL_set_SSL_CTX,
+    SSL_set_tlsext_host_name,
     SSL_shutdown,
     SSL_version,
     SSL_write,
     TLS_server_method,
     TLSEXT_TYPE_server_name,
     X509_free,
+    X509_verify_cert_error_string,
 )
 
 # ----------------------------------------------------------------------------------------------------- context
@@ -140,14 +153,20 @@ def tls_context_open(policy, ktls, buffers):
     context.buffers = buffers
     context.ktls = ktls[0]
     context.policy = policy[0]
-    context.method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, b"ringway")
+    context.method = new_method()
     if context.method == NULL:
         tls_context_close(context)
         return NULL
-    BIO_meth_set_read(context.method, bio_read)
-    BIO_meth_set_write(context.method, bio_write)
-    BIO_meth_set_ctrl(context.method, bio_ctrl)
     return context
+
+
+def new_method():
+    method: cython.pointer(BIO_METHOD) = BIO_meth_new(BIO_TYPE_SOURCE_SINK, b"ringway")
+    if method != NULL:
+        BIO_meth_set_read(method, bio_read)
+        BIO_meth_set_write(method, bio_write)
+        BIO_meth_set_ctrl(method, bio_ctrl)
+    return method
 
 
 def tls_context_take(context, head, size):
@@ -256,7 +275,10 @@ def tls_context_close(context):
     if context == NULL:
         return
     store_close(context.store)
+    SSL_SESSION_free(context.session)
+    SSL_CTX_free(context.client)
     BIO_meth_free(context.method)
+    free(context.server_name)
     free(context)
 
 
@@ -348,14 +370,17 @@ def last_error() -> str:
 # ------------------------------------------------------------------------------------------------- connections
 
 
-def tls_open(context, out):
+def tls_open(context, resume, out):
     tls: cython.pointer(Tls) = cast(cython.pointer(Tls), calloc(1, sizeof(Tls)))
     if tls == NULL:
         return NULL
     tls.out = out
     tls.context = context
     tls.counting = context.ktls.enabled
-    tls.ssl = SSL_new(context.store.contexts[context.store.head.default_context])
+    if context.client != NULL:
+        tls.ssl = SSL_new(context.client)
+    else:
+        tls.ssl = SSL_new(context.store.contexts[context.store.head.default_context])
     bio: cython.pointer(BIO) = BIO_new(context.method)
     if tls.ssl == NULL or bio == NULL:
         BIO_free(bio)
@@ -364,8 +389,16 @@ def tls_open(context, out):
     BIO_set_data(bio, tls)
     BIO_set_init(bio, 1)
     SSL_set_bio(tls.ssl, bio, bio)  # takes over the one reference
-    SSL_set_accept_state(tls.ssl)
     SSL_set_app_data(tls.ssl, tls)
+    if context.client != NULL:
+        SSL_set_connect_state(tls.ssl)
+        if context.server_name != NULL and SSL_set_tlsext_host_name(tls.ssl, context.server_name) != 1:
+            tls_close(tls)
+            return NULL
+        if resume != NULL:
+            SSL_set_session(tls.ssl, resume)
+    else:
+        SSL_set_accept_state(tls.ssl)
     if tls.counting:
         SSL_set_msg_callback_arg(tls.ssl, tls)
     return tls
@@ -373,6 +406,9 @@ def tls_open(context, out):
 
 def tls_close(tls):
     if tls.ssl != NULL:
+        if tls.context.client != NULL and not tls.failed:
+            # Or OpenSSL takes a connection that we give up for a broken one, and its session for not to be used again.
+            SSL_set_shutdown(tls.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
         SSL_free(tls.ssl)
     OPENSSL_cleanse(address(tls.keys), sizeof(KtlsKeys))
     free(tls)
@@ -391,9 +427,15 @@ def tls_handshake(tls):
         return 1
     if SSL_get_error(tls.ssl, result) == SSL_ERROR_WANT_READ and not tls.failed:
         return 0
-    tls.failed = True
-    ERR_clear_error()
+    note_failure(tls)
     return TLS_FAILED
+
+
+def note_failure(tls):
+    tls.failed = True
+    if tls.why == 0:
+        tls.why = ERR_peek_error()
+    ERR_clear_error()
 
 
 def tls_read(tls, out, size):
@@ -406,8 +448,7 @@ def tls_read(tls, out, size):
         return 0
     if why == SSL_ERROR_ZERO_RETURN:
         return TLS_CLOSED
-    tls.failed = True
-    ERR_clear_error()
+    note_failure(tls)
     return TLS_FAILED
 
 
@@ -417,8 +458,7 @@ def tls_write(tls, data, length):
     ERR_clear_error()
     # Our BIO takes everything, so the write is whole or an error.
     if length and SSL_write(tls.ssl, data, cast(cython.int, length)) != cast(cython.int, length):
-        tls.failed = True
-        ERR_clear_error()
+        note_failure(tls)
         return TLS_FAILED
     return 0
 
@@ -445,6 +485,17 @@ def tls_cipher(tls):
 
 def tls_resumed(tls):
     return SSL_session_reused(tls.ssl) == 1
+
+
+def tls_untrusted(tls):
+    result: cython.long = SSL_get_verify_result(tls.ssl)
+    if not tls.context.verify or result == X509_V_OK:
+        return NULL
+    return X509_verify_cert_error_string(result)
+
+
+def tls_why(tls):
+    return ERR_reason_error_string(tls.why) if tls.why else NULL
 
 
 # --------------------------------------------------------------------------------------------- for the kernel's TLS

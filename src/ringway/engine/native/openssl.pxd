@@ -20,6 +20,13 @@ cdef extern from "<openssl/ssl.h>" nogil:
         pass
     ctypedef struct EVP_MD:
         pass
+    ctypedef struct SSL_SESSION:
+        pass
+    ctypedef struct X509_STORE:
+        pass
+    ctypedef struct X509_VERIFY_PARAM:
+        pass
+    ctypedef int (*new_session_t)(SSL* ssl, SSL_SESSION* session) noexcept nogil
     ctypedef int (*alpn_select_t)(SSL* ssl, const unsigned char** out, unsigned char* out_length,
                                   const unsigned char* offered, unsigned int offered_length, void* arg) noexcept nogil
 
@@ -46,8 +53,11 @@ cdef extern from "<openssl/ssl.h>" nogil:
     ctypedef int (*ticket_key_t)(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
                                  EVP_MAC_CTX* mac, int encrypt) noexcept nogil
     int SSL_CLIENT_HELLO_SUCCESS, SSL_CLIENT_HELLO_ERROR, SSL_AD_INTERNAL_ERROR, TLSEXT_TYPE_server_name
+    int SSL_RECEIVED_SHUTDOWN, SSL_VERIFY_NONE, SSL_VERIFY_PEER
+    long SSL_SESS_CACHE_CLIENT, SSL_SESS_CACHE_NO_INTERNAL
 
     const SSL_METHOD* TLS_server_method()
+    const SSL_METHOD* TLS_client_method()
     SSL_CTX* SSL_CTX_new(const SSL_METHOD* method)
     void SSL_CTX_free(SSL_CTX* ctx)
     int SSL_CTX_set_min_proto_version(SSL_CTX* ctx, int version)
@@ -68,6 +78,19 @@ cdef extern from "<openssl/ssl.h>" nogil:
     long SSL_CTX_set_session_cache_mode(SSL_CTX* ctx, long mode)
     int SSL_CTX_set_session_id_context(SSL_CTX* ctx, const unsigned char* text, unsigned int length)
     void SSL_CTX_set_alpn_select_cb(SSL_CTX* ctx, alpn_select_t callback, void* arg)
+
+    int SSL_CTX_set_alpn_protos(SSL_CTX* ctx, const unsigned char* protocols, unsigned int length)  # 0: done
+    void SSL_CTX_set_verify(SSL_CTX* ctx, int mode, void* callback)
+    X509_VERIFY_PARAM* SSL_CTX_get0_param(SSL_CTX* ctx)
+    void SSL_CTX_set1_cert_store(SSL_CTX* ctx, X509_STORE* store)
+    void SSL_CTX_sess_set_new_cb(SSL_CTX* ctx, new_session_t callback)
+    int SSL_set_session(SSL* ssl, SSL_SESSION* session)
+    int SSL_SESSION_is_resumable(const SSL_SESSION* session)
+    void SSL_SESSION_free(SSL_SESSION* session)
+    int SSL_set_tlsext_host_name(SSL* ssl, const char* name)
+    long SSL_get_verify_result(const SSL* ssl)
+    void SSL_set_shutdown(SSL* ssl, int mode)
+    void SSL_set_connect_state(SSL* ssl)
 
     void SSL_CTX_set_keylog_callback(SSL_CTX* ctx, keylog_t callback)
     void SSL_CTX_set_msg_callback(SSL_CTX* ctx, message_t callback)
@@ -121,10 +144,30 @@ cdef extern from "<openssl/bio.h>" nogil:
 cdef extern from "<openssl/pem.h>" nogil:
     X509* PEM_read_bio_X509(BIO* bio, X509** out, void* callback, void* arg)
     EVP_PKEY* PEM_read_bio_PrivateKey(BIO* bio, EVP_PKEY** out, void* callback, void* arg)
+    int PEM_R_NO_START_LINE
     void X509_free(X509* certificate)
     void EVP_PKEY_free(EVP_PKEY* key)
 
+cdef extern from "<openssl/x509_vfy.h>" nogil:
+    long X509_V_OK
+    unsigned long X509_V_FLAG_PARTIAL_CHAIN
+    X509_STORE* X509_STORE_new()
+    void X509_STORE_free(X509_STORE* store)
+    int X509_STORE_add_cert(X509_STORE* store, X509* certificate)
+    int X509_VERIFY_PARAM_set1_host(X509_VERIFY_PARAM* param, const char* name, size_t length)
+    int X509_VERIFY_PARAM_set1_ip_asc(X509_VERIFY_PARAM* param, const char* text)
+    void X509_VERIFY_PARAM_set_hostflags(X509_VERIFY_PARAM* param, unsigned int flags)
+    int X509_VERIFY_PARAM_set_flags(X509_VERIFY_PARAM* param, unsigned long flags)
+    const char* X509_verify_cert_error_string(long number)
+
+cdef extern from "<openssl/x509v3.h>" nogil:
+    unsigned int X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS
+
 cdef extern from "<openssl/err.h>" nogil:
+    unsigned long ERR_peek_error()
+    unsigned long ERR_peek_last_error()
+    int ERR_GET_REASON(unsigned long code)
+    const char* ERR_reason_error_string(unsigned long code)
     unsigned long ERR_get_error()
     void ERR_clear_error()
     void ERR_error_string_n(unsigned long code, char* out, size_t size)
