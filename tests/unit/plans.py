@@ -42,6 +42,7 @@ def plan(**changes: object) -> dict:
         "media_types": {},
         "folders": [],
         "upstreams": [],
+        "upstream_tls": [],
         "routes": [],
         "hosts": [],
     }

@@ -131,3 +131,32 @@ class _Public:
         self.not_valid_after_utc = certificate.not_valid_after_utc
         self.not_valid_before_utc = certificate.not_valid_before_utc
         self.public_key = key.public_key
+
+
+def test_authorities_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the file, else from the folder: each once, and nothing that is no certificate."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "file.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "folder"))
+    assert certificates.system_authorities() == ""
+    (problem,) = certificates.check_authorities("x.ca_path", None)
+    assert str(problem).startswith("x.ca_path: this system trusts no authority; install")
+    one, two = (self_signed([name])[0].decode() for name in ("one", "two"))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name, text in (("0a1b2c3d.0", one), ("0a1b2c3d.1", two), ("ffffffff.0", one), ("one.pem", one)):
+        (folder / name).write_text(text)
+    assert certificates.system_authorities() == one + two
+    (tmp_path / "file.pem").write_text(f"a comment\n{two}and the rest\n")
+    assert certificates.system_authorities() == two
+    assert certificates.check_authorities("x.ca_path", None) == []
+
+
+def test_authorities_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_bytes(self_signed(["one"])[0] * 2)
+    assert certificates.check_authorities("k", str(file)) == []
+    file.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    assert "has no certificate in PEM form" in str(certificates.check_authorities("k", str(file))[0])
+    assert "cannot be read (Is a directory); correct the path" in str(
+        certificates.check_authorities("k", str(tmp_path))[0]
+    )

@@ -87,8 +87,8 @@ head = -1
         "server.threads: must be a whole number, not a string",
         "server.lisen: there is no such key; did you mean `listen`?",
         "tls.cert_pth: there is no such key; did you mean `cert_path`?",
-        'path_routes."example.com"."/api/".url: "localhost:8080" is not an http:// URL; '
-        'write it like "http://localhost:8080" or "http://10.0.0.5:8080/v2"',
+        'path_routes."example.com"."/api/".url: "localhost:8080" is not an http:// or https:// URL; '
+        'write it like "http://localhost:8080" or "https://10.0.0.5/v2"',
         "timeouts.head: -1 is out of bounds; write a number from 0.1 to 86400 (seconds)",
         'host_routes."good.example".path: "/does/not/exist" does not exist; create it or correct the path',
     ]
@@ -127,7 +127,42 @@ head = -1
             'path_routes.x."/a/": is the same as path_routes.x."/a"',
         ),
         ('[path_routes.x]\n"a" = { type = "Redirect", to = "/" }', 'path_routes.x.a: "a" does not begin with a slash'),
-        ('[host_routes]\nx = { type = "Proxy", url = "https://h" }', "TLS to the upstream, which is not available yet"),
+        (
+            '[host_routes]\nx = { type = "Proxy", url = "http://h", verify = false }',
+            "x.verify: this is about TLS, and http://h speaks none; write https:// in `url`, or remove `verify`",
+        ),
+        (
+            '[host_routes]\nx = { type = "Proxy", url = "http://h", ca_path = "a" }',
+            "host_routes.x.ca_path: this is about TLS, and http://h speaks none",
+        ),
+        (
+            '[host_routes]\nx = { type = "Proxy", url = "https://h", verify = false, ca_path = "a" }',
+            "host_routes.x.ca_path: no authority is asked with `verify = false`; remove one of them",
+        ),
+        (
+            '[host_routes]\nx = { type = "Proxy", url = "https://h", cert_path = "a" }',
+            "host_routes.x.key_path: a certificate and its key belong together",
+        ),
+        (
+            '[host_routes]\nx = { type = "Proxy", url = "https://h", key_path = "a" }',
+            "host_routes.x.key_path: a certificate and its key belong together",
+        ),
+        (
+            '[host_routes]\nx = { type = "Proxy", url = "https://h", server_name = "*.h" }',
+            'host_routes.x.server_name: "*.h" names no single host; write a name like',
+        ),
+        (
+            '[host_routes]\nx = { type = "Proxy", url = "https://h", ca_path = "/does/not/exist" }',
+            'host_routes.x.ca_path: "/does/not/exist" does not exist; correct the path',
+        ),
+        (
+            '[host_routes]\nx = { type = "Proxy", url = "https://h", ca_path = "/dev/null" }',
+            'host_routes.x.ca_path: "/dev/null" has no certificate in PEM form; name a file',
+        ),
+        (
+            '[path_routes.x]\n"/a" = { type = "Proxy", url = "https://h", cert_path = "/no", key_path = "/none" }',
+            'path_routes.x."/a".key_path: "/none" does not exist',
+        ),
         (
             '[access_log]\npath = "/does/not/exist/a.log"',
             'the folder "/does/not/exist" does not exist; create it: mkdir',
@@ -196,6 +231,69 @@ def plan_of(text: str) -> dict[str, Any]:
     return compile_plan(config)
 
 
+def test_upstreams_are_one_only_if_they_agree_in_all(tmp_path: Path) -> None:
+    pairs = [write_self_signed(str(tmp_path / name), ["client"]) for name in ("one", "two")]
+    more = [
+        "",
+        "strip_prefix = false",
+        'server_name = "h"',  # said twice
+        'server_name = "other"',
+        "verify = false",
+        f'ca_path = "{pairs[0][0]}"',
+        f'ca_path = "{pairs[1][0]}"',
+        *(f'cert_path = "{certificate}", key_path = "{key}"' for certificate, key in pairs),
+    ]
+    routes = [
+        f'"/{number}" = {{ type = "Proxy", url = "https://h/{number}", {text} }}' for number, text in enumerate(more)
+    ]
+    plain = '"/plain" = { type = "Proxy", url = "http://h:443" }'
+    plan = plan_of("\n".join(["[path_routes.x]", *routes, plain]).replace(",  }", " }"))
+    assert [route["upstream"] for route in plan["routes"]] == [0, 0, 0, 1, 2, 3, 4, 5, 6, 7]
+    assert len(plan["upstreams"]) == len(plan["upstream_tls"]) == 8
+    assert plan["upstreams"][0] == {"name": "https://h:443", "host": "h", "port": 443, "tls": True}
+    nothing = {"authorities": None, "certificate": None, "key": None}
+    assert plan["upstream_tls"][:3] == [
+        {"name": "h", "address": False, "verify": True, **nothing},
+        {"name": "other", "address": False, "verify": True, **nothing},
+        {"name": "h", "address": False, "verify": False, **nothing},
+    ]
+    assert plan["upstream_tls"][7] is None
+
+
+def test_the_brief_has_what_the_files_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Authorities once each; those of the system only where they are asked."""
+    from ringway.control import certificates
+    from ringway.control.supervisor import upstream_tls_brief
+
+    monkeypatch.setattr(certificates, "system_authorities", lambda: "the system's")
+    certificate, key = write_self_signed(str(tmp_path), ["client"])
+    trust = f'ca_path = "{certificate}"'
+    plan = plan_of(
+        f"""
+[host_routes]
+a = {{ type = "Proxy", url = "https://10.0.0.1", {trust} }}
+b = {{ type = "Proxy", url = "https://10.0.0.2", {trust}, cert_path = "{certificate}", key_path = "{key}" }}
+c = {{ type = "Proxy", url = "https://h", verify = false }}
+d = {{ type = "Proxy", url = "http://h" }}
+"""
+    )
+    brief = upstream_tls_brief(plan)
+    assert brief["authorities"] == [Path(certificate).read_text()]
+    a, b, c, d = brief["upstreams"]
+    assert (a["name"], a["address"], a["authorities"], a["certificate"]) == ("10.0.0.1", True, 0, None)
+    assert (b["authorities"], b["certificate"], b["key"]) == (0, Path(certificate).read_text(), Path(key).read_text())
+    assert (c["verify"], c["authorities"]) == (False, None)
+    assert d is None
+    plan = plan_of('[host_routes]\nx = { type = "Proxy", url = "https://h" }')
+    assert upstream_tls_brief(plan)["authorities"] == ["the system's"]
+
+
+def test_an_upstream_that_is_not_verified_is_warned_about(tmp_path: Path) -> None:
+    text = '[path_routes.x]\n"/a" = { type = "Proxy", url = "https://h", verify = false }\n'
+    (warning,) = load(write(tmp_path, LEAST + text)).warnings
+    assert warning.startswith('path_routes.x."/a/".verify: https://h:443 is not verified')
+
+
 def test_the_plan_has_the_form_of_the_architecture(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.touch()
@@ -214,9 +312,10 @@ head = 2.5
 """
     )
     assert plan["upstreams"] == [
-        {"name": "http://localhost:8080", "host": "localhost", "port": 8080},
-        {"name": "http://[::1]:80", "host": "::1", "port": 80},
+        {"name": "http://localhost:8080", "host": "localhost", "port": 8080, "tls": False},
+        {"name": "http://[::1]:80", "host": "::1", "port": 80, "tls": False},
     ]
+    assert plan["upstream_tls"] == [None, None]
     assert plan["folders"] == [str(tmp_path)]  # a single file is looked up below its folder
     assert plan["hosts"] == [
         {

@@ -2,7 +2,16 @@
 
 import pytest
 
-from ringway.config.values import Flaw, host_name, hsts, parse_address, parse_url, path_prefix, redirect_target
+from ringway.config.values import (
+    Flaw,
+    host_name,
+    hsts,
+    parse_address,
+    parse_url,
+    path_prefix,
+    redirect_target,
+    server_name,
+)
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0:443", "[::1]:8443", "[::]:0", "127.0.0.1:65535"])
@@ -86,11 +95,28 @@ def test_no_path_prefix(text: str) -> None:
         ("http://h:8080/v2/", ("h", 8080, "/v2")),
         ("http://[::1]:9000/", ("::1", 9000, "")),
         ("HTTP://10.0.0.5", ("10.0.0.5", 80, "")),
+        ("https://h", ("h", 443, "")),
+        ("https://[::1]:8443/v2", ("::1", 8443, "/v2")),
     ],
 )
 def test_url(text: str, expected: tuple[str, int, str]) -> None:
     url = parse_url(text)
     assert (url.host, url.port, url.base) == expected
+    assert url.tls == text.startswith("https")
+    assert url.name.startswith("https://" if url.tls else "http://")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("App.example.", "app.example"), ("10.0.0.5", "10.0.0.5"), ("::1", "::1"), ("h", "h")]
+)
+def test_server_name(text: str, expected: str) -> None:
+    assert server_name(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "*", "*.example", "[::1]", "h:443", "a b", "https://h"])
+def test_no_server_name(text: str) -> None:
+    with pytest.raises(Flaw):
+        server_name(text)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +125,7 @@ def test_url(text: str, expected: tuple[str, int, str]) -> None:
         "",
         "localhost:8080",
         "ftp://h",
-        "https://h",
+        "https://",
         "http://",
         "http://h:0",
         "http://h:99999",

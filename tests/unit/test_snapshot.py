@@ -27,8 +27,8 @@ FULL = plan(
     media_types={"html": "text/html; charset=utf-8", "css": "text/css", "7z": "application/x-7z-compressed"},
     folders=["/var/www", "/srv/one.html"],
     upstreams=[
-        {"name": "http://h:8080", "host": "h", "port": 8080},
-        {"name": "http://[::1]:1", "host": "::1", "port": 65535},
+        {"name": "http://h:8080", "host": "h", "port": 8080, "tls": False},
+        {"name": "https://[::1]:1", "host": "::1", "port": 65535, "tls": True},
     ],
     routes=[FILE, PROXY, redirect("to https")],
     hosts=[
@@ -58,7 +58,7 @@ def test_what_was_planned_is_described() -> None:
         },
     ]
     assert list(told["media_types"]) == ["7z", "css", "html"]
-    assert told == {key: value for key, value in FULL.items() if key not in ("hosts", "folders")}
+    assert told == {key: value for key, value in FULL.items() if key not in ("hosts", "folders", "upstream_tls")}
 
 
 names = st.from_regex(r"[a-z][a-z0-9-]{0,9}(\.[a-z]{1,5}){0,3}", fullmatch=True)

@@ -2,10 +2,11 @@
 
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ringway.config.model import AccessLog, Config, FileRoute, Route, Server, Tls
-from ringway.config.values import parse_address
+from ringway.config.model import AccessLog, Config, FileRoute, ProxyRoute, Route, Server, Tls
+from ringway.config.values import parse_address, parse_url
 from ringway.errors import Problem
 
 
@@ -33,6 +34,8 @@ def check_system(parts: Parts) -> list[Problem]:
     for key, route in parts.routes.items():
         if isinstance(route, FileRoute):
             problems += _check_path(f"{key}.path", route.path)
+        elif isinstance(route, ProxyRoute) and parse_url(route.url).tls:
+            problems += _check_upstream_tls(key, route)
     if parts.access_log is not None and parts.access_log.path not in (None, "stdout"):
         problems += _check_log(parts.access_log.path or "")
     return problems
@@ -47,9 +50,40 @@ def warnings_of(config: Config) -> list[str]:
         kernel = found()
         if not kernel.usable(config.tls.ktls_directions):
             warnings.append(f"tls.ktls_enabled: there is no kernel TLS here ({kernel.why}), TLS runs in user space")
+    for key, route in _proxy_routes(config):
+        if not route.verify:
+            name = parse_url(route.url).name
+            warnings.append(
+                f"{key}.verify: {name} is not verified, whoever stands in between can read and change everything"
+            )
     if not config.host_routes and not any(config.path_routes.values()):
         warnings.append("there are no routes, every request is answered with 404; add [host_routes]")
     return warnings
+
+
+def _proxy_routes(config: Config) -> Iterator[tuple[str, ProxyRoute]]:
+    """With their key paths."""
+    from ringway.config.load import key_path  # which imports this module
+
+    routes: list[tuple[tuple[str, ...], Route]] = [
+        (("host_routes", host), route) for host, route in config.host_routes.items()
+    ]
+    for host, paths in config.path_routes.items():
+        routes += [(("path_routes", host, prefix), route) for prefix, route in paths.items()]
+    for path, route in routes:
+        if isinstance(route, ProxyRoute):
+            yield key_path(path), route
+
+
+def _check_upstream_tls(key: str, route: ProxyRoute) -> list[Problem]:
+    from ringway.control.certificates import check_authorities, check_pair
+
+    problems = []
+    if route.verify:
+        problems += check_authorities(f"{key}.ca_path", route.ca_path)
+    if route.cert_path is not None and route.key_path is not None:
+        problems += check_pair(route.cert_path, route.key_path, section=key)
+    return problems
 
 
 def _check_addresses(server: Server) -> list[Problem]:

@@ -9,7 +9,7 @@ from typing import Any
 from ringway.config.load import key_path
 from ringway.config.media_types import MEDIA_TYPES
 from ringway.config.model import Config, FileRoute, ProxyRoute, Route
-from ringway.config.values import parse_url
+from ringway.config.values import is_address, parse_url
 
 Plan = dict[str, Any]
 
@@ -24,8 +24,9 @@ class _Compiler:
 
     def __init__(self) -> None:
         self.folders: dict[str, int] = {}
-        self.upstreams: dict[str, int] = {}
+        self.upstreams: dict[tuple[Any, ...], int] = {}
         self.upstream_entries: list[dict[str, Any]] = []
+        self.upstream_tls: list[dict[str, Any] | None] = []
         self.routes: list[dict[str, Any]] = []
 
     def compile(self, config: Config) -> Plan:
@@ -41,6 +42,7 @@ class _Compiler:
             "media_types": MEDIA_TYPES,
             "folders": list(self.folders),
             "upstreams": self.upstream_entries,
+            "upstream_tls": self.upstream_tls,
             "routes": self.routes,
             "hosts": hosts,
         }
@@ -91,15 +93,40 @@ class _Compiler:
                 "mode": route.mode,
             }
         elif isinstance(route, ProxyRoute):
-            entry |= {"kind": "proxy", "strip_prefix": route.strip_prefix, **self._upstream(route.url)}
+            entry |= {"kind": "proxy", "strip_prefix": route.strip_prefix, **self._upstream(route)}
         else:
             entry |= {"kind": "redirect", "to": route.to, "status": route.status}
         self.routes.append(entry)
         return len(self.routes) - 1
 
-    def _upstream(self, text: str) -> dict[str, Any]:
-        url = parse_url(text)
-        if url.name not in self.upstreams:
-            self.upstreams[url.name] = len(self.upstream_entries)
-            self.upstream_entries.append({"name": url.name, "host": url.host, "port": url.port})
-        return {"upstream": self.upstreams[url.name], "base": url.base}
+    def _upstream(self, route: ProxyRoute) -> dict[str, Any]:
+        """Upstreams are one if they are so in all: connections, and sessions of TLS, are used again for any of its
+        requests."""
+        url = parse_url(route.url)
+        tls = upstream_tls(route)
+        identity = (url.name, *(tls or {}).values())
+        if identity not in self.upstreams:
+            self.upstreams[identity] = len(self.upstream_entries)
+            self.upstream_entries.append({"name": url.name, "host": url.host, "port": url.port, "tls": url.tls})
+            self.upstream_tls.append(tls)
+        return {"upstream": self.upstreams[identity], "base": url.base}
+
+
+def upstream_tls(route: ProxyRoute) -> dict[str, Any] | None:
+    """How TLS is spoken with the upstream of a route; None: it is not."""
+    url = parse_url(route.url)
+    if not url.tls:
+        return None
+    name = route.server_name or url.host
+    return {
+        "name": name,
+        "address": is_address(name),
+        "verify": route.verify,
+        "authorities": _absolute(route.ca_path),
+        "certificate": _absolute(route.cert_path),
+        "key": _absolute(route.key_path),
+    }
+
+
+def _absolute(path: str | None) -> str | None:
+    return None if path is None else os.path.abspath(path)

@@ -12,7 +12,9 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationInfo,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
@@ -265,13 +267,69 @@ class ProxyRoute(Section):
     url: Annotated[str, AfterValidator(_url)] = Field(
         description="Where to: `http://host:port`, with a path that replaces the matched prefix if wanted: with "
         "the prefix `/api/`, `http://h:8080` gets `/api/users` as `/users`, `http://h:8080/v2` gets it as "
-        "`/v2/users`. The port is 80 unless given. A name is resolved at start and every "
-        "`[server] dns_refresh` seconds. TLS to upstreams (`https://`) is not available yet.",
-        examples=["http://localhost:8080"],
+        "`/v2/users`. `https://` speaks TLS with the upstream, see the keys below and docs/tls.md. The port is 80 "
+        "(443), unless given. A name is resolved at start and every `[server] dns_refresh` seconds.",
+        examples=["http://localhost:8080", "https://app.internal:8443"],
     )
     strip_prefix: bool = Field(
         default=True, description="`false` forwards the whole path, with the prefix, behind the path of `url`."
     )
+    verify: bool = Field(
+        default=True,
+        description="With `https://`: the upstream's certificate must be valid, for its name, and from a trusted "
+        "authority. `false` takes any: whoever stands in between can then read and change everything. This is told "
+        "as a warning at each start.",
+    )
+    ca_path: SystemPath | None = Field(
+        default=None,
+        description="With `https://`: PEM file with the authorities (or the very certificate) to trust. Absent: those "
+        "of the system.",
+        examples=["/etc/ringway/internal-ca.pem"],
+    )
+    server_name: Annotated[str, AfterValidator(values.server_name)] | None = Field(
+        default=None,
+        description="With `https://`: the name that is asked for (SNI) and that the certificate must have. Absent: the "
+        "host of `url`. An IP address is checked and not asked for.",
+        examples=["app.example.com"],
+    )
+    cert_path: SystemPath | None = Field(
+        default=None,
+        description="With `https://`: PEM file with the certificate (followed by its intermediate ones) that is shown "
+        "to an upstream that asks for one.",
+        examples=["/etc/ringway/client.crt"],
+    )
+    key_path: SystemPath | None = Field(
+        default=None,
+        validate_default=True,
+        description="PEM file with the private key of `cert_path`, without a passphrase. Only the supervisor reads it.",
+        examples=["/etc/ringway/client.key"],
+    )
+
+    @field_validator("verify", "ca_path", "server_name", "cert_path", "key_path")
+    @classmethod
+    def _only_with_tls(cls, value: Any, info: ValidationInfo) -> Any:
+        url = info.data.get("url")
+        if value is not None and url is not None and not values.parse_url(url).tls:
+            raise values.Flaw(
+                f"this is about TLS, and {url} speaks none", f"write https:// in `url`, or remove `{info.field_name}`"
+            )
+        return value
+
+    @field_validator("ca_path")
+    @classmethod
+    def _only_verified(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("verify") is False:
+            raise values.Flaw("no authority is asked with `verify = false`", "remove one of them")
+        return value
+
+    @field_validator("key_path")
+    @classmethod
+    def _a_pair(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if "cert_path" in info.data and (value is None) != (info.data["cert_path"] is None):
+            raise values.Flaw(
+                "a certificate and its key belong together", "give both `cert_path` and `key_path`, or none"
+            )
+        return value
 
 
 class RedirectRoute(Section):
@@ -326,7 +384,7 @@ class Timeouts(Section):
     body: float = _seconds(30, "Between one progress of a request's body and the next; 408.")
     keepalive: float = _seconds(75, "An idle connection of a client, between requests.")
     write: float = _seconds(60, "Between one progress of a response to the client and the next.")
-    connect: float = _seconds(5, "Connecting to an upstream; 504.")
+    connect: float = _seconds(5, "Connecting to an upstream, with `https://` the TLS handshake included; 504.")
     first_byte: float = _seconds(60, "From the end of the request to the first byte of the upstream's response; 504.")
     upstream: float = _seconds(60, "Between one progress of an upstream's response and the next; 504 or cut.")
     upstream_idle: float = _seconds(30, "An idle connection to an upstream; keep it below the upstream's own timeout.")

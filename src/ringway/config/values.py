@@ -14,7 +14,7 @@ _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PATH_SAFE = "/%:@!$&'()*+,;=-._~"
 _ADDRESS_REMEDY = 'write an address and a port, like "0.0.0.0:443", "127.0.0.1:8443" or "[::1]:8443"'
-_URL_REMEDY = 'write it like "http://localhost:8080" or "http://10.0.0.5:8080/v2"'
+_URL_REMEDY = 'write it like "http://localhost:8080" or "https://10.0.0.5/v2"'
 
 
 class Flaw(ValueError):
@@ -48,12 +48,13 @@ class Url:
     host: str
     port: int
     base: str
+    tls: bool = False
 
     @property
     def name(self) -> str:
-        """For logs, and what makes two upstreams the same one."""
+        """For logs; two upstreams with one name may still differ in how TLS is spoken with them."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
 
 
 def parse_port(text: str, lowest: int) -> int:
@@ -148,29 +149,27 @@ _BASE_MOST = 400
 
 
 def parse_url(text: str) -> Url:
-    """`http://host[:port][/base]`."""
+    """`http://host[:port][/base]`, or https."""
     try:
         parts = urlsplit(text)
         host = (parts.hostname or "").lower()
     except ValueError:
         raise Flaw(f'"{text}" is not a URL', _URL_REMEDY) from None
-    if parts.scheme == "https":
-        raise Flaw(
-            f'"{text}" asks for TLS to the upstream, which is not available yet',
-            "use an http:// URL, with a local TLS tunnel in between where the way is not private",
-        )
-    if parts.scheme != "http" or not host:
-        raise Flaw(f'"{text}" is not an http:// URL', _URL_REMEDY)
+    if parts.scheme not in ("http", "https") or not host:
+        raise Flaw(f'"{text}" is not an http:// or https:// URL', _URL_REMEDY)
     if parts.username is not None or "?" in text or "#" in text or any(ord(mark) <= 32 for mark in text):
         raise Flaw(f'"{text}" has more than host, port and path', _URL_REMEDY)
-    port_text = parts.netloc.rpartition(":")[2] if re.search(r":[^:\]]*$", parts.netloc) else "80"
+    tls = parts.scheme == "https"
+    port_text = "443" if tls else "80"
+    if re.search(r":[^:\]]*$", parts.netloc):
+        port_text = parts.netloc.rpartition(":")[2]
     port = parse_port(port_text, 1)
     if port < 0:
         raise Flaw(f'"{port_text}" in "{text}" is not a port', "write a number from 1 to 65535")
     base = path_prefix(parts.path) if parts.path else ""
     if len(base) > _BASE_MOST:
         raise Flaw(f'the path in "{text[:60]}..." is longer than {_BASE_MOST} bytes', "shorten it")
-    return Url(_upstream_host(text, host), port, base)
+    return Url(_upstream_host(text, host), port, base, tls)
 
 
 def _upstream_host(text: str, host: str) -> str:
@@ -193,6 +192,27 @@ def hsts(text: str) -> str:
     if len(ages) != 1 or any(part.lower() not in known for part in parts if part not in ages):
         raise Flaw(f'"{text}" is no value of Strict-Transport-Security', 'write "max-age=31536000; includeSubDomains"')
     return "; ".join(parts)
+
+
+def server_name(text: str) -> str:
+    """What an upstream's certificate must be for: one host name, or an IP address without brackets."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        pass
+    name = host_name(text)
+    if name.startswith(("*", "[")):
+        raise Flaw(f'"{text}" names no single host', 'write a name like "app.example.com", or an IP address')
+    return name
+
+
+def is_address(host: str) -> bool:
+    """An IP address, no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def redirect_target(text: str) -> str:

@@ -183,6 +183,8 @@ EVENTS = {
     "ktls_refused": "a TLS connection was refused: kernel TLS is a must, and the kernel cannot do",
     "key_update": "a TLS connection was closed: its client changed keys (KeyUpdate), and the kernel cannot follow",
     "certificates": "the new certificates cannot be used, the old ones stay",
+    "upstream_tls_failed": "no TLS connection to",
+    "upstream_untrusted": "the certificate is not accepted of",
     "clients_full": "a connection was closed at once: `[limits] client_connections` is met",
 }
 """What a worker tells by the names of `engine.records`; each is told at most once a second."""

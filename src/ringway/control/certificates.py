@@ -6,11 +6,12 @@ import functools
 import ipaddress
 import itertools
 import os
+import re
 import ssl
 import stat
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -22,6 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from ringway.errors import Problem, RingwayError
 
 CURVES: dict[str, type[ec.EllipticCurve]] = {"P-256": ec.SECP256R1, "secp384r1": ec.SECP384R1}
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 _MAKE_ONE = 'make one with "ringway cert DIR" or correct the path'
 _LEAST_RSA_BITS = 2048
 
@@ -197,6 +199,45 @@ def _check_match(certificate: x509.Certificate, key: PrivateKeyTypes) -> list[Pr
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size < _LEAST_RSA_BITS:
         sentence = f"an RSA key of {key.key_size} bits is too weak for OpenSSL"
         return [Problem("tls.key_path", sentence, f"use at least {_LEAST_RSA_BITS} bits, or an EC key")]
+    return []
+
+
+def system_authorities() -> str:
+    """Those that this system trusts, in PEM form; "": there are none. By OpenSSL's own rules (SSL_CERT_FILE,
+    SSL_CERT_DIR, and where it was built to look): first the file, else the folder."""
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile is not None and (text := _pem_of(paths.cafile)):
+        return text
+    if paths.capath is None:
+        return ""
+    # Other files lie there too, and each certificate under several names.
+    names = sorted(name for name in os.listdir(paths.capath) if re.fullmatch(r"[0-9a-f]{8}\.[0-9]+", name))
+    return "".join(dict.fromkeys(_pem_of(os.path.join(paths.capath, name)) for name in names))
+
+
+def _pem_of(path: str) -> str:
+    try:
+        with open(path, encoding="ascii", errors="replace") as stream:
+            text = stream.read()
+    except OSError:
+        return ""
+    return "".join(f"{block}\n" for block in _PEM.findall(text))
+
+
+def check_authorities(name: str, path: str | None) -> list[Problem]:
+    """Everything that keeps this file (None: the system's) from saying whom to trust."""
+    if path is None:
+        if system_authorities():
+            return []
+        remedy = "install the package ca-certificates, or name a file of authorities"
+        return [Problem(name, "this system trusts no authority", remedy)]
+    data, problems = _read(name, path)
+    if problems:
+        return [replace(problem, remedy="correct the path or the file's rights") for problem in problems]
+    try:
+        x509.load_pem_x509_certificates(data)
+    except ValueError:
+        return [Problem(name, f'"{path}" has no certificate in PEM form', "name a file with the authorities to trust")]
     return []
 
 

@@ -80,14 +80,21 @@ def _target(plan: Plan, route: dict[str, Any]) -> str:
 
 def _upstreams(plan: Plan) -> list[tuple[str, str]]:
     rows = []
-    for upstream in plan["upstreams"]:
+    for upstream, tls in zip(plan["upstreams"], plan["upstream_tls"], strict=True):
         try:
             found = resolver.lookup(upstream["host"], upstream["port"])
             text = ", ".join(ip for ip, _ in found)
         except (OSError, UnicodeError) as error:
             text = f"does not resolve ({error.strerror if isinstance(error, OSError) else error}): 503 until it does"
-        rows.append((upstream["name"], text))
+        rows.append((upstream["name"], text + (f"; {_tls_of(tls)}" if tls is not None else "")))
     return rows
+
+
+def _tls_of(tls: dict[str, Any]) -> str:
+    shown = f", shown {tls['certificate']}" if tls["certificate"] is not None else ""
+    if not tls["verify"]:
+        return f"NOT verified{shown}"
+    return f"must be {tls['name']} by {tls['authorities'] or 'an authority of this system'}{shown}"
 
 
 def _machine() -> list[tuple[str, str]]:

@@ -155,7 +155,12 @@ class Supervisor:
         self._resolver.start()
         if self.config.tls is not None:
             self._open_certificates(self.config.tls)
-        self._brief = {"folders": plan["folders"], "tls": tls_brief(self.config.tls), **self._descriptors}
+        self._brief = {
+            "folders": plan["folders"],
+            "tls": tls_brief(self.config.tls),
+            "upstream_tls": upstream_tls_brief(plan),
+            **self._descriptors,
+        }
 
     def _open_certificates(self, tls: Tls) -> None:
         ring, problems = keyring.load(tls)
@@ -410,6 +415,37 @@ def tls_brief(tls: Tls | None) -> dict[str, Any] | None:
         "groups": ":".join(tls.curves),
         "ktls": kernel_tls.brief(tls),
     }
+
+
+def upstream_tls_brief(plan: dict[str, Any]) -> dict[str, Any]:
+    """For each upstream of the plan how TLS is spoken with it, with the texts of the files that the plan names.
+    Authorities are large and most upstreams have the same ones: they stand aside, once each."""
+    authorities: dict[str | None, int] = {}
+    upstreams: list[dict[str, Any] | None] = []
+    try:
+        for tls in plan["upstream_tls"]:
+            if tls is None:
+                upstreams.append(None)
+                continue
+            trusted = authorities.setdefault(tls["authorities"], len(authorities)) if tls["verify"] else None
+            pair = {name: _text_of(tls[name]) if tls[name] is not None else None for name in ("certificate", "key")}
+            upstreams.append({**tls, "authorities": trusted, **pair})
+        texts = [system_authorities() if path is None else _text_of(path) for path in authorities]
+    except OSError as error:
+        raise RingwayError(f'"{error.filename}" cannot be read ({os.strerror(error.errno or 0)})') from None
+    return {"authorities": texts, "upstreams": upstreams}
+
+
+def system_authorities() -> str:
+    # Imported here: cryptography takes a while, and most configurations need none of it.
+    from ringway.control.certificates import system_authorities
+
+    return system_authorities()
+
+
+def _text_of(path: str) -> str:
+    with open(path, encoding="ascii", errors="replace") as stream:
+        return stream.read()
 
 
 def _report_gauges(index: int, stopped: dict[str, Any]) -> None:

@@ -34,6 +34,9 @@ cdef enum Counter:
     COUNT_CONNECTS
     COUNT_REUSED
     COUNT_RETRIES
+    COUNT_UPSTREAM_HANDSHAKES   # TLS connections to upstreams
+    COUNT_UPSTREAM_RESUMED
+    COUNT_UPSTREAM_TLS_ERRORS
     COUNT_IDLE_DROPPED      # pooled connections that closed or spoke out of turn
     COUNT_HANDSHAKES
     COUNT_RESUMED

@@ -45,6 +45,8 @@ cdef enum Reason:
     UPSTREAM_REFUSED      # 502
     UPSTREAM_UNREACHABLE  # 502
     UPSTREAM_CONNECT_TIMEOUT  # 504
+    UPSTREAM_TLS_FAILED   # 502: the handshake failed, or TLS broke before a response
+    UPSTREAM_UNTRUSTED    # 502: its certificate is not trusted, expired, or another host's
     UPSTREAM_CLOSED       # 502: closed or reset before a response
     UPSTREAM_BAD_HEAD     # 502: its response head is not HTTP/1.x, or ambiguous
     UPSTREAM_HEAD_TOO_LARGE  # 502

@@ -12,7 +12,7 @@ from libc.stdint cimport uint32_t
 from ringway.engine.buffers cimport Buffer
 from ringway.engine.chunked cimport Chunked
 from ringway.engine.spans cimport Span
-from ringway.engine.state cimport BodyState, Exchange, Stream, Worker
+from ringway.engine.state cimport BodyState, Exchange, Stream, Upstream, Worker
 
 cdef enum:
     HOST_BYTES_MAX = 300        # a name of 253 bytes, a port; longer ones would not fit the head room
@@ -22,6 +22,7 @@ cdef void proxy_begin(Worker* w, Exchange* x, Buffer* b, uint32_t start, uint32_
     # b.base[head:] is the request head (in w.request); b.base[start:start+got] the body that came with it
 cdef uint32_t write_forward(Worker* w, Exchange* x, const char* data, Span path) noexcept nogil
 cdef void proxy_ready(Worker* w, Exchange* x) noexcept nogil
+cdef bint tls_broken(const Upstream* u) noexcept nogil
 cdef void proxy_failed(Worker* w, Exchange* x, int reason) noexcept nogil
 cdef void proxy_pull_request(Worker* w, Exchange* x) noexcept nogil
 cdef void request_sent(Worker* w, Exchange* x) noexcept nogil

@@ -2,7 +2,7 @@
 
 import cython
 from cython import NULL, address, cast
-from cython.cimports.libc.stdint import uint32_t
+from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.ringway.engine.bodies import LAST_BYTES_MAX, body_begin, body_decode, body_frame, body_last
 from cython.cimports.ringway.engine.buffers import (
@@ -78,7 +78,12 @@ from cython.cimports.ringway.engine.stream import (
     stream_want,
 )
 from cython.cimports.ringway.engine.tunnel import tunnel_begin, tunnel_flow
-from cython.cimports.ringway.engine.upstream import upstream_acquire, upstream_drop, upstream_release
+from cython.cimports.ringway.engine.upstream import (
+    upstream_acquire,
+    upstream_drop,
+    upstream_lost,
+    upstream_release,
+)
 
 # ------------------------------------------------------------------------------------------------- the request
 
@@ -130,10 +135,12 @@ def write_forward(w, x, data, path):
     f.content_length = head.content_length
     f.host = piece_span(data, head.host)
     entry: cython.pointer(UpstreamEntry)
+    scheme: uint32_t
     if head.host.length == 0:
         entry = cast(cython.pointer(UpstreamEntry), upstream_at(w.snapshot, x.route.upstream))
-        # RFC 9110 7.2: host and port of the upstream, an IPv6 address in brackets: its name behind "http://".
-        f.host = span(text_at(w.snapshot, entry.name) + 7, entry.name.length - 7)
+        # RFC 9110 7.2: host and port of the upstream, an IPv6 address in brackets: its name behind "http(s)://".
+        scheme = 8 if entry.tls else 7
+        f.host = span(text_at(w.snapshot, entry.name) + scheme, entry.name.length - scheme)
     return write_request(w.scratch, data, head, address(f))
 
 
@@ -149,11 +156,18 @@ def proxy_ready(w, x):
         u.stream.keep = NULL
         x.request = NULL
     stream_send(w, address(u.stream), b)
-    if x.up.done:
+    if tls_broken(u):
+        exchange_fail(w, x, OUT_OF_MEMORY)
+    elif x.up.done:
         stream_receive_within(w, address(u.stream), w.snapshot.timeouts.first_byte_ms, False)
         stream_want(w, address(x.client.stream), GROUP_SMALL, True, True)  # to see it leave
     else:
         proxy_pull_request(w, x)
+
+
+def tls_broken(u):
+    """What was given to be sent could not be encrypted: the bound of the buffers is met. No completion will tell."""
+    return u.stream.send_error != 0 and u.stream.tls != NULL and u.stream.tls.failed
 
 
 def proxy_failed(w, x, reason):
@@ -213,6 +227,9 @@ def proxy_pull_request(w, x):
             return
         if not x.up.done:
             send_some(w, t, b)
+        if tls_broken(x.upstream):
+            exchange_fail(w, x, OUT_OF_MEMORY)
+            return
     stream_receive_within(w, s, 0, False)  # nothing is asked of the client now
     if not x.up.done:
         stream_pause(w, s)  # the upstream is slower: what comes waits in the kernel
@@ -349,7 +366,7 @@ def proxy_broken(w, x):
     # RFC 9110 9.2.2: an idempotent request may be sent again; any request may of which nothing was sent.
     safe: cython.bint = x.replayable or (not u.stream.sent_any and not x.pulled)
     if not x.reused or x.request == NULL or not safe or x.client.stream.closing:
-        exchange_fail(w, x, UPSTREAM_CLOSED)
+        exchange_fail(w, x, upstream_lost(w, u))
         return
     count(w.counters, COUNT_RETRIES, 1)
     x.retrying = True
@@ -372,7 +389,10 @@ def response_head(w, x):
     s: cython.pointer(Stream) = address(x.upstream.stream)
     found: cython.int
     result: cython.int
+    before: uint64_t
     while True:
+        if s.inbox.first == NULL:
+            stream_refill(w, s)
         if s.inbox.first == NULL:
             if s.eof or s.error:
                 proxy_broken(w, x)
@@ -383,6 +403,10 @@ def response_head(w, x):
             exchange_fail(w, x, UPSTREAM_HEAD_TOO_LARGE if found == -HEAD_TOO_LARGE else UPSTREAM_BAD_HEAD)
             return
         if found == 0:
+            before = s.inbox.bytes
+            stream_refill(w, s)
+            if s.inbox.bytes > before:
+                continue
             if s.eof or s.error:
                 exchange_fail(w, x, UPSTREAM_CLOSED)
             return
@@ -501,6 +525,9 @@ def proxy_pull_response(w, x):
     got: uint32_t
     while not stream_full(t):
         b = queue_pop(address(s.inbox))
+        if b == NULL:
+            stream_refill(w, s)
+            b = queue_pop(address(s.inbox))
         if b == NULL:
             if (s.eof or s.error) and x.down.framing == FRAMING_CLOSE and s.error == 0:
                 x.down.done = True

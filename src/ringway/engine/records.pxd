@@ -24,6 +24,8 @@ cdef enum EventCode:
     EVENT_KTLS_REFUSED              # number: errno or 0; texts: the cipher suite
     EVENT_KEY_UPDATE
     EVENT_CERTIFICATES              # new ones cannot be used
+    EVENT_UPSTREAM_TLS_FAILED       # texts: the upstream's name, and why in parentheses
+    EVENT_UPSTREAM_UNTRUSTED        # likewise
 
 cdef struct Record:
     uint32_t size                   # bytes of the whole record, a multiple of 8

@@ -17,6 +17,8 @@ EVENTS = (
     "ktls_refused",
     "key_update",
     "certificates",
+    "upstream_tls_failed",
+    "upstream_untrusted",
 )
 OFFLOADS = ("", "send", "receive", "send+receive")
 

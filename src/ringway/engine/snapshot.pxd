@@ -59,7 +59,7 @@ cdef struct UpstreamEntry:
     Text name               # "http://h:8080", for logs
     Text host               # "h"
     uint16_t port
-    uint8_t tls             # reserved for TLS to upstreams: 0
+    uint8_t tls             # 1: https; how, is in the worker's brief
 
 cdef struct MediaType:
     Text suffix             # lower case, without the dot: "html"; sorted

@@ -130,12 +130,14 @@ cdef struct Client:
 
 # ---------------------------------------------------------------------------------------------------- upstreams
 #
-#   CONNECTING -> BUSY <-> IDLE        IDLE: in its origin's pool, watched; whatever arrives there ends it
-#        +---------+---------+--> CLOSING
+#   CONNECTING -> HANDSHAKE -> BUSY <-> IDLE      HANDSHAKE: with TLS alone. IDLE: in its origin's pool, watched; whatever
+#        |            |         |        |        is said there ends it (a session ticket says nothing)
+#        +------------+---------+--------+--> CLOSING
 
 cdef enum UpstreamState:
     UPSTREAM_FREE = 0
     UPSTREAM_CONNECTING
+    UPSTREAM_HANDSHAKE      # TLS is being agreed on; the deadline is that of connecting
     UPSTREAM_BUSY           # serves one exchange
     UPSTREAM_IDLE
     UPSTREAM_TUNNEL         # after 101: bytes both ways
@@ -149,6 +151,7 @@ cdef struct Origin:         # one upstream of the configuration, as this worker 
     uint32_t idle
     uint32_t open           # all connections
     uint32_t turn           # which address is next
+    TlsContext* tls         # owned; NULL: plain
 
 cdef struct Upstream:
     Stream stream
@@ -329,6 +332,7 @@ cdef struct Handlers:       # how level 4 calls up to level 5
     exchange_event_t file_ready         # a File that it waited for is READY or FAILED
 
 cdef enum:
+    TOLD_MAX = 16           # more than there are EventCodes
     SCRATCH_BYTES = 139264  # a head of 64 KiB, what it may grow by, and as much again to be safe
     PATH_BYTES = 65536
 
@@ -366,7 +370,7 @@ cdef struct Worker:
     uint64_t drain_due_ms
     uint64_t next_look_ms       # when look_after() looks again
     bint forced                 # the drain deadline passed, connections were broken off
-    uint64_t told_ms[16]        # by EventCode: when it was told last
+    uint64_t told_ms[TOLD_MAX]  # by EventCode: when it was told last
     uint32_t salt               # of hash tables
     RequestHead request         # the head being looked at: valid during one handler
     ResponseHead response

@@ -13,6 +13,7 @@ from ringway.engine.buffers cimport Buffer
 from ringway.engine.driver cimport Completion
 from ringway.engine.offload cimport OFFLOAD_SEND
 from ringway.engine.state cimport Stream, Worker
+from ringway.engine.tls cimport TlsContext
 
 cdef enum LateSide:
     LATE_RECEIVE = 1
@@ -23,6 +24,10 @@ cdef enum:
     OUTBOX_HIGH = 131072    # bytes: its owner should stop producing
 
 cdef bint stream_open(Worker* w, Stream* s, int kind, int fd, bint tls) noexcept nogil
+cdef bint stream_secure(Worker* w, Stream* s, TlsContext* context) noexcept nogil
+    # TLS from here on. False: no memory
+cdef bint stream_shake(Worker* w, Stream* s) noexcept nogil
+    # a client begins the handshake. False: it failed
 cdef void stream_want(Worker* w, Stream* s, int group, bint many, bint later) noexcept nogil
 cdef void stream_pause(Worker* w, Stream* s) noexcept nogil
 cdef void stream_refill(Worker* w, Stream* s) noexcept nogil
@@ -36,6 +41,8 @@ cdef void stream_notify(Worker* w, Stream* s) noexcept nogil
 cdef void stream_writable(Worker* w, Stream* s) noexcept nogil
     # the socket can be written to: close_notify was waiting for it
 cdef void stream_flush(Worker* w, Stream* s) noexcept nogil
+cdef void stream_part(Worker* w, Stream* s) noexcept nogil
+    # before an orderly close: close_notify, or the alert that says what failed, goes out at once if the socket takes it
 cdef void stream_close(Worker* w, Stream* s) noexcept nogil
 cdef void stream_abort(Worker* w, Stream* s) noexcept nogil             # as close, with a reset instead of an end
 cdef void stream_finish(Worker* w, Stream* s) noexcept nogil

@@ -27,6 +27,8 @@ from cython.cimports.ringway.engine.counters import (
     COUNT_RESUMED,
     COUNT_UPSTREAM_BYTES_IN,
     COUNT_UPSTREAM_BYTES_OUT,
+    COUNT_UPSTREAM_HANDSHAKES,
+    COUNT_UPSTREAM_RESUMED,
     GAUGE_TLS,
     count,
     gauge,
@@ -49,11 +51,14 @@ from cython.cimports.ringway.engine.native.linux import (
     EIO,
     ENOBUFS,
     EPIPE,
+    MSG_DONTWAIT,
+    MSG_NOSIGNAL,
     SHUT_RD,
     SHUT_RDWR,
     SO_LINGER,
     SOL_SOCKET,
     linger,
+    send,
     setsockopt,
     shutdown,
 )
@@ -78,6 +83,7 @@ from cython.cimports.ringway.engine.state import (
     RECEIVE_OFF,
     RECEIVE_SINGLE,
     RECEIVE_STARVED,
+    UPSTREAM_HANDSHAKE,
     Stream,
 )
 from cython.cimports.ringway.engine.tell import tell
@@ -97,6 +103,7 @@ from cython.cimports.ringway.engine.tls import (
     tls_version,
     tls_write,
 )
+from cython.cimports.ringway.engine.tls_client import session_to_resume
 
 
 def stream_open(w, s, kind, fd, tls):
@@ -104,12 +111,26 @@ def stream_open(w, s, kind, fd, tls):
     s.fd = fd
     s.timer.owner = s
     if tls:
-        s.secure = True
-        s.tls = tls_open(w.tls, NULL, address(s.outbox))
-        if s.tls == NULL:
+        if not stream_secure(w, s, w.tls):
             return False
-        gauge(w.counters, GAUGE_TLS, 1)
         offload_attach(w, s)
+    return True
+
+
+def stream_secure(w, s, context):
+    s.secure = True
+    s.tls = tls_open(context, session_to_resume(context), address(s.outbox))
+    if s.tls == NULL:
+        return False
+    gauge(w.counters, GAUGE_TLS, 1)
+    return True
+
+
+def stream_shake(w, s):
+    if tls_handshake(s.tls) < 0:
+        s.error = EPIPE
+        return False
+    stream_flush(w, s)
     return True
 
 
@@ -255,6 +276,8 @@ def pump(w, s):
     if s.offload_wanted:
         offload_check(w, s)
         offload_step(w, s)
+    if s.kind == KIND_UPSTREAM and (s.state == UPSTREAM_HANDSHAKE or s.error):
+        return  # what was written goes out with the request that follows, or before the close
     if s.outbox.first != NULL and s.inbox.first == NULL:
         # Handshake records, alerts. With plaintext in the inbox an answer follows, and a ticket goes out with it.
         stream_flush(w, s)
@@ -267,18 +290,19 @@ def pump_one(w, s):
     if not s.tls.established:
         result = tls_handshake(s.tls)
         if result < 0:
-            count(w.counters, COUNT_HANDSHAKE_ERRORS, 1)
+            if s.kind == KIND_CLIENT:
+                count(w.counters, COUNT_HANDSHAKE_ERRORS, 1)
             s.error = EPIPE
             return False
         if result == 0:
             return True
-        count(w.counters, COUNT_HANDSHAKES, 1)
+        count(w.counters, COUNT_HANDSHAKES if s.kind == KIND_CLIENT else COUNT_UPSTREAM_HANDSHAKES, 1)
         if tls_resumed(s.tls):
-            count(w.counters, COUNT_RESUMED, 1)
+            count(w.counters, COUNT_RESUMED if s.kind == KIND_CLIENT else COUNT_UPSTREAM_RESUMED, 1)
         s.tls_version = cast(cython.uchar, tls_version(s.tls))
         s.tls_cipher = tls_cipher(s.tls)
         s.tls_cipher_length = cast(cython.ushort, strlen(s.tls_cipher))
-        if not offload_begin(w, s):
+        if s.kind == KIND_CLIENT and not offload_begin(w, s):
             s.error = EPIPE
             return False
     while s.inbox.bytes < INBOX_HIGH:
@@ -331,7 +355,8 @@ def stream_notify(w, s):
 def stream_queue(w, s, b):
     BUG_ON(b.state != BUFFER_HELD or b.start == b.end)
     if s.closing or s.send_error:
-        buffer_give(address(w.buffers), b)
+        if b != s.keep:
+            buffer_give(address(w.buffers), b)
         return
     if offload_due(w, s):
         offload_step(w, s)
@@ -341,7 +366,8 @@ def stream_queue(w, s, b):
         s.tls_written += length_of(b)
         if tls_write(s.tls, data_of(b), length_of(b)) < 0:
             s.send_error = EPIPE
-        buffer_give(address(w.buffers), b)
+        if b != s.keep:
+            buffer_give(address(w.buffers), b)
 
 
 def stream_flush(w, s):
@@ -365,6 +391,23 @@ def stream_flush(w, s):
         s.outbox.first != NULL,
         tag(operation_of(s, OP_CLIENT_SEND), s.slot.index, s.slot.generation),
     )
+
+
+def stream_part(w, s):
+    b: cython.pointer(Buffer)
+    sent: cython.longlong
+    if s.closing or s.sending != NULL or s.send_error or s.tls == NULL:
+        return
+    # RFC 8446 6.1: each side tells the other before it closes. After an error OpenSSL has written an alert.
+    stream_notify(w, s)
+    b = s.outbox.first
+    while b != NULL:
+        sent = send(s.fd, data_of(b), length_of(b), MSG_DONTWAIT | MSG_NOSIGNAL)
+        if sent != cast(cython.longlong, length_of(b)):
+            return  # it does not read: the end says enough
+        count(w.counters, COUNT_UPSTREAM_BYTES_OUT, sent)
+        buffer_give(address(w.buffers), queue_pop(address(s.outbox)))
+        b = s.outbox.first
 
 
 def say_goodbye(w, s):

@@ -3,11 +3,14 @@
 import cython
 from cython import NULL, cast, sizeof
 from cython.cimports.libc.string import memcpy
+from cython.cimports.ringway.engine.check import BUG_ON
 from cython.cimports.ringway.engine.counters import COUNT_RECORDS_DROPPED, count
 from cython.cimports.ringway.engine.records import RECORD_EVENT, Record, record_begin, record_end
+from cython.cimports.ringway.engine.state import TOLD_MAX
 
 
 def tell(w, event, number, text, length):
+    BUG_ON(event >= TOLD_MAX)
     if w.told_ms[event] and w.clock.now_ms < w.told_ms[event] + 1000:
         return
     w.told_ms[event] = w.clock.now_ms

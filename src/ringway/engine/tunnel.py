@@ -73,7 +73,8 @@ def tunnel_begin(w, x, length):
 def tunnel_flow(w, x):
     s: cython.pointer(Stream) = address(x.client.stream)
     t: cython.pointer(Stream) = address(x.upstream.stream)
-    if s.error or t.error:
+    # What an upstream said before it broke still reaches the client.
+    if s.error or (t.error and t.inbox.first == NULL and t.cipher.first == NULL and stream_drained(s)):
         exchange_cut(w, x, CLIENT_CLOSED if s.error else UPSTREAM_CUT)
         return
     # Either direction keeps both alive.

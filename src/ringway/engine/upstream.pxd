@@ -5,12 +5,21 @@ returns), or a new one (`upstream_ready` or `upstream_failed` later).
 """
 from ringway.engine.state cimport Exchange, Origin, Stream, Upstream, Worker
 
+cdef enum:
+    TELL_NAME_MAX = 300     # bytes of an upstream's name, and of what OpenSSL says of it, in one event
+    TELL_WHY_MAX = 120
+    TELL_BYTES_MAX = 424
+
 cdef void upstream_move(Upstream* u, int to) noexcept nogil
 cdef const char* upstream_state_name(int state) noexcept nogil
 cdef void upstream_acquire(Worker* w, Exchange* x, bint fresh) noexcept nogil
     # `fresh`: not from the pool (a retry)
 cdef bint upstream_connect(Worker* w, Exchange* x, Origin* origin) noexcept nogil
 cdef void upstream_connected(Worker* w, Upstream* u, int result) noexcept nogil
+cdef void upstream_handshake(Worker* w, Upstream* u) noexcept nogil
+    # more of the handshake came, or its end
+cdef int upstream_lost(Worker* w, Upstream* u) noexcept nogil
+    # it ended before a response: why (Reason). If TLS broke, the operator is told
 cdef void upstream_release(Worker* w, Upstream* u) noexcept nogil
     # its exchange has all of the response, and it may be used again: into the pool
 cdef void upstream_drop(Worker* w, Upstream* u) noexcept nogil
@@ -30,4 +39,6 @@ cdef void pool_put(Worker* w, Upstream* u) noexcept nogil
 cdef void pool_remove(Worker* w, Upstream* u) noexcept nogil
 cdef void try_next_address(Worker* w, Exchange* x, int reason) noexcept nogil
     # no connection to this one: to the name's next address, or that was the last one
+cdef void connect_failed(Worker* w, Upstream* u, int reason) noexcept nogil
+cdef int tls_reason(Worker* w, Upstream* u) noexcept nogil
 cdef int connect_reason(int error) noexcept nogil

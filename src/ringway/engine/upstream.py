@@ -3,6 +3,7 @@
 import cython
 from cython import NULL, address, cast
 from cython.cimports.libc.stdint import uint32_t
+from cython.cimports.libc.string import strlen
 from cython.cimports.ringway.engine.addresses import address_pick, address_version
 from cython.cimports.ringway.engine.buffers import GROUP_LARGE
 from cython.cimports.ringway.engine.check import BUG_ON
@@ -11,6 +12,7 @@ from cython.cimports.ringway.engine.counters import (
     COUNT_IDLE_DROPPED,
     COUNT_REUSED,
     COUNT_TIMEOUTS,
+    COUNT_UPSTREAM_TLS_ERRORS,
     GAUGE_UPSTREAMS,
     GAUGE_UPSTREAMS_IDLE,
     count,
@@ -19,6 +21,7 @@ from cython.cimports.ringway.engine.counters import (
 from cython.cimports.ringway.engine.driver import OP_UPSTREAM_CONNECT, tag
 from cython.cimports.ringway.engine.native.linux import (
     ECONNREFUSED,
+    ENOBUFS,
     ETIMEDOUT,
     IPPROTO_TCP,
     SOCK_CLOEXEC,
@@ -29,22 +32,33 @@ from cython.cimports.ringway.engine.native.linux import (
     socket,
 )
 from cython.cimports.ringway.engine.outcome import (
+    OUT_OF_MEMORY,
     TOO_MANY_OPEN_FILES,
+    UPSTREAM_BAD_HEAD,
+    UPSTREAM_CLOSED,
     UPSTREAM_CONNECT_TIMEOUT,
     UPSTREAM_LIMIT,
     UPSTREAM_REFUSED,
+    UPSTREAM_TLS_FAILED,
     UPSTREAM_UNREACHABLE,
     UPSTREAM_UNRESOLVED,
+    UPSTREAM_UNTRUSTED,
 )
-from cython.cimports.ringway.engine.records import EVENT_CONNECT_FAILED
+from cython.cimports.ringway.engine.records import (
+    EVENT_CONNECT_FAILED,
+    EVENT_UPSTREAM_TLS_FAILED,
+    EVENT_UPSTREAM_UNTRUSTED,
+)
 from cython.cimports.ringway.engine.slots import slot_at, slot_give, slot_take
 from cython.cimports.ringway.engine.snapshot import UpstreamEntry, text_at, upstream_at
+from cython.cimports.ringway.engine.spans import put
 from cython.cimports.ringway.engine.state import (
     KIND_UPSTREAM,
     UPSTREAM_BUSY,
     UPSTREAM_CLOSING,
     UPSTREAM_CONNECTING,
     UPSTREAM_FREE,
+    UPSTREAM_HANDSHAKE,
     UPSTREAM_IDLE,
     UPSTREAM_TUNNEL,
     Exchange,
@@ -57,16 +71,24 @@ from cython.cimports.ringway.engine.stream import (
     stream_close,
     stream_drained,
     stream_finish,
+    stream_flush,
     stream_open,
+    stream_part,
     stream_receive_within,
+    stream_refill,
+    stream_secure,
+    stream_shake,
     stream_want,
 )
 from cython.cimports.ringway.engine.tell import tell
+from cython.cimports.ringway.engine.tls import tls_untrusted, tls_why
 
 
 def upstream_state_name(state):
     if state == UPSTREAM_CONNECTING:
         return b"connecting"
+    elif state == UPSTREAM_HANDSHAKE:
+        return b"handshake"
     elif state == UPSTREAM_BUSY:
         return b"busy"
     elif state == UPSTREAM_IDLE:
@@ -82,7 +104,8 @@ def upstream_move(u, to):
     # The legal steps are drawn in state.pxd.
     was: cython.int = u.stream.state
     BUG_ON(to == UPSTREAM_CONNECTING and was != UPSTREAM_FREE)
-    BUG_ON(to == UPSTREAM_BUSY and was != UPSTREAM_CONNECTING and was != UPSTREAM_IDLE)
+    BUG_ON(to == UPSTREAM_HANDSHAKE and was != UPSTREAM_CONNECTING)
+    BUG_ON(to == UPSTREAM_BUSY and was != UPSTREAM_CONNECTING and was != UPSTREAM_HANDSHAKE and was != UPSTREAM_IDLE)
     BUG_ON(to == UPSTREAM_IDLE and was != UPSTREAM_BUSY)
     BUG_ON(to == UPSTREAM_TUNNEL and was != UPSTREAM_BUSY)
     BUG_ON(was == UPSTREAM_CLOSING and to != UPSTREAM_FREE)
@@ -163,21 +186,74 @@ def upstream_connected(w, u, result):
     if s.closing:
         stream_finish(w, s)
         return
-    x: cython.pointer(Exchange) = u.exchange
-    stream_receive_within(w, s, 0, False)
     name: cython.pointer(UpstreamEntry)
     if result < 0:
         name = cast(cython.pointer(UpstreamEntry), upstream_at(w.snapshot, u.origin.index))
         tell(w, EVENT_CONNECT_FAILED, -result, text_at(w.snapshot, name.name), name.name.length)
-        u.exchange = NULL
-        x.upstream = NULL
-        upstream_drop(w, u)
-        try_next_address(w, x, connect_reason(-result))
+        connect_failed(w, u, connect_reason(-result))
         return
-    upstream_move(u, UPSTREAM_BUSY)
-    # It stays armed for the life of the connection: for responses, and for watching while idle.
+    # It stays armed for the life of the connection: for the handshake, responses, and for watching while idle.
     stream_want(w, s, GROUP_LARGE, True, True)
-    w.handlers.upstream_ready(w, x)
+    if u.origin.tls != NULL:
+        # The deadline of connecting goes on.
+        upstream_move(u, UPSTREAM_HANDSHAKE)
+        if not stream_secure(w, s, u.origin.tls) or not stream_shake(w, s):
+            connect_failed(w, u, OUT_OF_MEMORY)
+        return
+    stream_receive_within(w, s, 0, False)
+    upstream_move(u, UPSTREAM_BUSY)
+    w.handlers.upstream_ready(w, u.exchange)
+
+
+def upstream_handshake(w, u):
+    s: cython.pointer(Stream) = address(u.stream)
+    if u.exchange == NULL:
+        return  # given up
+    if s.error == ENOBUFS:
+        connect_failed(w, u, OUT_OF_MEMORY)
+    elif s.error or s.eof:
+        connect_failed(w, u, tls_reason(w, u))
+    elif s.inbox.first != NULL:
+        # RFC 9112 9.2: what comes before a request answers none.
+        connect_failed(w, u, UPSTREAM_BAD_HEAD)
+    elif s.tls_version == 0:
+        stream_flush(w, s)
+    else:
+        stream_receive_within(w, s, 0, False)
+        upstream_move(u, UPSTREAM_BUSY)
+        w.handlers.upstream_ready(w, u.exchange)
+
+
+def upstream_lost(w, u):
+    return tls_reason(w, u) if u.stream.tls != NULL and u.stream.tls.why else UPSTREAM_CLOSED
+
+
+def tls_reason(w, u):
+    """What went wrong with TLS, as a Reason; the operator is told more."""
+    text: cython.char[TELL_BYTES_MAX]
+    name: cython.pointer(UpstreamEntry) = cast(cython.pointer(UpstreamEntry), upstream_at(w.snapshot, u.origin.index))
+    event: cython.int = EVENT_UPSTREAM_UNTRUSTED
+    why: cython.p_const_char = tls_untrusted(u.stream.tls)
+    if why == NULL:
+        event = EVENT_UPSTREAM_TLS_FAILED
+        why = tls_why(u.stream.tls)
+    if why == NULL:
+        why = b"the connection ended in the handshake"
+    p: cython.p_char = put(text, text_at(w.snapshot, name.name), min(name.name.length, TELL_NAME_MAX))
+    p = put(p, b" (", 2)
+    p = put(p, why, cast(uint32_t, min(strlen(why), cast(cython.size_t, TELL_WHY_MAX))))
+    p = put(p, b")", 1)
+    count(w.counters, COUNT_UPSTREAM_TLS_ERRORS, 1)
+    tell(w, event, 0, text, cast(uint32_t, p - cast(cython.p_char, text)))
+    return UPSTREAM_UNTRUSTED if event == EVENT_UPSTREAM_UNTRUSTED else UPSTREAM_TLS_FAILED
+
+
+def connect_failed(w, u, reason):
+    x: cython.pointer(Exchange) = u.exchange
+    u.exchange = NULL
+    x.upstream = NULL
+    upstream_drop(w, u)
+    try_next_address(w, x, reason)
 
 
 def try_next_address(w, x, reason):
@@ -202,6 +278,8 @@ def upstream_release(w, u):
     u.exchange = NULL
     u.served += 1
     s.keep = NULL
+    if s.inbox.first == NULL:
+        stream_refill(w, s)  # it may have said more already
     if s.eof or s.error or s.inbox.first != NULL or not stream_drained(s) or w.draining:
         upstream_drop(w, u)
         return
@@ -247,6 +325,7 @@ def pool_remove(w, u):
 
 def upstream_drop(w, u):
     upstream_leave(w, u)
+    stream_part(w, address(u.stream))
     stream_close(w, address(u.stream))
 
 
@@ -279,9 +358,11 @@ def upstream_drain(w):
 
 def upstream_received(w, s):
     u: cython.pointer(Upstream) = cast(cython.pointer(Upstream), s)
-    if u.exchange != NULL:
+    if s.state == UPSTREAM_HANDSHAKE:
+        upstream_handshake(w, u)
+    elif u.exchange != NULL:
         w.handlers.upstream_received(w, u.exchange)
-    else:
+    elif s.inbox.first != NULL or s.eof or s.error:
         # Idle, and it closed or spoke out of turn: never to be used again (response smuggling).
         count(w.counters, COUNT_IDLE_DROPPED, 1)
         if s.inbox.first != NULL:
@@ -292,6 +373,8 @@ def upstream_received(w, s):
 
 def upstream_sent(w, s):
     u: cython.pointer(Upstream) = cast(cython.pointer(Upstream), s)
+    if s.state == UPSTREAM_HANDSHAKE:
+        return  # the request was not sent yet. If sending broke, receiving tells
     if u.exchange != NULL:
         w.handlers.upstream_sent(w, u.exchange)
     elif s.error:
@@ -305,11 +388,8 @@ def upstream_late(w, s):
         upstream_drop(w, u)  # idle for long enough
         return
     count(w.counters, COUNT_TIMEOUTS, 1)
-    if s.state == UPSTREAM_CONNECTING:
-        u.exchange = NULL
-        x.upstream = NULL
-        upstream_drop(w, u)
-        try_next_address(w, x, UPSTREAM_CONNECT_TIMEOUT)
+    if s.state == UPSTREAM_CONNECTING or s.state == UPSTREAM_HANDSHAKE:
+        connect_failed(w, u, UPSTREAM_CONNECT_TIMEOUT)
         return
     w.handlers.upstream_late(w, x)
 

@@ -52,7 +52,7 @@ from cython.cimports.ringway.engine.native.linux import (
     mmap,
     munmap,
 )
-from cython.cimports.ringway.engine.native.openssl import TLS1_2_VERSION, TLS1_3_VERSION
+from cython.cimports.ringway.engine.native.openssl import TLS1_2_VERSION, TLS1_3_VERSION, X509_STORE
 from cython.cimports.ringway.engine.native.uring import IORING_SETUP_DEFER_TASKRUN
 from cython.cimports.ringway.engine.outcome import STOPPED
 from cython.cimports.ringway.engine.proxy import (
@@ -72,7 +72,7 @@ from cython.cimports.ringway.engine.request import (
 )
 from cython.cimports.ringway.engine.serve import serve_read, serve_ready, serve_writable
 from cython.cimports.ringway.engine.slots import slot_at, slot_find, slot_give, slots_close, slots_open
-from cython.cimports.ringway.engine.snapshot import Snapshot, snapshot_valid
+from cython.cimports.ringway.engine.snapshot import Snapshot, snapshot_valid, upstream_at
 from cython.cimports.ringway.engine.state import (
     KIND_CLIENT,
     KIND_UPSTREAM,
@@ -100,10 +100,17 @@ from cython.cimports.ringway.engine.timers import Timer, wheel_expire, wheel_ope
 from cython.cimports.ringway.engine.tls import (
     CIPHERS_BYTES_MAX,
     KtlsPolicy,
+    TlsContext,
     TlsPolicy,
     tls_context_close,
     tls_context_open,
     tls_context_take,
+)
+from cython.cimports.ringway.engine.tls_client import (
+    TlsPeer,
+    tls_authorities_close,
+    tls_authorities_open,
+    tls_client_open,
 )
 from cython.cimports.ringway.engine.upstream import (
     upstream_connected,
@@ -411,10 +418,14 @@ def worker_open(w, upstream_count):
 
 
 def worker_close(w):
+    i: uint32_t
     if w.driver.state != NULL:
         files_close(w)
         w.driver.shut(address(w.driver))
     tls_context_close(w.tls)
+    if w.origins != NULL:
+        for i in range(w.snapshot.upstream_count):
+            tls_context_close(w.origins[i].tls)
     slots_close(address(w.clients))
     slots_close(address(w.upstreams))
     slots_close(address(w.exchanges))
@@ -486,6 +497,59 @@ def prepare(w: cython.pointer(Worker), brief: dict, kept: list):
         open_tls(w, brief["tls"], brief["certificates"])
     elif any(tls for _, tls, _ in listeners):
         raise RuntimeError("a TLS listener without a certificate")
+    open_upstream_tls(w, brief["upstream_tls"])
+
+
+@cython.cfunc
+def open_upstream_tls(w: cython.pointer(Worker), brief: dict):
+    """A context for each upstream with TLS; those that trust the same authorities share them."""
+    stores: cython.pointer(cython.pointer(X509_STORE)) = cast(
+        cython.pointer(cython.pointer(X509_STORE)), calloc(len(brief["authorities"]) + 1, sizeof(cython.p_void))
+    )
+    i: cython.int
+    try:
+        for i in range(len(brief["authorities"])):
+            text: bytes = brief["authorities"][i].encode()
+            stores[i] = tls_authorities_open(text, len(text))
+            if stores[i] == NULL:
+                raise RuntimeError("there is no certificate among the authorities of an upstream")
+        if len(brief["upstreams"]) != w.snapshot.upstream_count:
+            raise RuntimeError("the brief has other upstreams than the snapshot")
+        for i in range(len(brief["upstreams"])):
+            asked = brief["upstreams"][i]
+            if (asked is None) == (upstream_at(w.snapshot, i).tls != 0):
+                raise RuntimeError("the brief and the snapshot differ about TLS to an upstream")
+            if asked is not None:
+                trusted = asked["authorities"]
+                w.origins[i].tls = open_peer(w, asked, NULL if trusted is None else stores[cast(cython.int, trusted)])
+    finally:
+        for i in range(len(brief["authorities"])):
+            tls_authorities_close(stores[i])
+        free(stores)
+
+
+@cython.cfunc
+def open_peer(w: cython.pointer(Worker), asked: dict, authorities: cython.pointer(X509_STORE)) -> cython.pointer(
+    TlsContext
+):
+    peer: TlsPeer
+    memset(address(peer), 0, sizeof(TlsPeer))
+    name: bytes = asked["name"].encode()
+    peer.name = name
+    peer.address = asked["address"]
+    peer.verify = asked["verify"]
+    peer.authorities = authorities
+    certificate: bytes = (asked["certificate"] or "").encode()
+    key: bytes = (asked["key"] or "").encode()
+    if certificate:
+        peer.certificate = certificate
+        peer.certificate_length = len(certificate)
+        peer.key = key
+        peer.key_length = len(key)
+    context: cython.pointer(TlsContext) = tls_client_open(address(peer), address(w.buffers))
+    if context == NULL:
+        raise RuntimeError(f"TLS to the upstream {asked['name']} cannot be set up: {last_error()}")
+    return context
 
 
 @cython.cfunc
