@@ -13,6 +13,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from harness.authority import Authority
 from harness.curl import curl
 from harness.foreign import environment
 from harness.memory import left_with
@@ -217,6 +218,21 @@ def test_check_starts_nothing_and_opens_nothing(ringway, tmp_path):
     done = call("check", "--config", "beside.toml", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert not (tmp_path / "access.log").exists()
+
+
+def test_check_says_whom_an_upstream_must_be(tmp_path):
+    certificate, key = Authority(tmp_path).issue(["client"], client=True)
+    url = "https://127.0.0.1:1"
+    routes = {
+        "one": {"type": "Proxy", "url": url, "ca_path": tmp_path / "tests.pem", "server_name": "app.example"},
+        "two": {"type": "Proxy", "url": url, "verify": False, "cert_path": certificate, "key_path": key},
+    }
+    (tmp_path / "config.toml").write_text(toml({"server": {"listen": "127.0.0.1:0"}, "host_routes": routes}))
+    done = call("check", folder=tmp_path)
+    assert done.returncode == 0, done
+    assert f"{url}  127.0.0.1; must be app.example by {tmp_path}/tests.pem\n" in done.stdout
+    assert f"{url}  127.0.0.1; NOT verified, shown {certificate}\n" in done.stdout
+    assert f"warning: host_routes.two.verify: {url} is not verified" in done.stdout
 
 
 def test_check_says_what_is_wrong(tmp_path):

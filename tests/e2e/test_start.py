@@ -190,7 +190,7 @@ def test_a_missing_folder(attempt):
     assert 'host_routes."example.com".path' in found.error
 
 
-@pytest.mark.parametrize("url", ["nonsense", "localhost:8080", "https://localhost", "http://", "http://h:99999", ""])
+@pytest.mark.parametrize("url", ["nonsense", "localhost:8080", "https://u@localhost", "https://", "http://h:99999", ""])
 def test_a_url_that_is_none(attempt, url):
     found = attempt(host_routes={"*": {"type": "Proxy", "url": url}})
     assert 'host_routes."*".url' in found.error

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from harness.authority import Authority
 from harness.upstream import Upstream
 from harness.waiting import DEADLINE
 
@@ -83,6 +84,23 @@ def test_of_two_addresses_one_refuses(ringway, upstream, names):
         assert response.status == 200
     assert origin.request(target).body == body
     server.wait_line(rf" warning worker 0: cannot connect to http://app:{origin.port} \(Connection refused\)")
+
+
+def test_of_two_addresses_one_is_not_trusted(ringway, names, tmp_path):
+    """Every request is served, by the other one, and no byte of it goes to the one that is not."""
+    authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
+    with (
+        Upstream(context=authority.serves("app")) as one,
+        Upstream(context=stranger.serves("app"), host="127.0.0.2", port=one.port) as two,
+    ):
+        names.set(app="127.0.0.2 127.0.0.1")
+        route = {"type": "Proxy", "url": f"https://app:{one.port}", "ca_path": authority.path}
+        server = ringway({"limits": {"upstream_idle": 0}, "host_routes": {"*": route}}, env=names.env)
+        with server.connect() as client:
+            for number in range(6):
+                assert client.get(f"/{number}").body == b"hello"
+        assert two.failures
+        assert not two.requests
 
 
 def test_both_addresses_refuse(ringway, unused_port, names):

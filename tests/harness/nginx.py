@@ -26,7 +26,7 @@ http {{
     keepalive_timeout 60;
     keepalive_requests 100000;
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port}{tls};
         root {folder}/root;
         # A filter that may change the length: nginx then answers in chunks.
         location /chunked/ {{
@@ -44,10 +44,12 @@ http {{
 
 
 class Nginx:
-    """`/length/NAME` and `/chunked/NAME` answer the files of `files`; `PUT /up/NAME` writes them to `uploads`."""
+    """`/length/NAME` and `/chunked/NAME` answer the files of `files`; `PUT /up/NAME` writes them to `uploads`. With a
+    `pair` (certificate and key) it speaks TLS."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pair: tuple[Path, Path] | None = None) -> None:
         self.folder = folder
+        self._pair = pair
         self.files = folder / "root" / "length"
         self.uploads = folder / "root" / "up"
         self.files.mkdir(parents=True)
@@ -55,13 +57,16 @@ class Nginx:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self._pair is None else 'https'}://127.0.0.1:{self.port}"
 
     def __enter__(self) -> "Nginx":
         with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
             self.port: int = listener.getsockname()[1]
             config = self.folder / "nginx.conf"
-            config.write_text(_CONFIG.format(folder=self.folder, port=self.port))
+            tls = " ssl" if self._pair else ""
+            if self._pair:
+                tls += "; ssl_certificate {}; ssl_certificate_key {}; ssl_session_cache shared:s:1m".format(*self._pair)
+            config.write_text(_CONFIG.format(folder=self.folder, port=self.port, tls=tls))
             descriptor = listener.fileno()
             self.process = subprocess.Popen(
                 # It ends with the tests, even when those are killed.

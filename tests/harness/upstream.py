@@ -4,6 +4,7 @@
         target = upstream.on(b"HTTP/1.1 204 No Content\\r\\n\\r\\n")    # a target of its own, answered so
         target = upstream.on(lambda link, request: ...)                # or by a function with the connection in hand
     with Upstream(serve=lambda link: ...) as upstream:                 # or the whole connection is the test's
+    with Upstream(context=authority.serves("localhost")) as upstream:  # over TLS, see `harness.authority`
 
 Every connection has a thread. A function that ends leaves the connection open for the next request, unless it closed
 it; `Ended` (the other side closed) ends a connection without a fault, any other exception fails the test.
@@ -12,6 +13,7 @@ it; `Ended` (the other side closed) ends a connection without a fault, any other
 import contextlib
 import itertools
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -51,6 +53,27 @@ class Link:
         self.reader = Reader(sock)
         self.requests: list[Request] = []
         self.closed = False
+        self.resumed: bool | None = None
+        """With TLS, once the handshake is through: a session was resumed."""
+
+    def secure(self, context: ssl.SSLContext) -> None:
+        """TLS from here on. Raises Ended if the handshake fails; `upstream.failures` then says why."""
+        self.sock.settimeout(DEADLINE)
+        try:
+            # An end without close_notify is no end.
+            self.sock = context.wrap_socket(self.sock, server_side=True, suppress_ragged_eofs=False)
+        except OSError as error:
+            with self.upstream.journal:
+                self.upstream.failures.append(str(error))
+                self.upstream.journal.notify_all()
+            raise Ended(str(error)) from None
+        self.reader = Reader(self.sock)
+        self.resumed = self.tls.session_reused
+
+    @property
+    def tls(self) -> ssl.SSLSocket:
+        assert isinstance(self.sock, ssl.SSLSocket)
+        return self.sock
 
     def head(self, seconds: float = DEADLINE) -> Request:
         """The next request's head, noted in `upstream.requests`; its body stays unread. Raises Ended at the end."""
@@ -91,7 +114,7 @@ class Link:
         """All that still comes, until Ringway ends the connection, by FIN or RST."""
         try:
             return self.reader.to_end(time.monotonic() + seconds)
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLEOFError):
             return self.reader.rest
 
     def send(self, data: bytes) -> None:
@@ -104,13 +127,22 @@ class Link:
             self.sock.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
+        """An end in order: with TLS, close_notify goes before."""
+        if not self.closed and isinstance(self.sock, ssl.SSLSocket):
+            with contextlib.suppress(OSError, ValueError):
+                self.sock.settimeout(0)  # Ringway's own is not waited for
+                self.sock.unwrap()
+        self.cut()
+
+    def cut(self) -> None:
+        """FIN, without close_notify."""
         self.closed = True
         self.sock.close()
 
     def reset(self) -> None:
         """RST."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.close()
+        self.cut()
 
     def some(self, most: int, seconds: float = DEADLINE) -> bytes:
         """What comes next, at most so many bytes; nothing of it is kept: for bodies too large to hold."""
@@ -124,7 +156,7 @@ class Link:
         """Ended instead of the errors of a connection that the other side, or the harness, has closed."""
         try:
             return action()
-        except ConnectionError as error:
+        except (ConnectionError, ssl.SSLEOFError) as error:
             raise Ended(str(error)) from None
         except OSError:
             if self.closed or self.upstream.ending:
@@ -141,9 +173,18 @@ class Upstream:
     `requests` are all requests whose heads came, in order; `links` all connections. `backlog` is that of listen().
     """
 
-    def __init__(self, serve: Callable[[Link], None] | None = None, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        serve: Callable[[Link], None] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.context = context
         self.requests: list[Request] = []
         self.links: list[Link] = []
+        self.failures: list[str] = []
+        """Handshakes that failed, as the upstream sees it."""
         self.faults: list[BaseException] = []
         self.journal = Journal()
         self.ending = False
@@ -157,7 +198,7 @@ class Upstream:
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return f"{'http' if self.context is None else 'https'}://{self.host}:{self.port}"
 
     @property
     def authority(self) -> str:
@@ -239,6 +280,8 @@ class Upstream:
 
     def _run(self, link: Link) -> None:
         try:
+            if self.context is not None:
+                link.secure(self.context)
             self._serve(link)
         except Ended:
             pass

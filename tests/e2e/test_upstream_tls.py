@@ -1,0 +1,825 @@
+"""TLS to upstreams: who is trusted, what is sent, sessions, ends in order and not, deadlines.
+
+With Python's ssl, nginx and openssl on the other side."""
+
+import contextlib
+import functools
+import itertools
+import json
+import os
+import re
+import select
+import signal
+import ssl
+import subprocess
+import threading
+
+import pytest
+from harness import bulk
+from harness.authority import Authority
+from harness.curl import curl
+from harness.foreign import environment
+from harness.memory import total
+from harness.nginx import Nginx
+from harness.raw import Reader, message
+from harness.server import Server
+from harness.upstream import HELLO, Upstream, answers
+from harness.waiting import DEADLINE
+
+VERSION = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["tls1.2", "tls1.3"])
+NO_AUTHORITIES = {"SSL_CERT_FILE": "/nonexistent", "SSL_CERT_DIR": "/nonexistent"}
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    """An authority that nobody is told to trust."""
+    return Authority(tmp_path_factory.mktemp("other"), "others")
+
+
+def to(url, authority=None, **more):
+    """A route. An `authority` of None: the system's."""
+    trusted = {} if authority is None else {"ca_path": authority.path}
+    return {"type": "Proxy", "url": url, **trusted, **more}
+
+
+def config(url, authority=None, **more):
+    return {"host_routes": {"*": to(url, authority, **more)}}
+
+
+def sees_names(context):
+    """The list of the names that clients ask for by SNI."""
+    asked = []
+    context.sni_callback = lambda sock, name, context: asked.append(name)
+    return asked
+
+
+def of_version(context, version):
+    context.minimum_version = context.maximum_version = version
+    return context
+
+
+def refused(server, reason, status=502, target="/"):
+    with server.connect() as client:
+        response = client.get(target)
+        assert (response.status, response.reason) == (status, reason)
+        assert response.keeps
+    record = server.record(target)
+    assert (record["status"], record["reason"]) == (status, reason)
+    assert record["upstream"].startswith("https://")
+
+
+# Trusted
+
+
+@VERSION
+def test_trusted(ringway, upstream, authority, version):
+    context = of_version(authority.serves("localhost"), version)
+    context.set_alpn_protocols(["http/1.1"])
+    asked = sees_names(context)
+    origin = upstream(context=context)
+    server = ringway(config(f"https://localhost:{origin.port}/v2", authority))
+    with server.connect() as client:
+        for number in range(3):
+            assert client.get(f"/{number}", host="shop.example").body == b"hello"
+    (link,) = origin.links
+    assert asked == ["localhost"]
+    assert link.tls.selected_alpn_protocol() == "http/1.1"
+    assert link.tls.version() == {771: "TLSv1.2", 772: "TLSv1.3"}[version]
+    request = origin.requests[0]
+    assert request.target == "/v2/0"
+    assert request.one("host") == "shop.example"
+    assert request.one("x-forwarded-proto") == "http"
+    assert request.one("x-forwarded-host") == "shop.example"
+    assert server.record("/0")["upstream"] == f"https://localhost:{origin.port}"
+    assert total(server, "upstream_handshakes") == 1
+    assert total(server, "upstream_tls_errors") == 0
+
+
+def test_the_upstreams_own_name_is_the_host_of_http_1_0(ringway, upstream, authority):
+    """RFC 9110 7.2"""
+    origin = upstream(context=authority.serves("127.0.0.1"))
+    server = ringway(config(origin.url, authority))
+    with server.connect() as client:
+        client.send(b"GET / HTTP/1.0\r\n\r\n")
+        assert client.response().status == 200
+    assert origin.requests[0].one("host") == origin.authority
+
+
+def test_tls_on_both_sides(ringway, upstream, authority, certificate):
+    origin = upstream(context=authority.serves("127.0.0.1"))
+    server = ringway({"tls": certificate, **config(origin.url, authority)})
+    with server.connect(tls=True) as client:
+        for _ in range(3):
+            assert client.get().body == b"hello"
+    assert origin.requests[0].one("x-forwarded-proto") == "https"
+    assert len(origin.links) == 1
+
+
+def test_the_authorities_of_the_system(ringway, upstream, authority):
+    origin = upstream(context=authority.serves("127.0.0.1"))
+    server = ringway(config(origin.url), env={"SSL_CERT_FILE": str(authority.path)})
+    with server.connect() as client:
+        assert client.get().body == b"hello"
+
+
+def test_a_folder_of_authorities_of_the_system(ringway, upstream, authority, tmp_path):
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    (folder / "0a1b2c3d.0").write_bytes(authority.path.read_bytes())
+    (folder / "README").write_text("no certificate\n")
+    origin = upstream(context=authority.serves("127.0.0.1"))
+    server = ringway(config(origin.url), env={**NO_AUTHORITIES, "SSL_CERT_DIR": str(folder)})
+    with server.connect() as client:
+        assert client.get().body == b"hello"
+
+
+def test_the_very_certificate_is_trusted(ringway, upstream, authority):
+    """Pinned: its authority is not known."""
+    pair = authority.issue(["127.0.0.1"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+    origin = upstream(context=context)
+    server = ringway({"host_routes": {"*": {"type": "Proxy", "url": origin.url, "ca_path": pair[0]}}})
+    with server.connect() as client:
+        assert client.get().body == b"hello"
+
+
+def test_the_address_in_the_url_is_checked_and_not_sent(ringway, upstream, authority):
+    """RFC 6066 3: an address is no host name."""
+    context = authority.serves("127.0.0.1")
+    asked = sees_names(context)
+    origin = upstream(context=context)
+    server = ringway(config(origin.url, authority))
+    with server.connect() as client:
+        assert client.get().body == b"hello"
+    assert asked == [None]
+
+
+def test_server_name(ringway, upstream, authority):
+    context = authority.serves("app.example")
+    asked = sees_names(context)
+    origin = upstream(context=context)
+    server = ringway(config(origin.url, authority, server_name="APP.example"))
+    with server.connect() as client:
+        assert client.get(host="shop.example").body == b"hello"
+    assert asked == ["app.example"]
+    assert origin.requests[0].one("host") == "shop.example"
+
+
+def test_a_wildcard_is_for_one_label(ringway, upstream, authority):
+    origin = upstream(context=authority.serves("*.app.example"))
+    server = ringway(
+        {
+            "host_routes": {
+                "one": to(origin.url, authority, server_name="a.app.example"),
+                "two": to(origin.url, authority, server_name="a.b.app.example"),
+            }
+        }
+    )
+    with server.connect() as client:
+        assert client.get(host="one").status == 200
+        assert client.get(host="two").reason == "upstream_untrusted"
+
+
+# Not trusted
+
+
+@VERSION
+def test_another_authority(ringway, upstream, authority, other, version):
+    origin = upstream(context=of_version(other.serves("127.0.0.1"), version))
+    server = ringway(config(origin.url, authority))
+    refused(server, "upstream_untrusted")
+    server.wait_line(rf" warning worker 0: the certificate is not accepted of {origin.url} \(.*issuer certificate\)$")
+    # The upstream is told why, and no byte of the request.
+    origin.journal.until(lambda: origin.failures, "failure of the handshake")
+    assert "ALERT_UNKNOWN_CA" in origin.failures[0].upper().replace(" ", "_")
+    assert not origin.requests
+    assert total(server, "upstream_tls_errors") == 1
+
+
+def test_not_of_the_system(ringway, upstream, authority, other):
+    origin = upstream(context=other.serves("127.0.0.1"))
+    server = ringway(config(origin.url), env={**NO_AUTHORITIES, "SSL_CERT_FILE": str(authority.path)})
+    refused(server, "upstream_untrusted")
+
+
+def test_expired(ringway, upstream, authority):
+    origin = upstream(context=authority.serves("127.0.0.1", expired=True))
+    server = ringway(config(origin.url, authority))
+    refused(server, "upstream_untrusted")
+    server.wait_line(rf"not accepted of {origin.url} \(certificate has expired\)$")
+
+
+@pytest.mark.parametrize(
+    ("names", "more", "why"),
+    [
+        (["elsewhere.example"], {"server_name": "app.example"}, "hostname mismatch"),
+        (["127.0.0.1"], {"server_name": "localhost"}, "hostname mismatch"),
+        (["localhost"], {}, "IP address mismatch"),
+        (["127.0.0.2"], {}, "IP address mismatch"),
+        (["app.example"], {"server_name": "127.0.0.1"}, "IP address mismatch"),
+    ],
+)
+def test_anothers_certificate(ringway, upstream, authority, names, more, why):
+    origin = upstream(context=authority.serves(*names))
+    server = ringway(config(origin.url, authority, **more))
+    refused(server, "upstream_untrusted")
+    assert why.lower() in server.wait_line(rf"not accepted of {origin.url} ").lower()
+
+
+def test_events_come_once_a_second_at_most(ringway, upstream, authority, other):
+    origin = upstream(context=other.serves("127.0.0.1"))
+    server = ringway(config(origin.url, authority))
+    with server.connect() as client:
+        for number in range(20):
+            assert client.get(f"/{number}").reason == "upstream_untrusted"
+    server.record("/19")
+    assert total(server, "upstream_tls_errors") == 20
+    assert len([line for line in server.lines if "not accepted" in line]) < 20
+
+
+def test_not_verified(ringway, upstream, other):
+    """Whatever it shows is taken, and each start says so."""
+    origin = upstream(context=other.serves("elsewhere.example", expired=True))
+    server = ringway(config(origin.url, verify=False))
+    server.wait_line(rf' warning host_routes."\*".verify: {origin.url} is not verified')
+    with server.connect() as client:
+        assert client.get().body == b"hello"
+
+
+def test_what_differs_in_any_way_shares_no_connection(ringway, upstream, authority, other):
+    """Nor a session of TLS: what one route does not trust, another's connection does not bring in."""
+    origin = upstream(context=authority.serves("127.0.0.1", "localhost", "app.example"))
+    pair = authority.issue(["client"], client=True)
+    shown = {"cert_path": pair[0], "key_path": pair[1]}
+    routes = {
+        "same": to(origin.url, authority),
+        "again": to(f"{origin.url}/", authority),
+        "name": to(origin.url, authority, server_name="app.example"),
+        "open": to(origin.url, verify=False),
+        "shown": to(origin.url, authority, **shown),
+        "other": to(origin.url, other),
+    }
+    server = ringway({"host_routes": routes})
+    with server.connect() as client:
+        for _ in range(2):
+            for host in routes:
+                response = client.get(host=host)
+                assert response.status == (502 if host == "other" else 200), host
+    assert len([link for link in origin.links if link.requests]) == 4
+    assert total(server, "upstream_resumed") == 0
+
+
+# Client certificates
+
+
+@VERSION
+def test_client_certificate(ringway, upstream, authority, version):
+    pair = authority.issue(["ringway.example"], client=True)
+    origin = upstream(context=of_version(authority.serves("127.0.0.1", clients=authority), version))
+    server = ringway(config(origin.url, authority, cert_path=pair[0], key_path=pair[1]))
+    with server.connect() as client:
+        assert client.get().body == b"hello"
+    certificate = origin.links[0].tls.getpeercert()
+    assert certificate["subjectAltName"] == (("DNS", "ringway.example"),)
+
+
+@VERSION
+def test_client_certificate_is_missing(ringway, upstream, authority, version):
+    """With TLS 1.3 the upstream says so only after the handshake."""
+    origin = upstream(context=of_version(authority.serves("127.0.0.1", clients=authority), version))
+    server = ringway(config(origin.url, authority))
+    refused(server, "upstream_tls_failed")
+    server.wait_line(
+        rf" warning worker 0: no TLS connection to {origin.url} \(.*(certificate required|handshake failure)"
+    )
+    assert "PEER_DID_NOT_RETURN_A_CERTIFICATE" in origin.failures[0].upper().replace(" ", "_")
+
+
+def test_client_certificate_is_anothers(ringway, upstream, authority, other):
+    pair = other.issue(["ringway.example"], client=True)
+    origin = upstream(context=authority.serves("127.0.0.1", clients=authority))
+    server = ringway(config(origin.url, authority, cert_path=pair[0], key_path=pair[1]))
+    refused(server, "upstream_tls_failed")
+    server.wait_line(rf"no TLS connection to {origin.url} \(.*unknown ca")
+
+
+# No TLS
+
+
+def test_it_speaks_no_tls(ringway, upstream, authority):
+    def serve(link):
+        link.some(100)
+        link.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    origin = upstream(serve)
+    server = ringway(config(f"https://127.0.0.1:{origin.port}", authority))
+    refused(server, "upstream_tls_failed")
+    server.wait_line(r"no TLS connection to https://127.0.0.1:\d+ \(wrong version number\)$")
+
+
+@pytest.mark.parametrize("end", ["finish", "reset"])
+def test_it_ends_in_the_handshake(ringway, upstream, authority, end):
+    def serve(link):
+        link.some(100)
+        getattr(link, end)()
+        if end == "finish":
+            link.to_end()
+
+    origin = upstream(serve)
+    server = ringway(config(f"https://127.0.0.1:{origin.port}", authority))
+    refused(server, "upstream_tls_failed")
+    server.wait_line(r"\(the connection ended in the handshake\)$")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tls_1_1_is_refused(ringway, upstream, authority):
+    context = authority.serves("127.0.0.1")
+    context.minimum_version = ssl.TLSVersion.TLSv1
+    context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    server = ringway(config(upstream(context=context).url, authority))
+    refused(server, "upstream_tls_failed")
+
+
+@pytest.mark.parametrize("said", [b"", b"\x16\x03\x03\x40\x00\x02"], ids=["nothing", "half a record"])
+def test_the_handshake_never_ends(ringway, upstream, authority, said):
+    """`connect` is one deadline for both."""
+
+    def serve(link):
+        link.some(100)
+        if said:
+            link.send(said)
+        link.to_end()
+
+    origin = upstream(serve)
+    server = ringway({"timeouts": {"connect": 0.3}, **config(f"https://127.0.0.1:{origin.port}", authority)})
+    refused(server, "upstream_connect_timeout", 504)
+
+
+def test_the_client_leaves_in_the_handshake(ringway, upstream, authority):
+    origin = upstream(lambda link: link.to_end())
+    route = config(f"https://127.0.0.1:{origin.port}", authority)
+    server = ringway({"timeouts": {"connect": 0.3}, **route})
+    with server.connect() as client:
+        client.send(message("GET /left HTTP/1.1", "Host: a"))
+        origin.link(0)
+        client.reset()
+    server.record("/left")
+    origin.journal.until(lambda: origin.links[0].closed, "end of the connection to the upstream")
+
+
+# Sessions and connections
+
+
+@VERSION
+def test_sessions_are_resumed(ringway, upstream, authority, version):
+    origin = upstream(context=of_version(authority.serves("127.0.0.1"), version))
+    server = ringway({"limits": {"upstream_idle": 0}, **config(origin.url, authority)})
+    with server.connect() as client:
+        for _ in range(5):
+            assert client.get().body == b"hello"
+    assert [link.resumed for link in origin.links] == [False, True, True, True, True]
+    assert total(server, "upstream_handshakes") == 5
+    assert total(server, "upstream_resumed") == 4
+
+
+@VERSION
+def test_a_session_that_the_upstream_forgot(ringway, authority, version):
+    """Another process behind the same address: a full handshake, and all is well."""
+    with Upstream(context=of_version(authority.serves("127.0.0.1"), version)) as one:
+        server = ringway({"limits": {"upstream_idle": 0}, **config(one.url, authority)})
+        with server.connect() as client:
+            assert client.get().body == b"hello"
+    with Upstream(context=of_version(authority.serves("127.0.0.1"), version), port=one.port) as two:
+        with server.connect() as client:
+            assert client.get().body == b"hello"
+            assert client.get().body == b"hello"
+        assert [link.resumed for link in two.links] == [False, True]
+
+
+def test_a_connection_that_is_broken_off_leaves_its_session(ringway, upstream, authority):
+    origin = upstream(context=authority.serves("127.0.0.1"))
+
+    def serve(link, request):
+        link.send(message("HTTP/1.1 200 OK", "Content-Length: 10", body=b"half"))
+        link.to_end()
+
+    target = origin.on(serve)
+    server = ringway({"limits": {"upstream_idle": 0}, **config(origin.url, authority)})
+    with server.connect() as client:
+        client.send(message(f"GET {target} HTTP/1.1", "Host: a"))
+        assert client.response_head().status == 200
+        client.reset()
+    assert server.record(target)["reason"] == "client_closed"
+    with server.connect() as client:
+        assert client.get().body == b"hello"
+    assert [link.resumed for link in origin.links] == [False, True]
+
+
+def test_an_idle_connection_is_ended_in_order(ringway, upstream, authority):
+    """RFC 8446 6.1: with close_notify."""
+    ends = []
+
+    def serve(link):
+        link.request()
+        link.send(HELLO)
+        link.sock.settimeout(DEADLINE)
+        ends.append(link.sock.recv(1))  # an end without close_notify raises
+
+    origin = upstream(serve, context=authority.serves("127.0.0.1"))
+    server = ringway({"timeouts": {"upstream_idle": 0.1}, **config(origin.url, authority)})
+    with server.connect() as client:
+        assert client.get().body == b"hello"
+        origin.journal.until(lambda: ends, "end of the idle connection")
+    assert ends == [b""]
+
+
+@pytest.mark.parametrize("end", ["close", "cut", "reset"])
+def test_a_kept_connection_that_has_died_is_replaced(ringway, upstream, authority, end):
+    def serve(link):
+        link.request(seconds=3600)
+        link.send(HELLO)
+        link.request(seconds=3600)
+        if link.number == 0:
+            getattr(link, end)()
+            return
+        link.send(HELLO)
+        link.to_end()
+
+    origin = upstream(serve, context=authority.serves("127.0.0.1"))
+    server = ringway(config(origin.url, authority))
+    with server.connect() as client:
+        assert client.get("/1").body == b"hello"
+        assert client.get("/2").body == b"hello"
+        assert client.get("/3").body == b"hello"
+    assert [request.target for request in origin.requests] == ["/1", "/2", "/2", "/3"]
+    assert total(server, "retries") == 1
+
+
+def test_a_fresh_connection_is_not_replaced(ringway, upstream, authority):
+    origin = upstream(answers(None), context=authority.serves("127.0.0.1"))
+    server = ringway(config(origin.url, authority))
+    refused(server, "upstream_closed")
+    assert len(origin.links) == 1
+
+
+class Openssl:
+    """`openssl s_server`, which speaks what it is told on its stdin."""
+
+    def __init__(self, pair, *options):
+        command = [
+            "stdbuf",
+            "-oL",
+            "openssl",
+            "s_server",
+            "-accept",
+            "127.0.0.1:0",
+            "-cert",
+            pair[0],
+            "-key",
+            pair[1],
+            *options,
+        ]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment()
+        )
+        self.said = b""
+
+    def __enter__(self):
+        self.port = int(self.until(rb"ACCEPT 127\.0\.0\.1:(\d+)")[1])
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def until(self, pattern):
+        """What it says is used up to there."""
+        while not (found := re.search(pattern, self.said)):
+            assert select.select([self.process.stdout], [], [], DEADLINE)[0], self.said
+            data = self.process.stdout.read1(65536)
+            assert data, self.said
+            self.said += data
+        self.said = self.said[found.end() :]
+        return found
+
+    def tell(self, data):
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+
+def test_a_change_of_keys_while_idle_is_no_end(ringway, authority):
+    """RFC 8446 4.6.3: the other side asks for new keys of ours, too. It says nothing that is data."""
+    with Openssl(authority.issue(["127.0.0.1"]), "-tls1_3") as origin:
+        server = ringway(config(f"https://127.0.0.1:{origin.port}", authority))
+        with server.connect() as client:
+            for number in range(3):
+                client.send(message(f"GET /{number} HTTP/1.1", "Host: a"))
+                origin.until(rb"GET /%d HTTP/1.1\r\n(.+\r\n)+\r\n" % number)
+                origin.tell(HELLO)
+                assert client.response().body == b"hello"
+                origin.tell(b"K\n")
+                origin.until(rb"SSL_do_handshake -> 1")
+        assert total(server, "connects") == 1
+        assert total(server, "idle_dropped") == 0
+
+
+def test_an_answer_to_nothing_is_not_used(ringway, upstream, authority):
+    """RFC 9112 9.2: what comes before the request. TLS 1.2: the upstream has the last word of the handshake."""
+    context = of_version(authority.serves("127.0.0.1"), ssl.TLSVersion.TLSv1_2)
+
+    def serve(link):
+        Half(link.sock, context, HELLO)
+        link.to_end()
+
+    origin = upstream(serve)
+    server = ringway(config(f"https://127.0.0.1:{origin.port}", authority))
+    refused(server, "upstream_bad_head")
+
+
+# Ends
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
+@pytest.mark.parametrize("size", [0, 10, 300_000])
+def test_a_body_that_ends_with_the_connection(ringway, upstream, authority, size, version):
+    """RFC 9112 9.8: whole if close_notify said so, cut if not."""
+    body = b"x" * size
+    origin = upstream(context=authority.serves("127.0.0.1"))
+    server = ringway(config(origin.url, authority))
+
+    def serve(link, request, end):
+        link.send(message("HTTP/1.1 200 OK", "Connection: close", body=body))
+        getattr(link, end)()
+
+    whole = origin.on(functools.partial(serve, end="close"))
+    with server.connect() as client:
+        client.send(message(f"GET {whole} {version}", "Host: a"))
+        assert client.response().body == body
+    for end in ("cut", "finish"):
+        broken = origin.on(functools.partial(serve, end=end))
+        with server.connect() as client:
+            client.send(message(f"GET {broken} {version}", "Host: a"))
+            client.assert_broken()
+        assert server.record(broken)["reason"] == "upstream_cut"
+
+
+def test_a_body_that_is_whole_needs_no_end(ringway, upstream, authority):
+    """Its length said so: whoever cuts the connection then takes nothing away."""
+    origin = upstream(context=authority.serves("127.0.0.1"))
+
+    def serve(link, request):
+        link.send(message("HTTP/1.1 200 OK", "Content-Length: 100000", body=b"x" * 100_000))
+        link.cut()
+
+    target = origin.on(serve)
+    server = ringway(config(origin.url, authority))
+    with server.connect() as client:
+        for _ in range(3):
+            assert client.get(target).body == b"x" * 100_000
+
+
+@pytest.mark.parametrize("size", [400_000, 700_000, 4_000_000])
+@pytest.mark.parametrize("end", ["close", "cut"])
+def test_the_end_waits_for_a_slow_client(ringway, upstream, authority, end, size):
+    """All that came before it is delivered, however much of it is not even decrypted when it comes."""
+    origin = upstream(context=authority.serves("127.0.0.1"))
+
+    def serve(link, request):
+        # The worker finds as much as the kernel holds, and the end, all at once.
+        (worker,) = server.worker_pids
+        os.kill(worker, signal.SIGSTOP)
+        link.send(message("HTTP/1.1 200 OK", f"Content-Length: {size}"))
+        sending = threading.Thread(target=bulk.send_body, args=(link.sock, size, False))
+        sending.start()
+        sending.join(0.2)
+        if sending.is_alive():  # the kernel holds no more
+            os.kill(worker, signal.SIGCONT)
+            sending.join()
+        getattr(link, end)()
+        os.kill(worker, signal.SIGCONT)
+
+    target = origin.on(serve)
+    server = ringway(config(origin.url, authority))
+    with server.connect(window=4096) as client:
+        client.send(message(f"GET {target} HTTP/1.1", "Host: a"))
+        assert client.response_head().status == 200
+        got = bulk.checksum_of([client.exactly(size, 60)])
+    assert got == (size, bulk.checksum(size))
+    assert server.record(target)["reason"] is None
+
+
+# Bodies
+
+
+@pytest.fixture(scope="module")
+def bodies(tmp_path_factory, authority, certificate):
+    """Ringway in front of nginx and a Python server, TLS everywhere."""
+    folder = tmp_path_factory.mktemp("nginx-tls")
+    with (
+        Nginx(folder, authority.issue(["localhost"])) as nginx,
+        Upstream(bulk.serve, context=authority.serves("localhost")) as origin,
+    ):
+        for size in bulk.SIZES.values():
+            bulk.write_file(nginx.files / str(size), size)
+        settings = {
+            "server": {"listen": "127.0.0.1:0", "plain_listen": "127.0.0.1:0", "threads": 1},
+            "tls": certificate,
+            "limits": {"request_body_bytes": 0},
+            "host_routes": {
+                "nginx": to(nginx.url, authority, server_name="localhost"),
+                "python": to(origin.url, authority, server_name="localhost"),
+            },
+        }
+        with Server(settings, tmp_path_factory.mktemp("ringway")) as server:
+            yield server, nginx
+
+
+def fetch(server, host, path, tls, *options, **more):
+    port = server.listener(tls).port
+    resolve = ["--resolve", f"{host}:{port}:127.0.0.1"]
+    return curl(f"{'https' if tls else 'http'}://{host}:{port}{path}", *resolve, *options, **more)
+
+
+TLS = pytest.mark.parametrize("tls", [False, True], ids=["from plain", "from tls"])
+HOST = pytest.mark.parametrize("host", ["nginx", "python"])
+SIZE = pytest.mark.parametrize("size", bulk.SIZES.values(), ids=bulk.SIZES.keys())
+
+
+@TLS
+@pytest.mark.parametrize(
+    ("host", "framing"), [*itertools.product(["nginx", "python"], ["length", "chunked"]), ("python", "close")]
+)
+@SIZE
+def test_download(bodies, tls, host, framing, size):
+    server, _ = bodies
+    got = fetch(server, host, f"/{framing}/{size}", tls, keep=False)
+    assert (got.code, got.status, got.size, got.sha256) == (0, 200, size, bulk.checksum(size)), got
+
+
+@TLS
+@HOST
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@SIZE
+def test_upload(bodies, tls, host, framing, size, tmp_path):
+    server, nginx = bodies
+    name = f"{framing}-{size}-{tls}"
+    path = f"/up/{name}" if host == "nginx" else "/up"
+    if framing == "length":
+        file = bulk.write_file(tmp_path / "body", size)
+        got = fetch(server, host, path, tls, "--upload-file", str(file))
+    else:
+
+        def write(stream):
+            for piece in bulk.pieces(size):
+                stream.write(piece)
+
+        got = fetch(server, host, path, tls, upload=write)
+    if host == "nginx":
+        assert (got.code, got.status) == (0, 201), got
+        assert bulk.checksum_of([(nginx.uploads / name).read_bytes()]) == (size, bulk.checksum(size))
+    else:
+        assert (got.code, got.status) == (0, 200), got
+        assert json.loads(got.body) == {"size": size, "sha256": bulk.checksum(size), "framing": framing}
+
+
+def test_nginx_keeps_and_resumes(ringway, tmp_path, authority):
+    with Nginx(tmp_path, authority.issue(["localhost"])) as nginx:
+        bulk.write_file(nginx.files / "1", 1)
+        route = config(f"https://localhost:{nginx.port}", authority)
+        server = ringway(route)
+        with server.connect() as client:
+            for _ in range(5):
+                assert client.get("/length/1").status == 200
+        assert total(server, "connects") == 1
+        server = ringway({"limits": {"upstream_idle": 0}, **route})
+        with server.connect() as client:
+            for _ in range(5):
+                assert client.get("/length/1").status == 200
+        assert total(server, "upstream_resumed") == 4
+
+
+# Tunnels
+
+SWITCH = message("HTTP/1.1 101 Switching Protocols", "Connection: upgrade", "Upgrade: websocket")
+ASK = ["Host: a", "Connection: Upgrade", "Upgrade: websocket"]
+
+
+class Half:
+    """The server's side of TLS in which an end is said and what still comes is read."""
+
+    def __init__(self, sock, context, early=b""):
+        """`early` goes with the end of the handshake."""
+        self.sock = sock
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
+        self.settimeout, self.fileno, self.close = sock.settimeout, sock.fileno, sock.close
+        self.shutdown, self.setsockopt = sock.shutdown, sock.setsockopt
+        self.until_done(lambda: self.tls.do_handshake() or (early and self.tls.write(early)))
+
+    def until_done(self, step):
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                self.sock.sendall(self.outgoing.read())
+                data = self.sock.recv(65536)
+                self.incoming.write(data) if data else self.incoming.write_eof()
+            finally:
+                self.sock.sendall(self.outgoing.read())
+
+    def sendall(self, data):
+        self.until_done(lambda: self.tls.write(data))
+
+    def recv(self, size):
+        try:
+            return self.until_done(lambda: self.tls.read(size))
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def end(self):
+        """close_notify."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.unwrap()
+        self.sock.sendall(self.outgoing.read())
+
+
+def tunnel(ringway, upstream, authority, talk):
+    """A client that is connected to `talk`, through a tunnel."""
+    context = authority.serves("127.0.0.1")
+
+    def serve(link):
+        link.sock = Half(link.sock, context)
+        link.reader = Reader(link.sock)
+        link.request()
+        link.send(SWITCH)
+        talk(link)
+
+    origin = upstream(serve)
+    server = ringway(config(f"https://127.0.0.1:{origin.port}", authority))
+    client = server.connect()
+    client.send(message("GET /tunnel HTTP/1.1", *ASK))
+    assert client.response_head().status == 101
+    return server, client
+
+
+def test_tunnel(ringway, upstream, authority):
+    """Both ways, many and large, then ended by the client; the upstream has the last word."""
+    size = 1_000_000
+
+    def talk(link):
+        for _ in range(3):
+            link.send(b"ping")
+            assert link.exactly(4) == b"pong"
+        assert bulk.checksum_of([link.exactly(size)]) == (size, bulk.checksum(size))
+        bulk.send_body(link.sock, size, False)
+        assert link.to_end() == b""
+        link.send(b"the last word")
+        link.sock.end()
+
+    server, client = tunnel(ringway, upstream, authority, talk)
+    with client:
+        for _ in range(3):
+            assert client.exactly(4) == b"ping"
+            client.send(b"pong")
+        bulk.send_body(client.sock, size, False)
+        assert bulk.checksum_of([client.exactly(size)]) == (size, bulk.checksum(size))
+        client.finish()
+        assert client.to_end() == b"the last word"
+    assert server.record("/tunnel")["reason"] is None
+
+
+def test_tunnel_that_the_upstream_ends_first(ringway, upstream, authority):
+    heard = []
+
+    def talk(link):
+        link.sock.end()
+        heard.append(link.to_end())
+
+    server, client = tunnel(ringway, upstream, authority, talk)
+    with client:
+        assert client.to_end() == b""
+        client.send(b"still here")
+        client.finish()
+        server.record("/tunnel", reason=None)
+    assert heard == [b"still here"]
+
+
+def test_tunnel_that_is_cut(ringway, upstream, authority):
+    """What was said before still comes; then it is broken off, not ended."""
+
+    def talk(link):
+        link.send(b"x" * 100_000)
+        link.finish()
+        link.to_end()
+
+    server, client = tunnel(ringway, upstream, authority, talk)
+    with client:
+        assert client.assert_broken() == b"x" * 100_000
+    assert server.record("/tunnel")["reason"] == "upstream_cut"
