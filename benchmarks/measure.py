@@ -89,7 +89,7 @@ def measure(workload: Workload, target: Target, seconds: int, connections: int, 
 def run_wrk(workload: Workload, port: int, seconds: int, connections: int, cpu: int) -> dict[str, float]:
     """What wrk counted (see done.lua). Fails when anything but whole, good responses came."""
     scheme = "https" if workload.tls else "http"
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(_SCRIPT)]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "--latency", "-s", str(_SCRIPT)]
     if workload.close:
         command += ["-H", "Connection: close"]
     command.append(f"{scheme}://{HOST}:{port}{workload.path}")

@@ -254,3 +254,42 @@ def test_no_buffers_left_means_waiting_not_failing(ringway, upstream, certificat
     finally:
         for client in clients:
             client.close()
+
+
+@TLS
+def test_the_least_memory_is_enough_for_a_connection(ringway, certificate, tmp_path, tls):
+    """The least `buffer_bytes` that is allowed: handshake, a file, and again. The kernel's rings leave enough."""
+    bulk.write_file(tmp_path / "file", MIB)
+    server = ringway(
+        {
+            "server": {"listen": "127.0.0.1:0", "plain_listen": "127.0.0.1:0"},
+            "tls": certificate,
+            "limits": {"buffer_bytes": MIB},
+            "host_routes": {"*": {"type": "File", "path": tmp_path}},
+        }
+    )
+    for _ in range(3):
+        with server.connect(tls=tls) as client:
+            for _ in range(3):
+                assert bulk.checksum_of([client.get("/file").body]) == (MIB, bulk.checksum(MIB))
+
+
+def test_memory_that_runs_out_is_told(ringway, certificate, tmp_path):
+    """More TLS clients that do not read than `buffer_bytes` has room for: who is broken off has the reason in the log."""
+    bulk.write_file(tmp_path / "file", 4 * MIB)
+    server = ringway(
+        {
+            "tls": certificate,
+            "limits": {"buffer_bytes": MIB},
+            "host_routes": {"*": {"type": "File", "path": tmp_path}},
+        }
+    )
+    clients = [server.connect(window=4096, tls=True) for _ in range(20)]
+    try:
+        for client in clients:
+            client.send(b"GET /file HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert server.record("/file")["reason"] == "out_of_memory"
+        server.wait_line("all buffers are in use")
+    finally:
+        for client in clients:
+            client.close()

@@ -366,7 +366,11 @@ class Limits(Section):
         10000, 1, 2**31 - 1, "Requests on one connection of a client before it is closed."
     )
     buffer_bytes: int = _bytes(
-        268435456, 1048576, 2**40, "Memory for bodies under way, per worker; when it is used up, reading waits."
+        268435456,
+        1048576,
+        2**40,
+        "Memory for bodies under way, per worker. When it is used up, reading waits, and a response over TLS "
+        "that needs more is broken off (`out_of_memory` in the access log).",
     )
     memory_bytes: int = _bytes(67108864, 0, 2**40, 'Memory for the copies of `mode = "memory"`, per worker.')
     memory_file_bytes: int = _bytes(1048576, 0, 2**31 - 1, 'The largest file that `mode = "memory"` copies.')

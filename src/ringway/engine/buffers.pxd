@@ -10,7 +10,8 @@ with the old head, and a chunk's frame goes around the payload, and all of it le
               start ^~~~~~~~~~~~~~~~~~~~~~^ end
 
 Memory is reserved once and touched only when first used. The bound of a pool is its capacity: take() then returns
-NULL, and the caller stops receiving until something is given back.
+NULL, and the caller stops receiving until something is given back. The kernel's rings stop earlier, at the pool's
+reserve (buffer_scarce()): what was received must be passed on, and encrypting a buffer needs another one for a moment.
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -21,6 +22,7 @@ cdef enum:
     TAILROOM = 192          # bytes: end of a chunk, the last chunk; TLS framing of a full payload
     SMALL_BYTES = 4096      # payload: heads and small answers
     BUFFER_IDS_MAX = 65535  # an id is 16 bits wide
+    RESERVE_MAX = 64        # buffers; a small pool keeps a quarter
     LARGE_BYTES = 65536     # payload: bodies; the seed's BUF_SIZE
 
 cdef enum:                  # Group
@@ -51,6 +53,8 @@ cdef struct BufferPool:
     uint32_t payload    # bytes
     uint32_t capacity   # bound, in buffers
     uint32_t made       # so many were used at least once
+    uint32_t out        # so many are not free
+    uint32_t reserve    # so many are left to what is under way
     Buffer* free        # last in, first out: the warmest first
     Counters* counters  # borrowed
 
@@ -79,6 +83,10 @@ cdef inline void buffer_move(Buffer* b, int to) noexcept nogil:
 cdef inline uint32_t room_behind(const BufferPool* pool, const Buffer* b) noexcept nogil:
     """Bytes that may still be appended, the tail room not counted."""
     return HEADROOM + pool.payload - b.end
+
+cdef inline bint buffer_scarce(const Buffers* all, int group) noexcept nogil:
+    """The rings are to take no more of this group until some are given back."""
+    return all.pool[group].capacity - all.pool[group].out <= all.pool[group].reserve
 
 cdef int pool_open(BufferPool* pool, uint32_t payload, uint64_t count) noexcept nogil
 cdef int buffers_open(Buffers* all, Counters* counters, uint64_t bytes) noexcept nogil

@@ -23,6 +23,7 @@ def pool_open(pool, payload, count):
     pool.payload = payload
     pool.stride = HEADROOM + payload + TAILROOM if payload else 0
     pool.capacity = cast(uint32_t, min(count, BUFFER_IDS_MAX))
+    pool.reserve = min(pool.capacity // 4, cast(uint32_t, RESERVE_MAX))
     pool.buffers = cast(cython.pointer(Buffer), calloc(pool.capacity, sizeof(Buffer)))
     if pool.buffers == NULL:
         return -ENOMEM
@@ -89,6 +90,7 @@ def buffer_take(all, group):
     b.start = HEADROOM
     b.end = HEADROOM
     b.next = NULL
+    pool.out += 1
     gauge(pool.counters, GAUGE_BUFFERS, 1)
     return b
 
@@ -112,6 +114,7 @@ def buffer_give(all, b):
     buffer_move(b, BUFFER_FREE)
     b.next = pool.free
     pool.free = b
+    pool.out -= 1
     gauge(pool.counters, GAUGE_BUFFERS, -1)
 
 

@@ -24,16 +24,18 @@ from cython.cimports.ringway.engine.counters import (
 )
 from cython.cimports.ringway.engine.files import file_forget, file_release, file_settled
 from cython.cimports.ringway.engine.heads import Reply, status_phrase, write_own
+from cython.cimports.ringway.engine.native.linux import ENOBUFS
 from cython.cimports.ringway.engine.outcome import (
     BAD_EXPECTATION,
     CLIENT_BODY_TIMEOUT,
     CLIENT_CLOSED,
     CLIENT_HEAD_TIMEOUT,
+    OUT_OF_MEMORY,
     reason_name,
     reason_status,
     reason_text,
 )
-from cython.cimports.ringway.engine.records import RECORD_ACCESS, Record, record_begin, record_end
+from cython.cimports.ringway.engine.records import EVENT_NO_BUFFERS, RECORD_ACCESS, Record, record_begin, record_end
 from cython.cimports.ringway.engine.request_head import METHOD_HEAD
 from cython.cimports.ringway.engine.slots import slot_give, slot_take
 from cython.cimports.ringway.engine.snapshot import ROUTE_PROXY, UpstreamEntry, text_at, upstream_at
@@ -52,6 +54,7 @@ from cython.cimports.ringway.engine.state import (
     Exchange,
 )
 from cython.cimports.ringway.engine.stream import stream_abort, stream_drained, stream_send, stream_send_end
+from cython.cimports.ringway.engine.tell import tell
 from cython.cimports.ringway.engine.upstream import upstream_break, upstream_drop
 
 
@@ -202,6 +205,9 @@ def exchange_fail_with(w, x, reason, fields, fields_length):
 
 
 def exchange_cut(w, x, reason):
+    if reason == CLIENT_CLOSED and (x.client.stream.send_error == ENOBUFS or x.client.stream.error == ENOBUFS):
+        reason = OUT_OF_MEMORY
+        tell(w, EVENT_NO_BUFFERS, 0, NULL, 0)
     if x.reason == 0:
         x.reason = cast(cython.uchar, reason)
     # The client must not take what it has for the whole: a reset, not an end. Either this releases the exchange at

@@ -365,7 +365,7 @@ def stream_queue(w, s, b):
     else:
         s.tls_written += length_of(b)
         if tls_write(s.tls, data_of(b), length_of(b)) < 0:
-            s.send_error = EPIPE
+            s.send_error = ENOBUFS if s.tls.exhausted else EPIPE
         if b != s.keep:
             buffer_give(address(w.buffers), b)
 

@@ -65,6 +65,7 @@ cdef struct Tls:
     TlsContext* context     # borrowed
     bint established        # the handshake is through
     bint failed
+    bint exhausted          # ... for want of a buffer
     unsigned long why       # OpenSSL's code of what failed; 0: it did not say
     bint silent             # the kernel sends: a record that OpenSSL writes now would carry a number used before
     bint counting           # kernel TLS is wanted: records are counted and secrets kept

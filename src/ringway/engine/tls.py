@@ -589,7 +589,8 @@ def bio_write(bio, data, length):
                 tls.context.buffers, GROUP_SMALL if left <= HEADROOM + SMALL_BYTES + TAILROOM else GROUP_LARGE
             )
             if b == NULL:
-                tls.failed = True  # the bound of buffer_bytes is met
+                tls.failed = True  # the bound of buffer_bytes is met, the reserve too
+                tls.exhausted = True
                 return -1
             b.start = 0
             b.end = 0

@@ -13,6 +13,7 @@ from cython.cimports.ringway.engine.buffers import (
     HEADROOM,
     Buffer,
     buffer_move,
+    buffer_scarce,
     buffer_take,
 )
 from cython.cimports.ringway.engine.counters import GAUGE_BUFFERS, GAUGE_OPERATIONS, gauge
@@ -230,7 +231,9 @@ def provide(d, group):
     added: cython.int = 0
     b: cython.pointer(Buffer)
     payload: uint32_t = d.buffers.pool[group].payload
-    while p.provided < p.target:
+    # At most half of a small pool: what was received must be passed on with the other half.
+    most: uint32_t = min(p.target, max(d.buffers.pool[group].capacity // 2, 1))
+    while p.provided < most and not buffer_scarce(d.buffers, group):
         b = buffer_take(d.buffers, group)
         if b == NULL:
             break
