@@ -275,7 +275,7 @@ def test_the_least_memory_is_enough_for_a_connection(ringway, certificate, tmp_p
 
 
 def test_memory_that_runs_out_is_told(ringway, certificate, tmp_path):
-    """More TLS clients that do not read than `buffer_bytes` has room for: who is broken off has the reason in the log."""
+    """More TLS clients that do not read than `buffer_bytes` has room for: the log says why one is broken off."""
     bulk.write_file(tmp_path / "file", 4 * MIB)
     server = ringway(
         {

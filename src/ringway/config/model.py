@@ -369,8 +369,8 @@ class Limits(Section):
         268435456,
         1048576,
         2**40,
-        "Memory for bodies under way, per worker. When it is used up, reading waits, and a response over TLS that needs "
-        "more is broken off (`out_of_memory` in the access log).",
+        "Memory for bodies under way, per worker. When it is used up, reading waits, and a response over TLS that "
+        "needs more is broken off (`out_of_memory` in the access log).",
     )
     memory_bytes: int = _bytes(67108864, 0, 2**40, 'Memory for the copies of `mode = "memory"`, per worker.')
     memory_file_bytes: int = _bytes(1048576, 0, 2**31 - 1, 'The largest file that `mode = "memory"` copies.')
