@@ -461,6 +461,11 @@ def test_a_cipher_that_the_kernel_does_not_know(ringway, settings_with, statisti
 
 def test_memory_of_openssl_is_given_back(both, statistics):
     """`tls` counts OpenSSL's connections: none for those that the kernel has both ways."""
+    end = time.monotonic() + DEADLINE
+    while total(both, "tls"):  # connections that earlier tests broke off
+        assert time.monotonic() < end
+        with both.connect(tls=True) as client:
+            assert client.get("/small").body == TEXT
     clients = [both.connect(tls=True) for _ in range(20)]
     try:
         for client in clients:
