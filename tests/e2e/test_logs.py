@@ -1,9 +1,11 @@
 """The access log of the real process: what stands in it, where it goes, and that it follows a rotation."""
 
 import datetime
+import fcntl
 import json
 import os
 import re
+import select
 import signal
 import time
 
@@ -240,3 +242,40 @@ def test_a_full_log_drops_and_counts_but_never_waits(ringway, site):
     assert dropped
     # Each is either written or counted.
     assert len(server.records) + int(dropped[1]) == sent
+
+
+def test_a_reader_of_stdout_that_stands_still_holds_nothing_up(ringway, site):
+    """A worker that dies is started again, SIGTERM ends it all, and what is lost is told."""
+    _, config = site
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    try:
+        server = ringway(config, stdout=writer)
+        server.expected = [r"worker 0 .* died: "]
+        (pid,) = server.worker_pids
+        with server.connect() as client:
+            for _ in range(40):
+                client.send(b"GET /a.txt HTTP/1.1\r\nHost: files\r\n\r\n" * 50)
+                for _ in range(50):
+                    assert client.response().status == 200
+        full = select.poll()
+        full.register(writer, select.POLLOUT)
+        end = time.monotonic() + DEADLINE
+        while full.poll(0):
+            assert time.monotonic() < end
+        os.kill(pid, signal.SIGKILL)
+        server.wait_for(lambda: len(server.worker_pids) == 2, "a second worker")
+        with server.connect() as client:
+            assert client.get("/a.txt", host="files").status == 200
+        server.stop()
+        os.close(writer)
+        writer = -1
+        with os.fdopen(reader, "rb", closefd=False) as stream:
+            written = len(stream.readlines())
+    finally:
+        os.close(reader)
+        if writer >= 0:
+            os.close(writer)
+    lost = re.search(r"warning the access log stdout takes no more, (\d+) lines are lost", server.text)
+    assert lost
+    assert written + int(lost[1]) == 2001

@@ -83,8 +83,10 @@ class Server:
         env: Mapping[str, str] | None = None,
         options: Sequence[str] = (),
         through: Sequence[str] = (),
+        stdout: int = subprocess.PIPE,
     ) -> None:
-        """`through`: a command that becomes Ringway by exec, as `("prlimit", "--nofile=64:64")` does."""
+        """`through`: a command that becomes Ringway by exec, as `("prlimit", "--nofile=64:64")` does. `stdout`: a
+        descriptor in the place of the pipe from which `records` come."""
         self.file = folder / f"config-{next(_numbers)}.toml"
         self.file.write_text(config if isinstance(config, str) else toml(_completed(config)), encoding="utf-8")
         self.listeners: list[Listener] = []
@@ -98,6 +100,7 @@ class Server:
         self._env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
         self._options = options
         self._through = through
+        self._stdout = stdout
         self._ended = False
         self._told_to_end = False
 
@@ -109,13 +112,15 @@ class Server:
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=self._stdout,
             stderr=subprocess.PIPE,
             env=self._env,
         )
+        streams = ((self.process.stderr, self._take_line), (self.process.stdout, self._take_record))
         self._readers = [
-            threading.Thread(target=self._read, args=(self.process.stderr, self._take_line), daemon=True),
-            threading.Thread(target=self._read, args=(self.process.stdout, self._take_record), daemon=True),
+            threading.Thread(target=self._read, args=(stream, take), daemon=True)
+            for stream, take in streams
+            if stream is not None
         ]
         for reader in self._readers:
             reader.start()

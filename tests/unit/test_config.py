@@ -1,6 +1,7 @@
 """Loading: the seed's file works, and whatever is wrong is told at once, with its place and a remedy."""
 
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,16 @@ def test_each_mistake_has_a_line(tmp_path: Path, more: str, expected: str) -> No
 )
 def test_addresses_to_listen_on(tmp_path: Path, listen: str, expected: str) -> None:
     assert any(expected in line for line in problems(tmp_path, f"[server]\nlisten = {listen}"))
+
+
+def test_an_access_log_needs_no_reader(tmp_path: Path) -> None:
+    """A FIFO would wait for one, and hold up the start."""
+    os.mkfifo(tmp_path / "fifo")
+    assert problems(tmp_path, f'{LEAST}[access_log]\npath = "{tmp_path}/fifo"') == [
+        f'access_log.path: "{tmp_path}/fifo" is neither a file nor a device; '
+        'name a file, or write "stdout" and let a pipe follow'
+    ]
+    assert load(write(tmp_path, f'{LEAST}[access_log]\npath = "/dev/null"'))
 
 
 def test_kernel_tls_without_fallback_refuses_to_start(tmp_path: Path) -> None:

@@ -1,8 +1,14 @@
 """Log lines: one line an event, whatever a client sent; the access log across rotation, drops and a dead disk."""
 
+import fcntl
 import json
+import os
 import re
+import select
+import sys
 import threading
+import time
+import types
 from pathlib import Path
 from typing import Any
 
@@ -140,14 +146,117 @@ def test_records_of_several_workers_are_in_the_order_of_time(tmp_path: Path) -> 
     assert targets == ["/3", "/4", "/5"]
 
 
-def test_what_a_dead_worker_left_is_written_before_its_successor_starts(tmp_path: Path) -> None:
+def test_what_a_dead_worker_left_is_written_before_its_ring_is_released(tmp_path: Path) -> None:
     ring = Ring()
     ring.records = [dict(RECORD)]
-    log = AccessLog(str(tmp_path / "a.log"), "json")
-    log.attach(0, ring, lambda: 0)
-    log.attach(0, Ring(), lambda: 0)
-    assert (tmp_path / "a.log").read_text().count("\n") == 1
+    path = tmp_path / "a.log"
+    written: list[int] = []
+    log = AccessLog(str(path), "json")
+    log.attach(0, ring, lambda: 0, lambda: written.append(path.read_text().count("\n")))
+    log.attach(0, Ring(), lambda: 0, lambda: written.append(-1))
+    assert not written
+    log.start()
     log.stop()
+    assert written == [1, -1]
+
+
+class Stuck:
+    """A pipe as stdout that nobody reads; `full` waits until the log cannot write any more."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reader, self.writer = os.pipe()
+        fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, 4096)
+        monkeypatch.setattr(sys, "__stdout__", types.SimpleNamespace(fileno=lambda: self.writer))
+        monkeypatch.setattr(access_log, "_STUCK", 0.2)
+
+    def full(self) -> None:
+        full = select.poll()
+        full.register(self.writer, select.POLLOUT)
+        end = time.monotonic() + 20
+        while full.poll(0):
+            assert time.monotonic() < end
+
+    def read(self) -> str:
+        os.close(self.writer)
+        with os.fdopen(self.reader, encoding="ascii") as stream:
+            return stream.read()
+
+
+def test_a_reader_that_stands_still_holds_up_neither_a_start_nor_the_end(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pipe = Stuck(monkeypatch)
+    first, second = Ring(), Ring()
+    first.records = [RECORD | {"target": f"/{number}"} for number in range(2000)]
+    second.records = [RECORD | {"target": f"/{number}"} for number in range(2000, 2100)]
+    released: list[str] = []
+    log = AccessLog("stdout", "json")
+    log.attach(0, first, lambda: 0, lambda: released.append("first"))
+    log.start()
+    pipe.full()
+    log.attach(0, second, lambda: 0, lambda: released.append("second"))  # its worker died
+    assert not released
+    log.stop()
+    assert released == ["first", "second"]
+    lines = pipe.read().splitlines()
+    assert [json.loads(line)["target"] for line in lines] == [f"/{number}" for number in range(len(lines))]
+    (told,) = capfd.readouterr().err.splitlines()
+    assert told.endswith(f" warning the access log stdout takes no more, {2100 - len(lines)} lines are lost")
+
+
+def test_a_reader_that_goes_on_gets_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = Stuck(monkeypatch)
+    monkeypatch.setattr(access_log, "_STUCK", 60)
+    ring = Ring()
+    ring.records = [RECORD | {"target": f"/{number}"} for number in range(2000)]
+    log = AccessLog("stdout", "json")
+    log.attach(0, ring, lambda: 0)
+    log.start()
+    pipe.full()
+    lines: list[str] = []
+    reading = threading.Thread(target=lambda: lines.extend(pipe_lines(pipe.reader, 2000)))
+    reading.start()
+    log.stop()
+    reading.join(20)
+    os.close(pipe.writer)
+    assert [json.loads(line)["target"] for line in lines] == [f"/{number}" for number in range(2000)]
+
+
+def pipe_lines(reader: int, count: int) -> list[str]:
+    with os.fdopen(reader, encoding="ascii") as stream:
+        return [stream.readline() for _ in range(count)]
+
+
+def test_workers_that_die_while_the_log_stands_still_are_bounded(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pipe = Stuck(monkeypatch)
+    ring = Ring()
+    ring.records = [dict(RECORD) for _ in range(2000)]
+    released: list[int] = []
+    log = AccessLog("stdout", "json")
+    log.attach(0, ring, lambda: 0, lambda: released.append(0))
+    log.start()
+    pipe.full()
+    for number in range(1, access_log._WAITING_MOST + 3):
+        log.attach(0, Ring(), lambda: 0, lambda number=number: released.append(number))  # type: ignore[misc]
+    assert released == [1, 2]
+    assert capfd.readouterr().err.count("the records of a process that died are lost") == 2
+    log.stop()
+    assert released == [1, 2, 0, *range(3, access_log._WAITING_MOST + 3)]
+    pipe.read()
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_a_fifo_is_no_log(tmp_path: Path, read: bool) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK) if read else -1
+    expected = "is neither a file nor a device; name a file, or" if read else "cannot be opened"
+    with pytest.raises(RingwayError, match=expected):
+        AccessLog(str(path), "json")
+    if read:
+        os.close(reader)
 
 
 def test_events_and_drops_are_told_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ringway.config.model import AccessLog, Config, FileRoute, ProxyRoute, Route, Server, Tls
 from ringway.config.values import parse_address, parse_url
+from ringway.control.access_log import NO_LOG, NO_LOG_REMEDY, is_log
 from ringway.errors import Problem
 
 
@@ -138,6 +139,8 @@ def _check_log(path: str) -> list[Problem]:
     folder = os.path.dirname(path) or "."
     if os.path.isdir(path):
         return [Problem("access_log.path", f'"{path}" is a folder', "name a file")]
+    if os.path.exists(path) and not is_log(os.stat(path).st_mode):
+        return [Problem("access_log.path", f'"{path}" {NO_LOG}', NO_LOG_REMEDY)]
     if not os.path.isdir(folder):
         return [Problem("access_log.path", f'the folder "{folder}" does not exist', f'create it: mkdir -p "{folder}"')]
     if not os.access(path if os.path.exists(path) else folder, os.W_OK):

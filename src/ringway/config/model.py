@@ -404,7 +404,8 @@ class AccessLog(Section):
 
     path: SystemPath | None = Field(
         default=None,
-        description='A file, which is appended to and reopened on SIGUSR1, or `"stdout"`. Absent: no access log.',
+        description='A file, which is appended to and reopened on SIGUSR1, or `"stdout"`. Absent: no access log. '
+        "Not a FIFO: nothing may depend on who reads it.",
         examples=["/var/log/ringway/access.log", "stdout"],
     )
     format: Literal["combined", "json"] = Field(

@@ -4,10 +4,13 @@ It is off the path of every request: a worker puts a record into its ring and go
 too slow, the ring is full and the worker counts what it drops.
 """
 
+import contextlib
 import datetime
 import json
 import os
 import re
+import select
+import stat
 import sys
 import threading
 import time
@@ -24,6 +27,12 @@ _EVERY = 0.05
 """Seconds between two looks at the rings."""
 _DROPS_EVERY = 10.0
 """Seconds between two warnings about dropped records."""
+_STUCK = 2.0
+"""Seconds without progress after which the end waits no longer for who reads the log."""
+_STOP_MOST = 30.0
+"""Seconds that the end waits in all: somebody who reads a line a second would hold it up for ever."""
+_WAITING_MOST = 8
+"""Rings of one worker that wait while the log cannot be written: each is a process that died meanwhile."""
 _UNSAFE = re.compile(r"[^ !#-\[\]-~]+")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -34,17 +43,23 @@ class Source(Protocol):
     def read(self, limit: int) -> list[dict[str, Any]]: ...
 
 
-@dataclass
+@dataclass(eq=False)
 class _Ring:
     """One worker's records, and how many it had to drop so far."""
 
+    worker: int
     source: Source
     dropped: Callable[[], int]
+    release: Callable[[], None]
     told: int = 0
 
 
 class AccessLog:
-    """Reads the rings of all workers. With a `path` of None only events go to the log on stderr."""
+    """Reads the rings of all workers. With a `path` of None only events go to the log on stderr.
+
+    Rings, and whatever they lie in, belong to the thread from `attach()` on: nothing that another thread waits for is
+    held while a line is written, because who reads the log may stand still for ever.
+    """
 
     def __init__(self, path: str | None, form: str) -> None:
         """Opens `path` ("stdout" or a file). Raises RingwayError."""
@@ -53,11 +68,18 @@ class AccessLog:
         self._file = _open(path)
         self._rings: dict[int, _Ring] = {}
         self._drops_told = time.monotonic()
+        self._coming: list[_Ring] = []
+        """Rings that the thread has yet to take, oldest first."""
         self._lock = threading.Lock()
+        """Of `_coming`: held to change it, never while something is read or written."""
         self._wake = threading.Event()
         self._reopen = False
         self._stopping = False
+        self._given_up = False
+        """Nobody waits for the lines any more: what is left is counted, not written."""
         self._failing = False
+        self._lost = 0
+        """Lines that were taken out of a ring and could not be written."""
         self._progress = 0
         """Grows with each batch, and each piece written of it."""
         self._thread = threading.Thread(target=self._run, name="access log", daemon=True)
@@ -65,14 +87,24 @@ class AccessLog:
     def start(self) -> None:
         self._thread.start()
 
-    def attach(self, worker: int, source: Source, dropped: Callable[[], int]) -> None:
+    def attach(
+        self, worker: int, source: Source, dropped: Callable[[], int], release: Callable[[], None] = lambda: None
+    ) -> None:
         """From now on `source` is the ring of this worker, and `dropped` tells how many records found no place in it.
-        What is left in its last ring is written first."""
+        What is left in its last ring is written first. Waits for nothing; `release` is called by the thread once it
+        has read the ring for the last time."""
+        ring = _Ring(worker, source, dropped, release)
+        oldest = None
         with self._lock:
-            if worker in self._rings:
-                self._drain()
-                self._tell_drops()
-            self._rings[worker] = _Ring(source, dropped)
+            self._coming.append(ring)
+            waiting = [other for other in self._coming if other.worker == worker]
+            if len(waiting) > _WAITING_MOST:
+                oldest = waiting[0]
+                self._coming.remove(oldest)
+        if oldest is not None:
+            logs.warning(f"worker {worker}: the log stands still, the records of a process that died are lost")
+            oldest.release()
+        self._wake.set()
 
     def reopen(self) -> None:
         """After a rotation: goes on in a new file of the same name."""
@@ -80,15 +112,22 @@ class AccessLog:
         self._wake.set()
 
     def stop(self) -> None:
-        """Writes what is left and closes. A reader of stdout that is stuck holds this up for two seconds at most, a
-        slow one as long as it goes on."""
+        """Writes what is left and closes. A slow reader of stdout holds this up as long as it goes on, at most half a
+        minute; one that stands still for two seconds."""
         self._stopping = True
         self._wake.set()
         seen = -1
-        while self._thread.is_alive() and seen != self._progress:
+        end = time.monotonic() + _STOP_MOST
+        while self._thread.is_alive() and seen != self._progress and time.monotonic() < end:
             seen = self._progress
-            self._thread.join(2)
-        if not self._thread.is_alive() and self._path not in (None, "stdout"):
+            self._thread.join(_STUCK)
+        if self._thread.is_alive():
+            self._given_up = True
+            self._thread.join(_STUCK)
+        if self._thread.is_alive():
+            # In a write(2) that does not return: a disk, or a server of files, that does not answer.
+            logs.warning(f"the access log {self._path} takes no more, its last lines are lost")
+        elif self._path not in (None, "stdout"):
             os.close(self._file)
 
     def _run(self) -> None:
@@ -98,13 +137,29 @@ class AccessLog:
             if self._reopen:
                 self._reopen = False
                 self._open_again()
-            with self._lock:
-                self._drain()
-                if time.monotonic() - self._drops_told > _DROPS_EVERY:
-                    self._tell_drops()
-        with self._lock:
+            self._take_rings()
             self._drain()
-            self._tell_drops()
+            if time.monotonic() - self._drops_told > _DROPS_EVERY:
+                self._tell_drops()
+        self._take_rings()
+        self._drain()
+        self._tell_drops()
+        for ring in self._rings.values():
+            ring.release()
+        if self._lost:
+            logs.warning(f"the access log {self._path} takes no more, {self._lost} lines are lost")
+
+    def _take_rings(self) -> None:
+        while True:
+            with self._lock:
+                if not self._coming:
+                    return
+                ring = self._coming.pop(0)
+            if ring.worker in self._rings:
+                self._drain()
+                self._tell_drops()
+                self._rings[ring.worker].release()
+            self._rings[ring.worker] = ring
 
     def _tell_drops(self) -> None:
         self._drops_told = time.monotonic()
@@ -130,16 +185,36 @@ class AccessLog:
                 self._write("".join(map(self._line, batch)).encode("utf-8", "backslashreplace"))
 
     def _write(self, data: bytes) -> None:
-        view = memoryview(data)
+        at = 0
         try:
-            while view:
-                view = view[os.write(self._file, view) :]
-                self._progress += 1
+            while at < len(data):
+                if not self._writable():
+                    self._lost += data.count(b"\n", at)
+                    return
+                with contextlib.suppress(BlockingIOError):  # somebody else filled it meanwhile
+                    at += os.write(self._file, data[at : self._piece_end(data, at)])
+                    self._progress += 1
             self._failing = False
         except OSError as error:
             if not self._failing:
                 logs.warning(f"the access log {self._path} cannot be written ({error.strerror}), lines are lost")
             self._failing = True
+
+    def _writable(self) -> bool:
+        """Waits until a piece can be written without waiting. False: the end has come before."""
+        waiting = select.poll()
+        waiting.register(self._file, select.POLLOUT)
+        while not waiting.poll(_EVERY * 1000):
+            if self._given_up:
+                return False
+        return not self._given_up
+
+    def _piece_end(self, data: bytes, at: int) -> int:
+        """A pipe that is ready takes so much and does not wait for its reader (pipe(7)); whole lines, if they are not
+        longer, so that those of others who write into it fall between them."""
+        if len(data) - at <= select.PIPE_BUF:
+            return len(data)
+        return data.rfind(b"\n", at, at + select.PIPE_BUF) + 1 or at + select.PIPE_BUF
 
     def _open_again(self) -> None:
         if self._path in (None, "stdout"):
@@ -160,9 +235,23 @@ def _open(path: str | None) -> int:
     if path == "stdout":
         return sys.__stdout__.fileno() if sys.__stdout__ is not None else 1
     try:
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        # O_NONBLOCK: a FIFO without a reader would wait for one.
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
     except OSError as error:
         raise RingwayError(f'access_log.path: "{path}" cannot be opened ({os.strerror(error.errno or 0)})') from None
+    if not is_log(os.fstat(file).st_mode):
+        os.close(file)
+        raise RingwayError(f'access_log.path: "{path}" {NO_LOG}; {NO_LOG_REMEDY}')
+    return file
+
+
+NO_LOG = "is neither a file nor a device"
+NO_LOG_REMEDY = 'name a file, or write "stdout" and let a pipe follow'
+
+
+def is_log(mode: int) -> bool:
+    """Lines can be appended to it, and it needs no reader: a file, or a device such as /dev/null."""
+    return stat.S_ISREG(mode) or stat.S_ISCHR(mode)
 
 
 def _told(worker: int, record: Record) -> bool:

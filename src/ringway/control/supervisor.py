@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -44,7 +44,6 @@ class Seat:
     index: int
     cpu: int
     process: WorkerProcess | None = None
-    shared: list[memory.Shared] = field(default_factory=list)
     quick_deaths: int = 0
     """How often in a row a process died at once."""
     restart_at: float | None = None
@@ -191,10 +190,7 @@ class Supervisor:
         if self._resolver is not None:
             self._resolver.stop()
         if self._log is not None:
-            self._log.stop()  # it reads what the workers left before that is gone
-        for seat in self._seats:
-            for shared in seat.shared:
-                shared.close()
+            self._log.stop()  # it reads what the workers left, and closes that
         if self._watch is not None:
             self._watch.stop()
         if self._certificates is not None:
@@ -269,17 +265,9 @@ class Supervisor:
         written must not confuse its successor."""
         from ringway.engine import counters, records
 
-        for shared in seat.shared:
-            shared.close()
-        seat.shared = [
-            memory.Shared(f"ringway counters {seat.index}", counters.SIZE),
-            memory.Shared(f"ringway records {seat.index}", records.SIZE),
-        ]
-        if self._log is not None:
-            block = seat.shared[0].map
-            ring = records.Reader(seat.shared[1].map)
-            self._log.attach(seat.index, ring, lambda: int(counters.read(block).get("records_dropped", 0)))
-        own = {"counters": seat.shared[0].descriptor, "records": seat.shared[1].descriptor}
+        block = memory.Shared(f"ringway counters {seat.index}", counters.SIZE)
+        ring = memory.Shared(f"ringway records {seat.index}", records.SIZE)
+        own = {"counters": block.descriptor, "records": ring.descriptor}
         https = (
             next((group.address.port for group in self._groups if group.tls), 0)
             if self.config.server.redirect_https
@@ -289,6 +277,16 @@ class Supervisor:
         brief = {"index": seat.index, "cpu": seat.cpu, "listeners": sockets, **self._brief, **own}
         descriptors = [*self._descriptors.values(), *own.values(), *(number for number, _, _ in sockets)]
         seat.restart_at = None
+        if self._log is not None:
+
+            def dropped() -> int:
+                return int(counters.read(block.map).get("records_dropped", 0))
+
+            def release() -> None:
+                block.close()
+                ring.close()
+
+            self._log.attach(seat.index, records.Reader(ring.map), dropped, release)
         try:
             seat.process = WorkerProcess(seat.index, brief, descriptors)
         except OSError as error:
