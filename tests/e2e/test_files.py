@@ -393,6 +393,16 @@ def etag(get):
         (["If-None-Match: {etag}", "Range: bytes=0-1"], 304),
         (['If-None-Match: "other"', "Range: bytes=0-1"], 206),
         (['If-Match: "other"', "Range: bytes=0-1"], 412),
+        # 5.3: every line counts of a list, none of what is none.
+        (["If-Match: {etag}", 'If-Match: "other"'], 200),
+        (['If-Match: "other"', "If-Match: {etag}"], 200),
+        (['If-Match: "other"', 'If-Match: "zz"'], 412),
+        (["If-None-Match: {etag}", 'If-None-Match: "other"'], 304),
+        (['If-None-Match: "other"', "If-None-Match: {etag}"], 304),
+        ([f"If-Modified-Since: {LATER}", f"If-Modified-Since: {LATER}"], 200),
+        ([f"If-Unmodified-Since: {EARLIER}", f"If-Unmodified-Since: {EARLIER}"], 200),
+        (["Range: bytes=0-1", "Range: bytes=2-3"], 200),
+        (["Range: bytes=0-1", "If-Range: {etag}", "If-Range: {etag}"], 200),
     ],
 )
 @MODE

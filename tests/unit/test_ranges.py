@@ -20,12 +20,12 @@ def date(seconds: int) -> bytes:
 
 
 def status(method: str = "GET", now: int = NOW, **headers: bytes) -> int:
-    return check(FACTS, {name.replace("_", "-"): value for name, value in headers.items()}, method, now)[0]
+    return check(FACTS, [(name.replace("_", "-"), value) for name, value in headers.items()], method, now)[0]
 
 
 def ranges(value: bytes, size: int = 1000, **headers: bytes) -> tuple[int, list[tuple[int, int]]]:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return check((size, *FACTS[1:]), named | {"Range": value}, "GET", NOW)
+    named = [(name.replace("_", "-"), value) for name, value in headers.items()]
+    return check((size, *FACTS[1:]), [*named, ("Range", value)], "GET", NOW)
 
 
 # Validators
@@ -90,6 +90,33 @@ def test_if_none_match_compares_weakly_13_1_2(value: bytes) -> None:
 @pytest.mark.parametrize("value", [b'"x"', b"", b"w/" + TAG, b"W/ " + TAG, b"W/", b"W", TAG[1:-1], TAG[:-2] + b'"'])
 def test_if_none_match_holds_where_nothing_matches_13_1_2(value: bytes) -> None:
     assert status(if_none_match=value) == 200
+
+
+# Repeated lines, RFC 9110 5.3
+
+
+def lines(name: str, *values: bytes, **more: bytes) -> int:
+    pairs = [(name, value) for value in values] + [(key.replace("_", "-"), value) for key, value in more.items()]
+    return check(FACTS, pairs, "GET", NOW)[0]
+
+
+@pytest.mark.parametrize("other", [b'"zz"', b"", b"no list", b'"a", "b"'])
+def test_lines_of_a_list_are_one_list_5_3(other: bytes) -> None:
+    for matching in (TAG, b"*", b'"x", ' + TAG):
+        for values in ((matching, other), (other, matching), (other, matching, other)):
+            assert lines("If-Match", *values) == 200
+            assert lines("If-None-Match", *values) == 304
+    assert lines("If-Match", other, other) == 412
+    assert lines("If-None-Match", other, other) == 200
+
+
+def test_what_is_no_list_and_stands_twice_is_none_5_3() -> None:
+    assert lines("If-Modified-Since", date(MODIFIED), date(MODIFIED)) == 200
+    assert lines("If-Unmodified-Since", date(MODIFIED - 1), date(MODIFIED - 1)) == 200
+    assert lines("Range", b"bytes=0-1", b"bytes=2-3") == 200
+    assert lines("Range", b"bytes=5000-", b"bytes=5000-", b"bytes=5000-") == 200
+    # 13.1.5: a part of another version would be worse than the whole.
+    assert lines("If-Range", TAG, TAG, range=b"bytes=0-0") == 200
 
 
 # If-Modified-Since, RFC 9110 13.1.3
@@ -157,7 +184,7 @@ def test_a_date_is_strong_only_when_its_second_is_over_8_8_2_2() -> None:
 
 
 def test_a_file_of_the_last_second_of_1969_does_not_match_what_is_no_date_13_1_5() -> None:
-    assert check((9, -1, 0, 1), {"Range": b"bytes=0-0", "If-Range": b"x"}, "GET", NOW)[0] == 200
+    assert check((9, -1, 0, 1), [("Range", b"bytes=0-0"), ("If-Range", b"x")], "GET", NOW)[0] == 200
 
 
 def test_if_range_is_ignored_without_range_13_1_5() -> None:

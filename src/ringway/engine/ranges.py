@@ -3,7 +3,16 @@
 import cython
 from cython import NULL, address, cast
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
+from cython.cimports.libc.string import memset
 from cython.cimports.ringway.engine.dates import date_parse
+from cython.cimports.ringway.engine.fields import (
+    FIELD_IF_MATCH,
+    FIELD_IF_MODIFIED_SINCE,
+    FIELD_IF_NONE_MATCH,
+    FIELD_IF_RANGE,
+    FIELD_IF_UNMODIFIED_SINCE,
+    FIELD_RANGE,
+)
 from cython.cimports.ringway.engine.spans import Span, put_hex, same_text, span, span_is
 
 
@@ -101,19 +110,45 @@ def if_range_holds(value: Span, facts: cython.pointer(cython.const[FileFacts]), 
     return date != -1 and date == facts.modified and now > date
 
 
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def single(place: cython.pointer(Span), value: Span) -> cython.void:
+    """RFC 9110 5.3: a field that is no list stands once; of two, neither can be believed."""
+    place[0] = value if place.at == NULL else span(value.at, 0)
+
+
+def condition_add(asked, facts, id, value):
+    # RFC 9110 5.3: the lines of a list are one list, whichever of them has the tag.
+    if id == FIELD_IF_MATCH:
+        asked.if_match = True
+        asked.if_match_found = asked.if_match_found or etag_listed(value, facts, False)
+    elif id == FIELD_IF_NONE_MATCH:
+        asked.if_none_match = True
+        asked.if_none_match_found = asked.if_none_match_found or etag_listed(value, facts, True)
+    elif id == FIELD_IF_MODIFIED_SINCE:
+        single(address(asked.if_modified_since), value)
+    elif id == FIELD_IF_UNMODIFIED_SINCE:
+        single(address(asked.if_unmodified_since), value)
+    elif id == FIELD_IF_RANGE:
+        single(address(asked.if_range), value)
+    elif id == FIELD_RANGE:
+        single(address(asked.range), value)
+
+
 def conditions_check(asked, facts, is_get_or_head, is_get, now, ranges, count):
     # RFC 9110 13.2.2, step by step.
     date: int64_t
     count[0] = 0
-    if asked.if_match.at != NULL:  # 1
-        if not etag_listed(asked.if_match, facts, False):
+    if asked.if_match:  # 1
+        if not asked.if_match_found:
             return 412
     elif asked.if_unmodified_since.at != NULL:  # 2
         date = date_parse(asked.if_unmodified_since.at, asked.if_unmodified_since.length, now)
         if date != -1 and facts.modified > date:
             return 412
-    if asked.if_none_match.at != NULL:  # 3
-        if etag_listed(asked.if_none_match, facts, True):
+    if asked.if_none_match:  # 3
+        if asked.if_none_match_found:
             return 304 if is_get_or_head else 412
     elif is_get_or_head and asked.if_modified_since.at != NULL:  # 4
         date = date_parse(asked.if_modified_since.at, asked.if_modified_since.length, now)
@@ -224,13 +259,14 @@ def facts_of(size: uint64_t, modified: int64_t, modified_ns: uint32_t, inode: ui
     return facts
 
 
-@cython.cfunc
-def header_span(headers: dict, name: str) -> Span:
-    """Borrowed from the dict's value; at NULL: absent."""
-    value = headers.get(name)
-    if value is None:
-        return span(NULL, 0)
-    return span(cast(cython.p_const_char, cast(bytes, value)), len(value))
+CONDITIONS = {
+    "if-match": FIELD_IF_MATCH,
+    "if-none-match": FIELD_IF_NONE_MATCH,
+    "if-modified-since": FIELD_IF_MODIFIED_SINCE,
+    "if-unmodified-since": FIELD_IF_UNMODIFIED_SINCE,
+    "if-range": FIELD_IF_RANGE,
+    "range": FIELD_RANGE,
+}
 
 
 def etag(facts: tuple) -> bytes:
@@ -239,19 +275,18 @@ def etag(facts: tuple) -> bytes:
     return out[: etag_write(out, address(f))]
 
 
-def check(facts: tuple, headers: dict, method: str, now: int) -> tuple:
-    """The status, and with 206 the ranges as (first, length). facts: size, modified, modified_ns, inode."""
+def check(facts: tuple, headers: list, method: str, now: int) -> tuple:
+    """The status, and with 206 the ranges as (first, length). facts: size, modified, modified_ns, inode; headers: pairs
+    of name and value, as they stand in the head."""
     asked: Conditions
     ranges: ByteRange[RANGES_MAX]
     count: cython.ushort = 0
     f: FileFacts = facts_of(facts[0], facts[1], facts[2], facts[3])
-    lowered = {name.lower(): value for name, value in headers.items()}
-    asked.if_match = header_span(lowered, "if-match")
-    asked.if_none_match = header_span(lowered, "if-none-match")
-    asked.if_modified_since = header_span(lowered, "if-modified-since")
-    asked.if_unmodified_since = header_span(lowered, "if-unmodified-since")
-    asked.if_range = header_span(lowered, "if-range")
-    asked.range = header_span(lowered, "range")
+    memset(address(asked), 0, cython.sizeof(Conditions))
+    for name, value in headers:
+        condition_add(
+            address(asked), address(f), CONDITIONS[name.lower()], span(cast(cython.p_const_char, value), len(value))
+        )
     is_get: cython.bint = method == "GET"
     status: cython.int = conditions_check(
         address(asked), address(f), is_get or method == "HEAD", is_get, now, ranges, address(count)

@@ -32,10 +32,6 @@ from cython.cimports.ringway.engine.exchange import (
 )
 from cython.cimports.ringway.engine.fields import (
     FIELD_IF_MATCH,
-    FIELD_IF_MODIFIED_SINCE,
-    FIELD_IF_NONE_MATCH,
-    FIELD_IF_RANGE,
-    FIELD_IF_UNMODIFIED_SINCE,
     FIELD_RANGE,
 )
 from cython.cimports.ringway.engine.files import file_open, file_reason, file_refer, file_settled
@@ -70,7 +66,7 @@ from cython.cimports.ringway.engine.outcome import (
     TOO_MANY_OPEN_FILES,
 )
 from cython.cimports.ringway.engine.paths import path_decode
-from cython.cimports.ringway.engine.ranges import Conditions, conditions_check
+from cython.cimports.ringway.engine.ranges import Conditions, condition_add, conditions_check
 from cython.cimports.ringway.engine.request_head import (
     METHOD_GET,
     METHOD_HEAD,
@@ -197,21 +193,8 @@ def read_conditions(w, x, out):
     if request_parse(data, x.head_bytes, head) < 0:
         return
     i: cython.int
-    value: Span
     for i in range(head.field_count):
-        value = piece_span(data, head.fields[i].value)
-        if head.fields[i].id == FIELD_IF_MATCH:
-            out.if_match = value
-        elif head.fields[i].id == FIELD_IF_NONE_MATCH:
-            out.if_none_match = value
-        elif head.fields[i].id == FIELD_IF_MODIFIED_SINCE:
-            out.if_modified_since = value
-        elif head.fields[i].id == FIELD_IF_UNMODIFIED_SINCE:
-            out.if_unmodified_since = value
-        elif head.fields[i].id == FIELD_IF_RANGE:
-            out.if_range = value
-        elif head.fields[i].id == FIELD_RANGE:
-            out.range = value
+        condition_add(out, address(x.file.facts), head.fields[i].id, piece_span(data, head.fields[i].value))
 
 
 def redirect_to_folder(w, x):
