@@ -44,6 +44,43 @@ def test_what_it_makes_is_what_was_asked_for(tmp_path: Path, curve: str, kind: t
     assert lines(tmp_path / "new") == []
 
 
+def names_of(*hosts: str) -> list[str]:
+    certificate = x509.load_pem_x509_certificate(self_signed(hosts)[0])
+    found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return [f"{type(name).__name__} {name.value}" for name in found]
+
+
+def test_names_are_written_as_clients_compare_them() -> None:
+    assert names_of("Example.COM.", "*.B.example", "xn--tda.test") == [
+        "DNSName example.com",
+        "DNSName *.b.example",
+        "DNSName xn--tda.test",
+    ]
+    assert names_of("[::1]", "::1", "127.0.0.1") == ["IPAddress ::1", "IPAddress ::1", "IPAddress 127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("ü.test", '--host: "ü.test" is not ASCII, and clients send the ASCII form; write "xn--tda.test"'),
+        ("", '--host: "" is not a host name; write a name like "example.com", "*.example.com" for its subdomains, or'),
+        ("a b", '--host: "a b" is not a host name; write'),
+        ("localhost:8443", '--host: "localhost:8443" has a port; hosts are compared without it; write "localhost"'),
+        ("*", '--host: "*" is no name of a host; write a name like "example.com" or "*.example.com"'),
+        ("[::g]", '--host: "[::g]" is not an IP address; write it like "2001:db8::1"'),
+        ("[127.0.0.1", '--host: "[127.0.0.1" is not a host name; write'),
+        ("x" * 64 + ".test", "is not a host name; write"),
+        ("fe80::1%eth0", '--host: "fe80::1%eth0" is not an IP address; write it like "2001:db8::1", without a zone'),
+    ],
+)
+def test_what_is_no_host_is_said_with_a_remedy(tmp_path: Path, host: str, expected: str) -> None:
+    with pytest.raises(RingwayError) as caught:
+        write_self_signed(str(tmp_path / "new"), ["localhost", host])
+    assert expected in str(caught.value)
+    assert '"*" for any other host' not in str(caught.value)
+    assert not (tmp_path / "new").exists()
+
+
 def test_files_that_exist_are_kept_unless_forced(pair: Path) -> None:
     before = (pair / "server.key").read_bytes()
     with pytest.raises(RingwayError, match=r'server.crt" exists; give --force to replace it'):

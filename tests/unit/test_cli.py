@@ -87,6 +87,16 @@ def test_cert_makes_what_run_takes(tmp_path: Path) -> None:
     assert again.stderr == 'error: "pair/server.crt" exists; give --force to replace it\n'
 
 
+@pytest.mark.parametrize("host", ["ü.test", "", "a b"])
+def test_cert_says_what_is_wrong_with_a_name(tmp_path: Path, host: str) -> None:
+    done = call("cert", "pair", "--host", host, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f'error: --host: "{host}" is not ')
+    assert "; write " in line
+    assert not (tmp_path / "pair").exists()
+
+
 def test_the_schema_is_json() -> None:
     assert json.loads(call("schema").stdout)["title"] == "Ringway's config.toml"
 

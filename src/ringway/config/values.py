@@ -17,6 +17,9 @@ _ADDRESS_REMEDY = 'write an address and a port, like "0.0.0.0:443", "127.0.0.1:8
 _URL_REMEDY = 'write it like "http://localhost:8080" or "https://10.0.0.5/v2"'
 
 
+ANY_HOST = ', or "*" for any other host'
+
+
 class Flaw(ValueError):
     """A value that cannot be used; `sentence` says why, `remedy` what to write instead."""
 
@@ -99,7 +102,7 @@ def host_name(text: str) -> str:
     if not plain or len(plain) > 253 or not all(_LABEL.fullmatch(label) for label in plain.split(".")):
         raise Flaw(
             f'"{text}" is not a host name',
-            'write a name like "example.com", "*.example.com" for its subdomains, or "*" for any other host',
+            f'write a name like "example.com", "*.example.com" for its subdomains{ANY_HOST}',
         )
     return name
 

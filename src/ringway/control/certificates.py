@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from ringway.config.values import ANY_HOST, Flaw, host_name
 from ringway.errors import Problem, RingwayError
 
 CURVES: dict[str, type[ec.EllipticCurve]] = {"P-256": ec.SECP256R1, "secp384r1": ec.SECP384R1}
@@ -242,9 +243,11 @@ def check_authorities(name: str, path: str | None) -> list[Problem]:
 
 
 def self_signed(hosts: Sequence[str], curve: str = "P-256", days: int = 365) -> tuple[bytes, bytes]:
-    """A self-signed certificate and its key, both PEM. `hosts` are names and IP addresses; the first is its CN."""
+    """A self-signed certificate and its key, both PEM. `hosts` are names and IP addresses; the first is its CN. Raises
+    RingwayError for what is neither."""
+    names = [_general_name(host) for host in hosts]
     key = ec.generate_private_key(CURVES[curve]())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, str(names[0].value)[:64])])
     # A little in the past: clocks differ.
     since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5)
     builder = (
@@ -255,7 +258,7 @@ def self_signed(hosts: Sequence[str], curve: str = "P-256", days: int = 365) -> 
         .serial_number(x509.random_serial_number())
         .not_valid_before(since)
         .not_valid_after(since + datetime.timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     )
@@ -267,17 +270,29 @@ def self_signed(hosts: Sequence[str], curve: str = "P-256", days: int = 365) -> 
 
 
 def _general_name(host: str) -> x509.GeneralName:
+    """RFC 5280 4.2.1.6. An IPv6 address may have the brackets that it has in a URL."""
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    with contextlib.suppress(ValueError):
+        if "%" not in bare:  # the zone of an address is of this machine alone
+            return x509.IPAddress(ipaddress.ip_address(bare))
+    if bare.count(":") > 1:
+        raise RingwayError(f'--host: "{host}" is not an IP address; write it like "2001:db8::1", without a zone')
     try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        return x509.DNSName(host)
+        name = host_name(host)
+    except Flaw as flaw:
+        remedy = flaw.remedy.removesuffix(ANY_HOST) + (", or an IP address" if flaw.remedy.endswith(ANY_HOST) else "")
+        raise RingwayError(f"--host: {flaw.sentence}; {remedy}") from None
+    if name == "*":
+        raise RingwayError(f'--host: "{host}" is no name of a host; write a name like "example.com" or "*.example.com"')
+    return x509.DNSName(name)
 
 
 def write_self_signed(
     folder: str, hosts: Sequence[str], curve: str = "P-256", days: int = 365, force: bool = False
 ) -> tuple[str, str]:
     """Writes server.crt and server.key (only its owner may read it) into `folder`, which is made if it is missing.
-    Returns both paths. Raises RingwayError: files exist and not `force`, or the folder cannot be written."""
+    Returns both paths. Raises RingwayError: files exist and not `force`, a host is none, or the folder cannot be
+    written."""
     cert_path, key_path = os.path.join(folder, "server.crt"), os.path.join(folder, "server.key")
     for path in (cert_path, key_path):
         if os.path.lexists(path) and not force:
