@@ -177,7 +177,7 @@ def request_route(w, x, b, head, length, start, got):
         exchange_fail(w, x, -reason)
         return
     x.route = route_at(w.snapshot, found)
-    if x.method == METHOD_TRACE:
+    if x.method == METHOD_TRACE and x.route.kind != ROUTE_FILE:  # files answer for themselves: GET and HEAD alone
         # It would show fields that we add, and credentials, to a script (RFC 9110 9.3.8).
         buffer_give(address(w.buffers), b)
         exchange_fail_with(w, x, METHOD_NOT_ALLOWED, b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n", 53)
