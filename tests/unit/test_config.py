@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from ringway.config import docs
 from ringway.config.compile import compile_plan
 from ringway.config.load import load, validate
+from ringway.config.model import ROUTE_TYPES, SECTIONS, Certificate, Config
 from ringway.control import kernel_tls
 from ringway.control.certificates import write_self_signed
 from ringway.errors import ConfigError
@@ -85,7 +87,7 @@ head = -1
     )
     assert found == [
         'server.listen: this key is missing; add it, like listen = "0.0.0.0:443"',
-        "server.threads: must be a whole number, not a string",
+        "server.threads: must be a whole number, not a string; write it like threads = 0",
         "server.lisen: there is no such key; did you mean `listen`?",
         "tls.cert_pth: there is no such key; did you mean `cert_path`?",
         'path_routes."example.com"."/api/".url: "localhost:8080" is not an http:// or https:// URL; '
@@ -402,6 +404,88 @@ def test_the_json_schema_takes_what_the_model_takes() -> None:
     jsonschema.validate(tomllib.loads(SEED.format(folder="/x")), schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"server": {"lisen": "x"}}, schema)
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (
+            '[access_log]\npath = "/nope/x"\nformat = "xml"',
+            [
+                'access_log.format: "xml" is not possible here; write "combined" or "json"',
+                'access_log.path: the folder "/nope" does not exist; create it: mkdir -p "/nope"',
+            ],
+        ),
+        (
+            '[tls]\ncert_path = "/no.crt"\nkey_path = "/no.key"\nktls_enable = true\nmin_version = 1.2',
+            ["tls.min_version: 1.2", "tls.ktls_enable: there is no", 'tls.cert_path: "/no', 'tls.key_path: "/no'],
+        ),
+        (
+            '[host_routes]\nx = { type = "File", path = "/nope", mod = "memory", strip_prefix = 1 }',
+            [
+                "host_routes.x.strip_prefix: must be true or false, not a number; write true or false, without quotes",
+                "host_routes.x.mod: there is no such key; did you mean `mode`?",
+                'host_routes.x.path: "/nope" does not exist; create it or correct the path',
+            ],
+        ),
+        (
+            '[path_routes."a b"]\n"/x" = { type = "File", path = "/nope", mod = 1 }',
+            [
+                'path_routes."a b": "a b" is not a host name',
+                'path_routes."a b"."/x".mod: there is no such key',
+                'path_routes."a b"."/x".path: "/nope" does not exist',
+            ],
+        ),
+        # Wrong, missing, or half a pair: the other certificates are looked at, by their own numbers.
+        (
+            '[tls]\nkey_path = 5\ncert_path = "/no.crt"\n[[tls.certificates]]\nkey_path = "/no.0"\n'
+            '[[tls.certificates]]\ncert_path = "/no.1"\nkey_path = "/no.1.key"\nother = 1',
+            [
+                'tls.key_path: must be a string, not a number; write it like key_path = "./server.key"',
+                "tls.certificates[0].cert_path: this key is missing",
+                "tls.certificates[1].other: there is no such key",
+                'tls.certificates[1].cert_path: "/no.1" does not exist',
+                'tls.certificates[1].key_path: "/no.1.key" does not exist',
+            ],
+        ),
+        ("[tls]\nktls_enable = true", ["tls.ktls_enable: there is no such key; did you", "tls: there is no cert"]),
+        ('[tls]\ncert_pth = "/no"', ["tls.cert_pth: there is no such key; did you mean `cert_path`?"]),
+        # What is wrong is no reason to say that it is missing.
+        (
+            'plain_listen = "x"\nredirect_https = true\n[tls]\ncert_path = 1\nkey_path = 2',
+            ["server.plain_listen[0]:", "tls.cert_path: must be a string", "tls.key_path: must be a string"],
+        ),
+    ],
+)
+def test_what_is_right_is_checked_beside_what_is_wrong(tmp_path: Path, more: str, expected: list[str]) -> None:
+    found = problems(tmp_path, LEAST + more)
+    assert len(found) == len(expected), found
+    for line, beginning in zip(found, expected, strict=True):
+        assert line.startswith(beginning), found
+
+
+def wrong_types() -> list[str]:
+    """A document for each key and each table, with a value of another type."""
+    lines = [f"{name} = 1979-05-27" for name in Config.model_fields]
+    for name, section in SECTIONS.items():
+        lines += [f"{name}.{key} = 1979-05-27" for key in section.model_fields]
+    for kind, route in ROUTE_TYPES.items():
+        keys = [key for key in route.model_fields if key != "type"]
+        lines += [f'host_routes.x = {{ type = "{kind}", {key} = 1979-05-27 }}' for key in keys]
+        lines += [f'path_routes.x."/" = {{ type = "{kind}", {key} = 1979-05-27 }}' for key in keys]
+    lines += [f"tls.certificates = [{{ {key} = 1979-05-27 }}]" for key in Certificate.model_fields]
+    lines += ["tls.certificates = [1979-05-27]", "tls.hosts.x = 1979-05-27", "tls.hosts.x.hsts = 1979-05-27"]
+    return [*lines, "server.listen = [1979-05-27]", "host_routes.x = 1979-05-27", "path_routes.x = 1979-05-27"]
+
+
+@pytest.mark.parametrize("text", wrong_types())
+def test_a_wrong_type_has_a_remedy(tmp_path: Path, text: str) -> None:
+    for line in problems(tmp_path, text):
+        assert "; " in line, line
+    assert any(
+        re.search("must be .*, not a date; write |is not possible here; write ", line)
+        for line in problems(tmp_path, text)
+    )
 
 
 @pytest.mark.parametrize("missing", ["[tls]", "plain_listen"])

@@ -1,6 +1,7 @@
 """Checks of the configuration against the system: certificates, folders, and what this version cannot do yet."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,11 @@ class Parts:
 
     server: Server | None = None
     tls: Tls | None = None
+    certificates: list[int] = field(default_factory=list)
+    """Where each of `tls.certificates` stands in the file: some may be missing here."""
+    tls_written: bool = False
+    """There is such a section, valid or not."""
+    plain_written: bool = False
     access_log: AccessLog | None = None
     routes: dict[str, Route] = field(default_factory=dict)
 
@@ -26,12 +32,12 @@ def check_system(parts: Parts) -> list[Problem]:
     problems: list[Problem] = []
     if parts.server is not None:
         problems += _check_addresses(parts.server)
-        if parts.server.redirect_https and (parts.tls is None or not parts.server.plain_listen):
-            missing = "[tls]" if parts.tls is None else "plain_listen"
+        if parts.server.redirect_https and not (parts.tls_written and parts.plain_written):
+            missing = "plain_listen" if parts.tls_written else "[tls]"
             remedy = f"add {missing}, or take redirect_https away"
             problems.append(Problem("server.redirect_https", f"there is no {missing} to redirect with", remedy))
     if parts.tls is not None:
-        problems += _check_tls(parts.tls)
+        problems += [_in_place(problem, parts.certificates) for problem in _check_tls(parts.tls)]
     for key, route in parts.routes.items():
         if isinstance(route, FileRoute):
             problems += _check_path(f"{key}.path", route.path)
@@ -40,6 +46,12 @@ def check_system(parts: Parts) -> list[Problem]:
     if parts.access_log is not None and parts.access_log.path not in (None, "stdout"):
         problems += _check_log(parts.access_log.path or "")
     return problems
+
+
+def _in_place(problem: Problem, numbers: list[int]) -> Problem:
+    """With the number that a certificate has in the file."""
+    key = re.sub(r"(?<=^tls\.certificates\[)\d+", lambda found: str(numbers[int(found[0])]), problem.key)
+    return Problem(key, problem.sentence, problem.remedy)
 
 
 def warnings_of(config: Config) -> list[str]:

@@ -1,6 +1,9 @@
 """From a file to a Config, or to everything that is wrong with it at once."""
 
+import contextlib
+import copy
 import difflib
+import itertools
 import json
 import os
 import re
@@ -23,10 +26,16 @@ _WANTED = {
     "int_type": "a whole number",
     "float_type": "a number",
     "bool_type": "true or false",
-    "list_type": "a string or a list of strings",
+    "list_type": "a list of strings",
     "model_type": "a table",
     "model_attributes_type": "a table",
     "dict_type": "a table",
+}
+_PAIR = ("cert_path", "key_path", "certificates", "certificates_path")
+_LISTS = {
+    "listen": "a string or a list of strings",
+    "plain_listen": "a string or a list of strings",
+    "certificates": "a list of tables",
 }
 
 
@@ -45,7 +54,9 @@ def load(file: str) -> Loaded:
     problem that was found."""
     document = read_document(file)
     config, problems = validate(document)
-    problems += checks.check_system(sound_parts(document))
+    told = {problem.key for problem in problems}
+    # Of a key that is wrong already, what stands in its place says nothing.
+    problems += [problem for problem in checks.check_system(sound_parts(document)) if problem.key not in told]
     if config is None or problems:
         raise ConfigError(file, problems)
     return Loaded(config, file, checks.warnings_of(config))
@@ -82,29 +93,96 @@ def validate(document: dict[str, Any]) -> tuple[model.Config | None, list[Proble
     try:
         return model.Config.model_validate(document), problems
     except ValidationError as error:
-        found = [_problem(document, details) for details in error.errors(include_url=False, include_input=False)]
-        return None, found + problems
+        every = error.errors(include_url=False, include_input=False)
+        found = [_problem(document, details) for details in every]
+        return None, found + _tls_as_a_whole(document, every) + problems
+
+
+def _tls_as_a_whole(document: dict[str, Any], every: list[ErrorDetails]) -> list[Problem]:
+    """That there is no certificate, which is looked at only when no key is wrong: here beside unknown keys, unless one
+    of them is meant to be it."""
+    wrong = [details for details in every if details["loc"][:1] == ("tls",)]
+    unknown = [str(details["loc"][1]) for details in wrong if details["type"] == "extra_forbidden"]
+    if not wrong or len(unknown) < len(wrong) or any(difflib.get_close_matches(key, _PAIR) for key in unknown):
+        return []
+    try:
+        model.Tls.model_validate({key: value for key, value in document["tls"].items() if key not in unknown})
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        return [_problem(document, {**details, "loc": ("tls", *details["loc"])}) for details in found]
+    return []
 
 
 def sound_parts(document: dict[str, Any]) -> checks.Parts:
-    """The sections and routes that are valid by themselves: what they name in the system can be checked although
-    another part of the file is wrong."""
-    parts = checks.Parts()
+    """The sections and routes, each without what is wrong in it, as far as enough is left: what they name in the system
+    can be checked although something else is wrong."""
+    parts = checks.Parts(tls_written="tls" in document)
+    parts.plain_written = bool(_table(document.get("server")).get("plain_listen"))
     parts.server = _sound(TypeAdapter(model.Server), document.get("server"))
-    parts.tls = _sound(TypeAdapter(model.Tls), document.get("tls"))
+    tls = _sound_tls(document.get("tls"))
+    if tls is not None:
+        parts.tls, parts.certificates = tls
     parts.access_log = _sound(TypeAdapter(model.AccessLog), document.get("access_log"))
     route_adapter: TypeAdapter[model.Route] = TypeAdapter(model.Route)
     for path, value in _raw_routes(document):
-        if (route := _sound(route_adapter, value)) is not None:
+        if (route := _sound(route_adapter, value, tagged=True)) is not None:
             parts.routes[key_path(path)] = route
     return parts
 
 
-def _sound(adapter: TypeAdapter[Any], value: Any) -> Any:
-    try:
-        return None if value is None else adapter.validate_python(value)
-    except ValidationError:
-        return None
+def _sound_tls(value: Any) -> tuple[model.Tls, list[int]] | None:
+    """With the places in the file of the certificates that are left."""
+    adapter = TypeAdapter(model.Tls)
+    numbers: list[int] = []
+    with contextlib.suppress(KeyError, TypeError):
+        entries = [_sound(TypeAdapter(model.Certificate), entry) for entry in value["certificates"]]
+        numbers = [number for number, entry in enumerate(entries) if entry is not None]
+        kept = [entry.model_dump() for entry in entries if entry is not None]
+        value = {**value, "certificates": kept}
+    tls = _sound(adapter, value)
+    if tls is None and isinstance(value, dict):
+        # Half a pair: the other certificates can still be looked at.
+        tls = _sound(adapter, {key: entry for key, entry in value.items() if key not in ("cert_path", "key_path")})
+    return None if tls is None else (tls, numbers)
+
+
+def _sound(adapter: TypeAdapter[Any], value: Any, tagged: bool = False) -> Any:
+    """The value, or what is left of it without the keys that are wrong; None when that is not enough. `tagged`: places
+    begin with the type of a route."""
+    value = copy.deepcopy(value)
+    while value is not None:
+        try:
+            return adapter.validate_python(value)
+        except ValidationError as error:
+            places = {_wrong_place(details, tagged) for details in error.errors(include_url=False, include_input=False)}
+            if () in places:
+                return None
+            # From the back, so that places in a list stay what they are.
+            taken = [_take_away(value, place) for place in sorted(places, reverse=True)]
+            if not any(taken):
+                return None
+    return None
+
+
+def _take_away(value: Any, place: Path) -> bool:
+    """False: what it stood in is gone already."""
+    for step, following in itertools.zip_longest(place, place[1:]):
+        try:
+            inner = value[step]
+        except (KeyError, IndexError):
+            return False
+        # A string that stands for a list of one has no places in it.
+        if following is None or not isinstance(inner, (dict, list)):
+            del value[step]
+            return True
+        value = inner
+    return False
+
+
+def _wrong_place(details: ErrorDetails, tagged: bool) -> Path:
+    """What to take away: the key, or what it is missing in. (): the whole."""
+    path = details["loc"][1:] if tagged else details["loc"]
+    return path[:-1] if details["type"] == "missing" or path[-1:] == ("[key]",) else path
 
 
 def _raw_routes(document: dict[str, Any]) -> list[tuple[Path, Any]]:
@@ -147,7 +225,8 @@ def _problem(document: dict[str, Any], details: ErrorDetails) -> Problem:
         said = f'"{context["tag"]}" is no type of route' if "tag" in context else "this key is missing"
         return Problem(key_path((*path, "type")), said, 'write "File", "Proxy" or "Redirect"')
     if kind in _WANTED:
-        return Problem(key, f"must be {_WANTED[kind]}, not {_toml_type(_value_at(document, path))}")
+        wanted = _LISTS.get(str(path[-1]), _WANTED[kind]) if kind == "list_type" else _WANTED[kind]
+        return Problem(key, f"must be {wanted}, not {_toml_type(_value_at(document, path))}", _right(path, document))
     if kind == "literal_error":
         return Problem(key, f"{_written(document, path)} is not possible here", f"write {_quoted(context['expected'])}")
     if kind in ("greater_than_equal", "less_than_equal", "finite_number"):
@@ -192,6 +271,22 @@ def _example(path: Path, document: dict[str, Any]) -> str:
         return f"add [{path[0]}]" + (' with listen = "0.0.0.0:443"' if path[0] == "server" else "")
     examples = _section_at(path, document).model_fields[names[-1]].examples or []
     return f"add it, like {names[-1]} = {json.dumps(examples[0])}" if examples else "add it"
+
+
+def _right(path: Path, document: dict[str, Any]) -> str:
+    """How a value of the right type is written."""
+    names = tuple(step for step in path if isinstance(step, str))
+    if names[:2] == ("tls", "certificates") and len(names) == 2:
+        return "write each of them below [[tls.certificates]]"
+    if names[0] in _ROUTE_DEPTH and len(path) == _ROUTE_DEPTH[names[0]]:
+        return 'write a route, like { type = "File", path = "/var/www/example" }'
+    tables = len(names) == 1 or (names[0] == "path_routes" and len(names) == 2)
+    if tables or (names[:2] == ("tls", "hosts") and len(names) < 4):
+        return f"write its keys below [{key_path(names)}]"
+    field = _section_at(path[: path.index(names[-1]) + 1], document).model_fields[names[-1]]
+    if isinstance(field.default, bool):
+        return "write true or false, without quotes"
+    return f"write it like {names[-1]} = {json.dumps(field.examples[0] if field.examples else field.default)}"
 
 
 def _bounds(path: Path, document: dict[str, Any]) -> str:

@@ -231,7 +231,8 @@ class Tls(Section):
     def _some_certificate(self) -> Self:
         if (self.cert_path is None) != (self.key_path is None):
             missing, given = ("key_path", "cert_path") if self.key_path is None else ("cert_path", "key_path")
-            raise values.Flaw(f"`{given}` needs `{missing}` beside it", f'add {missing} = "./server.{missing[:3]}"')
+            suffix = {"cert_path": "crt", "key_path": "key"}[missing]
+            raise values.Flaw(f"`{given}` needs `{missing}` beside it", f'add {missing} = "./server.{suffix}"')
         if self.cert_path is None and not self.certificates and self.certificates_path is None:
             raise values.Flaw("there is no certificate", 'add cert_path = "./server.crt" and key_path = "./server.key"')
         return self
