@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from harness import bulk
 from harness.curl import Curl, curl
+from harness.memory import Rest
 from harness.nginx import Nginx
 from harness.server import Server
 from harness.upstream import Upstream
@@ -35,6 +36,7 @@ class Site:
     nginx: Nginx
     origin: Upstream
     folder: Path
+    rest: Rest
 
     def url(self, host: str, path: str, tls: bool) -> str:
         port = self.server.listener(tls).port
@@ -65,11 +67,12 @@ def running_site(
         },
     }
     with Server(config, tmp_path_factory.mktemp("ringway")) as server:
-        yield Site(server, nginx, origin, folder)
+        yield Site(server, nginx, origin, folder, Rest(server))
 
 
 @pytest.fixture
 def site(running_site: Site) -> Iterator[Site]:
     yield running_site
     running_site.server.assert_sound()
+    running_site.rest.assert_back()
     running_site.origin.assert_sound()

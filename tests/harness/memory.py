@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import time
 from pathlib import Path
 
 from harness.server import Server
+from harness.waiting import DEADLINE
 from ringway.engine import counters
 
 
@@ -21,6 +23,57 @@ def counters_of(pid: int) -> dict[str, int]:
 def total(server: Server, name: str) -> int:
     """One counter of all workers that run now."""
     return sum(counters_of(pid)[name] for pid in server.workers.values())
+
+
+class Rest:
+    """What the workers of a server that several tests share hold when nobody is connected. Each test ends with
+    `assert_back()`, so that what it leaves behind is not found at the end of all of them alone.
+
+    Idle connections to upstreams are no rest of a test: neither they nor the operation that watches each of them count.
+    Files that are kept open do not either.
+    """
+
+    def __init__(self, server: Server) -> None:
+        """Asks for something first: from then on everything that a worker waits for is submitted."""
+        self._server = server
+        with server.connect() as client:
+            client.get("/", host="nobody.invalid")
+        none = {"clients": 0, "exchanges": 0, "buffers": 0, "upstreams": 0, "tls": 0}
+        self._wait({number: none for number in server.workers})
+        self._least = self._held()
+
+    def assert_back(self, seconds: float = DEADLINE) -> None:
+        """Waits until all of it is given back."""
+        try:
+            self._wait(self._least, seconds)
+        except AssertionError:
+            self._least = self._held()  # the tests that follow have nothing to do with it
+            raise
+
+    def _held(self) -> dict[int, dict[str, int]]:
+        held = {}
+        for number, pid in self._server.workers.items():
+            now = counters_of(pid)
+            held[number] = {name: now[name] for name in ("clients", "exchanges", "buffers", "tls")}
+            for name in ("upstreams", "operations"):
+                held[number][name] = now[name] - now["upstreams_idle"]
+        return held
+
+    def _wait(self, wanted: dict[int, dict[str, int]], seconds: float = DEADLINE) -> None:
+        # Gauges tell nobody when they change: they are looked at again, as soon as other processes had the CPU.
+        end = time.monotonic() + seconds
+        while more := _more(self._held(), wanted):
+            assert time.monotonic() < end, f"within {seconds:g} s these were not given back: {', '.join(more)}"
+            time.sleep(0.001)
+
+
+def _more(held: dict[int, dict[str, int]], wanted: dict[int, dict[str, int]]) -> list[str]:
+    return [
+        f"{held[worker][name] - most} {name} of worker {worker}"
+        for worker, gauges in wanted.items()
+        for name, most in gauges.items()
+        if held[worker][name] > most
+    ]
 
 
 def resident(pid: int) -> int:

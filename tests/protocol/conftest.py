@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from harness.memory import Rest
 from harness.raw import Client
 from harness.server import Server
 from harness.upstream import Upstream
@@ -22,6 +23,7 @@ class Site:
     server: Server
     upstream: Upstream
     folder: Path
+    rest: Rest
 
     def connect(self) -> Client:
         return self.server.connect()
@@ -58,11 +60,12 @@ def running_site(tmp_path_factory: pytest.TempPathFactory, unused_port: int) -> 
             },
         }
         with Server(config, tmp_path_factory.mktemp("ringway")) as server:
-            yield Site(server, upstream, folder)
+            yield Site(server, upstream, folder, Rest(server))
 
 
 @pytest.fixture
 def site(running_site: Site) -> Iterator[Site]:
     yield running_site
     running_site.server.assert_sound()
+    running_site.rest.assert_back()
     running_site.upstream.assert_sound()

@@ -1,6 +1,7 @@
 """Connections of clients: kept, closed, pipelined, half-closed; HEAD."""
 
 import pytest
+from harness.memory import Rest
 from harness.raw import chunked, message
 
 HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -343,3 +344,15 @@ def test_pipelined_beyond_the_bound_of_a_connection(ringway, tmp_path):
             assert (response.status, len(response.body)) == (200, 1_000_000)
             assert response.keeps == (number < 2)
         client.assert_ended(30)
+
+
+def test_what_a_test_leaves_open_is_found(site):
+    """Of the harness: the end of each test looks at what the worker still holds."""
+    rest = Rest(site.server)
+    target = site.upstream.on(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    with site.connect() as client:
+        assert client.get(target, host="proxied").status == 200
+        with pytest.raises(AssertionError, match="not given back: 1 clients of worker 0"):
+            rest.assert_back(seconds=0)
+    rest = Rest(site.server)
+    rest.assert_back()  # an idle connection to the upstream may stay
