@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import re
+import resource
 import select
 import sys
 import threading
@@ -272,7 +273,15 @@ def test_events_and_drops_are_told_on_stderr(capfd: pytest.CaptureFixture[str]) 
     assert len(lines) == 2
 
 
-def test_a_disk_that_is_full_is_told_once(capfd: pytest.CaptureFixture[str]) -> None:
+FULL = "the access log {path} cannot be written (No space left on device), lines are lost"
+
+
+def told(capfd: pytest.CaptureFixture[str]) -> list[str]:
+    """The warnings, without their time."""
+    return [line.partition(" warning ")[2] for line in capfd.readouterr().err.splitlines() if " warning " in line]
+
+
+def test_a_disk_that_is_full_is_told_once_and_lines_are_counted(capfd: pytest.CaptureFixture[str]) -> None:
     ring = Ring()
     log = AccessLog("/dev/full", "combined")
     log.attach(0, ring, lambda: 0)
@@ -280,9 +289,73 @@ def test_a_disk_that_is_full_is_told_once(capfd: pytest.CaptureFixture[str]) -> 
     ring.put()
     ring.put()
     log.stop()
-    lines = capfd.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert "the access log /dev/full cannot be written (No space left on device), lines are lost" in lines[0]
+    assert told(capfd) == [FULL.format(path="/dev/full"), "the access log /dev/full takes no more, 2 lines are lost"]
+
+
+def test_lines_that_are_lost_are_counted_again_and_again(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(access_log, "_DROPS_EVERY", -1)
+    ring = Ring()
+    log = AccessLog("/dev/full", "combined")
+    log.attach(0, ring, lambda: 0)
+    log.start()
+    for _ in range(5):
+        ring.put()
+    log.stop()
+    first, *counts = told(capfd)
+    assert first == FULL.format(path="/dev/full")
+    assert "the access log /dev/full cannot be written, 1 lines are lost" in counts
+    assert sum(int(re.findall(r"(\d+) lines are lost", line)[0]) for line in counts) == 5
+
+
+def test_lines_that_are_lost_are_told_when_the_log_recovers(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "access.log"
+    path.symlink_to("/dev/full")
+    ring = Ring()
+    log = AccessLog(str(path), "json")
+    log.attach(0, ring, lambda: 0)
+    log.start()
+    for _ in range(3):
+        ring.put(target="/lost")
+    path.unlink()
+    log.reopen()
+    ring.put(target="/again")
+    log.stop()
+    warnings = told(capfd)
+    assert warnings == [FULL.format(path=path), f"the access log {path} can be written again, 3 lines are lost"]
+    assert [json.loads(line)["target"] for line in path.read_text().splitlines()] == ["/again"]
+
+
+def test_a_line_that_was_written_in_part_spoils_no_other(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "access.log"
+    size = 1 << 30  # larger than whatever else this process may write: its limit is one for all files
+    with path.open("wb") as stream:
+        stream.truncate(size)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ring = Ring()
+    log = AccessLog(str(path), "json")
+    log.attach(0, ring, lambda: 0)
+    log.start()
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, limit[1]))
+        ring.put(target="/torn")
+        ring.put(target="/lost")
+        ring.put(target="/lost")  # taken: so the one before is written, or not
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    ring.put(target="/whole")
+    log.stop()
+    with path.open("rb") as stream:
+        stream.seek(size)
+        torn, *whole = stream.read().splitlines()
+    assert len(torn) == 100
+    targets = [json.loads(line)["target"] for line in whole]
+    assert targets in (["/whole"], ["/lost", "/whole"])
+    first, second = told(capfd)
+    assert first == f"the access log {path} cannot be written (File too large), lines are lost"
+    lost = 4 - len(targets)
+    assert second == f"the access log {path} can be written again, {lost} lines are lost"
 
 
 def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ _BATCH = 1024
 _EVERY = 0.05
 """Seconds between two looks at the rings."""
 _DROPS_EVERY = 10.0
-"""Seconds between two warnings about dropped records."""
+"""Seconds between two warnings about dropped records, or about lines that are lost."""
 _STUCK = 2.0
 """Seconds without progress after which the end waits no longer for who reads the log."""
 _STOP_MOST = 30.0
@@ -79,7 +79,9 @@ class AccessLog:
         """Nobody waits for the lines any more: what is left is counted, not written."""
         self._failing = False
         self._lost = 0
-        """Lines that were taken out of a ring and could not be written."""
+        """Lines that were taken out of a ring and could not be written, since this was told last."""
+        self._torn = False
+        """The last line was written in part."""
         self._progress = 0
         """Grows with each batch, and each piece written of it."""
         self._thread = threading.Thread(target=self._run, name="access log", daemon=True)
@@ -141,13 +143,18 @@ class AccessLog:
             self._drain()
             if time.monotonic() - self._drops_told > _DROPS_EVERY:
                 self._tell_drops()
+                self._tell_lost("cannot be written")
         self._take_rings()
         self._drain()
         self._tell_drops()
         for ring in self._rings.values():
             ring.release()
+        self._tell_lost("takes no more")
+
+    def _tell_lost(self, why: str) -> None:
         if self._lost:
-            logs.warning(f"the access log {self._path} takes no more, {self._lost} lines are lost")
+            logs.warning(f"the access log {self._path} {why}, {self._lost} lines are lost")
+            self._lost = 0
 
     def _take_rings(self) -> None:
         while True:
@@ -187,6 +194,9 @@ class AccessLog:
     def _write(self, data: bytes) -> None:
         at = 0
         try:
+            if self._torn and self._writable():
+                os.write(self._file, b"\n")
+                self._torn = False
             while at < len(data):
                 if not self._writable():
                     self._lost += data.count(b"\n", at)
@@ -194,11 +204,15 @@ class AccessLog:
                 with contextlib.suppress(BlockingIOError):  # somebody else filled it meanwhile
                     at += os.write(self._file, data[at : self._piece_end(data, at)])
                     self._progress += 1
-            self._failing = False
         except OSError as error:
+            self._lost += data.count(b"\n", at)
+            self._torn = self._torn or (at > 0 and data[at - 1] != ord("\n"))
             if not self._failing:
                 logs.warning(f"the access log {self._path} cannot be written ({error.strerror}), lines are lost")
             self._failing = True
+            return
+        self._failing = False
+        self._tell_lost("can be written again")
 
     def _writable(self) -> bool:
         """Waits until a piece can be written without waiting. False: the end has come before."""
@@ -226,6 +240,7 @@ class AccessLog:
             return
         os.close(self._file)
         self._file = file
+        self._torn = False
         logs.info(f"access log {self._path} reopened")
 
 
