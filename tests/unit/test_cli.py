@@ -6,6 +6,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -136,8 +137,51 @@ def test_the_demos_application_answers_with_what_it_was_asked() -> None:
         port = origin.port
     assert (said["method"], said["path"], said["body_bytes"]) == ("POST", "/hello?a=b", 100_000)
     assert said["headers"]["X-Mine"] == "yes"
+    assert said["body"] == "x" * 16384
+    assert said["body_note"] == "cut: these are the first 16384 bytes"
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
+
+
+def mirrored(origin: Origin, *fields: str, body: bytes = b"") -> Any:
+    head = "\r\n".join(["POST / HTTP/1.0", "Host: h", f"Content-Length: {len(body)}", *fields, "", ""])
+    with socket.create_connection(("127.0.0.1", origin.port), timeout=20) as sock:
+        sock.sendall(head.encode("latin-1") + body)
+        with sock.makefile("rb") as stream:
+            return json.loads(stream.read().partition(b"\r\n\r\n")[2])
+
+
+def test_the_demos_application_shows_every_line_of_the_head() -> None:
+    with Origin() as origin:
+        said = mirrored(origin, "X-Two: a", "Cookie: a=b", "x-two: b, c", "cookie: c=d", "X-Empty:")
+    assert said["headers"] == {
+        "Host": "h",
+        "Content-Length": "0",
+        "X-Two": ["a", "b, c"],
+        "Cookie": ["a=b", "c=d"],
+        "X-Empty": "",
+    }
+    assert (said["body"], said["body_bytes"]) == ("", 0)
+    assert "body_note" not in said
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "note"),
+    [
+        ("größe".encode(), "größe", None),
+        (b"x" * 16384, "x" * 16384, None),
+        (b"x" * 16385, "x" * 16384, "cut: these are the first 16384 bytes"),
+        (b"x" * 16383 + "ß".encode() * 9, "x" * 16383, "cut: these are the first 16384 bytes"),
+        (b"\xff\x00", None, "not shown: it is not UTF-8"),
+        (b"x" * 9 + "ß".encode()[:1], None, "not shown: it is not UTF-8"),
+        (b"\xff" * 100_000, None, "not shown: it is not UTF-8"),
+    ],
+    ids=["text", "just so much", "cut", "cut within a character", "octets", "half a character", "many octets"],
+)
+def test_the_demos_application_shows_the_body(body: bytes, text: str | None, note: str | None) -> None:
+    with Origin() as origin:
+        said = mirrored(origin, body=body)
+    assert (said["body_bytes"], said["body"], said.get("body_note")) == (len(body), text, note)
 
 
 def test_the_demos_application_takes_chunks_and_waits_with_100_continue() -> None:
@@ -149,6 +193,7 @@ def test_the_demos_application_takes_chunks_and_waits_with_100_continue() -> Non
         sock.sendall(b"5;a=b\r\nhello\r\n3\r\nabc\r\n0\r\nT: x\r\n\r\nGET /next HTTP/1.0\r\n\r\n")
         answer = stream.read()
         assert b'"body_bytes": 8' in answer
+        assert b'"body": "helloabc"' in answer
         assert b'"path": "/next"' in answer
         stream.close()
 

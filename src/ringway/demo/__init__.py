@@ -1,5 +1,6 @@
 """`ringway demo`: a built-in site and a built-in application behind it, over HTTPS, with a throw-away certificate."""
 
+import shlex
 import signal
 import sys
 import tempfile
@@ -59,15 +60,20 @@ def _greet(groups: list[Group], certificate: str) -> None:
     # What a listener on every address calls itself is no address to go to.
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address.ip, str(address).rpartition(":")[0])
     url = f"https://{host}:{address.port}"
+
+    def line(path: str, options: str = "") -> str:
+        # Shells look for files by the names that have "?" or "[" in them, and some end there when there is none.
+        return f"curl --cacert {shlex.quote(certificate)} {options}{shlex.quote(url + path)}"
+
     click.echo(
         f"""
 Ringway is running. Open {url}/ (the certificate is made for this
 run alone, so the browser warns about it), or try:
 
-  curl --cacert {certificate} {url}/
-  curl --cacert {certificate} {url}/api/hello?name=you
-  curl --cacert {certificate} -d 'some text' {url}/api/echo
-  curl --cacert {certificate} -r 0-99 -i {url}/style.css
+  {line("/")}
+  {line("/api/hello?name=you")}
+  {line("/api/echo", "-d 'some text' ")}
+  {line("/style.css", "-r 0-99 -i ")}
 
 Ctrl-C ends it and leaves nothing behind.
 """

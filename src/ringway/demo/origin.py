@@ -1,16 +1,20 @@
 """The demo's application: a small HTTP server that answers every request with itself, as JSON."""
 
+import codecs
 import json
 import threading
+from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
 _PIECE = 65536
+_SHOWN = 16384
+"""Bytes of a body that are answered with; the rest is counted."""
 
 
 class Mirror(BaseHTTPRequestHandler):
-    """Answers any method: what came, which headers, how long the body was."""
+    """Answers any method: what came, which headers, and the body if it is text."""
 
     protocol_version = "HTTP/1.1"
     # One write for head and body, and no waiting for more.
@@ -33,41 +37,67 @@ class Mirror(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         """One request, mirrored."""
-        length = self._read_body()
+        body, length = self._read_body()
         said = {
             "method": self.command,
             "path": self.path,
-            "headers": dict(self.headers.items()),
+            "headers": _fields(self.headers.items()),
             "body_bytes": length,
+            **_shown(body, length),
         }
-        body = json.dumps(said, indent=2).encode() + b"\n"
+        answer = json.dumps(said, indent=2).encode() + b"\n"
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.wfile.write(answer)
 
-    def _read_body(self) -> int:
-        """Its length; the body itself is dropped."""
-        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            return self._read_chunks()
-        length = left = int(self.headers.get("Content-Length", 0))
-        while left and (piece := self.rfile.read(min(left, _PIECE))):
-            left -= len(piece)
-        return length - left
-
-    def _read_chunks(self) -> int:
+    def _read_body(self) -> tuple[bytes, int]:
+        """Its beginning and its length; the rest is dropped."""
+        beginning = bytearray()
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            total = self._read(int(self.headers.get("Content-Length", 0)), beginning)
+            return bytes(beginning), total
         total = 0
         while size := int(self.rfile.readline().split(b";")[0], 16):
-            total += len(self.rfile.read(size))
+            total += self._read(size, beginning)
             self.rfile.readline()
         while self.rfile.readline().strip():
             pass  # trailers
-        return total
+        return bytes(beginning), total
+
+    def _read(self, length: int, beginning: bytearray) -> int:
+        """So much of the body; what is not there because the connection ended is not counted."""
+        left = length
+        while left and (piece := self.rfile.read(min(left, _PIECE))):
+            left -= len(piece)
+            beginning += piece[: _SHOWN - len(beginning)]
+        return length - left
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """Says nothing: the demo's own log is what matters."""
+
+
+def _fields(lines: Iterable[tuple[str, str]]) -> dict[str, str | list[str]]:
+    """By their names, which have no case; those that stand there several times with all their values, in order."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    for name, value in lines:
+        found.setdefault(name.lower(), (name, []))[1].append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.values()}
+
+
+def _shown(beginning: bytes, length: int) -> dict[str, str | None]:
+    """The body as text, and what of it is not shown."""
+    cut = length > len(beginning)
+    try:
+        # A character that is cut in two is no reason to call it no text.
+        text = codecs.getincrementaldecoder("utf-8")().decode(beginning, final=not cut)
+    except UnicodeDecodeError:
+        return {"body": None, "body_note": "not shown: it is not UTF-8"}
+    if cut:
+        return {"body": text, "body_note": f"cut: these are the first {len(beginning)} bytes"}
+    return {"body": text}
 
 
 class Origin:
