@@ -22,7 +22,7 @@ SOURCES := meson.build meson.options pyproject.toml README.md $(shell find src -
 WITH_TOOLS := PATH="$(CURDIR)/$(BIN):$$PATH"
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help build demo test test-kernel bench-kernel check debug sanitize bench format docs clean clean-all
+.PHONY: help build demo test test-kernel bench-kernel bench-tls check debug sanitize bench format docs clean clean-all
 
 help: ## what there is to do (this text)
 	@echo "Ringway. Begin with: make demo"
@@ -114,6 +114,10 @@ sanitize: $(VENV)/.extras ## every test under address and undefined-behaviour sa
 bench: build $(VENV)/.extras ## measure it beside nginx and the limit (some minutes)
 	@tools/need.sh bench $(BIN)/python
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-tls: build $(VENV)/.extras ## handshakes and the memory of idle TLS connections, beside nginx (a minute or two)
+	@tools/need.sh bench $(BIN)/python
+	$(BIN)/python -m benchmarks.tls $(ARGS)
 
 # ------------------------------------------------------------------------------------------------------ cleaning
 
