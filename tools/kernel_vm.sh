@@ -2,8 +2,6 @@
 # kernel_vm.sh SCRIPT: boots Debian's cloud kernel, which has kernel TLS, in a virtual machine (QEMU, software emulation)
 # with this machine's files as its root, runs SCRIPT in it with bash, prints what that prints, and ends as it ended.
 #
-# SCRIPT must not lie in /tmp: the machine has a /tmp of its own.
-#
 # The kernel is downloaded once and unpacked, never installed: build/kernel keeps it. KERNEL_VM_SECONDS (1500): how long
 # the machine may run. Needs a Debian system and what `tools/need.sh kernel` installs.
 set -euo pipefail
@@ -46,20 +44,19 @@ mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 for m in virtio_pci virtiofs aesni-intel ghash-clmulni-intel gcm ccm chacha20poly1305 tls; do modprobe $m 2>/dev/null; done
 mount -t virtiofs hostroot /mnt
 mount -t proc proc /mnt/proc; mount -t sysfs sys /mnt/sys; mount --bind /dev /mnt/dev
-mkdir -p /mnt/dev/pts /mnt/dev/shm; mount -t devpts pts /mnt/dev/pts; mount -t tmpfs shm /mnt/dev/shm
+mkdir -p /mnt/dev/pts /mnt/dev/shm; mount -t devpts pts /mnt/dev/pts; mount -t tmpfs -o size=1200m shm /mnt/dev/shm
 for number in 0 1 2; do
   name=$(echo stdin stdout stderr | cut -d' ' -f$((number + 1)))
   ln -sf /proc/self/fd/$number /mnt/dev/$name
 done
 ln -sfn /proc/self/fd /mnt/dev/fd
 hostname guest
-# What is written to /tmp stays in the machine, and is quick.
-mount -t tmpfs -o size=1200m tmp /mnt/tmp
 ip link set lo up
 script=$(sed -n 's/.*guest_script=\([^ ]*\).*/\1/p' /proc/cmdline)
 echo; echo "guest starts"
+# Temporary files stay in the machine, and are quick.
 env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb \
-  chroot /mnt /bin/bash "$script"
+  TMPDIR=/dev/shm chroot /mnt /bin/bash "$script"
 echo "guest exit: $?"
 poweroff -f
 INIT

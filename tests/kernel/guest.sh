@@ -14,9 +14,9 @@ export RINGWAY_TEST_KERNEL_TLS=1
 files="tests/e2e/test_files.py tests/e2e/test_bodies.py"
 others=$(ls tests/e2e/test_*.py | grep -v -e test_files -e test_bodies)
 # shellcheck disable=SC2086
-run -m "not kernel and not slow" $files >/tmp/files.log 2>&1 &
+run -m "not kernel and not slow" $files >"$TMPDIR/files.log" 2>&1 &
 # shellcheck disable=SC2086
 run -m "not kernel and not slow" $others tests/protocol/test_over_tls.py || status=1
 wait $! || status=1
-cat /tmp/files.log
+cat "$TMPDIR/files.log"
 exit $status
