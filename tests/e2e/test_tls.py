@@ -164,6 +164,25 @@ def test_a_session_is_resumed_by_another_worker(server, version):
     assert total(server, "resumed") > 0
 
 
+@VERSION
+def test_each_resumption_can_be_resumed_again(server, version):
+    """RFC 8446 C.4: a ticket of TLS 1.3 is used once, so a resumed connection brings the next."""
+    made = context(version)
+    session = None
+    for number in range(4):
+        with made.wrap_socket(
+            socket.create_connection(server.listener(tls=True).address, DEADLINE),
+            server_hostname="localhost",
+            session=session,
+        ) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            while sock.recv(4096):
+                pass
+            assert sock.session_reused == (number > 0)
+            assert version == ssl.TLSVersion.TLSv1_2 or session is None or sock.session.id != session.id
+            session = sock.session
+
+
 def test_a_ticket_of_an_earlier_run_is_no_error(server, ringway, certificate, tmp_path):
     made = context(ssl.TLSVersion.TLSv1_3)
     with Client(server.listener(tls=True).address, tls=True, context=made) as client:

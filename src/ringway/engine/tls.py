@@ -353,7 +353,8 @@ def ticket_key(ssl, name, iv, cipher, mac, encrypt):
         return 1 if EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key + 48, iv) == 1 else -1
     if EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key + 48, iv) != 1:
         return -1
-    return 1 if which == 0 else 2
+    # RFC 8446 C.4: a client of TLS 1.3 uses a ticket once, so each resumption brings it the next one.
+    return 1 if which == 0 and SSL_version(ssl) != TLS1_3_VERSION else 2
 
 
 def last_error() -> str:
