@@ -226,14 +226,15 @@ def test_many_readers_that_stop_share_a_bounded_memory(ringway, upstream, certif
             client.close()
 
 
-def test_no_buffers_left_means_waiting_not_failing(ringway, upstream, certificate):
+@TLS
+def test_no_buffers_left_means_waiting_not_failing(ringway, upstream, certificate, tls):
     """The bound of `buffer_bytes` is far below what 40 stopped readers would like: some wait, all get theirs."""
     watch = Watch()
     size = 2 * MIB
     origin = upstream(sender(watch, size))
     limits = {"request_body_bytes": 0, "buffer_bytes": 2 * MIB}
     server = ringway(config(origin.url, certificate, limits=limits))
-    clients = [server.connect(window=65536) for _ in range(40)]
+    clients = [server.connect(window=65536, tls=tls) for _ in range(40)]
     try:
         for client in clients:
             client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
@@ -257,39 +258,117 @@ def test_no_buffers_left_means_waiting_not_failing(ringway, upstream, certificat
 
 
 @TLS
-def test_the_least_memory_is_enough_for_a_connection(ringway, certificate, tmp_path, tls):
-    """The least `buffer_bytes` that is allowed: handshake, a file, and again. The kernel's rings leave enough."""
-    bulk.write_file(tmp_path / "file", MIB)
+@pytest.mark.parametrize("mode", ["sendfile", "memory"])
+def test_files_with_few_buffers(ringway, certificate, tmp_path, mode, tls):
+    """A small `buffer_bytes`, and 40 readers that take their time: handshakes, files, all whole."""
+    size = 500_000
+    bulk.write_file(tmp_path / "file", size)
     server = ringway(
         {
             "server": {"listen": "127.0.0.1:0", "plain_listen": "127.0.0.1:0"},
             "tls": certificate,
-            "limits": {"buffer_bytes": MIB},
-            "host_routes": {"*": {"type": "File", "path": tmp_path}},
+            "limits": {"buffer_bytes": 2 * MIB},
+            "host_routes": {"*": {"type": "File", "path": tmp_path, "mode": mode}},
         }
     )
-    for _ in range(3):
+    found = []
+
+    def read(number):
+        with server.connect(window=4096, tls=tls) as client:
+            body = client.get(f"/file?{number}").body
+            found.append(bulk.checksum_of([body]))
+
+    threads = [threading.Thread(target=read, args=(number,), daemon=True) for number in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5 * DEADLINE)
+    assert found == [(size, bulk.checksum(size))] * 40
+    assert server.record("/file?7")["reason"] is None
+
+
+@TLS
+def test_uploads_with_few_buffers(ringway, upstream, certificate, tls):
+    """The other way round: 16 bodies at once through the least that is allowed."""
+    size = MIB
+    origin = upstream(bulk.serve)
+    limits = {"request_body_bytes": 0, "buffer_bytes": MIB}
+    server = ringway(config(origin.url, certificate, limits=limits))
+    body = b"".join(bulk.pieces(size))
+    found = []
+
+    def send(number):
         with server.connect(tls=tls) as client:
-            for _ in range(3):
-                assert bulk.checksum_of([client.get("/file").body]) == (MIB, bulk.checksum(MIB))
+            client.send(f"PUT /{number} HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n".encode())
+            client.send(body)
+            found.append(client.response(seconds=4 * DEADLINE).body)
+
+    threads = [threading.Thread(target=send, args=(number,), daemon=True) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5 * DEADLINE)
+    assert [bulk.checksum(size).encode() in each for each in found] == [True] * 16
 
 
-def test_memory_that_runs_out_is_told(ringway, certificate, tmp_path):
-    """More TLS clients that do not read than `buffer_bytes` has room for: the log says why one is broken off."""
-    bulk.write_file(tmp_path / "file", 4 * MIB)
+@pytest.mark.parametrize("kind", ["proxy", "sendfile", "memory"])
+def test_stopped_readers_hold_others_back_only_for_a_while(ringway, upstream, certificate, tmp_path, kind):
+    """All buffers are with clients that do not read. Others wait, and get theirs when the deadline has ended those."""
+    size = 4 * MIB
+    bulk.write_file(tmp_path / "file", size)
+    origin = upstream(sender(Watch(), size))
     server = ringway(
-        {
-            "tls": certificate,
-            "limits": {"buffer_bytes": MIB},
-            "host_routes": {"*": {"type": "File", "path": tmp_path}},
-        }
+        config(
+            origin.url,
+            certificate,
+            limits={"buffer_bytes": MIB},
+            timeouts={"write": 1},
+            host_routes={
+                "*": {"type": "File", "path": tmp_path, "mode": "memory" if kind == "memory" else "sendfile"},
+                "proxy": {"type": "Proxy", "url": origin.url},
+            },
+        )
     )
-    clients = [server.connect(window=4096, tls=True) for _ in range(20)]
+    host = "proxy" if kind == "proxy" else "file"
+    stopped = [server.connect(window=4096, tls=True) for _ in range(14)]
     try:
-        for client in clients:
-            client.send(b"GET /file HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert server.record("/file")["reason"] == "out_of_memory"
+        for client in stopped:
+            client.send(f"GET /file HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         server.wait_line("all buffers are in use")
+
+        with server.connect(tls=True) as client:
+            client.send(f"GET /file?reader HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            assert client.response_head(4 * DEADLINE).status == 200
+            assert bulk.checksum_of([client.exactly(size, 4 * DEADLINE)]) == (size, bulk.checksum(size))
+        assert server.record("/file?reader")["reason"] is None
+        reasons = {record["reason"] for record in server.records if record["target"] == "/file"}
+        assert reasons == {"client_write_timeout"}
     finally:
-        for client in clients:
+        for client in stopped:
             client.close()
+
+
+def test_records_of_one_byte_share_buffers(ringway, upstream, certificate):
+    """What a client sends costs memory by its bytes, not by its records."""
+    size = 60_000
+    read = threading.Event()
+
+    def serve(link):
+        link.head()
+        assert read.wait(4 * DEADLINE)
+        link.exactly(size)
+        link.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    origin = upstream(serve)
+    server = ringway(config(origin.url, certificate, limits={"buffer_bytes": MIB}))
+    with server.connect(tls=True) as client:
+        client.send(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
+        for _ in range(size):
+            client.send(b"x")
+        # More than all buffers, if each record had one. Another client is served meanwhile.
+        with server.connect(tls=True) as other:
+            other.send(b"GET / HTTP/9.9\r\n\r\n")
+            assert other.response().status == 505
+        read.set()
+        assert client.response("PUT", seconds=4 * DEADLINE).status == 204
+    assert not server.text.count("all buffers are in use")

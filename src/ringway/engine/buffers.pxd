@@ -9,9 +9,9 @@ with the old head, and a chunk's frame goes around the payload, and all of it le
     base | HEADROOM | payload, where receives begin | TAILROOM |
               start ^~~~~~~~~~~~~~~~~~~~~~^ end
 
-Memory is reserved once and touched only when first used. The bound of a pool is its capacity: take() then returns
-NULL, and the caller stops receiving until something is given back. The kernel's rings stop earlier, at the pool's
-reserve (buffer_scarce()): what was received must be passed on, and encrypting a buffer needs another one for a moment.
+Memory is reserved once and touched only when first used. The bound of a pool is its capacity. Whoever takes a buffer
+for something new (a receive, a piece of a file) stops before that, at the pool's reserve: buffer_scarce(). What is under
+way may use the reserve: encrypting a buffer needs another one for a moment, and an answer has a head.
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -85,14 +85,15 @@ cdef inline uint32_t room_behind(const BufferPool* pool, const Buffer* b) noexce
     return HEADROOM + pool.payload - b.end
 
 cdef inline bint buffer_scarce(const Buffers* all, int group) noexcept nogil:
-    """The rings are to take no more of this group until some are given back."""
+    """Nothing new is to be begun with a buffer of this group: wait until some are given back."""
     return all.pool[group].capacity - all.pool[group].out <= all.pool[group].reserve
 
 cdef int pool_open(BufferPool* pool, uint32_t payload, uint64_t count) noexcept nogil
 cdef int buffers_open(Buffers* all, Counters* counters, uint64_t bytes) noexcept nogil
     # `bytes`: bound of the memory for bodies under way. 0, or -ENOMEM
 cdef void buffers_close(Buffers* all) noexcept nogil
-cdef Buffer* buffer_take(Buffers* all, int group) noexcept nogil    # HELD and empty; NULL: the bound is met
+cdef Buffer* buffer_take(Buffers* all, int group) noexcept nogil
+    # HELD and empty; instead of a small one it may be a large one. NULL: the bound is met
 cdef void buffer_give(Buffers* all, Buffer* b) noexcept nogil       # HELD -> FREE
 cdef Buffer* buffer_take_view(Buffers* all, char* base, uint32_t length, void* owner) noexcept nogil
 

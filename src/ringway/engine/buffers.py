@@ -83,6 +83,8 @@ def buffer_take(all, group):
         b.group = group
         b.base = pool.memory + pool.stride * pool.made
         pool.made += 1
+    elif group == GROUP_SMALL:
+        return buffer_take(all, GROUP_LARGE)
     else:
         return NULL
     BUG_ON(b.state != BUFFER_FREE)

@@ -10,6 +10,7 @@ from cython.cimports.ringway.engine.buffers import (
     HEADROOM,
     Buffer,
     buffer_give,
+    buffer_scarce,
     buffer_take,
     data_of,
     length_of,
@@ -81,6 +82,7 @@ from cython.cimports.ringway.engine.stream import (
     stream_receive_within,
     stream_refill,
     stream_send_within,
+    stream_wait_buffers,
     stream_want,
 )
 from cython.cimports.ringway.engine.tell import tell
@@ -219,6 +221,9 @@ def client_next_request(w, c):
             stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
         return
     found: cython.int = look_for_head(w, s, address(c.seen), True)
+    if found > 0 and buffer_scarce(address(w.buffers), GROUP_SMALL):
+        stream_wait_buffers(w, s)  # the answer could not be given; the head's deadline goes on
+        return
     if found != 0:
         c.seen = 0
         client_move(c, CLIENT_BUSY)
@@ -274,7 +279,10 @@ def merge_first(w, s, limit):
         a.start = HEADROOM
         a.end = HEADROOM + n
     if room_behind(address(w.buffers.pool[a.group]), a) < length_of(b) and a.group == GROUP_SMALL:
-        wide = buffer_take(address(w.buffers), GROUP_LARGE)
+        # Not from the reserve: many that do not finish their heads would use it up.
+        wide = NULL
+        if not buffer_scarce(address(w.buffers), GROUP_LARGE):
+            wide = buffer_take(address(w.buffers), GROUP_LARGE)
         if wide == NULL:
             buffer_give(address(w.buffers), a)
             buffer_give(address(w.buffers), b)

@@ -12,6 +12,7 @@ from cython.cimports.ringway.engine.buffers import (
     SMALL_BYTES,
     Buffer,
     buffer_give,
+    buffer_scarce,
     buffer_take,
     buffer_take_view,
     data_of,
@@ -90,6 +91,7 @@ from cython.cimports.ringway.engine.stream import (
     stream_full,
     stream_queue,
     stream_send,
+    stream_send_later,
     stream_send_within,
     stream_sends_plain,
 )
@@ -398,6 +400,9 @@ def serve_continue(w, x):
                 return
         elif stream_full(s):
             return
+        elif not stream_sends_plain(s) and buffer_scarce(address(w.buffers), GROUP_LARGE):
+            stream_send_later(w, s)
+            return
         elif x.file.copy != NULL:
             if not send_copy(w, x):
                 return
@@ -524,6 +529,9 @@ def serve_writable(w, x):
 
 
 def read_body(w, x):
+    if buffer_scarce(address(w.buffers), GROUP_LARGE):
+        stream_send_later(w, address(x.client.stream))
+        return
     b: cython.pointer(Buffer) = buffer_take(address(w.buffers), GROUP_LARGE)
     if b == NULL:
         exchange_cut(w, x, OUT_OF_MEMORY)

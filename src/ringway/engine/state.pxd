@@ -90,6 +90,8 @@ cdef struct Stream:         # one socket and its bytes; first member of Client a
     uint32_t send_window_ms # the peer must read so often
     uint8_t late            # LateSide: which deadline has passed
     Stream* next_starved    # list
+    bint hungry             # has something to send or to decrypt, and waits for buffers: in the worker's `hungry` list
+    Stream* next_hungry     # list
 
 # ------------------------------------------------------------------------------------------------------ clients
 #
@@ -361,7 +363,9 @@ cdef struct Worker:
     File* file_newest
     File* file_oldest
     uint64_t memory_bytes       # of all copies
-    Stream* starved             # those that wait for a buffer
+    Stream* starved             # those that wait for a buffer to receive into
+    Stream* hungry              # those that wait for buffers for something else, the first to come first
+    Stream* hungry_last
     int certificates            # borrowed descriptor: the memory in which the supervisor publishes them; -1: no TLS
     int control                 # descriptor of the control socket
     char control_byte           # lent to the receive

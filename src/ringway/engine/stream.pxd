@@ -22,6 +22,7 @@ cdef enum LateSide:
 cdef enum:
     INBOX_HIGH = 131072     # bytes: no more is decrypted or left running beyond this
     OUTBOX_HIGH = 131072    # bytes: its owner should stop producing
+    FILL_MIN = 512          # bytes: less room behind what was decrypted is not worth a read
 
 cdef bint stream_open(Worker* w, Stream* s, int kind, int fd, bint tls) noexcept nogil
 cdef bint stream_secure(Worker* w, Stream* s, TlsContext* context) noexcept nogil
@@ -60,6 +61,11 @@ cdef void start_receive(Worker* w, Stream* s) noexcept nogil
 cdef void pump(Worker* w, Stream* s) noexcept nogil
 cdef bint pump_one(Worker* w, Stream* s) noexcept nogil
 cdef void socket_ended(Worker* w, Stream* s, int error) noexcept nogil
+cdef void stream_wait_buffers(Worker* w, Stream* s) noexcept nogil
+    # buffers are scarce: `received` comes, if there is anything, and then `sent` when there are some again
+cdef void stream_send_later(Worker* w, Stream* s) noexcept nogil
+    # buffers are scarce: `sent` comes when what was queued has gone, or else when there are buffers again
+cdef void feed_hungry(Worker* w) noexcept nogil
 cdef void starve(Worker* w, Stream* s) noexcept nogil
 cdef void feed_starved(Worker* w) noexcept nogil
 cdef int operation_of(const Stream* s, int client_operation) noexcept nogil

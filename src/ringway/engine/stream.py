@@ -7,15 +7,20 @@ from cython.cimports.libc.string import strlen
 from cython.cimports.ringway.engine.buffers import (
     BUFFER_HELD,
     BUFFER_LENT,
+    GROUP_LARGE,
+    GROUP_SMALL,
+    GROUP_VIEW,
     Buffer,
     buffer_give,
     buffer_move,
+    buffer_scarce,
     buffer_take,
     data_of,
     length_of,
     queue_give,
     queue_pop,
     queue_push,
+    room_behind,
 )
 from cython.cimports.ringway.engine.check import BUG_ON
 from cython.cimports.ringway.engine.counters import (
@@ -202,6 +207,52 @@ def feed_starved(w):
         s = following
 
 
+def stream_wait_buffers(w, s):
+    if s.hungry:
+        return
+    count(w.counters, COUNT_NO_BUFFERS, 1)
+    tell(w, EVENT_NO_BUFFERS, 0, NULL, 0)
+    s.hungry = True
+    s.next_hungry = NULL
+    if w.hungry == NULL:
+        w.hungry = s
+    else:
+        w.hungry_last.next_hungry = s
+    w.hungry_last = s
+
+
+def stream_send_later(w, s):
+    stream_flush(w, s)
+    if stream_drained(s):
+        stream_wait_buffers(w, s)
+
+
+def feed_hungry(w):
+    """One after the other, as long as there are buffers; what is closing needs none."""
+    s: cython.pointer(Stream)
+    generation: uint32_t
+    last: cython.pointer(Stream) = w.hungry_last
+    while w.hungry != NULL:
+        s = w.hungry
+        if not s.closing and (
+            buffer_scarce(address(w.buffers), GROUP_SMALL) or buffer_scarce(address(w.buffers), GROUP_LARGE)
+        ):
+            return
+        w.hungry = s.next_hungry
+        s.hungry = False
+        if s.closing:
+            stream_finish(w, s)
+        else:
+            generation = s.slot.generation
+            stream_refill(w, s)
+            if s.inbox.first != NULL or s.eof or s.error:
+                w.handlers.received[s.kind](w, s)
+            if s.slot.generation == generation and s.slot.used and not s.closing:
+                w.handlers.sent[s.kind](w, s)
+        if s == last:
+            return  # who waits again has its turn in the next round
+
+
 def stream_received(w, s, c):
     mode: cython.int = s.receive
     if not c.more:
@@ -260,13 +311,15 @@ def socket_ended(w, s, error):
 
 def pump(w, s):
     """Decrypt what waits, as far as the inbox may grow."""
+    more: cython.bint
     while (s.cipher.first != NULL or tls_pending(s.tls)) and s.inbox.bytes < INBOX_HIGH and not s.eof and s.error == 0:
         if s.tls.left == 0 and s.cipher.first != NULL:
             tls_feed(s.tls, data_of(s.cipher.first), length_of(s.cipher.first))
-        if not pump_one(w, s):
-            break
+        more = pump_one(w, s)
         if s.tls.left == 0 and s.cipher.first != NULL:
             buffer_give(address(w.buffers), queue_pop(address(s.cipher)))
+        if not more:
+            break
     if s.ended and s.cipher.first == NULL and not tls_pending(s.tls) and not s.eof and s.error == 0:
         if s.kind == KIND_CLIENT:
             s.eof = True
@@ -287,6 +340,7 @@ def pump_one(w, s):
     """Use up the ciphertext that was fed, or fill the inbox. False: it cannot go on."""
     result: cython.int
     b: cython.pointer(Buffer)
+    behind: cython.bint
     if not s.tls.established:
         result = tls_handshake(s.tls)
         if result < 0:
@@ -306,20 +360,29 @@ def pump_one(w, s):
             s.error = EPIPE
             return False
     while s.inbox.bytes < INBOX_HIGH:
-        b = buffer_take(address(w.buffers), s.want_group)
+        # Behind what is there, or a peer that sends records of one byte would take a buffer for each.
+        b = s.inbox.last
+        behind = b != NULL and b.group != GROUP_VIEW and room_behind(address(w.buffers.pool[b.group]), b) >= FILL_MIN
+        if not behind:
+            # The buffer of the ciphertext comes back for it, so the reserve lasts.
+            b = buffer_take(address(w.buffers), s.want_group)
         if b == NULL:
-            s.error = ENOBUFS
+            stream_wait_buffers(w, s)
             return False
-        result = tls_read(s.tls, data_of(b), w.buffers.pool[b.group].payload)
+        result = tls_read(s.tls, b.base + b.end, room_behind(address(w.buffers.pool[b.group]), b))
         if result <= 0:
-            buffer_give(address(w.buffers), b)
+            if not behind:
+                buffer_give(address(w.buffers), b)
             if result == TLS_CLOSED:
                 s.eof = True
             elif result < 0:
                 s.error = EPIPE
             return result == 0
         b.end += cast(uint32_t, result)
-        queue_push(address(s.inbox), b)
+        if behind:
+            s.inbox.bytes += cast(uint32_t, result)
+        else:
+            queue_push(address(s.inbox), b)
     return True
 
 
@@ -553,7 +616,7 @@ def stream_abort(w, s):
 
 
 def stream_finish(w, s):
-    if s.operations or s.receive == RECEIVE_STARVED:
+    if s.operations or s.receive == RECEIVE_STARVED or s.hungry:
         return
     tls: cython.pointer(Tls) = s.tls
     queue_give(address(w.buffers), address(s.outbox))

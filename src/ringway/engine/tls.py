@@ -590,6 +590,8 @@ def bio_write(bio, data, length):
                 tls.context.buffers, GROUP_SMALL if left <= HEADROOM + SMALL_BYTES + TAILROOM else GROUP_LARGE
             )
             if b == NULL:
+                b = buffer_take(tls.context.buffers, GROUP_SMALL)  # several do as well
+            if b == NULL:
                 tls.failed = True  # the bound of buffer_bytes is met, the reserve too
                 tls.exhausted = True
                 return -1

@@ -16,6 +16,7 @@ from cython.cimports.ringway.engine.buffers import (
     buffer_scarce,
     buffer_take,
 )
+from cython.cimports.ringway.engine.check import BUG_ON
 from cython.cimports.ringway.engine.counters import GAUGE_BUFFERS, GAUGE_OPERATIONS, gauge
 from cython.cimports.ringway.engine.driver import OP_CLOSE, RECEIVE_LARGE, RECEIVE_LATER, RECEIVE_MANY
 from cython.cimports.ringway.engine.driver import tag as tag_of
@@ -237,6 +238,7 @@ def provide(d, group):
         b = buffer_take(d.buffers, group)
         if b == NULL:
             break
+        BUG_ON(b.group != group)
         buffer_move(b, BUFFER_LENT)
         gauge(d.counters, GAUGE_BUFFERS, -1)
         io_uring_buf_ring_add(p.ring, b.base + HEADROOM, payload, b.id, RING_BUFFERS_MAX - 1, added)

@@ -86,6 +86,7 @@ from cython.cimports.ringway.engine.state import (
     Worker,
 )
 from cython.cimports.ringway.engine.stream import (
+    feed_hungry,
     feed_starved,
     stream_abort,
     stream_close,
@@ -243,6 +244,8 @@ def expire_timers(w):
 def look_after(w):
     """What is not driven by a completion."""
     i: uint32_t
+    if w.hungry != NULL:
+        feed_hungry(w)
     if w.starved != NULL:
         feed_starved(w)
     if w.clock.now_ms < w.next_look_ms:
