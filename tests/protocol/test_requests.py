@@ -102,7 +102,14 @@ def test_not_named_away(site, name):
     assert request.body == b"ab"
 
 
-@pytest.mark.parametrize("field", ["X-Forwarded-For", "x-forwarded-proto", "X-FORWARDED-HOST", "Forwarded"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("X-Forwarded-For", "x-forwarded-proto", "X-FORWARDED-HOST", "Forwarded", "X-Real-IP"),
+        # CGI and WSGI make one name of these and those above.
+        *("X_Forwarded_For", "x-forwarded_proto", "X_FORWARDED-HOST", "X_Real_IP"),
+    ],
+)
 def test_forwarded_is_never_trusted(site, field):
     request = forwarded(site, f"{field}: evil", f"{field}: twice")
     assert request.one("x-forwarded-for") == "127.0.0.1"
@@ -110,6 +117,15 @@ def test_forwarded_is_never_trusted(site, field):
     assert request.one("x-forwarded-host") == "proxied"
     assert b"evil" not in request.head
     assert b"twice" not in request.head
+
+
+@pytest.mark.parametrize("field", ["Content_Length", "Transfer_Encoding", "transfer-encoding_", "Proxy_Authorization"])
+def test_what_frames_is_not_sent_in_disguise(site, field):
+    """3875-4.1.18: to an application behind CGI `Content_Length` is CONTENT_LENGTH. Other names keep their `_`."""
+    request = forwarded(site, f"{field}: 5", "X_Other: stays", "Content-Length: 2", method="POST", body=b"ab")
+    assert (field in request) == field.endswith("_")
+    assert request.one("x_other") == "stays"
+    assert (request.one("content-length"), request.body) == ("2", b"ab")
 
 
 def test_forwarded_tells_the_client(site):

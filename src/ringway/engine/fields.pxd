@@ -28,6 +28,8 @@ cdef enum FieldId:
     FIELD_X_FORWARDED_FOR
     FIELD_X_FORWARDED_PROTO
     FIELD_X_FORWARDED_HOST
+    FIELD_X_REAL_IP
+    FIELD_DISGUISED     # such a name, or one that frames, with "_" for "-"; see claimed()
     # conditions and ranges
     FIELD_IF_MATCH
     FIELD_IF_NONE_MATCH
@@ -69,6 +71,26 @@ cdef inline bint same_name(const char* name, const char* lower_name, uint32_t le
     for i in range(length):
         difference |= (<uint8_t>name[i] | 0x20) ^ <uint8_t>lower_name[i]
     return difference == 0
+
+cdef inline int claimed(const char* name, const char* lower_name, uint32_t length, int id) noexcept nogil:
+    """`id` if the name is this one, FIELD_DISGUISED if it is with `_` read as `-`, else FIELD_OTHER.
+
+    CGI, and WSGI after it, make HTTP_X_FORWARDED_FOR of `X-Forwarded-For` and `X_Forwarded_For` alike (RFC 3875 4.1.18).
+    An application behind us must not take a client's field for ours, so a disguised one is removed from requests.
+    What the proxy sets is recognised by this function, and by nothing else.
+    """
+    cdef uint8_t difference = 0
+    cdef uint8_t disguised = 0
+    cdef uint8_t c
+    cdef uint32_t i
+    for i in range(length):
+        c = <uint8_t>name[i] | 0x20
+        difference |= c ^ <uint8_t>lower_name[i]
+        # "_" | 0x20 is 0x7F, which is "-" (0x2D) with 0x52 turned; no other octet of a token comes out as 0x7F
+        disguised |= (c ^ (0x52 if c == 0x7F else 0)) ^ <uint8_t>lower_name[i]
+    if difference == 0:
+        return id
+    return FIELD_DISGUISED if disguised == 0 else FIELD_OTHER
 
 cdef int field_id(const char* name, uint32_t length) noexcept nogil        # `name` is a token
 cdef bint is_token(const char* text, uint32_t length) noexcept nogil       # RFC 9110 5.6.2: tchar, at least one

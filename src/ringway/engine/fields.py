@@ -35,9 +35,11 @@ from cython.cimports.ringway.engine.fields import (
     FIELD_X_FORWARDED_FOR,
     FIELD_X_FORWARDED_HOST,
     FIELD_X_FORWARDED_PROTO,
+    FIELD_X_REAL_IP,
     FIELDS_MAX,
     LENGTH_DIGITS_MAX,
     Field,
+    claimed,
     same_name,
 )
 from cython.cimports.ringway.engine.octets import (
@@ -94,6 +96,8 @@ def short_field_id(name, length):
             return FIELD_IF_MATCH
         return FIELD_IF_RANGE if same_name(name, b"if-range", 8) else FIELD_OTHER
     elif length == 9:
+        if c == ord("x"):
+            return claimed(name, b"x-real-ip", 9, FIELD_X_REAL_IP)
         return FIELD_FORWARDED if same_name(name, b"forwarded", 9) else FIELD_OTHER
     return FIELD_OTHER
 
@@ -105,28 +109,28 @@ def long_field_id(name, length):
             return FIELD_CONNECTION if same_name(name, b"connection", 10) else FIELD_OTHER
         elif c == ord("u"):
             return FIELD_USER_AGENT if same_name(name, b"user-agent", 10) else FIELD_OTHER
-        return FIELD_KEEP_ALIVE if same_name(name, b"keep-alive", 10) else FIELD_OTHER
+        return claimed(name, b"keep-alive", 10, FIELD_KEEP_ALIVE)
     elif length == 13:
         return FIELD_IF_NONE_MATCH if same_name(name, b"if-none-match", 13) else FIELD_OTHER
     elif length == 14:
-        return FIELD_CONTENT_LENGTH if same_name(name, b"content-length", 14) else FIELD_OTHER
+        return claimed(name, b"content-length", 14, FIELD_CONTENT_LENGTH)
     elif length == 15:
-        return FIELD_X_FORWARDED_FOR if same_name(name, b"x-forwarded-for", 15) else FIELD_OTHER
+        return claimed(name, b"x-forwarded-for", 15, FIELD_X_FORWARDED_FOR)
     elif length == 16:
         if c == ord("x"):
-            return FIELD_X_FORWARDED_HOST if same_name(name, b"x-forwarded-host", 16) else FIELD_OTHER
-        return FIELD_PROXY_CONNECTION if same_name(name, b"proxy-connection", 16) else FIELD_OTHER
+            return claimed(name, b"x-forwarded-host", 16, FIELD_X_FORWARDED_HOST)
+        return claimed(name, b"proxy-connection", 16, FIELD_PROXY_CONNECTION)
     elif length == 17:
         if c == ord("x"):
-            return FIELD_X_FORWARDED_PROTO if same_name(name, b"x-forwarded-proto", 17) else FIELD_OTHER
+            return claimed(name, b"x-forwarded-proto", 17, FIELD_X_FORWARDED_PROTO)
         elif c == ord("t"):
-            return FIELD_TRANSFER_ENCODING if same_name(name, b"transfer-encoding", 17) else FIELD_OTHER
+            return claimed(name, b"transfer-encoding", 17, FIELD_TRANSFER_ENCODING)
         return FIELD_IF_MODIFIED_SINCE if same_name(name, b"if-modified-since", 17) else FIELD_OTHER
     elif length == 18:
         return FIELD_PROXY_AUTHENTICATE if same_name(name, b"proxy-authenticate", 18) else FIELD_OTHER
     elif length == 19:
         if c == ord("p"):
-            return FIELD_PROXY_AUTHORIZATION if same_name(name, b"proxy-authorization", 19) else FIELD_OTHER
+            return claimed(name, b"proxy-authorization", 19, FIELD_PROXY_AUTHORIZATION)
         return FIELD_IF_UNMODIFIED_SINCE if same_name(name, b"if-unmodified-since", 19) else FIELD_OTHER
     return FIELD_OTHER
 

@@ -8,6 +8,7 @@ from cython.cimports.ringway.engine.clock import DATE_FIELD_BYTES
 from cython.cimports.ringway.engine.fields import (
     FIELD_CONNECTION,
     FIELD_CONTENT_LENGTH,
+    FIELD_DISGUISED,
     FIELD_FORWARDED,
     FIELD_HOST,
     FIELD_KEEP_ALIVE,
@@ -20,6 +21,7 @@ from cython.cimports.ringway.engine.fields import (
     FIELD_X_FORWARDED_FOR,
     FIELD_X_FORWARDED_HOST,
     FIELD_X_FORWARDED_PROTO,
+    FIELD_X_REAL_IP,
 )
 from cython.cimports.ringway.engine.spans import piece_span, put, put_number, put_span
 
@@ -60,6 +62,8 @@ def write_request(out, data, head, f):
         | (1 << FIELD_X_FORWARDED_FOR)
         | (1 << FIELD_X_FORWARDED_PROTO)
         | (1 << FIELD_X_FORWARDED_HOST)
+        | (1 << FIELD_X_REAL_IP)
+        | (1 << FIELD_DISGUISED)
     )
     out = put_span(out, piece_span(data, head.method_text))
     out = put(out, b" ", 1)
