@@ -3,6 +3,7 @@
 import contextlib
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.server import Server
@@ -23,6 +24,14 @@ def counters_of(pid: int) -> dict[str, int]:
 def total(server: Server, name: str) -> int:
     """One counter of all workers that run now."""
     return sum(counters_of(pid)[name] for pid in server.workers.values())
+
+
+def wait_for_total(server: Server, name: str, look: Callable[[int], bool], seconds: float = DEADLINE) -> None:
+    """Until a counter of all workers is as wanted."""
+    end = time.monotonic() + seconds
+    while not look(now := total(server, name)):
+        assert time.monotonic() < end, f"within {seconds:g} s {name} did not become as wanted: {now}"
+        time.sleep(0.001)  # as below
 
 
 class Rest:

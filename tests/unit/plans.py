@@ -12,6 +12,12 @@ LIMITS = (
     "memory_bytes",
     "memory_file_bytes",
     "open_files",
+    "head_fields",
+    "chunk_line_bytes",
+    "trailer_bytes",
+    "ranges",
+    "pipeline_bytes",
+    "body_buffer_bytes",
 )
 TIMEOUTS = (
     "handshake_ms",
@@ -25,6 +31,7 @@ TIMEOUTS = (
     "upstream_idle_ms",
     "tunnel_ms",
     "drain_ms",
+    "linger_ms",
     "file_valid_ms",
 )
 

@@ -110,6 +110,14 @@ head = -1
             "[limits]\nhead_bytes = 100",
             "limits.head_bytes: 100 is out of bounds; write a number from 1024 to 65535 (bytes)",
         ),
+        (
+            "[limits]\nhead_bytes = 20000\nbody_buffer_bytes = 16384",
+            "body_buffer_bytes: a head of 20000 bytes does not fit in; write more than 20000, or less `head_bytes`",
+        ),
+        (
+            "[limits]\nbuffer_bytes = 1048576\nbody_buffer_bytes = 65537",
+            "`buffer_bytes` holds fewer than 16 of them (1048576 bytes); write at most 65536",
+        ),
         ("[limits]\nopen_files = 1.5", "limits.open_files: must be a whole number, not a number with a fraction"),
         ("[timeouts]\nbody = nan", "timeouts.body: NaN is out of bounds"),
         ("[timeouts]\nbody = true", "timeouts.body: must be a number, not a boolean"),

@@ -355,9 +355,17 @@ class Limits(Section):
     """Bounds. What meets a bound is refused with a clear error or waits; nothing grows beyond it."""
 
     head_bytes: int = _bytes(8192, 1024, 65535, "The largest head of a request or a response; beyond: 431 or 414.")
+    head_fields: int = _count(
+        100, 1, 100, "Field lines in the head of a request (beyond: 431) or of a response (beyond: 502)."
+    )
     request_body_bytes: int = _bytes(
         10485760, 0, 2**62, "The largest body of a request; beyond: 413. 0: no bound (bodies are streamed, never kept)."
     )
+    chunk_line_bytes: int = _bytes(
+        256, 32, 8192, "The size of one chunk with its extensions, which are read over; beyond: 400, or 502 or a cut."
+    )
+    trailer_bytes: int = _bytes(1024, 64, 1024, "The trailer section of a chunked body; beyond: 431, or 502 or a cut.")
+    ranges: int = _count(16, 1, 16, "Ranges of a file in one response; who asks for more gets the whole file.")
     client_connections: int = _count(
         20000, 1, 1000000, "Connections of clients, per worker. Further ones are closed at once."
     )
@@ -366,6 +374,12 @@ class Limits(Section):
     requests_per_connection: int = _count(
         10000, 1, 2**31 - 1, "Requests on one connection of a client before it is closed."
     )
+    pipeline_bytes: int = _bytes(
+        16384,
+        4096,
+        1048576,
+        "What is kept of a client's further requests while one is served; more waits in the kernel.",
+    )
     buffer_bytes: int = _bytes(
         268435456,
         1048576,
@@ -373,12 +387,33 @@ class Limits(Section):
         "Memory for bodies under way, per worker. When it is used up, reading waits, and a response over TLS that "
         "needs more is broken off (`out_of_memory` in the access log).",
     )
+    body_buffer_bytes: int = _bytes(
+        65536,
+        16384,
+        1048576,
+        "One buffer for a body: the most that is received or read from a file at once. Larger than `head_bytes`; "
+        "`buffer_bytes` holds at least 16 of them.",
+    )
     memory_bytes: int = _bytes(67108864, 0, 2**40, 'Memory for the copies of `mode = "memory"`, per worker.')
     memory_file_bytes: int = _bytes(1048576, 0, 2**31 - 1, 'The largest file that `mode = "memory"` copies.')
     open_files: int = _count(1024, 16, 1000000, "Files kept open for reuse, per worker.")
     progress_bytes: int = _bytes(
         1024, 1, 1048576, "Fewer bytes than this are no progress to the `body` and `write` timeouts."
     )
+
+    @field_validator("body_buffer_bytes")
+    @classmethod
+    def _between(cls, value: int, info: ValidationInfo) -> int:
+        head, bound = info.data.get("head_bytes"), info.data.get("buffer_bytes")
+        if head is not None and value <= head:
+            raise values.Flaw(
+                f"a head of {head} bytes does not fit in", f"write more than {head}, or less `head_bytes`"
+            )
+        if bound is not None and 16 * value > bound:
+            raise values.Flaw(
+                f"`buffer_bytes` holds fewer than 16 of them ({bound} bytes)", f"write at most {bound // 16}"
+            )
+        return value
 
 
 class Timeouts(Section):
@@ -394,6 +429,9 @@ class Timeouts(Section):
     upstream: float = _seconds(60, "Between one progress of an upstream's response and the next; 504 or cut.")
     upstream_idle: float = _seconds(30, "An idle connection to an upstream; keep it below the upstream's own timeout.")
     tunnel: float = _seconds(3600, "A tunnel (WebSocket) on which neither side says anything.", most=604800)
+    linger: float = _seconds(
+        2, "How long what a client still sends after its last answer is read, so that no reset overtakes the answer."
+    )
     drain: float = _seconds(30, "How long running requests may still take when Ringway is told to end.", least=0)
     file_valid: float = _seconds(
         1, "How long what is known of a file is believed before it is looked at again.", least=0, most=3600

@@ -6,13 +6,14 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from ringway.engine.buffers cimport Buffer
 from ringway.engine.chunked cimport Chunked
+from ringway.engine.snapshot cimport Limits
 from ringway.engine.state cimport BodyState
 
 cdef enum:
     FRAME_BYTES_MAX = 18        # in front of a chunk: 16 hex digits, CR LF
     LAST_BYTES_MAX = 1032       # TRAILER_BYTES_MAX, and the last chunk around it
 
-cdef void body_begin(BodyState* body, Chunked* chunks, int framing, uint64_t length) noexcept nogil
+cdef void body_begin(BodyState* body, Chunked* chunks, int framing, uint64_t length, const Limits* limits) noexcept nogil
 cdef int body_decode(BodyState* body, Chunked* chunks, char* data, uint32_t length, uint32_t* used, uint32_t* start,
                      uint32_t* got) noexcept nogil
     # data[0:length] as received: payload is data[start:start+got], data[used:] is not part of this body.

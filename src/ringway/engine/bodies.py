@@ -10,13 +10,13 @@ from cython.cimports.ringway.engine.request_head import FRAMING_CHUNKED, FRAMING
 from cython.cimports.ringway.engine.spans import put, put_hex
 
 
-def body_begin(body, chunks, framing, length):
+def body_begin(body, chunks, framing, length, limits):
     body.framing = cast(cython.uchar, framing)
     body.left = length
     body.total = 0
     body.done = framing == FRAMING_NONE or (framing == FRAMING_LENGTH and length == 0)
     if framing == FRAMING_CHUNKED:
-        chunked_begin(chunks)
+        chunked_begin(chunks, limits.chunk_line_bytes, limits.trailer_bytes)
 
 
 def body_decode(body, chunks, data, length, used, start, got):

@@ -23,7 +23,7 @@ cdef enum:
     SMALL_BYTES = 4096      # payload: heads and small answers
     BUFFER_IDS_MAX = 65535  # an id is 16 bits wide
     RESERVE_MAX = 64        # buffers; a small pool keeps a quarter
-    LARGE_BYTES = 65536     # payload: bodies; the seed's BUF_SIZE
+    LARGE_BYTES = 65536     # payload: bodies, unless `[limits] body_buffer_bytes` says otherwise; the seed's BUF_SIZE
 
 cdef enum:                  # Group
     GROUP_SMALL = 0
@@ -89,8 +89,8 @@ cdef inline bint buffer_scarce(const Buffers* all, int group) noexcept nogil:
     return all.pool[group].capacity - all.pool[group].out <= all.pool[group].reserve
 
 cdef int pool_open(BufferPool* pool, uint32_t payload, uint64_t count) noexcept nogil
-cdef int buffers_open(Buffers* all, Counters* counters, uint64_t bytes) noexcept nogil
-    # `bytes`: bound of the memory for bodies under way. 0, or -ENOMEM
+cdef int buffers_open(Buffers* all, Counters* counters, uint64_t bytes, uint32_t large_bytes) noexcept nogil
+    # `bytes`: bound of the memory for bodies under way; `large_bytes`: payload of GROUP_LARGE. 0, or -ENOMEM
 cdef void buffers_close(Buffers* all) noexcept nogil
 cdef Buffer* buffer_take(Buffers* all, int group) noexcept nogil
     # HELD and empty; instead of a small one it may be a large one. NULL: the bound is met

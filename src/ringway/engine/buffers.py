@@ -45,16 +45,16 @@ def pool_open(pool, payload, count):
     return 0
 
 
-def buffers_open(all, counters, bytes):
+def buffers_open(all, counters, bytes, large_bytes):
     i: cython.int
     for i in range(GROUPS):
         all.pool[i].counters = counters
     # A quarter for heads, three quarters for bodies; at least enough for the ring to begin with.
     small: uint64_t = bytes // 4 // (HEADROOM + SMALL_BYTES + TAILROOM)
-    large: uint64_t = (bytes - bytes // 4) // (HEADROOM + LARGE_BYTES + TAILROOM)
+    large: uint64_t = (bytes - bytes // 4) // (HEADROOM + large_bytes + TAILROOM)
     if (
         pool_open(address(all.pool[GROUP_SMALL]), SMALL_BYTES, max(small, 64)) < 0
-        or pool_open(address(all.pool[GROUP_LARGE]), LARGE_BYTES, max(large, 16)) < 0
+        or pool_open(address(all.pool[GROUP_LARGE]), large_bytes, max(large, 16)) < 0
         or pool_open(address(all.pool[GROUP_VIEW]), 0, BUFFER_IDS_MAX) < 0
     ):
         buffers_close(all)

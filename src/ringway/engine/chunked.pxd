@@ -10,8 +10,7 @@ the first piece of payload is not moved, later ones are moved down beside it. Tr
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
-    CHUNK_LINE_BYTES_MAX = 256   # size and extensions of one chunk: extensions have no use on the public Internet
-    TRAILER_BYTES_MAX = 1024     # the trailer section with its empty line
+    TRAILER_BYTES_MAX = 1024     # the trailer section with its empty line: what `trailer` has room for
     CHUNK_DIGITS_MAX = 15        # a size fits 60 bits
 
 cdef enum ChunkedState:
@@ -27,6 +26,8 @@ cdef enum ChunkedState:
 cdef struct Chunked:
     uint8_t state           # ChunkedState; 0 begins
     uint8_t digits          # hex digits of the size so far, at most 15: a size fits 60 bits
+    uint16_t line_max       # bytes of a size with its extensions: these have no use on the public Internet
+    uint16_t trailer_max    # bytes of the trailer section, at most TRAILER_BYTES_MAX
     uint16_t line           # bytes of this chunk line, or of the trailer section, so far
     uint16_t trailer_length # bytes collected in `trailer`
     uint16_t pending        # bytes of the trailer line being read, which lie behind those
@@ -34,7 +35,7 @@ cdef struct Chunked:
     uint64_t total          # payload bytes so far
     char trailer[TRAILER_BYTES_MAX]  # field lines "Name: value\\r\\n", checked; also the line being read
 
-cdef void chunked_begin(Chunked* c) noexcept nogil
+cdef void chunked_begin(Chunked* c, uint32_t line_max, uint32_t trailer_max) noexcept nogil
 cdef int chunked_decode(Chunked* c, char* data, uint32_t length, uint32_t* used, uint32_t* start,
                         uint32_t* got) noexcept nogil
     # >0: the body has ended and data[used:] is not part of it; 0: more needed, all of data used; <0: -Reason

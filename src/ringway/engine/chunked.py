@@ -12,7 +12,6 @@ from cython.cimports.ringway.engine.chunked import (
     CHUNK_DIGITS_MAX,
     CHUNK_END,
     CHUNK_EXTENSION,
-    CHUNK_LINE_BYTES_MAX,
     CHUNK_SIZE,
     CHUNK_SIZE_LF,
     CHUNK_TRAILER,
@@ -38,7 +37,9 @@ from cython.cimports.ringway.engine.outcome import (
 )
 
 
-def chunked_begin(c):
+def chunked_begin(c, line_max, trailer_max):
+    c.line_max = cast(uint16_t, line_max)
+    c.trailer_max = cast(uint16_t, min(trailer_max, cast(uint32_t, TRAILER_BYTES_MAX)))
     c.state = CHUNK_SIZE
     c.digits = 0
     c.line = 0
@@ -91,7 +92,7 @@ def chunked_decode(c, data, length, used, start, got):
 
 def chunk_line(c, octet):
     c.line += 1
-    if c.line > CHUNK_LINE_BYTES_MAX:
+    if c.line > c.line_max:
         return -BAD_CHUNK
     if c.state == CHUNK_SIZE_LF:
         if octet != LF:
@@ -130,7 +131,7 @@ def chunk_trailer(c, octet):
     """Collect the line behind those that were kept. `line` counts dropped lines too: it bounds the whole section."""
     end: uint32_t
     c.line += 1
-    if c.line > TRAILER_BYTES_MAX:
+    if c.line > c.trailer_max:
         return -TRAILER_TOO_LARGE
     end = cast(uint32_t, c.trailer_length) + c.pending
     if c.pending == 0 and (octet == SP or octet == HT):
@@ -207,7 +208,7 @@ def trailer_forbidden(name, length, id):
 # For tests and tools.
 
 
-def decode_chunked(pieces: list) -> dict:
+def decode_chunked(pieces: list, line_max: int = 256, trailer_max: int = TRAILER_BYTES_MAX) -> dict:
     """Feed the pieces one after another. `rest`: what followed the body in its last piece and all later ones."""
     c: Chunked
     used: uint32_t = 0
@@ -219,7 +220,7 @@ def decode_chunked(pieces: list) -> dict:
     length: cython.Py_ssize_t
     number: cython.Py_ssize_t = 0
     rest: bytes = b""
-    chunked_begin(address(c))
+    chunked_begin(address(c), line_max, trailer_max)
     for piece in pieces:
         # Memory of just this length, so that a sanitizer sees a step beyond it.
         length = len(piece)

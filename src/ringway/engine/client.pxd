@@ -9,7 +9,6 @@ from libc.stdint cimport uint32_t
 from ringway.engine.state cimport Client, Listener, Stream, Worker
 
 cdef enum:
-    LINGER_MS = 2000            # how long a client may go on sending after its last answer
     ACCEPT_AGAIN_MS = 100       # after EMFILE and the like
 
 cdef void client_move(Client* c, int to) noexcept nogil

@@ -366,8 +366,8 @@ def client_finish(w, c):
             stream_close(w, s)
         return
     # Closing now would reset the connection when more of the request arrives, and the answer might be lost with it.
-    stream_receive_within(w, s, LINGER_MS, False)
-    stream_send_within(w, s, LINGER_MS)
+    stream_receive_within(w, s, w.snapshot.timeouts.linger_ms, False)
+    stream_send_within(w, s, w.snapshot.timeouts.linger_ms)
     stream_want(w, s, GROUP_SMALL, True, False)
     if stream_drained(s):
         c.shut = True
@@ -416,7 +416,7 @@ def client_late(w, s):
         w.handlers.request(w, c, -CLIENT_HEAD_TIMEOUT)
     elif s.state == CLIENT_LINGER:
         if c.linger and s.late != LATE_SEND and takes_on(c):
-            stream_receive_within(w, s, LINGER_MS, False)
+            stream_receive_within(w, s, w.snapshot.timeouts.linger_ms, False)
         else:
             stream_close(w, s)
     elif s.state == CLIENT_IDLE:

@@ -16,7 +16,6 @@ from ringway.engine.state cimport BodyState, Exchange, Stream, Upstream, Worker
 
 cdef enum:
     HOST_BYTES_MAX = 300        # a name of 253 bytes, a port; longer ones would not fit the head room
-    PIPELINE_HIGH = 16384       # bytes of further requests kept while one is served
 
 cdef void proxy_begin(Worker* w, Exchange* x, Buffer* b, uint32_t start, uint32_t got, uint32_t head, Span path) noexcept nogil
     # b.base[head:] is the request head (in w.request); b.base[start:start+got] the body that came with it

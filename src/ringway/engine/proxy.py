@@ -304,7 +304,7 @@ def proxy_client_received(w, x):
         proxy_pull_request(w, x)
     elif s.eof and not x.up.done and s.inbox.first == NULL and s.cipher.first == NULL:
         exchange_cut(w, x, CLIENT_CLOSED)
-    elif s.inbox.bytes + s.cipher.bytes > PIPELINE_HIGH:
+    elif s.inbox.bytes + s.cipher.bytes > w.snapshot.limits.pipeline_bytes:
         stream_pause(w, s)  # later requests wait in the kernel
 
 
@@ -412,6 +412,8 @@ def response_head(w, x):
             return
         x.seen = 0
         result = response_parse(data_of(s.inbox.first), cast(uint32_t, found), x.method, address(w.response))
+        if result == 0 and w.response.field_count > w.snapshot.limits.head_fields:
+            result = -UPSTREAM_HEAD_TOO_LARGE
         if result < 0:
             exchange_fail(w, x, -result)
             return
@@ -469,7 +471,7 @@ def final_response(w, x, length):
     c: cython.pointer(Client) = x.client
     head: cython.pointer(ResponseHead) = address(w.response)
     b: cython.pointer(Buffer) = queue_pop(address(s.inbox))
-    body_begin(address(x.down), address(x.down_chunks), head.framing, head.content_length)
+    body_begin(address(x.down), address(x.down_chunks), head.framing, head.content_length, address(w.snapshot.limits))
     delimited: cython.bint = head.framing != FRAMING_CHUNKED and head.framing != FRAMING_CLOSE
     x.down.chunked_out = not delimited and x.minor == 1
     if not delimited and x.minor == 0:

@@ -34,6 +34,7 @@ from cython.cimports.ringway.engine.outcome import (
     NO_ROUTE,
     OUT_OF_MEMORY,
     TARGET_TOO_LONG,
+    TOO_MANY_FIELDS,
     TUNNEL_IDLE,
 )
 from cython.cimports.ringway.engine.paths import path_is_normal, path_normalise
@@ -98,6 +99,8 @@ def request_accept(w, x, data, length):
     reason: cython.int = request_parse(data, length, head)
     if w.snapshot.access_log:
         keep_for_log(w, x, data)
+    if reason == 0 and head.field_count > w.snapshot.limits.head_fields:
+        reason = -TOO_MANY_FIELDS
     if reason < 0:
         return reason
     c: cython.pointer(Client) = x.client
@@ -106,7 +109,7 @@ def request_accept(w, x, data, length):
     x.upgrade = head.upgrade
     x.expect_continue = head.expect_continue
     c.last = not head.keep_alive or c.requests >= w.snapshot.limits.requests_per_connection or w.draining
-    body_begin(address(x.up), address(x.up_chunks), head.framing, head.content_length)
+    body_begin(address(x.up), address(x.up_chunks), head.framing, head.content_length, address(w.snapshot.limits))
     x.up.chunked_out = head.framing == FRAMING_CHUNKED
     if head.method == METHOD_CONNECT:
         return -METHOD_NOT_IMPLEMENTED
@@ -291,7 +294,7 @@ def client_event_received(w, x):
     if x.state == EXCHANGE_SEND or x.state == EXCHANGE_DONE or x.route == NULL or x.route.kind != ROUTE_PROXY:
         if s.error:
             exchange_cut(w, x, CLIENT_CLOSED)
-        elif s.inbox.bytes + s.cipher.bytes > 16384:
+        elif s.inbox.bytes + s.cipher.bytes > w.snapshot.limits.pipeline_bytes:
             stream_pause(w, s)
     else:
         proxy_client_received(w, x)

@@ -8,7 +8,6 @@ from cython.cimports.ringway.engine.buffers import (
     GROUP_LARGE,
     GROUP_SMALL,
     HEADROOM,
-    LARGE_BYTES,
     SMALL_BYTES,
     Buffer,
     buffer_give,
@@ -171,6 +170,8 @@ def serve_file(w, x):
             x.ranges,
             address(x.range_count),
         )
+        if x.range_count > w.snapshot.limits.ranges:
+            status = 200  # RFC 9110 14.2: a server may ignore them
     if status == 200:
         serve_whole(w, x)
     elif status == 206:
@@ -445,7 +446,7 @@ def next_part(w, x):
 
 def send_copy(w, x):
     """Lend a piece of the copy; the view keeps the File until it is sent."""
-    n: uint32_t = cast(uint32_t, min(x.file_left, cast(uint64_t, LARGE_BYTES)))
+    n: uint32_t = cast(uint32_t, min(x.file_left, cast(uint64_t, w.buffers.pool[GROUP_LARGE].payload)))
     if stream_sends_plain(address(x.client.stream)):
         n = cast(uint32_t, x.file_left)
     b: cython.pointer(Buffer) = buffer_take_view(
@@ -542,7 +543,7 @@ def read_body(w, x):
         address(w.driver),
         x.file.fd,
         data_of(b),
-        cast(uint32_t, min(x.file_left, cast(uint64_t, LARGE_BYTES))),
+        cast(uint32_t, min(x.file_left, cast(uint64_t, w.buffers.pool[GROUP_LARGE].payload))),
         x.file_at,
         tag(OP_BODY_READ, x.slot.index, x.slot.generation),
     )

@@ -13,7 +13,7 @@ from ringway.engine.spans cimport lower
 
 cdef enum:
     SNAPSHOT_MAGIC = 0x52474E57     # "RGNW"
-    SNAPSHOT_VERSION = 2            # changes with any struct below
+    SNAPSHOT_VERSION = 3            # changes with any struct below
     ROUTE_NONE = -1
     HOST_BYTES_MAX = 256            # a DNS name has at most 253; longer ones belong to "*"
     SUFFIX_BYTES_MAX = 32           # of a media type's suffix; the longest registered have about 15
@@ -72,6 +72,12 @@ cdef struct Limits:         # `[limits]`: every bound, with its unit. Without pa
     uint32_t upstream_idle          # per worker and upstream, pooled
     uint32_t requests_per_connection  # keep-alive requests of one client connection
     uint32_t open_files             # per worker: kept open for reuse
+    uint32_t head_fields            # field lines in one head
+    uint32_t chunk_line_bytes       # size and extensions of one chunk
+    uint32_t trailer_bytes          # the trailer section of a chunked body
+    uint32_t ranges                 # sent in one response
+    uint32_t pipeline_bytes         # of further requests, kept while one is served
+    uint32_t body_buffer_bytes      # payload of a large buffer
     uint64_t request_body_bytes     # 0: no bound
     uint64_t buffer_bytes           # per worker: memory for bodies under way
     uint64_t memory_bytes           # per worker: `mode = "memory"` copies
@@ -90,6 +96,7 @@ cdef struct Timeouts:       # `[timeouts]`, all in milliseconds
     uint32_t upstream_idle_ms
     uint32_t tunnel_ms
     uint32_t drain_ms
+    uint32_t linger_ms              # reading what a client still sends after its last answer
     uint32_t file_valid_ms          # a file's facts are believed so long before they are asked again
 
 cdef struct Snapshot:

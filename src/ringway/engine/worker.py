@@ -10,7 +10,7 @@ from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.ringway.engine.addresses import AddressTable
 from cython.cimports.ringway.engine.atomics import load_acquire_64
-from cython.cimports.ringway.engine.buffers import buffer_give, buffers_close, buffers_open
+from cython.cimports.ringway.engine.buffers import LARGE_BYTES, buffer_give, buffers_close, buffers_open
 from cython.cimports.ringway.engine.certificates import CertificatesHead, Publication, certificates_valid
 from cython.cimports.ringway.engine.client import (
     client_accepted,
@@ -72,7 +72,7 @@ from cython.cimports.ringway.engine.request import (
 )
 from cython.cimports.ringway.engine.serve import serve_read, serve_ready, serve_writable
 from cython.cimports.ringway.engine.slots import slot_at, slot_find, slot_give, slots_close, slots_open
-from cython.cimports.ringway.engine.snapshot import Snapshot, snapshot_valid, upstream_at
+from cython.cimports.ringway.engine.snapshot import Limits, Snapshot, snapshot_valid, upstream_at
 from cython.cimports.ringway.engine.state import (
     KIND_CLIENT,
     KIND_UPSTREAM,
@@ -380,9 +380,10 @@ def set_handlers(w):
 
 def worker_open(w, upstream_count):
     i: uint32_t
-    clients: uint32_t = w.snapshot.limits.client_connections
-    each: uint64_t = w.snapshot.limits.upstream_connections + w.snapshot.limits.upstream_idle
-    files: uint32_t = w.snapshot.limits.open_files
+    limits: cython.pointer(cython.const[Limits]) = address(w.snapshot.limits)
+    clients: uint32_t = limits.client_connections
+    each: uint64_t = limits.upstream_connections + limits.upstream_idle
+    files: uint32_t = limits.open_files
     buckets: uint32_t = 64
     # How much of each a new owner finds cleared: up to a member that is not.
     x: cython.pointer(Exchange) = cast(cython.pointer(Exchange), w.scratch)
@@ -400,7 +401,7 @@ def worker_open(w, upstream_count):
     if (
         w.file_table == NULL
         or w.origins == NULL
-        or buffers_open(address(w.buffers), w.counters, w.snapshot.limits.buffer_bytes) < 0
+        or buffers_open(address(w.buffers), w.counters, limits.buffer_bytes, limits.body_buffer_bytes) < 0
         or slots_open(address(w.clients), sizeof(Client), sizeof(Client), clients) < 0
         or slots_open(
             address(w.upstreams),
@@ -690,7 +691,7 @@ def probe() -> dict:
     memset(address(numbers), 0, sizeof(Counters))
     w.counters = address(numbers)
     try:
-        if buffers_open(address(w.buffers), w.counters, 64 << 20) < 0:
+        if buffers_open(address(w.buffers), w.counters, 64 << 20, LARGE_BYTES) < 0:
             raise MemoryError
         result: cython.int = uring_open(address(w.driver), address(w.buffers), w.counters)
         if result < 0:
