@@ -439,7 +439,8 @@ class Timeouts(Section):
 
 
 class AccessLog(Section):
-    """One line for each request, written off the request's path."""
+    """One line for each request, written off the request's path. Its times begin when the first byte of the request is
+    seen (of its plaintext, with TLS), also if it came while the one before was answered."""
 
     path: SystemPath | None = Field(
         default=None,

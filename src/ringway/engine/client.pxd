@@ -25,6 +25,8 @@ cdef void client_gone(Worker* w, Stream* s) noexcept nogil
 
 cdef void client_next_request(Worker* w, Client* c) noexcept nogil
     # look for a head in the inbox; wait for one when there is none
+cdef void client_next_seen(Worker* w, Client* c) noexcept nogil
+    # what is in the inbox belongs to the next request, which begins with its first byte
 cdef int look_for_head(Worker* w, Stream* s, uint32_t* seen, bint request) noexcept nogil
     # >0: bytes of the head at inbox.first; 0: more needed; <0: -Reason. Also used for response heads
 cdef void client_done(Worker* w, Client* c) noexcept nogil

@@ -184,6 +184,8 @@ def client_received(w, s):
     c: cython.pointer(Client) = cast(cython.pointer(Client), s)
     state: cython.int = s.state
     if state == CLIENT_BUSY:
+        if c.exchange.up.done:
+            client_next_seen(w, c)
         w.handlers.client_received(w, c.exchange)
     elif state == CLIENT_LINGER:
         queue_give(address(w.buffers), address(s.inbox))
@@ -220,6 +222,7 @@ def client_next_request(w, c):
         else:
             stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
         return
+    client_next_seen(w, c)
     found: cython.int = look_for_head(w, s, address(c.seen), True)
     if found > 0 and buffer_scarce(address(w.buffers), GROUP_SMALL):
         stream_wait_buffers(w, s)  # the answer could not be given; the head's deadline goes on
@@ -238,6 +241,11 @@ def client_next_request(w, c):
         client_move(c, CLIENT_HEAD)
         stream_receive_within(w, s, w.snapshot.timeouts.head_ms, False)
     stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
+
+
+def client_next_seen(w, c):
+    if c.next_ns == 0 and c.stream.inbox.first != NULL:
+        c.next_ns = w.clock.now_ns
 
 
 def look_for_head(w, s, seen, request):

@@ -98,7 +98,8 @@ def exchange_take(w, c):
     x.client = c
     x.state = EXCHANGE_ROUTED
     x.minor = 1
-    x.began_ns = w.clock.now_ns
+    x.began_ns = c.next_ns
+    c.next_ns = 0
     x.log.method_length = 0
     x.log.host_length = 0
     x.log.target_length = 0

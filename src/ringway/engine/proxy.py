@@ -16,7 +16,7 @@ from cython.cimports.ringway.engine.buffers import (
     queue_pop,
     queue_push_front,
 )
-from cython.cimports.ringway.engine.client import client_peer, look_for_head
+from cython.cimports.ringway.engine.client import client_next_seen, client_peer, look_for_head
 from cython.cimports.ringway.engine.counters import COUNT_RETRIES, COUNT_STATUS_1XX, count
 from cython.cimports.ringway.engine.exchange import (
     exchange_began,
@@ -234,6 +234,7 @@ def proxy_pull_request(w, x):
     if not x.up.done:
         stream_pause(w, s)  # the upstream is slower: what comes waits in the kernel
     else:
+        client_next_seen(w, x.client)
         stream_want(w, s, GROUP_SMALL, True, False)  # to see it leave
         request_sent(w, x)
 

@@ -12,7 +12,7 @@ from cython.cimports.ringway.engine.buffers import (
     data_of,
     queue_pop,
 )
-from cython.cimports.ringway.engine.client import client_abort, client_peer
+from cython.cimports.ringway.engine.client import client_abort, client_next_seen, client_peer
 from cython.cimports.ringway.engine.exchange import (
     exchange_answer,
     exchange_cut,
@@ -136,6 +136,8 @@ def take_body(w, x, b, head, start, got):
         b.start = head
         if not keep_rest(w, address(x.client.stream), b, used):
             return -OUT_OF_MEMORY
+    if x.up.done:
+        client_next_seen(w, x.client)
     start[0] += head
     return 0
 

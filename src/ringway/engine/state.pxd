@@ -122,6 +122,7 @@ cdef struct Client:
     Exchange* exchange      # owned while BUSY
     uint32_t seen           # bytes of the head at inbox.first that were scanned
     uint32_t requests       # begun on this connection
+    uint64_t next_ns        # when the first byte of the next request was seen; 0: not yet
     bint last               # close after this exchange
     bint linger             # the client may still be sending: read to the end before closing
     bint shut               # FIN was sent
@@ -287,7 +288,7 @@ cdef struct Exchange:
     uint32_t seen           # bytes of the response head that were scanned
     BodyState up            # client to upstream
     BodyState down          # upstream (or file) to client
-    uint64_t began_ns
+    uint64_t began_ns       # when the first byte of the request was seen
     uint64_t first_byte_ns  # when the first byte of the final response was queued; 0: not yet
     uint64_t file_left      # bytes of this range still to be sent
     uint64_t file_at        # offset of the next byte
