@@ -1,6 +1,7 @@
 """The control plane on the real process: workers that die, signals, draining, readiness, limits of descriptors."""
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -94,6 +95,39 @@ def test_every_worker_killed_at_once(ringway, folder):
         with client:
             assert client.get("/").status == 200
     server.wait_for(lambda: len(server.worker_pids) == 6, "all new workers")
+
+
+def test_a_reader_of_stderr_that_stands_still_holds_up_no_restart(ringway, folder):
+    """And what was to be said comes when it reads again, all of it and in order."""
+    server = ringway(config(folder))
+    (pid,) = server.worker_pids
+    with server.full_stderr():
+        for _ in range(2):
+            (pid,) = children(server.process.pid)
+            kill_worker(server, pid)
+            wait(lambda pid=pid: not runs(pid), "death")
+            with server.connect() as client:
+                assert client.get("/").status == 200
+        assert len(server.worker_pids) == 1
+    server.wait_for(lambda: len(server.worker_pids) == 3, "all that was said meanwhile")
+    said = [line for line in server.lines if " worker 0 " in line]
+    assert [re.search(r"ready|died", line)[0] for line in said] == ["ready", "died", "ready", "died", "ready"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_reader_of_stderr_that_stands_still_holds_up_no_end(ringway, folder, number):
+    """What runs is finished, then it ends, though not all could be said."""
+    server = ringway(config(folder))
+    with begin_download(server) as client, server.full_stderr():
+        server.tell_to_end(number)
+        assert len(client.exactly(SIZE)) == SIZE
+        assert server.process.wait(DEADLINE) == 0
+        assert not any(runs(pid) for pid in server.worker_pids)
+    server.kill()
+
+
+def children(pid):
+    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_what_it_had_served_is_still_logged(ringway, folder):

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -97,6 +97,9 @@ class Server:
         self.expected: list[str] = []
         """Regular expressions of lines that are no fault in this test."""
         self._journal = Journal()
+        self._reading = threading.Event()
+        self._reading.set()
+        self._stands = threading.Event()
         self._env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
         self._options = options
         self._through = through
@@ -251,11 +254,32 @@ class Server:
 
     def _read(self, stream: Any, take: Callable[[str], None]) -> None:
         for line in stream:
+            if stream is self.process.stderr and not self._reading.is_set():
+                self._stands.set()
+                self._reading.wait()
             with self._journal:
                 take(line.decode("utf-8", "replace").rstrip("\n"))
                 self._journal.notify_all()
         with self._journal:
             self._journal.notify_all()
+
+    @contextlib.contextmanager
+    def full_stderr(self) -> Iterator[None]:
+        """Meanwhile nobody reads its stderr, and the pipe takes not a byte more."""
+        # Another file description of the same pipe: the one that Ringway has stays as it is.
+        pipe = os.open(f"/proc/{self.process.pid}/fd/2", os.O_WRONLY | os.O_NONBLOCK)
+        self._reading.clear()
+        try:
+            os.write(pipe, b"filled by the test\n")
+            assert self._stands.wait(START_WITHIN)  # who reads has taken what there is, and takes no more
+            for size in (1000, 100, 10, 1):
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        os.write(pipe, b"." * (size - 1) + b"\n")
+            yield
+        finally:
+            self._reading.set()
+            os.close(pipe)
 
     def _take_line(self, line: str) -> None:
         self.lines.append(line)

@@ -97,10 +97,47 @@ def test_a_request_that_was_never_read() -> None:
     assert ' "-" 400 ' in combined(RECORD | {"method": "", "target": "", "status": 400})
 
 
+def said(capfd: pytest.CaptureFixture[str]) -> str:
+    """What was said on stderr since this was asked last."""
+    logs.flush()
+    return capfd.readouterr().err
+
+
 def test_events_of_ringway_itself(capfd: pytest.CaptureFixture[str]) -> None:
     logs.warning("a\nb\x1b\udcff")
-    line = capfd.readouterr().err
+    line = said(capfd)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z warning a\\x0ab\\x1b\\xed\\xb3\\xbf\n", line)
+
+
+def test_events_wait_for_nobody_and_what_is_lost_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full pipe: as many lines as are kept come in order, and in the place of the others how many there were."""
+    reader, writer = os.pipe()
+    os.write(writer, b"x" * fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096))
+    with os.fdopen(writer, "wb", buffering=0) as stderr, os.fdopen(reader, "rb") as pipe:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        for number in range(1500):
+            logs.info(f"line {number}")
+        logs.flush(0.01)
+        pipe.read(4096)
+        said = [pipe.readline().split(b" ", 1)[1].decode() for _ in range(1000)]
+        assert said == [f"info line {number}\n" for number in range(1000)]
+        assert pipe.readline().endswith(b" warning stderr took no more, 500 lines of this log are lost\n")
+        logs.info("again")
+        assert pipe.readline().endswith(b" info again\n")
+        logs.flush()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_stderr_that_somebody_else_made_nonblocking(monkeypatch: pytest.MonkeyPatch, shared: bool) -> None:
+    """The flag is one for all that share it: a line longer than the pipe then goes out in pieces."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writer, not shared)
+    with os.fdopen(writer, "wb", buffering=0) as stderr, os.fdopen(reader, "rb") as pipe:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        logs.info("y" * 20_000)
+        assert pipe.readline().endswith(b" info " + b"y" * 20_000 + b"\n")
+        logs.flush()
 
 
 def test_a_file_is_appended_to(tmp_path: Path) -> None:
@@ -201,7 +238,7 @@ def test_a_reader_that_stands_still_holds_up_neither_a_start_nor_the_end(
     assert released == ["first", "second"]
     lines = pipe.read().splitlines()
     assert [json.loads(line)["target"] for line in lines] == [f"/{number}" for number in range(len(lines))]
-    (told,) = capfd.readouterr().err.splitlines()
+    (told,) = said(capfd).splitlines()
     assert told.endswith(f" warning the access log stdout takes no more, {2100 - len(lines)} lines are lost")
 
 
@@ -242,7 +279,7 @@ def test_workers_that_die_while_the_log_stands_still_are_bounded(
     for number in range(1, access_log._WAITING_MOST + 3):
         log.attach(0, Ring(), lambda: 0, lambda number=number: released.append(number))  # type: ignore[misc]
     assert released == [1, 2]
-    assert capfd.readouterr().err.count("the records of a process that died are lost") == 2
+    assert said(capfd).count("the records of a process that died are lost") == 2
     log.stop()
     assert released == [1, 2, 0, *range(3, access_log._WAITING_MOST + 3)]
     pipe.read()
@@ -267,7 +304,7 @@ def test_events_and_drops_are_told_on_stderr(capfd: pytest.CaptureFixture[str]) 
     log.attach(2, ring, lambda: 7)
     log.start()
     log.stop()
-    lines = capfd.readouterr().err.splitlines()
+    lines = said(capfd).splitlines()
     assert lines[0].endswith(r" warning worker 2: cannot connect to http://a\x0ab (Connection refused)")
     assert lines[1].endswith(" warning worker 2: 7 access records dropped, the log was too slow")
     assert len(lines) == 2
@@ -278,7 +315,7 @@ FULL = "the access log {path} cannot be written (No space left on device), lines
 
 def told(capfd: pytest.CaptureFixture[str]) -> list[str]:
     """The warnings, without their time."""
-    return [line.partition(" warning ")[2] for line in capfd.readouterr().err.splitlines() if " warning " in line]
+    return [line.partition(" warning ")[2] for line in said(capfd).splitlines() if " warning " in line]
 
 
 def test_a_disk_that_is_full_is_told_once_and_lines_are_counted(capfd: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from ringway.config.values import Address
-from ringway.control import listeners, steering
+from ringway.control import listeners, logs, steering
 
 LISTENERS = 4
 CLIENTS = 64
@@ -70,6 +70,7 @@ def test_where_the_kernel_refuses_its_own_balancing_stays_with_one_warning(
     (group,) = listeners.open_all([(Address("127.0.0.1", 0), False)], 2)
     assert not steering.attach_all([group.sockets, group.sockets])
     listeners.close_all([group])
+    logs.flush()
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 1
     assert (

@@ -1,10 +1,16 @@
-"""The log of events on stderr: one line an event, `2026-11-23T20:15:03.123Z level message`."""
+"""The log of events on stderr: one line an event, `2026-11-23T20:15:03.123Z level message`.
+
+To say something never waits, whoever reads stderr: a supervisor that stood still in a write could not restart a worker.
+"""
 
 import contextlib
 import datetime
 import os
+import select
 import sys
+import threading
 import time
+from collections import deque
 
 
 def info(message: str) -> None:
@@ -22,12 +28,81 @@ def error(message: str) -> None:
     _write("error", message)
 
 
+def flush(seconds: float = 2.0) -> None:
+    """Waits until all is written, at most so long: who reads stderr may stand still for ever."""
+    _writer.flush(seconds)
+
+
 def _write(level: str, message: str) -> None:
     line = f"{timestamp(time.time_ns())} {level} {printable(message)}\n"
-    # A closed stderr: nobody is left to tell.
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        # One write: lines of several threads and processes do not mix.
-        os.write(sys.stderr.fileno(), line.encode("utf-8", "backslashreplace"))
+    _writer.put(line.encode("utf-8", "backslashreplace"))
+
+
+class _Writer:
+    """Lines on their way to stderr, in order. A thread of its own writes them, since nothing else is sure not to wait:
+    stderr is shared with other processes, so O_NONBLOCK is not ours to set, and a pipe that poll(2) finds ready may be
+    full again before one writes."""
+
+    def __init__(self) -> None:
+        self._lines: deque[bytes] = deque()
+        """The first one is being written; it leaves when it is out."""
+        self._lost = 0
+        """Lines that found no place behind them, since this was told last."""
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def put(self, line: bytes) -> None:
+        with self._changed:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+                self._thread.start()
+            if len(self._lines) >= _LINES_MOST:
+                self._lost += 1
+                return
+            self._tell_lost()
+            self._lines.append(line)
+            self._changed.notify_all()
+
+    def flush(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._lines, seconds)
+
+    def _tell_lost(self) -> None:
+        """In the place of those that are lost."""
+        if self._lost:
+            text = f"{timestamp(time.time_ns())} warning stderr took no more, {self._lost} lines of this log are lost\n"
+            self._lines.append(text.encode())
+            self._lost = 0
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if not self._lines:
+                    self._tell_lost()
+                self._changed.wait_for(lambda: self._lines)
+                line = self._lines[0]
+            # A closed stderr: nobody is left to tell.
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                _write_all(sys.stderr.fileno(), line)
+            with self._changed:
+                self._lines.popleft()
+                self._changed.notify_all()
+
+
+def _write_all(file: int, line: bytes) -> None:
+    while line:
+        try:
+            # One write: lines of several processes do not mix.
+            line = line[os.write(file, line) :]
+        except BlockingIOError:  # somebody who shares it has set O_NONBLOCK
+            ready = select.poll()
+            ready.register(file, select.POLLOUT)
+            ready.poll()
+
+
+_LINES_MOST = 1000
+"""Lines that wait for stderr; further ones are lost, and counted."""
+_writer = _Writer()
 
 
 def timestamp(time_ns: int) -> str:

@@ -106,6 +106,7 @@ class Supervisor:
             self._give_signals_back(before)
             signals.close()
             wakeup.close()
+            logs.flush()
         if self._error:
             raise RingwayError(self._error)
         return 0
