@@ -107,7 +107,8 @@ def test_one_connection_many_bodies(site):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("tls", "framing"), [(False, "length"), (True, "chunked")], ids=["plain", "tls"])
+@TLS
+@pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_download_of_1_gib(site, tls, framing):
     pid = site.server.worker_pids[0]
     before = resident(pid)
@@ -121,7 +122,8 @@ def test_download_of_1_gib(site, tls, framing):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("tls", "framing"), [(False, "chunked"), (True, "length")], ids=["plain", "tls"])
+@TLS
+@pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_upload_of_1_gib(site, tls, framing):
     pid = site.server.worker_pids[0]
     before = resident(pid)
