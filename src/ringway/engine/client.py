@@ -82,6 +82,7 @@ from cython.cimports.ringway.engine.stream import (
     stream_receive_within,
     stream_refill,
     stream_send_within,
+    stream_short,
     stream_wait_buffers,
     stream_want,
 )
@@ -224,7 +225,7 @@ def client_next_request(w, c):
         return
     client_next_seen(w, c)
     found: cython.int = look_for_head(w, s, address(c.seen), True)
-    if found > 0 and buffer_scarce(address(w.buffers), GROUP_SMALL):
+    if found > 0 and stream_short(w, GROUP_SMALL):
         stream_wait_buffers(w, s)  # the answer could not be given; the head's deadline goes on
         return
     if found != 0:

@@ -22,6 +22,7 @@ from cython.cimports.ringway.engine.exchange import (
     exchange_take,
 )
 from cython.cimports.ringway.engine.fields import FIELD_REFERER, FIELD_USER_AGENT
+from cython.cimports.ringway.engine.files import file_settled
 from cython.cimports.ringway.engine.outcome import (
     BAD_HOST,
     BAD_TARGET,
@@ -49,11 +50,12 @@ from cython.cimports.ringway.engine.request_head import (
     request_parse,
 )
 from cython.cimports.ringway.engine.router import route_find
-from cython.cimports.ringway.engine.serve import serve_begin, serve_continue
+from cython.cimports.ringway.engine.serve import serve_begin, serve_continue, serve_ready
 from cython.cimports.ringway.engine.snapshot import ROUTE_FILE, ROUTE_NONE, ROUTE_PROXY, route_at, text_at
 from cython.cimports.ringway.engine.spans import Span, piece_span, put, put_number, put_span, span
 from cython.cimports.ringway.engine.state import (
     EXCHANGE_DONE,
+    EXCHANGE_OPEN,
     EXCHANGE_SEND,
     EXCHANGE_TUNNEL,
     LOG_AGENT_BYTES,
@@ -307,6 +309,9 @@ def client_event_sent(w, x):
         serve_continue(w, x)
     elif x.state == EXCHANGE_DONE:
         exchange_settle(w, x)
+    elif x.state == EXCHANGE_OPEN:
+        if file_settled(x.file):
+            serve_ready(w, x)  # it waited for buffers
     else:
         proxy_client_sent(w, x)
 

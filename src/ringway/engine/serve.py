@@ -11,7 +11,6 @@ from cython.cimports.ringway.engine.buffers import (
     SMALL_BYTES,
     Buffer,
     buffer_give,
-    buffer_scarce,
     buffer_take,
     buffer_take_view,
     data_of,
@@ -93,6 +92,7 @@ from cython.cimports.ringway.engine.stream import (
     stream_send_later,
     stream_send_within,
     stream_sends_plain,
+    stream_short,
 )
 
 # --------------------------------------------------------------------------------------------------- the request
@@ -147,6 +147,9 @@ def serve_begin(w, x, b, head, length, path):
 def serve_ready(w, x):
     f: cython.pointer(File) = x.file
     if x.client.stream.closing:
+        return
+    if stream_short(w, GROUP_SMALL):
+        stream_send_later(w, address(x.client.stream))  # comes here again: client_event_sent()
         return
     if f.state == FILE_FAILED:
         exchange_fail(w, x, file_reason(f))
@@ -401,7 +404,7 @@ def serve_continue(w, x):
                 return
         elif stream_full(s):
             return
-        elif not stream_sends_plain(s) and buffer_scarce(address(w.buffers), GROUP_LARGE):
+        elif not stream_sends_plain(s) and stream_short(w, GROUP_LARGE):
             stream_send_later(w, s)
             return
         elif x.file.copy != NULL:
@@ -530,7 +533,7 @@ def serve_writable(w, x):
 
 
 def read_body(w, x):
-    if buffer_scarce(address(w.buffers), GROUP_LARGE):
+    if stream_short(w, GROUP_LARGE):
         stream_send_later(w, address(x.client.stream))
         return
     b: cython.pointer(Buffer) = buffer_take(address(w.buffers), GROUP_LARGE)
@@ -539,6 +542,7 @@ def read_body(w, x):
         return
     x.read_buffer = b
     x.reading = True
+    w.moving += 1
     w.driver.read(
         address(w.driver),
         x.file.fd,
@@ -552,6 +556,7 @@ def read_body(w, x):
 def serve_read(w, x, result):
     b: cython.pointer(Buffer) = x.read_buffer
     x.reading = False
+    w.moving -= 1
     x.read_buffer = NULL
     if result <= 0 or x.client.stream.closing:
         buffer_give(address(w.buffers), b)

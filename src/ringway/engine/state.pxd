@@ -367,6 +367,8 @@ cdef struct Worker:
     Stream* starved             # those that wait for a buffer to receive into
     Stream* hungry              # those that wait for buffers for something else, the first to come first
     Stream* hungry_last
+    bint feeding                # one of those has its turn: it may use the reserve
+    uint32_t moving             # sends and reads of bodies under way
     int certificates            # borrowed descriptor: the memory in which the supervisor publishes them; -1: no TLS
     int control                 # descriptor of the control socket
     char control_byte           # lent to the receive

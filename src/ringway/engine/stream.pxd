@@ -9,7 +9,7 @@ may be called at any time; `gone` comes when the kernel holds nothing of the str
 """
 from libc.stdint cimport uint32_t, uint64_t
 
-from ringway.engine.buffers cimport Buffer
+from ringway.engine.buffers cimport Buffer, buffer_scarce
 from ringway.engine.driver cimport Completion
 from ringway.engine.offload cimport OFFLOAD_SEND
 from ringway.engine.state cimport Stream, Worker
@@ -66,9 +66,14 @@ cdef void stream_wait_buffers(Worker* w, Stream* s) noexcept nogil
 cdef void stream_send_later(Worker* w, Stream* s) noexcept nogil
     # buffers are scarce: `sent` comes when what was queued has gone, or else when there are buffers again
 cdef void feed_hungry(Worker* w) noexcept nogil
+cdef void feed(Worker* w, Stream* s) noexcept nogil
 cdef void starve(Worker* w, Stream* s) noexcept nogil
 cdef void feed_starved(Worker* w) noexcept nogil
 cdef int operation_of(const Stream* s, int client_operation) noexcept nogil
+
+cdef inline bint stream_short(const Worker* w, int group) noexcept nogil:
+    """Nothing new is to be begun with a buffer of this group: wait."""
+    return not w.feeding and buffer_scarce(&w.buffers, group)
 
 cdef inline bint stream_drained(const Stream* s) noexcept nogil:
     return s.sending == NULL and s.outbox.first == NULL and not s.notify_due

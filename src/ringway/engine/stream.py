@@ -13,7 +13,6 @@ from cython.cimports.ringway.engine.buffers import (
     Buffer,
     buffer_give,
     buffer_move,
-    buffer_scarce,
     buffer_take,
     data_of,
     length_of,
@@ -230,27 +229,33 @@ def stream_send_later(w, s):
 def feed_hungry(w):
     """One after the other, as long as there are buffers; what is closing needs none."""
     s: cython.pointer(Stream)
-    generation: uint32_t
     last: cython.pointer(Stream) = w.hungry_last
-    while w.hungry != NULL:
+    short: cython.bint = False
+    while w.hungry != NULL and not short:
         s = w.hungry
-        if not s.closing and (
-            buffer_scarce(address(w.buffers), GROUP_SMALL) or buffer_scarce(address(w.buffers), GROUP_LARGE)
-        ):
+        short = not s.closing and (stream_short(w, GROUP_SMALL) or stream_short(w, GROUP_LARGE))
+        if short and w.moving:
             return
         w.hungry = s.next_hungry
         s.hungry = False
         if s.closing:
             stream_finish(w, s)
         else:
-            generation = s.slot.generation
-            stream_refill(w, s)
-            if s.inbox.first != NULL or s.eof or s.error:
-                w.handlers.received[s.kind](w, s)
-            if s.slot.generation == generation and s.slot.used and not s.closing:
-                w.handlers.sent[s.kind](w, s)
+            # While nothing moves, nothing comes back either: then one goes on with the reserve.
+            w.feeding = short
+            feed(w, s)
+            w.feeding = False
         if s == last:
             return  # who waits again has its turn in the next round
+
+
+def feed(w, s):
+    generation: uint32_t = s.slot.generation
+    stream_refill(w, s)
+    if s.inbox.first != NULL or s.eof or s.error:
+        w.handlers.received[s.kind](w, s)
+    if s.slot.generation == generation and s.slot.used and not s.closing:
+        w.handlers.sent[s.kind](w, s)
 
 
 def stream_received(w, s, c):
@@ -445,6 +450,7 @@ def stream_flush(w, s):
         stream_send_within(w, s, s.send_window_ms)
     buffer_move(b, BUFFER_LENT)
     s.sending = b
+    w.moving += 1
     s.operations += 1
     w.driver.send(
         address(w.driver),
@@ -496,6 +502,7 @@ def stream_sent(w, s, result):
     b: cython.pointer(Buffer) = s.sending
     s.operations -= 1
     s.sending = NULL
+    w.moving -= 1
     buffer_move(b, BUFFER_HELD)
     if result > 0:
         count(w.counters, COUNT_CLIENT_BYTES_OUT if s.kind == KIND_CLIENT else COUNT_UPSTREAM_BYTES_OUT, result)
@@ -513,6 +520,7 @@ def stream_sent(w, s, result):
         # A short send: the rest goes out again, in front of everything else.
         buffer_move(b, BUFFER_LENT)
         s.sending = b
+        w.moving += 1
         s.operations += 1
         w.driver.send(
             address(w.driver),

@@ -212,6 +212,7 @@ def dispatch(w, c):
         x = cast(cython.pointer(Exchange), slot_find(address(w.exchanges), c.index, c.generation))
         if x != NULL:
             if x.abandoned:
+                w.moving -= 1
                 buffer_give(address(w.buffers), x.read_buffer)
                 slot_give(address(w.exchanges), address(x.slot))
             else:
