@@ -5,8 +5,8 @@ import struct
 import cython
 from cython import NULL, address, cast, sizeof
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
-from cython.cimports.libc.string import memcmp, memcpy
-from cython.cimports.ringway.engine.spans import lower
+from cython.cimports.libc.string import memcpy
+from cython.cimports.ringway.engine.spans import lower, table_find
 
 # Reading: the engine's side
 
@@ -58,24 +58,9 @@ def certificates_valid(head, size):
 
 
 def search(head, name, length):
-    base: cython.p_const_char = cast(cython.p_const_char, head)
-    names: cython.pointer(cython.const[CertificateName]) = cast(
-        cython.pointer(cython.const[CertificateName]), base + head.names_at
+    return table_find(
+        cast(cython.p_const_char, head), head.names_at, head.name_count, sizeof(CertificateName), name, length
     )
-    low: uint32_t = 0
-    high: uint32_t = head.name_count
-    middle: uint32_t
-    order: cython.int
-    while low < high:
-        middle = (low + high) // 2
-        order = memcmp(name, base + names[middle].at, min(length, names[middle].length))
-        if order == 0 and length == names[middle].length:
-            return cast(cython.int, middle)
-        if order < 0 or (order == 0 and length < names[middle].length):
-            high = middle
-        else:
-            low = middle + 1
-    return -1
 
 
 def certificates_find(head, name, length):
