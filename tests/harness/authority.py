@@ -48,8 +48,10 @@ class Authority:
         client: bool = False,
         kind: str = "ECDSA",
         extensions: Sequence[x509.ExtensionType] = (),
+        purposes: Sequence[x509.ObjectIdentifier] = (),
     ) -> tuple[Path, Path]:
-        """Certificate and key for these host names and IP addresses. `extensions`: further ones."""
+        """Certificate and key for these host names and IP addresses. `extensions`: further ones. `purposes`: in the
+        place of that of a server or a client."""
         self._issued += 1
         key = rsa.generate_private_key(65537, 2048) if kind == "RSA" else ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
@@ -60,7 +62,7 @@ class Authority:
             _builder(subject, self._name, key, -_LONG, until)
             .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(purposes or [purpose]), critical=False)
             # RFC 5280 4.2.1.1: it must be there; strict verifiers look for it.
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
         )

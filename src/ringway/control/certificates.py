@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ringway.config.values import ANY_HOST, Flaw, host_name
+from ringway.control import ocsp
+from ringway.control.ocsp import Staple
 from ringway.errors import Problem, RingwayError
 
 CURVES: dict[str, type[ec.EllipticCurve]] = {"P-256": ec.SECP256R1, "secp384r1": ec.SECP384R1}
@@ -47,6 +49,9 @@ class Pair:
     """When the first certificate of the chain expires."""
     warnings: tuple[str, ...]
     """What is not as it should be, but works."""
+    ocsp_path: str | None = None
+    staple: Staple | None = None
+    """What that file says, if it can be shown."""
 
 
 def check_pair(
@@ -57,7 +62,11 @@ def check_pair(
 
 
 def load_pair(
-    cert_path: str, key_path: str, now: datetime.datetime | None = None, section: str = "tls"
+    cert_path: str,
+    key_path: str,
+    now: datetime.datetime | None = None,
+    section: str = "tls",
+    ocsp_path: str | None = None,
 ) -> tuple[Pair | None, list[Problem]]:
     """The pair, or everything that keeps it from serving. `section`: where its keys stand in the file."""
     now = now or datetime.datetime.now(datetime.UTC)
@@ -73,7 +82,14 @@ def load_pair(
     kind = "RSA" if isinstance(key, rsa.RSAPrivateKey) else "ECDSA"
     until = min(certificate.not_valid_after_utc for certificate in chain)
     notes = _completeness(cert_path, chain) + _permissions(key_path)
-    return Pair(cert_path, key_path, chain_pem, key_pem, _names(chain[0]), kind, until, tuple(notes)), []
+    staple = None
+    if ocsp_path is not None:
+        try:
+            staple = ocsp.read(ocsp_path, chain_pem)
+        except ocsp.Unusable as why:
+            notes.append(f'"{cert_path}" is not stapled with "{ocsp_path}": {why}')
+    names = _names(chain[0])
+    return Pair(cert_path, key_path, chain_pem, key_pem, names, kind, until, tuple(notes), ocsp_path, staple), []
 
 
 def _rest(problem: Problem) -> tuple[str, str]:

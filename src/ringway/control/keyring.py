@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from ringway.config.model import Tls
 from ringway.control import logs
 from ringway.control.certificates import Pair, load_pair
+from ringway.control.ocsp import Stapler
 from ringway.errors import Problem
 
 LOOK_EVERY = 1.0
@@ -40,15 +41,17 @@ class Source:
     key_path: str
     section: str
     """Where it stands in the configuration: `tls`, `tls.certificates[0]`, `tls.certificates_path`."""
+    ocsp_path: str | None = None
 
 
 def sources_of(tls: Tls) -> tuple[list[Source], list[Problem]]:
     """In the order of their weight: the default first. Problems: of the folder."""
     found = []
     if tls.cert_path is not None and tls.key_path is not None:
-        found.append(Source(tls.cert_path, tls.key_path, "tls"))
+        found.append(Source(tls.cert_path, tls.key_path, "tls", tls.ocsp_path))
     for number, entry in enumerate(tls.certificates):
-        found.append(Source(entry.cert_path, entry.key_path, f"tls.certificates[{number}]"))
+        section = f"tls.certificates[{number}]"
+        found.append(Source(entry.cert_path, entry.key_path, section, entry.ocsp_path))
     if tls.certificates_path is None:
         return found, []
     try:
@@ -110,11 +113,15 @@ class Keyring:
             names[name] = contexts.setdefault(tuple(sorted(kinds.values())), len(contexts))
         return list(contexts), names
 
-    def block(self, ticket_keys: list[bytes]) -> bytearray:
+    def block(self, ticket_keys: list[bytes], stapler: Stapler | None = None) -> bytearray:
         """For the workers: engine/certificates.pxd has its form."""
         from ringway.engine import certificates
 
-        pairs = [(pair.chain, pair.key) for pair in self.pairs.values()]
+        pairs = []
+        for pair in self.pairs.values():
+            staple = pair.staple or (stapler.of(pair.chain) if stapler is not None else None)
+            shown = (staple.der, int(staple.until.timestamp())) if staple is not None else (b"", 0)
+            pairs.append((pair.chain, pair.key, *shown))
         return certificates.build(pairs, *self.contexts(), 0, ticket_keys)  # type: ignore[no-any-return]
 
     def warnings(self) -> list[str]:
@@ -146,7 +153,7 @@ def load(tls: Tls, old: Keyring | None = None) -> tuple[Keyring | None, list[Pro
     found, problems = sources_of(tls)
     pairs = {}
     for source in found:
-        pair, wrong = load_pair(source.cert_path, source.key_path, section=source.section)
+        pair, wrong = load_pair(source.cert_path, source.key_path, None, source.section, source.ocsp_path)
         if source.section == "tls.certificates_path":
             wrong = [_of_folder(source, problem) for problem in wrong]
         problems += wrong
@@ -169,13 +176,18 @@ def signature(tls: Tls) -> Signature:
     found, _ = sources_of(tls)
     entries = []
     for source in found:
-        for path in (source.cert_path, source.key_path):
+        for path in filter(None, (source.cert_path, source.key_path, source.ocsp_path)):
             try:
                 about = os.stat(path)
                 entries.append((path, about.st_mtime_ns, about.st_size, about.st_ino))
             except OSError:
                 entries.append((path, 0, 0, 0))
     return tuple(entries)
+
+
+def to_be_fetched(ring: Keyring) -> list[tuple[str, bytes]]:
+    """Path and chain of those that have no file of their own for it."""
+    return [(pair.cert_path, pair.chain) for pair in ring.pairs.values() if pair.ocsp_path is None]
 
 
 class Watch:
@@ -187,17 +199,24 @@ class Watch:
         self._changed = changed
         self._seen = signature(tls)
         self._ticket_keys = [os.urandom(80)]
+        self._stapler = Stapler() if tls.ocsp_stapling else None
+        self._lapsed: set[bytes] = set()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="certificates", daemon=True)
 
     def block(self) -> bytearray:
-        return self._ring.block(self._ticket_keys)
+        return self._ring.block(self._ticket_keys, self._stapler)
 
     def start(self) -> None:
         self._thread.start()
+        if self._stapler is not None:
+            self._stapler.follow(to_be_fetched(self._ring))
+            self._stapler.start()
 
     def stop(self) -> None:
         self._end.set()
+        if self._stapler is not None:
+            self._stapler.stop()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -212,6 +231,9 @@ class Watch:
                 self._seen = now
                 self._read_again()
             before = now
+            if self._stapler is not None and self._stapler.news():
+                self._changed(self.block())
+            self._tell_lapsed()
             if waited_tickets >= NEW_TICKET_KEY:
                 waited_tickets = 0.0
                 self._ticket_keys = [os.urandom(80), *self._ticket_keys][:TICKET_KEYS]
@@ -228,6 +250,8 @@ class Watch:
         if ring is None or ring.pairs == self._ring.pairs:
             return
         old, self._ring = self._ring, ring
+        if self._stapler is not None:
+            self._stapler.follow(to_be_fetched(ring))
         for source, pair in ring.pairs.items():
             if old.pairs.get(source) != pair:
                 logs.info(
@@ -238,3 +262,11 @@ class Watch:
         for line in [*ring.warnings(), *ring.expiring()]:
             logs.warning(f"certificate {line}")
         self._changed(self.block())
+
+    def _tell_lapsed(self) -> None:
+        """Files of staples that nobody renewed in time; workers look at the time by themselves."""
+        now = datetime.datetime.now(datetime.UTC)
+        for pair in self._ring.pairs.values():
+            if pair.staple is not None and pair.staple.until <= now and pair.staple.der not in self._lapsed:
+                self._lapsed.add(pair.staple.der)
+                logs.warning(f'certificate "{pair.cert_path}" is stapled no more: "{pair.ocsp_path}" has expired')

@@ -45,6 +45,8 @@ def certificates_valid(head, size):
             return False
         if cast(uint64_t, pairs[i].key_at) + pairs[i].key_bytes > size:
             return False
+        if cast(uint64_t, pairs[i].staple_at) + pairs[i].staple_bytes > size:
+            return False
     for i in range(head.context_count):
         if cast(uint64_t, contexts[i].first) + contexts[i].count > head.choice_count:
             return False
@@ -109,7 +111,8 @@ def certificates_pair(head, context, which):
 
 
 def build(pairs: list, contexts: list, names: dict, default: int, ticket_keys: list) -> bytearray:
-    """The block. `pairs`: (chain, key), PEM as bytes; `contexts`: tuples of indices of pairs; `names`: lower-case host
+    """The block. `pairs`: (chain, key, staple, until): PEM as bytes, an OCSP response (b"": none) and the
+    time from which on it is not shown; `contexts`: tuples of indices of pairs; `names`: lower-case host
     name ("*.example.com" too) to index of a context; `ticket_keys`: of 80 bytes each, the newest first. Raises
     ValueError when it would be 4 GiB or more."""
     head: CertificatesHead
@@ -121,16 +124,19 @@ def build(pairs: list, contexts: list, names: dict, default: int, ticket_keys: l
     choices_at = contexts_at + sizeof(CertificateContext) * len(contexts)
     names_at = choices_at + 4 * len(choices)
     texts_at = names_at + sizeof(CertificateName) * len(ordered)
-    total = texts_at + sum(len(chain) + len(key) for chain, key in pairs) + sum(len(name) for name, _ in ordered)
+    texts = sum(len(chain) + len(key) + len(staple) for chain, key, staple, _ in pairs)
+    total = texts_at + texts + sum(len(name) for name, _ in ordered)
     if total >= 1 << 32:
         raise ValueError("the certificates have more than 4 GiB")
     block = bytearray(total)
     at = texts_at
-    for number, (chain, key) in enumerate(pairs):
-        struct.pack_into("=4I", block, pairs_at + 16 * number, at, len(chain), at + len(chain), len(key))
-        block[at : at + len(chain)] = chain
-        block[at + len(chain) : at + len(chain) + len(key)] = key
-        at += len(chain) + len(key)
+    for number, (chain, key, staple, until) in enumerate(pairs):
+        places = []
+        for text in (chain, key, staple):
+            block[at : at + len(text)] = text
+            places += [at, len(text)]
+            at += len(text)
+        struct.pack_into("=7I", block, pairs_at + sizeof(CertificatePair) * number, *places, min(until, 0xFFFFFFFF))
     first = 0
     for number, context in enumerate(contexts):
         struct.pack_into("=2I", block, contexts_at + 8 * number, first, len(context))
