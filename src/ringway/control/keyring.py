@@ -10,18 +10,16 @@ environment: key files need be readable by the supervisor alone.
 import datetime
 import functools
 import os
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ringway.config.model import Tls
-from ringway.control import logs
+from ringway.control import certificates, logs, watching
 from ringway.control.certificates import Pair, load_pair
 from ringway.control.ocsp import Stapler
+from ringway.control.watching import Settled, Signature, Ticking, signature_of
 from ringway.errors import Problem
 
-LOOK_EVERY = 1.0
-"""Seconds between two looks at the files. A change is taken when it looks the same twice: nobody writes any more."""
 NEW_TICKET_KEY = 12 * 3600.0
 """Seconds after which tickets are sealed with a new key; the last three open them, which is longer than a ticket lives
 (two hours in OpenSSL)."""
@@ -30,7 +28,6 @@ EXPIRES_SOON = datetime.timedelta(days=21)
 _DAY = 24 * 3600.0
 
 _CHAINS = (".crt", ".pem", ".cer")
-Signature = tuple[tuple[str, int, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -115,14 +112,21 @@ class Keyring:
 
     def block(self, ticket_keys: list[bytes], stapler: Stapler | None = None) -> bytearray:
         """For the workers: engine/certificates.pxd has its form."""
-        from ringway.engine import certificates
+        from ringway.engine.certificates import build
 
         pairs = []
         for pair in self.pairs.values():
             staple = pair.staple or (stapler.of(pair.chain) if stapler is not None else None)
             shown = (staple.der, int(staple.until.timestamp())) if staple is not None else (b"", 0)
             pairs.append((pair.chain, pair.key, *shown))
-        return certificates.build(pairs, *self.contexts(), 0, ticket_keys)  # type: ignore[no-any-return]
+        return build(pairs, *self.contexts(), 0, ticket_keys)  # type: ignore[no-any-return]
+
+    def wipe(self, but: "Keyring | None" = None) -> None:
+        """Its keys, those excepted that the other one has too."""
+        kept = {id(pair.key) for pair in but.pairs.values()} if but is not None else ()
+        for pair in self.pairs.values():
+            if id(pair.key) not in kept:
+                certificates.wipe(pair.key)
 
     def warnings(self) -> list[str]:
         return [warning for pair in self.pairs.values() for warning in pair.warnings]
@@ -174,15 +178,8 @@ def _of_folder(source: Source, problem: Problem) -> Problem:
 def signature(tls: Tls) -> Signature:
     """What changes whenever one of the files does."""
     found, _ = sources_of(tls)
-    entries = []
-    for source in found:
-        for path in filter(None, (source.cert_path, source.key_path, source.ocsp_path)):
-            try:
-                about = os.stat(path)
-                entries.append((path, about.st_mtime_ns, about.st_size, about.st_ino))
-            except OSError:
-                entries.append((path, 0, 0, 0))
-    return tuple(entries)
+    paths = [path for source in found for path in (source.cert_path, source.key_path, source.ocsp_path)]
+    return signature_of(path for path in paths if path is not None)
 
 
 def to_be_fetched(ring: Keyring) -> list[tuple[str, bytes]]:
@@ -197,12 +194,12 @@ class Watch:
         self._tls = tls
         self._ring = ring
         self._changed = changed
-        self._seen = signature(tls)
+        self._files = Settled(lambda: signature(tls))
         self._ticket_keys = [os.urandom(80)]
+        self._waited_tickets = self._waited_day = 0.0
         self._stapler = Stapler() if tls.ocsp_stapling else None
         self._lapsed: set[bytes] = set()
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="certificates", daemon=True)
+        self._thread = Ticking("certificates", watching.LOOK_EVERY, self._look)
 
     def block(self) -> bytearray:
         return self._ring.block(self._ticket_keys, self._stapler)
@@ -214,40 +211,35 @@ class Watch:
             self._stapler.start()
 
     def stop(self) -> None:
-        self._end.set()
+        self._thread.stop()
         if self._stapler is not None:
             self._stapler.stop()
-        if self._thread.is_alive():
-            self._thread.join()
 
-    def _run(self) -> None:
-        waited_tickets = waited_day = 0.0
-        before = self._seen
-        while not self._end.wait(LOOK_EVERY):
-            waited_tickets += LOOK_EVERY
-            waited_day += LOOK_EVERY
-            now = signature(self._tls)
-            if now != self._seen and now == before:
-                self._seen = now
-                self._read_again()
-            before = now
-            if self._stapler is not None and self._stapler.news():
-                self._changed(self.block())
-            self._tell_lapsed()
-            if waited_tickets >= NEW_TICKET_KEY:
-                waited_tickets = 0.0
-                self._ticket_keys = [os.urandom(80), *self._ticket_keys][:TICKET_KEYS]
-                self._changed(self.block())
-            if waited_day >= _DAY:
-                waited_day = 0.0
-                for line in self._ring.expiring():
-                    logs.warning(f"certificate {line}")
+    def _look(self) -> None:
+        self._waited_tickets += watching.LOOK_EVERY
+        self._waited_day += watching.LOOK_EVERY
+        if self._files.changed():
+            self._read_again()
+        if self._stapler is not None and self._stapler.news():
+            self._changed(self.block())
+        self._tell_lapsed()
+        if self._waited_tickets >= NEW_TICKET_KEY:
+            self._waited_tickets = 0.0
+            self._ticket_keys = [os.urandom(80), *self._ticket_keys][:TICKET_KEYS]
+            self._changed(self.block())
+        if self._waited_day >= _DAY:
+            self._waited_day = 0.0
+            for line in self._ring.expiring():
+                logs.warning(f"certificate {line}")
 
     def _read_again(self) -> None:
         ring, problems = load(self._tls, self._ring)
         for problem in problems:
             logs.warning(f"certificates: {problem}; what is in use stays")
-        if ring is None or ring.pairs == self._ring.pairs:
+        if ring is None:
+            return
+        if ring.pairs == self._ring.pairs:
+            ring.wipe(but=self._ring)
             return
         old, self._ring = self._ring, ring
         if self._stapler is not None:
@@ -262,6 +254,7 @@ class Watch:
         for line in [*ring.warnings(), *ring.expiring()]:
             logs.warning(f"certificate {line}")
         self._changed(self.block())
+        old.wipe(but=ring)
 
     def _tell_lapsed(self) -> None:
         """Files of staples that nobody renewed in time; workers look at the time by themselves."""

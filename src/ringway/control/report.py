@@ -8,7 +8,7 @@ from typing import Any
 from ringway.config.compile import Plan, compile_plan
 from ringway.config.load import Loaded
 from ringway.config.model import Config, Tls
-from ringway.control import cpus, kernel_tls, keyring, resolver
+from ringway.control import cpus, kernel_tls, keyring, peers, resolver
 from ringway.control.certificates import Pair
 from ringway.control.ocsp import responder_of
 from ringway.control.supervisor import wanted_listeners
@@ -101,15 +101,8 @@ def _upstreams(plan: Plan) -> list[tuple[str, str]]:
             text = ", ".join(ip for ip, _ in found)
         except (OSError, UnicodeError) as error:
             text = f"does not resolve ({error.strerror if isinstance(error, OSError) else error}): 503 until it does"
-        rows.append((upstream["name"], text + (f"; {_tls_of(tls)}" if tls is not None else "")))
+        rows.append((upstream["name"], text + (f"; {peers.described(tls)}" if tls is not None else "")))
     return rows
-
-
-def _tls_of(tls: dict[str, Any]) -> str:
-    shown = f", shown {tls['certificate']}" if tls["certificate"] is not None else ""
-    if not tls["verify"]:
-        return f"NOT verified{shown}"
-    return f"must be {tls['name']} by {tls['authorities'] or 'an authority of this system'}{shown}"
 
 
 def _machine() -> list[tuple[str, str]]:

@@ -153,7 +153,7 @@ cdef struct Origin:         # one upstream of the configuration, as this worker 
     uint32_t idle
     uint32_t open           # all connections
     uint32_t turn           # which address is next
-    TlsContext* tls         # owned; NULL: plain
+    TlsContext* tls         # owned; NULL: plain. New connections have this one; those of an older one are not pooled
 
 cdef struct Upstream:
     Stream stream
@@ -367,6 +367,7 @@ cdef struct Worker:
     Stream* hungry              # those that wait for buffers for something else, the first to come first
     Stream* hungry_last
     int certificates            # borrowed descriptor: the memory in which the supervisor publishes them; -1: no TLS
+    int peers                   # likewise, what is trusted of upstreams and shown to them; -1: none speaks TLS
     int control                 # descriptor of the control socket
     char control_byte           # lent to the receive
     bint draining

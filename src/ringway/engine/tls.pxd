@@ -46,7 +46,8 @@ cdef struct CertificateStore:   # one block of certificates, and what was opened
     SSL_CTX** contexts      # owned: one for each context of the block; NULL: no client asked for it yet
     X509** leaves           # owned; borrowed from them: the certificate of each of the block's choices, once it is opened
 
-cdef struct TlsContext:     # for the life of the worker: one as a server, and one for each server that it connects to
+cdef struct TlsContext:     # one as a server, and one for each server that it connects to, until another takes its place
+    uint32_t references     # its owner's, and one of each connection
     BIO_METHOD* method      # owned
     CertificateStore* store # owned: the newest; NULL: a client's
     Buffers* buffers        # borrowed
@@ -54,6 +55,7 @@ cdef struct TlsContext:     # for the life of the worker: one as a server, and o
     TlsPolicy policy
     # a client's alone
     SSL_CTX* client         # owned; NULL: we are the server
+    uint32_t edition        # of what it was opened from, see peers.pxd
     bint verify             # the server must be who it says
     char* server_name       # owned: sent by SNI; NULL: an address
     SSL_SESSION* session    # owned: the last one that the server gave; NULL: none
@@ -94,6 +96,7 @@ cdef bint asked_name(SSL* ssl, const unsigned char** name, uint32_t* length) noe
 cdef int ticket_key(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,
                     int encrypt) noexcept nogil
 cdef void tls_context_close(TlsContext* context) noexcept nogil
+    # a reference less; with the last one it is gone
 cdef Tls* tls_open(TlsContext* context, SSL_SESSION* resume, Queue* out) noexcept nogil
     # the context's side. `resume`: a client's, or NULL. NULL: no memory
 cdef void tls_close(Tls* tls) noexcept nogil

@@ -161,6 +161,7 @@ def tls_context_open(policy, ktls, buffers):
     context: cython.pointer(TlsContext) = cast(cython.pointer(TlsContext), calloc(1, sizeof(TlsContext)))
     if context == NULL:
         return NULL
+    context.references = 1
     context.buffers = buffers
     context.ktls = ktls[0]
     context.policy = policy[0]
@@ -291,6 +292,9 @@ def use_pair(ctx, chain, chain_bytes, key, key_bytes):
 def tls_context_close(context):
     if context == NULL:
         return
+    context.references -= 1
+    if context.references:
+        return
     store_close(context.store)
     SSL_SESSION_free(context.session)
     SSL_CTX_free(context.client)
@@ -419,6 +423,7 @@ def tls_open(context, resume, out):
         return NULL
     tls.out = out
     tls.context = context
+    context.references += 1
     tls.counting = context.ktls.enabled
     if context.client != NULL:
         tls.ssl = SSL_new(context.client)
@@ -453,6 +458,7 @@ def tls_close(tls):
             # Or OpenSSL takes a connection that we give up for a broken one, and its session for not to be used again.
             SSL_set_shutdown(tls.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
         SSL_free(tls.ssl)
+    tls_context_close(tls.context)
     OPENSSL_cleanse(address(tls.keys), sizeof(KtlsKeys))
     free(tls)
 
