@@ -63,7 +63,13 @@ $(VENV)/.extras: $(VENV)/.tools pyproject.toml tools/requirements.py
 	$(BIN)/python -m pip install --quiet $$($(BIN)/python tools/requirements.py test check)
 	@touch $@
 
-test: build $(VENV)/.extras ## every test (ARGS="-k name" for some of them)
+# An outside scanner of TLS, as a program with libraries of its own: docs/decisions/0012.
+$(VENV)/.scanner: $(VENV)/.tools pyproject.toml tools/requirements.py
+	$(BIN)/python -m venv $(VENV)/scanner
+	$(VENV)/scanner/bin/python -m pip install --quiet $$($(BIN)/python tools/requirements.py scan)
+	@touch $@
+
+test: build $(VENV)/.extras $(VENV)/.scanner ## every test (ARGS="-k name" for some of them)
 	@tools/need.sh test $(BIN)/python
 	$(BIN)/python -m pytest $(ARGS)
 
@@ -92,7 +98,7 @@ docs: build ## make docs/configuration.md and docs/config.schema.json anew
 	$(BIN)/python -m ringway.config.docs docs
 
 DEBUG := build/debug
-debug: $(VENV)/.extras ## every test with BUG_ON() compiled in
+debug: $(VENV)/.extras $(VENV)/.scanner ## every test with BUG_ON() compiled in
 	@tools/need.sh test $(BIN)/python
 	@$(WITH_TOOLS) tools/variant.sh $(DEBUG) --buildtype=debugoptimized -Dengine_checks=true
 	PYTHONPATH=$(CURDIR)/$(DEBUG)/site $(BIN)/python -m pytest -p no:cacheprovider $(ARGS)
@@ -101,7 +107,7 @@ debug: $(VENV)/.extras ## every test with BUG_ON() compiled in
 # by the gauges that every test ends with: the interpreter itself never frees everything. PYTHONMALLOC: objects of
 # the interpreter are then single allocations, which the address sanitizer can watch.
 SANITIZE := build/sanitize
-sanitize: $(VENV)/.extras ## every test under address and undefined-behaviour sanitizers
+sanitize: $(VENV)/.extras $(VENV)/.scanner ## every test under address and undefined-behaviour sanitizers
 	@tools/need.sh test $(BIN)/python
 	@$(WITH_TOOLS) tools/variant.sh $(SANITIZE) --buildtype=debugoptimized -Dengine_checks=true \
 	  -Db_sanitize=address,undefined -Db_lundef=false

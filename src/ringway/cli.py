@@ -33,6 +33,9 @@ def cli() -> None:
     A running Ringway listens to signals: SIGTERM and SIGINT end it when running requests are done (a second one at
     once), SIGUSR1 reopens the access log.
     """
+    # Some builds of OpenSSL, and Python's ssl, write the secrets of connections to the file that this names. Workers
+    # inherit what is left.
+    os.environ.pop("SSLKEYLOGFILE", None)
 
 
 @cli.command()

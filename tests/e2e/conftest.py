@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from harness import bulk
+from harness.authority import Authority
 from harness.curl import Curl, curl
 from harness.memory import Rest
 from harness.nginx import Nginx
@@ -26,6 +27,17 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
         for size in bulk.SIZES.values():
             bulk.write_file(running.files / str(size), size)
         yield running
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """An authority that nobody is told to trust."""
+    return Authority(tmp_path_factory.mktemp("other"), "others")
 
 
 @dataclass

@@ -12,9 +12,8 @@ from harness.foreign import environment
 from harness.memory import counters_of
 from harness.raw import Client, any_certificate
 from harness.server import Server
+from harness.tls import VERSION
 from harness.waiting import DEADLINE
-
-VERSION = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["tls1.2", "tls1.3"])
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _LONG = datetime.timedelta(days=2)
@@ -20,10 +20,11 @@ class Authority:
     def __init__(self, folder: Path, name: str = "tests") -> None:
         self.folder = folder
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"authority of {name}")])
-        self._key = ec.generate_private_key(ec.SECP256R1())
+        self.key = ec.generate_private_key(ec.SECP256R1())
         self._issued = 0
-        builder = _builder(self._name, self._name, self._key, -_LONG, _LONG)
+        builder = _builder(self._name, self._name, self.key, -_LONG, _LONG)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), False)
         usage = x509.KeyUsage(
             digital_signature=False,
             content_commitment=False,
@@ -37,12 +38,22 @@ class Authority:
         )
         builder = builder.add_extension(usage, critical=True)
         self.path = folder / f"{name}.pem"
-        self.path.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        self.certificate = builder.sign(self.key, hashes.SHA256())
+        self.path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, names: Sequence[str], expired: bool = False, client: bool = False) -> tuple[Path, Path]:
-        """Certificate and key for these host names and IP addresses."""
+    def issue(
+        self,
+        names: Sequence[str],
+        expired: bool = False,
+        client: bool = False,
+        kind: str = "ECDSA",
+        extensions: Sequence[x509.ExtensionType] = (),
+        purposes: Sequence[x509.ObjectIdentifier] = (),
+    ) -> tuple[Path, Path]:
+        """Certificate and key for these host names and IP addresses. `extensions`: further ones. `purposes`: in the
+        place of that of a server or a client."""
         self._issued += 1
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = rsa.generate_private_key(65537, 2048) if kind == "RSA" else ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         until = -_LONG / 2 if expired else _LONG
         alternatives = [x509.IPAddress(ip) if (ip := _address(name)) else x509.DNSName(name) for name in names]
@@ -51,9 +62,13 @@ class Authority:
             _builder(subject, self._name, key, -_LONG, until)
             .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(purposes or [purpose]), critical=False)
+            # RFC 5280 4.2.1.1: it must be there; strict verifiers look for it.
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
         )
-        certificate = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=False)
+        certificate = builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
         files = (
             self.folder / f"{self.path.stem}-{self._issued}.crt",
             self.folder / f"{self.path.stem}-{self._issued}.key",
@@ -64,6 +79,7 @@ class Authority:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
+        files[1].chmod(0o600)
         return files
 
     def serves(self, *names: str, expired: bool = False, clients: "Authority | None" = None) -> ssl.SSLContext:
@@ -79,7 +95,7 @@ class Authority:
 def _builder(
     subject: x509.Name,
     issuer: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
     since: datetime.timedelta,
     until: datetime.timedelta,
 ) -> x509.CertificateBuilder:

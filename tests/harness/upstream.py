@@ -55,6 +55,8 @@ class Link:
         self.closed = False
         self.resumed: bool | None = None
         """With TLS, once the handshake is through: a session was resumed."""
+        self.client = ""
+        """The first name of the certificate that it was shown."""
 
     def secure(self, context: ssl.SSLContext) -> None:
         """TLS from here on. Raises Ended if the handshake fails; `upstream.failures` then says why."""
@@ -69,6 +71,7 @@ class Link:
             raise Ended(str(error)) from None
         self.reader = Reader(self.sock)
         self.resumed = self.tls.session_reused
+        self.client = next((name for _, name in (self.tls.getpeercert() or {}).get("subjectAltName", ())), "")
 
     @property
     def tls(self) -> ssl.SSLSocket:

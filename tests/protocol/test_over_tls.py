@@ -1,13 +1,12 @@
 """The same rules where they meet TLS: records and requests do not end together, and close_notify is an end."""
 
-import contextlib
 import select
-import ssl
 import threading
 
 import pytest
 from harness.raw import Reader, any_certificate, chunked, message
 from harness.server import Server
+from harness.tls import Half
 from harness.upstream import Upstream
 from harness.waiting import DEADLINE
 
@@ -81,43 +80,6 @@ def test_bodies_both_ways(secure, coding):
         assert client.get("/a.txt", host="files").body == b"a file\n"
 
 
-class Half:
-    """TLS in which this side can end and still read: `unwrap()` of an SSLSocket throws away what it has not read."""
-
-    def __init__(self, sock):
-        self.sock = sock
-        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = any_certificate().wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
-        self.settimeout, self.fileno, self.close = sock.settimeout, sock.fileno, sock.close
-        self.until_done(self.tls.do_handshake)
-
-    def until_done(self, step):
-        while True:
-            try:
-                return step()
-            except ssl.SSLWantReadError:
-                self.sock.sendall(self.outgoing.read())
-                data = self.sock.recv(65536)
-                self.incoming.write(data) if data else self.incoming.write_eof()
-            finally:
-                self.sock.sendall(self.outgoing.read())
-
-    def sendall(self, data):
-        self.until_done(lambda: self.tls.write(data))
-
-    def recv(self, size):
-        try:
-            return self.until_done(lambda: self.tls.read(size))
-        except ssl.SSLZeroReturnError:
-            return b""
-
-    def end(self):
-        """close_notify. Nothing is fed to it, so it cannot trip over data that came."""
-        with contextlib.suppress(ssl.SSLWantReadError):
-            self.tls.unwrap()
-        self.sock.sendall(self.outgoing.read())
-
-
 @pytest.mark.parametrize("host", ["proxied", "files"])
 @pytest.mark.parametrize("answered", [False, True], ids=["at once", "once answered"])
 def test_half_close(secure, host, answered):
@@ -125,7 +87,7 @@ def test_half_close(secure, host, answered):
     server, upstream = secure
     target = upstream.on(HI) if host == "proxied" else "/a.txt"
     with server.connect_raw(tls=True) as client:
-        client.sock = Half(client.sock)
+        client.sock = Half(client.sock, any_certificate(), "localhost")
         client.reader = Reader(client.sock)
         client.send(message(f"GET {target} HTTP/1.1", f"Host: {host}") * 2)
         if answered:

@@ -281,32 +281,16 @@ def test_upstreams_are_one_only_if_they_agree_in_all(tmp_path: Path) -> None:
     assert plan["upstream_tls"][7] is None
 
 
-def test_the_brief_has_what_the_files_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Authorities once each; those of the system only where they are asked."""
-    from ringway.control import certificates
-    from ringway.control.supervisor import upstream_tls_brief
-
-    monkeypatch.setattr(certificates, "system_authorities", lambda: "the system's")
+def test_a_key_for_upstreams_that_others_may_read_is_warned_about(tmp_path: Path) -> None:
     certificate, key = write_self_signed(str(tmp_path), ["client"])
-    trust = f'ca_path = "{certificate}"'
-    plan = plan_of(
-        f"""
-[host_routes]
-a = {{ type = "Proxy", url = "https://10.0.0.1", {trust} }}
-b = {{ type = "Proxy", url = "https://10.0.0.2", {trust}, cert_path = "{certificate}", key_path = "{key}" }}
-c = {{ type = "Proxy", url = "https://h", verify = false }}
-d = {{ type = "Proxy", url = "http://h" }}
-"""
+    text = (
+        f'[host_routes]\nx = {{ type = "Proxy", url = "https://h", cert_path = "{certificate}", key_path = "{key}" }}'
     )
-    brief = upstream_tls_brief(plan)
-    assert brief["authorities"] == [Path(certificate).read_text()]
-    a, b, c, d = brief["upstreams"]
-    assert (a["name"], a["address"], a["authorities"], a["certificate"]) == ("10.0.0.1", True, 0, None)
-    assert (b["authorities"], b["certificate"], b["key"]) == (0, Path(certificate).read_text(), Path(key).read_text())
-    assert (c["verify"], c["authorities"]) == (False, None)
-    assert d is None
-    plan = plan_of('[host_routes]\nx = { type = "Proxy", url = "https://h" }')
-    assert upstream_tls_brief(plan)["authorities"] == ["the system's"]
+    assert load(write(tmp_path, LEAST + text)).warnings == []
+    Path(key).chmod(0o640)
+    (line,) = load(write(tmp_path, LEAST + text)).warnings
+    assert line.startswith("host_routes.x.key_path:")
+    assert "may be read by others than its owner (mode 640)" in line
 
 
 def test_an_upstream_that_is_not_verified_is_warned_about(tmp_path: Path) -> None:

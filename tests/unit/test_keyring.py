@@ -9,7 +9,7 @@ import pytest
 from harness.certificates import make
 
 from ringway.config.model import Tls
-from ringway.control import keyring, logs, memory
+from ringway.control import keyring, logs, memory, watching
 from ringway.control.keyring import Keyring, Source, Watch, load, signature, sources_of
 from ringway.engine import certificates
 
@@ -176,7 +176,7 @@ def test_a_chain_that_lacks_its_intermediate_is_warned_about(tmp_path: Path) -> 
 @pytest.fixture
 def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A watch that looks often, and what it said and published."""
-    monkeypatch.setattr(keyring, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(watching, "LOOK_EVERY", 0.02)
     said: queue.SimpleQueue[str] = queue.SimpleQueue()
     blocks: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
     monkeypatch.setattr(logs, "_write", lambda level, message: said.put(f"{level} {message}"))

@@ -18,6 +18,7 @@ import pytest
 from ringway.config.load import Loaded
 from ringway.config.model import Config
 from ringway.control import logs, process, supervisor
+from ringway.control.certificates import write_self_signed
 from ringway.control.listeners import Group
 from ringway.control.supervisor import Supervisor, restart_pause
 from ringway.errors import RingwayError
@@ -192,3 +193,29 @@ def test_a_worker_takes_its_brief_and_not_a_byte_more() -> None:
         assert theirs.recv(10) == b"d"
         ours.close()
         assert read_brief(theirs) is None
+
+
+def test_the_brief_of_a_worker_has_no_key(tmp_path: Path) -> None:
+    """It crosses as text; keys are in memory whose descriptor it has."""
+    certificate, key = write_self_signed(str(tmp_path), ["client"])
+    shown = {"cert_path": certificate, "key_path": key, "ca_path": certificate}
+    config = Config.model_validate(
+        {
+            "server": {"listen": "127.0.0.1:0", "threads": 1},
+            "tls": {"cert_path": certificate, "key_path": key},
+            "host_routes": {"*": {"type": "Proxy", "url": "https://127.0.0.1", **shown}},
+        }
+    )
+    built = Supervisor(Loaded(config, "test"))
+    ours, theirs = socket.socketpair()
+    built._wakeup = ours
+    try:
+        built._build()
+        assert "PRIVATE KEY" not in str(built._brief)
+        for name in ("certificates", "peers"):
+            size = os.fstat(built._brief[name]).st_size
+            assert b"PRIVATE KEY" in os.pread(built._brief[name], size, 0)
+    finally:
+        built._close()
+        ours.close()
+        theirs.close()

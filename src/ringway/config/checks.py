@@ -69,6 +69,10 @@ def warnings_of(config: Config) -> list[str]:
             warnings.append(
                 f"{key}.verify: {name} is not verified, whoever stands in between can read and change everything"
             )
+        if route.key_path is not None:
+            from ringway.control.certificates import permissions
+
+            warnings += [f"{key}.key_path: {line}" for line in permissions(route.key_path)]
     if not config.host_routes and not any(config.path_routes.values()):
         warnings.append("there are no routes, every request is answered with 404; add [host_routes]")
     return warnings
@@ -127,7 +131,10 @@ def _check_tls(tls: Tls) -> list[Problem]:
                     "set ktls_fallback_enabled = true (TLS in user space) or ktls_enabled = false",
                 )
             )
-    return problems + load(tls)[1]
+    ring, wrong = load(tls)
+    if ring is not None:
+        ring.wipe()
+    return problems + wrong
 
 
 def _check_path(key: str, path: str) -> list[Problem]:

@@ -144,6 +144,13 @@ class Certificate(Section):
     key_path: SystemPath = Field(
         description="PEM file with its private key, without a passphrase.", examples=["/etc/ringway/example.org.key"]
     )
+    ocsp_path: SystemPath | None = Field(
+        default=None,
+        description="File with the authority's OCSP response about it, in DER form, to be stapled. It is "
+        "verified and followed like the certificate; one that is wrong or has expired is told and not sent. The "
+        "issuer's certificate must stand behind the host's in `cert_path`.",
+        examples=["/etc/ringway/example.org.ocsp"],
+    )
 
 
 class TlsHost(Section):
@@ -177,6 +184,19 @@ class Tls(Section):
         description="PEM file with the private key of the certificate, without a passphrase. Only the supervisor "
         "reads it.",
         examples=["./server.key"],
+    )
+    ocsp_path: SystemPath | None = Field(
+        default=None,
+        description="File with the authority's OCSP response about the certificate of `cert_path`, in DER form, to be "
+        "stapled. It is verified and followed like the certificate; one that is wrong or has expired is told and not "
+        "sent. The issuer's certificate must stand behind the host's in `cert_path`.",
+        examples=["/etc/ringway/example.com.ocsp"],
+    )
+    ocsp_stapling: bool = Field(
+        default=False,
+        description="Fetch OCSP responses from the responders that certificates name, verify them, and staple them. "
+        "The supervisor fetches them anew when half of their time is left; workers never wait for one. A certificate "
+        "that names no responder, or has an `ocsp_path`, is left as it is.",
     )
     certificates: list[Certificate] = Field(
         default=[], description="Further certificates, each a table with `cert_path` and `key_path`."
@@ -233,6 +253,8 @@ class Tls(Section):
             missing, given = ("key_path", "cert_path") if self.key_path is None else ("cert_path", "key_path")
             suffix = {"cert_path": "crt", "key_path": "key"}[missing]
             raise values.Flaw(f"`{given}` needs `{missing}` beside it", f'add {missing} = "./server.{suffix}"')
+        if self.ocsp_path is not None and self.cert_path is None:
+            raise values.Flaw("`ocsp_path` belongs to a certificate", "add cert_path, or remove `ocsp_path`")
         if self.cert_path is None and not self.certificates and self.certificates_path is None:
             raise values.Flaw("there is no certificate", 'add cert_path = "./server.crt" and key_path = "./server.key"')
         return self

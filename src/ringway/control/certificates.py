@@ -21,12 +21,15 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ringway.config.values import ANY_HOST, Flaw, host_name
+from ringway.control import ocsp
+from ringway.control.ocsp import Staple
 from ringway.errors import Problem, RingwayError
 
 CURVES: dict[str, type[ec.EllipticCurve]] = {"P-256": ec.SECP256R1, "secp384r1": ec.SECP384R1}
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 _MAKE_ONE = 'make one with "ringway cert DIR" or correct the path'
 _LEAST_RSA_BITS = 2048
+_MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class Pair:
     key_path: str
     chain: bytes
     """PEM, the host's certificate first."""
-    key: bytes
-    """PEM."""
+    key: bytearray
+    """PEM; wiped when it is not needed any more."""
     names: tuple[str, ...]
     """Host names that it is for, in lower case; `*.` names too."""
     kind: str
@@ -47,17 +50,27 @@ class Pair:
     """When the first certificate of the chain expires."""
     warnings: tuple[str, ...]
     """What is not as it should be, but works."""
+    ocsp_path: str | None = None
+    staple: Staple | None = None
+    """What that file says, if it can be shown."""
 
 
 def check_pair(
     cert_path: str, key_path: str, now: datetime.datetime | None = None, section: str = "tls"
 ) -> list[Problem]:
     """Everything that keeps this chain and key from serving; `now` (with its zone) for tests."""
-    return load_pair(cert_path, key_path, now, section)[1]
+    pair, problems = load_pair(cert_path, key_path, now, section)
+    if pair is not None:
+        wipe(pair.key)
+    return problems
 
 
 def load_pair(
-    cert_path: str, key_path: str, now: datetime.datetime | None = None, section: str = "tls"
+    cert_path: str,
+    key_path: str,
+    now: datetime.datetime | None = None,
+    section: str = "tls",
+    ocsp_path: str | None = None,
 ) -> tuple[Pair | None, list[Problem]]:
     """The pair, or everything that keeps it from serving. `section`: where its keys stand in the file."""
     now = now or datetime.datetime.now(datetime.UTC)
@@ -69,11 +82,19 @@ def load_pair(
     if chain and key is not None:
         problems += _check_match(chain[0], key)
     if problems or key is None:
+        wipe(key_pem)
         return None, [Problem(problem.key.replace("tls", section, 1), *_rest(problem)) for problem in problems]
     kind = "RSA" if isinstance(key, rsa.RSAPrivateKey) else "ECDSA"
     until = min(certificate.not_valid_after_utc for certificate in chain)
-    notes = _completeness(cert_path, chain) + _permissions(key_path)
-    return Pair(cert_path, key_path, chain_pem, key_pem, _names(chain[0]), kind, until, tuple(notes)), []
+    notes = _completeness(cert_path, chain) + permissions(key_path)
+    staple = None
+    if ocsp_path is not None:
+        try:
+            staple = ocsp.read(ocsp_path, chain_pem)
+        except ocsp.Unusable as why:
+            notes.append(f'"{cert_path}" is not stapled with "{ocsp_path}": {why}')
+    names = _names(chain[0])
+    return Pair(cert_path, key_path, chain_pem, key_pem, names, kind, until, tuple(notes), ocsp_path, staple), []
 
 
 def _rest(problem: Problem) -> tuple[str, str]:
@@ -117,22 +138,31 @@ def _completeness(path: str, chain: list[x509.Certificate]) -> list[str]:
     ]
 
 
-def _permissions(path: str) -> list[str]:
+def permissions(path: str) -> list[str]:
+    """A warning, if others may read this key."""
     mode = stat.S_IMODE(os.stat(path).st_mode)
     if mode & 0o077 == 0:
         return []
     return [f'"{path}": this key may be read by others than its owner (mode {mode:o}); chmod 600 "{path}"']
 
 
-def _read(name: str, path: str) -> tuple[bytes, list[Problem]]:
+def wipe(secret: bytearray) -> None:
+    secret[:] = bytes(len(secret))
+
+
+def _read(name: str, path: str) -> tuple[bytearray, list[Problem]]:
+    """Without a copy on the way, so that there is one place to wipe."""
     try:
-        with open(path, "rb") as stream:
-            return stream.read(1 << 20), []
+        with open(path, "rb", buffering=0) as stream:
+            data = bytearray(min(os.fstat(stream.fileno()).st_size, _MOST_BYTES))
+            del data[stream.readinto(data) :]
+            return data, []
     except FileNotFoundError:
-        return b"", [Problem(name, f'"{path}" does not exist', _MAKE_ONE)]
+        return bytearray(), [Problem(name, f'"{path}" does not exist', _MAKE_ONE)]
     except OSError as error:
         reason = os.strerror(error.errno or 0)
-        return b"", [Problem(name, f'"{path}" cannot be read ({reason})', "correct the path or the file's rights")]
+        remedy = "correct the path or the file's rights"
+        return bytearray(), [Problem(name, f'"{path}" cannot be read ({reason})', remedy)]
 
 
 def _load_chain(path: str) -> tuple[bytes, list[x509.Certificate], list[Problem]]:
@@ -141,7 +171,8 @@ def _load_chain(path: str) -> tuple[bytes, list[x509.Certificate], list[Problem]
     if problems:
         return b"", [], problems
     try:
-        return data, x509.load_pem_x509_certificates(data), []
+        chain = bytes(data)
+        return chain, x509.load_pem_x509_certificates(chain), []
     except ValueError:
         return (
             b"",
@@ -150,19 +181,19 @@ def _load_chain(path: str) -> tuple[bytes, list[x509.Certificate], list[Problem]
         )
 
 
-def _load_key(path: str) -> tuple[bytes, PrivateKeyTypes | None, list[Problem]]:
+def _load_key(path: str) -> tuple[bytearray, PrivateKeyTypes | None, list[Problem]]:
     name = "tls.key_path"
     data, problems = _read(name, path)
     if problems:
-        return b"", None, problems
+        return data, None, problems
     try:
         # Whether an RSA key is consistent takes long to check, and is not ours to doubt: it must match its certificate.
         return data, serialization.load_pem_private_key(data, None, unsafe_skip_rsa_key_validation=True), []
     except TypeError:
         remedy = f'take it off: openssl pkey -in "{path}" -out plain.key'
-        return b"", None, [Problem(name, f'the key in "{path}" has a passphrase', remedy)]
+        return data, None, [Problem(name, f'the key in "{path}" has a passphrase', remedy)]
     except (ValueError, UnsupportedAlgorithm):
-        return b"", None, [Problem(name, f'"{path}" has no private key in PEM form', _MAKE_ONE)]
+        return data, None, [Problem(name, f'"{path}" has no private key in PEM form', _MAKE_ONE)]
 
 
 def _check_dates(chain: list[x509.Certificate], now: datetime.datetime) -> list[Problem]:
@@ -227,19 +258,27 @@ def _pem_of(path: str) -> str:
 
 def check_authorities(name: str, path: str | None) -> list[Problem]:
     """Everything that keeps this file (None: the system's) from saying whom to trust."""
+    return load_authorities(name, path)[1]
+
+
+def load_authorities(name: str, path: str | None) -> tuple[bytes | None, list[Problem]]:
+    """Whom to trust, in PEM form, or everything that keeps this file (None: the system's) from saying so."""
     if path is None:
-        if system_authorities():
-            return []
+        if text := system_authorities():
+            return text.encode(), []
         remedy = "install the package ca-certificates, or name a file of authorities"
-        return [Problem(name, "this system trusts no authority", remedy)]
+        return None, [Problem(name, "this system trusts no authority", remedy)]
     data, problems = _read(name, path)
     if problems:
-        return [replace(problem, remedy="correct the path or the file's rights") for problem in problems]
+        return None, [replace(problem, remedy="correct the path or the file's rights") for problem in problems]
     try:
-        x509.load_pem_x509_certificates(data)
+        text_of_file = bytes(data)
+        x509.load_pem_x509_certificates(text_of_file)
+        return text_of_file, []
     except ValueError:
-        return [Problem(name, f'"{path}" has no certificate in PEM form', "name a file with the authorities to trust")]
-    return []
+        return None, [
+            Problem(name, f'"{path}" has no certificate in PEM form', "name a file with the authorities to trust")
+        ]
 
 
 def self_signed(hosts: Sequence[str], curve: str = "P-256", days: int = 365) -> tuple[bytes, bytes]:

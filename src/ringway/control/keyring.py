@@ -10,17 +10,16 @@ environment: key files need be readable by the supervisor alone.
 import datetime
 import functools
 import os
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ringway.config.model import Tls
-from ringway.control import logs
+from ringway.control import certificates, logs, watching
 from ringway.control.certificates import Pair, load_pair
+from ringway.control.ocsp import Stapler
+from ringway.control.watching import Settled, Signature, Ticking, signature_of
 from ringway.errors import Problem
 
-LOOK_EVERY = 1.0
-"""Seconds between two looks at the files. A change is taken when it looks the same twice: nobody writes any more."""
 NEW_TICKET_KEY = 12 * 3600.0
 """Seconds after which tickets are sealed with a new key; the last three open them, which is longer than a ticket lives
 (two hours in OpenSSL)."""
@@ -29,7 +28,6 @@ EXPIRES_SOON = datetime.timedelta(days=21)
 _DAY = 24 * 3600.0
 
 _CHAINS = (".crt", ".pem", ".cer")
-Signature = tuple[tuple[str, int, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -40,15 +38,17 @@ class Source:
     key_path: str
     section: str
     """Where it stands in the configuration: `tls`, `tls.certificates[0]`, `tls.certificates_path`."""
+    ocsp_path: str | None = None
 
 
 def sources_of(tls: Tls) -> tuple[list[Source], list[Problem]]:
     """In the order of their weight: the default first. Problems: of the folder."""
     found = []
     if tls.cert_path is not None and tls.key_path is not None:
-        found.append(Source(tls.cert_path, tls.key_path, "tls"))
+        found.append(Source(tls.cert_path, tls.key_path, "tls", tls.ocsp_path))
     for number, entry in enumerate(tls.certificates):
-        found.append(Source(entry.cert_path, entry.key_path, f"tls.certificates[{number}]"))
+        section = f"tls.certificates[{number}]"
+        found.append(Source(entry.cert_path, entry.key_path, section, entry.ocsp_path))
     if tls.certificates_path is None:
         return found, []
     try:
@@ -110,12 +110,23 @@ class Keyring:
             names[name] = contexts.setdefault(tuple(sorted(kinds.values())), len(contexts))
         return list(contexts), names
 
-    def block(self, ticket_keys: list[bytes]) -> bytearray:
+    def block(self, ticket_keys: list[bytes], stapler: Stapler | None = None) -> bytearray:
         """For the workers: engine/certificates.pxd has its form."""
-        from ringway.engine import certificates
+        from ringway.engine.certificates import build
 
-        pairs = [(pair.chain, pair.key) for pair in self.pairs.values()]
-        return certificates.build(pairs, *self.contexts(), 0, ticket_keys)  # type: ignore[no-any-return]
+        pairs = []
+        for pair in self.pairs.values():
+            staple = pair.staple or (stapler.of(pair.chain) if stapler is not None else None)
+            shown = (staple.der, int(staple.until.timestamp())) if staple is not None else (b"", 0)
+            pairs.append((pair.chain, pair.key, *shown))
+        return build(pairs, *self.contexts(), 0, ticket_keys)  # type: ignore[no-any-return]
+
+    def wipe(self, but: "Keyring | None" = None) -> None:
+        """Its keys, those excepted that the other one has too."""
+        kept = {id(pair.key) for pair in but.pairs.values()} if but is not None else ()
+        for pair in self.pairs.values():
+            if id(pair.key) not in kept:
+                certificates.wipe(pair.key)
 
     def warnings(self) -> list[str]:
         return [warning for pair in self.pairs.values() for warning in pair.warnings]
@@ -146,7 +157,7 @@ def load(tls: Tls, old: Keyring | None = None) -> tuple[Keyring | None, list[Pro
     found, problems = sources_of(tls)
     pairs = {}
     for source in found:
-        pair, wrong = load_pair(source.cert_path, source.key_path, section=source.section)
+        pair, wrong = load_pair(source.cert_path, source.key_path, None, source.section, source.ocsp_path)
         if source.section == "tls.certificates_path":
             wrong = [_of_folder(source, problem) for problem in wrong]
         problems += wrong
@@ -167,15 +178,13 @@ def _of_folder(source: Source, problem: Problem) -> Problem:
 def signature(tls: Tls) -> Signature:
     """What changes whenever one of the files does."""
     found, _ = sources_of(tls)
-    entries = []
-    for source in found:
-        for path in (source.cert_path, source.key_path):
-            try:
-                about = os.stat(path)
-                entries.append((path, about.st_mtime_ns, about.st_size, about.st_ino))
-            except OSError:
-                entries.append((path, 0, 0, 0))
-    return tuple(entries)
+    paths = [path for source in found for path in (source.cert_path, source.key_path, source.ocsp_path)]
+    return signature_of(path for path in paths if path is not None)
+
+
+def to_be_fetched(ring: Keyring) -> list[tuple[str, bytes]]:
+    """Path and chain of those that have no file of their own for it."""
+    return [(pair.cert_path, pair.chain) for pair in ring.pairs.values() if pair.ocsp_path is None]
 
 
 class Watch:
@@ -185,49 +194,56 @@ class Watch:
         self._tls = tls
         self._ring = ring
         self._changed = changed
-        self._seen = signature(tls)
+        self._files = Settled(lambda: signature(tls))
         self._ticket_keys = [os.urandom(80)]
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="certificates", daemon=True)
+        self._waited_tickets = self._waited_day = 0.0
+        self._stapler = Stapler() if tls.ocsp_stapling else None
+        self._lapsed: set[bytes] = set()
+        self._thread = Ticking("certificates", watching.LOOK_EVERY, self._look)
 
     def block(self) -> bytearray:
-        return self._ring.block(self._ticket_keys)
+        return self._ring.block(self._ticket_keys, self._stapler)
 
     def start(self) -> None:
         self._thread.start()
+        if self._stapler is not None:
+            self._stapler.follow(to_be_fetched(self._ring))
+            self._stapler.start()
 
     def stop(self) -> None:
-        self._end.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.stop()
+        if self._stapler is not None:
+            self._stapler.stop()
 
-    def _run(self) -> None:
-        waited_tickets = waited_day = 0.0
-        before = self._seen
-        while not self._end.wait(LOOK_EVERY):
-            waited_tickets += LOOK_EVERY
-            waited_day += LOOK_EVERY
-            now = signature(self._tls)
-            if now != self._seen and now == before:
-                self._seen = now
-                self._read_again()
-            before = now
-            if waited_tickets >= NEW_TICKET_KEY:
-                waited_tickets = 0.0
-                self._ticket_keys = [os.urandom(80), *self._ticket_keys][:TICKET_KEYS]
-                self._changed(self.block())
-            if waited_day >= _DAY:
-                waited_day = 0.0
-                for line in self._ring.expiring():
-                    logs.warning(f"certificate {line}")
+    def _look(self) -> None:
+        self._waited_tickets += watching.LOOK_EVERY
+        self._waited_day += watching.LOOK_EVERY
+        if self._files.changed():
+            self._read_again()
+        if self._stapler is not None and self._stapler.news():
+            self._changed(self.block())
+        self._tell_lapsed()
+        if self._waited_tickets >= NEW_TICKET_KEY:
+            self._waited_tickets = 0.0
+            self._ticket_keys = [os.urandom(80), *self._ticket_keys][:TICKET_KEYS]
+            self._changed(self.block())
+        if self._waited_day >= _DAY:
+            self._waited_day = 0.0
+            for line in self._ring.expiring():
+                logs.warning(f"certificate {line}")
 
     def _read_again(self) -> None:
         ring, problems = load(self._tls, self._ring)
         for problem in problems:
             logs.warning(f"certificates: {problem}; what is in use stays")
-        if ring is None or ring.pairs == self._ring.pairs:
+        if ring is None:
+            return
+        if ring.pairs == self._ring.pairs:
+            ring.wipe(but=self._ring)
             return
         old, self._ring = self._ring, ring
+        if self._stapler is not None:
+            self._stapler.follow(to_be_fetched(ring))
         for source, pair in ring.pairs.items():
             if old.pairs.get(source) != pair:
                 logs.info(
@@ -238,3 +254,12 @@ class Watch:
         for line in [*ring.warnings(), *ring.expiring()]:
             logs.warning(f"certificate {line}")
         self._changed(self.block())
+        old.wipe(but=ring)
+
+    def _tell_lapsed(self) -> None:
+        """Files of staples that nobody renewed in time; workers look at the time by themselves."""
+        now = datetime.datetime.now(datetime.UTC)
+        for pair in self._ring.pairs.values():
+            if pair.staple is not None and pair.staple.until <= now and pair.staple.der not in self._lapsed:
+                self._lapsed.add(pair.staple.der)
+                logs.warning(f'certificate "{pair.cert_path}" is stapled no more: "{pair.ocsp_path}" has expired')

@@ -58,6 +58,10 @@ class WorkerProcess:
         """There are new ones in the shared memory."""
         self._send(b"c")
 
+    def renew_peers(self) -> None:
+        """There are new files for upstreams with TLS in theirs."""
+        self._send(b"u")
+
     def drain(self) -> None:
         """Stop accepting, finish what runs, exit."""
         self._send(b"d")

@@ -8,7 +8,9 @@ from typing import Any
 from ringway.config.compile import Plan, compile_plan
 from ringway.config.load import Loaded
 from ringway.config.model import Config, Tls
-from ringway.control import cpus, kernel_tls, keyring, resolver
+from ringway.control import cpus, kernel_tls, keyring, peers, resolver
+from ringway.control.certificates import Pair
+from ringway.control.ocsp import responder_of
 from ringway.control.supervisor import wanted_listeners
 
 
@@ -42,10 +44,23 @@ def _certificates(tls: Tls) -> list[tuple[str, str]]:
     ring, _ = keyring.load(tls)
     pairs = list(ring.pairs.values()) if ring is not None else []
     most = 20
-    rows = [(pair.cert_path, f"{pair.kind}, {keyring.shortened(pair.names)}, until {pair.until:%F}") for pair in pairs]
+    rows = []
+    for pair in pairs:
+        text = f"{pair.kind}, {keyring.shortened(pair.names)}, until {pair.until:%F}"
+        rows.append((pair.cert_path, text + _staple_of(tls, pair)))
     rows = rows[:most] + ([(f"and {len(rows) - most} more", "")] if len(rows) > most else [])
     told = [*ring.warnings(), *ring.expiring()] if ring is not None else []
     return [*rows, *(("warning", line) for line in told)]
+
+
+def _staple_of(tls: Tls, pair: Pair) -> str:
+    if pair.staple is not None:
+        return f"; OCSP good until {pair.staple.until:%F %H:%M} UTC"
+    if pair.ocsp_path is not None:
+        return "; OCSP: not stapled"
+    if not tls.ocsp_stapling:
+        return ""
+    return f"; OCSP from {responder_of(pair.chain) or 'nowhere: it names no responder'}"
 
 
 def _workers(config: Config) -> list[tuple[str, str]]:
@@ -86,15 +101,8 @@ def _upstreams(plan: Plan) -> list[tuple[str, str]]:
             text = ", ".join(ip for ip, _ in found)
         except (OSError, UnicodeError) as error:
             text = f"does not resolve ({error.strerror if isinstance(error, OSError) else error}): 503 until it does"
-        rows.append((upstream["name"], text + (f"; {_tls_of(tls)}" if tls is not None else "")))
+        rows.append((upstream["name"], text + (f"; {peers.described(tls)}" if tls is not None else "")))
     return rows
-
-
-def _tls_of(tls: dict[str, Any]) -> str:
-    shown = f", shown {tls['certificate']}" if tls["certificate"] is not None else ""
-    if not tls["verify"]:
-        return f"NOT verified{shown}"
-    return f"must be {tls['name']} by {tls['authorities'] or 'an authority of this system'}{shown}"
 
 
 def _machine() -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ One thread and one loop (`_step`): signals, what workers say, deaths, restarts t
 it run the resolver's threads and the access log's.
 """
 
+import functools
 import os
 import selectors
 import signal
@@ -18,7 +19,7 @@ from ringway.config.compile import compile_plan
 from ringway.config.load import Loaded
 from ringway.config.model import Config, Tls
 from ringway.config.values import parse_address
-from ringway.control import cpus, kernel_tls, keyring, listeners, logs, memory, steering
+from ringway.control import cpus, kernel_tls, keyring, listeners, logs, memory, peers, steering
 from ringway.control.access_log import AccessLog
 from ringway.control.notify import notify
 from ringway.control.process import WorkerProcess, raise_file_limit
@@ -32,8 +33,8 @@ _QUICK_DEATH = 5.0
 _LONGEST_PAUSE = 30.0
 _GRACE = 1.0
 """Seconds that a worker gets to close up after its deadline, before it is killed."""
-_CERTIFICATES = b"\0"
-"""Written to where signals are, by the watch of the certificates: there are new ones."""
+_CERTIFICATES, _PEERS = b"\0", b"\xff"
+"""Written to where signals are, by the watches of files: there are new certificates, or files for upstreams."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 
 
@@ -79,7 +80,8 @@ class Supervisor:
         self._log: AccessLog | None = None
         self._resolver: Resolver | None = None
         self._certificates: memory.Published | None = None
-        self._watch: keyring.Watch | None = None
+        self._peers: memory.Published | None = None
+        self._watches: list[keyring.Watch | peers.Watch] = []
         self._brief: dict[str, Any] = {}
         self._was_ready = False
         self._ending = False
@@ -155,10 +157,12 @@ class Supervisor:
         self._resolver.start()
         if self.config.tls is not None:
             self._open_certificates(self.config.tls)
+        if any(plan["upstream_tls"]):
+            self._open_peers(plan["upstream_tls"])
         self._brief = {
             "folders": plan["folders"],
             "tls": tls_brief(self.config.tls),
-            "upstream_tls": upstream_tls_brief(plan),
+            "peers": None,
             **self._descriptors,
         }
 
@@ -170,15 +174,27 @@ class Supervisor:
             logs.warning(f"certificate {line}")
         self._certificates = memory.Published("ringway certificates")
         self._descriptors["certificates"] = self._certificates.descriptor
-        self._watch = keyring.Watch(tls, ring, self._publish)
-        self._certificates.publish(self._watch.block())
-        self._watch.start()
+        watch = keyring.Watch(tls, ring, functools.partial(self._publish, self._certificates, _CERTIFICATES))
+        self._follow(watch, self._certificates)
 
-    def _publish(self, block: bytearray) -> None:
-        """In the thread of the watch: the loop then tells the workers."""
-        if self._certificates is not None:
-            self._certificates.publish(block)
-            self._wakeup.send(_CERTIFICATES)
+    def _open_peers(self, plan: peers.Plan) -> None:
+        found, problems = peers.load(plan)
+        if problems:
+            raise RingwayError("; ".join(map(str, problems)))
+        self._peers = memory.Published("ringway peers")
+        self._descriptors["peers"] = self._peers.descriptor
+        self._follow(peers.Watch(plan, found, functools.partial(self._publish, self._peers, _PEERS)), self._peers)
+
+    def _follow(self, watch: keyring.Watch | peers.Watch, published: memory.Published) -> None:
+        self._watches.append(watch)
+        self._publish(published, b"", watch.block())
+        watch.start()
+
+    def _publish(self, published: memory.Published, kind: bytes, block: bytearray) -> None:
+        """In the thread of the watch: the loop then tells the workers. There are keys in it."""
+        published.publish(block)
+        block[:] = bytes(len(block))
+        self._wakeup.send(kind)
 
     def _close(self) -> None:
         """Also after a start that failed half way: whatever is open or running is not any more."""
@@ -192,10 +208,11 @@ class Supervisor:
             self._resolver.stop()
         if self._log is not None:
             self._log.stop()  # it reads what the workers left, and closes that
-        if self._watch is not None:
-            self._watch.stop()
-        if self._certificates is not None:
-            self._certificates.close()
+        for watch in self._watches:
+            watch.stop()
+        for published in (self._certificates, self._peers):
+            if published is not None:
+                published.close()
         if "snapshot" in self._descriptors:
             os.close(self._descriptors["snapshot"])
         for shared in self._kept:
@@ -216,10 +233,12 @@ class Supervisor:
             signal.signal(number, handler)
 
     def _take_signal(self, number: int) -> None:
-        if number == _CERTIFICATES[0]:
+        if number in (_CERTIFICATES[0], _PEERS[0]):
             for seat in self._seats:
-                if seat.process is not None:
+                if seat.process is not None and number == _CERTIFICATES[0]:
                     seat.process.renew_certificates()
+                elif seat.process is not None:
+                    seat.process.renew_peers()
         elif number in (signal.SIGTERM, signal.SIGINT) or (number == signal.SIGHUP and self._hangup_ends):
             name = signal.Signals(number).name
             if self._ending:
@@ -414,37 +433,6 @@ def tls_brief(tls: Tls | None) -> dict[str, Any] | None:
         "groups": ":".join(tls.curves),
         "ktls": kernel_tls.brief(tls),
     }
-
-
-def upstream_tls_brief(plan: dict[str, Any]) -> dict[str, Any]:
-    """For each upstream of the plan how TLS is spoken with it, with the texts of the files that the plan names.
-    Authorities are large and most upstreams have the same ones: they stand aside, once each."""
-    authorities: dict[str | None, int] = {}
-    upstreams: list[dict[str, Any] | None] = []
-    try:
-        for tls in plan["upstream_tls"]:
-            if tls is None:
-                upstreams.append(None)
-                continue
-            trusted = authorities.setdefault(tls["authorities"], len(authorities)) if tls["verify"] else None
-            pair = {name: _text_of(tls[name]) if tls[name] is not None else None for name in ("certificate", "key")}
-            upstreams.append({**tls, "authorities": trusted, **pair})
-        texts = [system_authorities() if path is None else _text_of(path) for path in authorities]
-    except OSError as error:
-        raise RingwayError(f'"{error.filename}" cannot be read ({os.strerror(error.errno or 0)})') from None
-    return {"authorities": texts, "upstreams": upstreams}
-
-
-def system_authorities() -> str:
-    # Imported here: cryptography takes a while, and most configurations need none of it.
-    from ringway.control.certificates import system_authorities
-
-    return system_authorities()
-
-
-def _text_of(path: str) -> str:
-    with open(path, encoding="ascii", errors="replace") as stream:
-        return stream.read()
 
 
 def _report_gauges(index: int, stopped: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Certificates, keys and ticket keys as the supervisor hands them over: one flat block, offsets instead of pointers.
 
-    CertificatesHead | pairs | contexts | pairs of the contexts | names, sorted | texts (PEM, names)
+    CertificatesHead | pairs | contexts | pairs of the contexts | names, sorted | texts (PEM, staples, names)
 
 A *pair* is a chain and its key. A *context* is what one SSL_CTX holds: the pairs of different kinds (RSA, ECDSA) for the
 same names, of which OpenSSL takes the one that the client can check. A *name* leads to a context: "example.com", or
@@ -14,7 +14,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 cdef enum:
     CERTIFICATES_MAGIC = 0x43575247     # "GRWC"
-    CERTIFICATES_VERSION = 1            # changes with any struct below
+    CERTIFICATES_VERSION = 2            # changes with any struct below
     TICKET_KEY_BYTES = 80               # name 16, HMAC 32, AES 32
     TICKET_KEYS_MAX = 3                 # the newest seals; all of them open
     CERTIFICATE_NAME_MAX = 256          # bytes of a host name; a longer one has no certificate
@@ -24,6 +24,9 @@ cdef struct CertificatePair:
     uint32_t chain_bytes
     uint32_t key_at                     # PEM
     uint32_t key_bytes
+    uint32_t staple_at                  # OCSP response, DER
+    uint32_t staple_bytes               # 0: none
+    uint32_t staple_until_s             # since 1970: from then on it is not shown
 
 cdef struct CertificateContext:
     uint32_t first                      # in the pairs of the contexts
@@ -60,6 +63,9 @@ cdef uint32_t certificates_find(const CertificatesHead* head, const char* name, 
     # context of a host name in whatever case; the default one if there is none
 cdef const CertificatePair* certificates_pair(const CertificatesHead* head, uint32_t context, uint32_t which) noexcept nogil
     # NULL: it has no more
+cdef inline uint32_t certificates_choice(const CertificatesHead* head, uint32_t context, uint32_t which) noexcept nogil:
+    """Number of this pair among those of all contexts."""
+    return (<const CertificateContext*>(<const char*>head + head.contexts_at))[context].first + which
 
 cdef int search(const CertificatesHead* head, const char* name, uint32_t length) noexcept nogil
     # index of the name, or -1

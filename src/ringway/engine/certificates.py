@@ -5,8 +5,8 @@ import struct
 import cython
 from cython import NULL, address, cast, sizeof
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
-from cython.cimports.libc.string import memcmp, memcpy
-from cython.cimports.ringway.engine.spans import lower
+from cython.cimports.libc.string import memcpy
+from cython.cimports.ringway.engine.spans import lower, table_find
 
 # Reading: the engine's side
 
@@ -45,6 +45,8 @@ def certificates_valid(head, size):
             return False
         if cast(uint64_t, pairs[i].key_at) + pairs[i].key_bytes > size:
             return False
+        if cast(uint64_t, pairs[i].staple_at) + pairs[i].staple_bytes > size:
+            return False
     for i in range(head.context_count):
         if cast(uint64_t, contexts[i].first) + contexts[i].count > head.choice_count:
             return False
@@ -58,24 +60,9 @@ def certificates_valid(head, size):
 
 
 def search(head, name, length):
-    base: cython.p_const_char = cast(cython.p_const_char, head)
-    names: cython.pointer(cython.const[CertificateName]) = cast(
-        cython.pointer(cython.const[CertificateName]), base + head.names_at
+    return table_find(
+        cast(cython.p_const_char, head), head.names_at, head.name_count, sizeof(CertificateName), name, length
     )
-    low: uint32_t = 0
-    high: uint32_t = head.name_count
-    middle: uint32_t
-    order: cython.int
-    while low < high:
-        middle = (low + high) // 2
-        order = memcmp(name, base + names[middle].at, min(length, names[middle].length))
-        if order == 0 and length == names[middle].length:
-            return cast(cython.int, middle)
-        if order < 0 or (order == 0 and length < names[middle].length):
-            high = middle
-        else:
-            low = middle + 1
-    return -1
 
 
 def certificates_find(head, name, length):
@@ -124,7 +111,8 @@ def certificates_pair(head, context, which):
 
 
 def build(pairs: list, contexts: list, names: dict, default: int, ticket_keys: list) -> bytearray:
-    """The block. `pairs`: (chain, key), PEM as bytes; `contexts`: tuples of indices of pairs; `names`: lower-case host
+    """The block. `pairs`: (chain, key, staple, until): PEM as bytes, an OCSP response (b"": none) and the
+    time from which on it is not shown; `contexts`: tuples of indices of pairs; `names`: lower-case host
     name ("*.example.com" too) to index of a context; `ticket_keys`: of 80 bytes each, the newest first. Raises
     ValueError when it would be 4 GiB or more."""
     head: CertificatesHead
@@ -136,16 +124,19 @@ def build(pairs: list, contexts: list, names: dict, default: int, ticket_keys: l
     choices_at = contexts_at + sizeof(CertificateContext) * len(contexts)
     names_at = choices_at + 4 * len(choices)
     texts_at = names_at + sizeof(CertificateName) * len(ordered)
-    total = texts_at + sum(len(chain) + len(key) for chain, key in pairs) + sum(len(name) for name, _ in ordered)
+    texts = sum(len(chain) + len(key) + len(staple) for chain, key, staple, _ in pairs)
+    total = texts_at + texts + sum(len(name) for name, _ in ordered)
     if total >= 1 << 32:
         raise ValueError("the certificates have more than 4 GiB")
     block = bytearray(total)
     at = texts_at
-    for number, (chain, key) in enumerate(pairs):
-        struct.pack_into("=4I", block, pairs_at + 16 * number, at, len(chain), at + len(chain), len(key))
-        block[at : at + len(chain)] = chain
-        block[at + len(chain) : at + len(chain) + len(key)] = key
-        at += len(chain) + len(key)
+    for number, (chain, key, staple, until) in enumerate(pairs):
+        places = []
+        for text in (chain, key, staple):
+            block[at : at + len(text)] = text
+            places += [at, len(text)]
+            at += len(text)
+        struct.pack_into("=7I", block, pairs_at + sizeof(CertificatePair) * number, *places, min(until, 0xFFFFFFFF))
     first = 0
     for number, context in enumerate(contexts):
         struct.pack_into("=2I", block, contexts_at + 8 * number, first, len(context))

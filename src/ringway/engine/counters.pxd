@@ -42,6 +42,7 @@ cdef enum Counter:
     COUNT_RESUMED
     COUNT_HANDSHAKE_ERRORS
     COUNT_CERTIFICATES      # number of the block of certificates in use, see certificates.pxd
+    COUNT_PEERS             # number of the block of upstreams with TLS in use, see peers.pxd
     COUNT_KTLS_SEND         # connections of which the kernel sends, receives
     COUNT_KTLS_RECEIVE
     COUNT_KTLS_FALLBACK_CIPHER  # connections that stayed with OpenSSL: their version and cipher were not found usable

@@ -19,6 +19,7 @@ EVENTS = (
     "certificates",
     "upstream_tls_failed",
     "upstream_untrusted",
+    "peers",
 )
 OFFLOADS = ("", "send", "receive", "send+receive")
 

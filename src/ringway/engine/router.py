@@ -1,20 +1,20 @@
 """Host and path to a route: a binary search per name that could stand for the host, then its prefixes."""
 
 import cython
-from cython import cast
+from cython import cast, sizeof
 from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t
 from cython.cimports.libc.string import memcmp
 from cython.cimports.ringway.engine.snapshot import (
     HOST_BYTES_MAX,
     ROUTE_NONE,
+    HostEntry,
     Snapshot,
-    bytes_order,
     host_at,
     path_at,
     snapshot_valid,
     text_at,
 )
-from cython.cimports.ringway.engine.spans import lower
+from cython.cimports.ringway.engine.spans import lower, table_find
 
 
 @cython.cfunc
@@ -43,21 +43,7 @@ def host_lower(host: cython.p_const_char, length: uint32_t, out: cython.p_char) 
 @cython.exceptval(check=False)
 def host_find(s: cython.pointer(cython.const[Snapshot]), name: cython.p_const_char, length: uint32_t) -> int32_t:
     """Index of the host of exactly this name; -1: none."""
-    low: uint32_t = 0
-    high: uint32_t = s.host_count
-    middle: uint32_t
-    order: cython.int
-    while low < high:
-        middle = (low + high) // 2
-        h = host_at(s, middle)
-        order = bytes_order(name, length, text_at(s, h.name), h.name.length)
-        if order == 0:
-            return middle
-        if order < 0:
-            high = middle
-        else:
-            low = middle + 1
-    return -1
+    return table_find(cast(cython.p_const_char, s), s.hosts, s.host_count, sizeof(HostEntry), name, length)
 
 
 @cython.cfunc

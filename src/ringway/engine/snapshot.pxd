@@ -7,9 +7,8 @@ Strings are not terminated: a Text is offset and length.
     Snapshot | hosts (sorted by name) | paths (per host, longest prefix first) | routes | upstreams | media types | text
 """
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcmp
 
-from ringway.engine.spans cimport lower
+from ringway.engine.spans cimport bytes_order, lower, table_find
 
 cdef enum:
     SNAPSHOT_MAGIC = 0x52474E57     # "RGNW"
@@ -134,13 +133,6 @@ cdef inline const PathEntry* path_at(const Snapshot* s, const HostEntry* h, uint
 
 cdef inline const MediaType* media_at(const Snapshot* s, uint32_t index) noexcept nogil:
     return <const MediaType*>(<const char*>s + s.media) + index
-
-cdef inline int bytes_order(const char* a, uint32_t a_length, const char* b, uint32_t b_length) noexcept nogil:
-    """The order of every sorted table here: bytewise, a prefix first. <0, 0 or >0."""
-    cdef int order = memcmp(a, b, a_length if a_length < b_length else b_length)
-    if order != 0:
-        return order
-    return -1 if a_length < b_length else a_length > b_length
 
 cdef const MediaType* media_type_of(const Snapshot* s, const char* path, uint32_t length) noexcept nogil
     # by the suffix of the last segment, without case; NULL: none known

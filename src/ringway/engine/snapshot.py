@@ -14,13 +14,7 @@ def media_type_of(s, path, length):
     dot: uint32_t = length
     size: uint32_t
     i: uint32_t
-    low: uint32_t = 0
-    high: uint32_t = s.media_count
-    middle: uint32_t
-    order: cython.int
-    media: cython.pointer(cython.const[MediaType]) = cast(
-        cython.pointer(cython.const[MediaType]), cast(cython.p_const_char, s) + s.media
-    )
+    found: int32_t
     while dot > 0 and path[dot - 1] != 46:
         if path[dot - 1] == 47:
             return NULL
@@ -30,16 +24,8 @@ def media_type_of(s, path, length):
         return NULL
     for i in range(size):
         suffix[i] = cast(cython.char, lower(cast(uint8_t, path[dot + i])))
-    while low < high:
-        middle = (low + high) // 2
-        order = bytes_order(suffix, size, text_at(s, media[middle].suffix), media[middle].suffix.length)
-        if order == 0:
-            return media + middle
-        if order < 0:
-            high = middle
-        else:
-            low = middle + 1
-    return NULL
+    found = table_find(cast(cython.p_const_char, s), s.media, s.media_count, sizeof(MediaType), suffix, size)
+    return media_at(s, found) if found >= 0 else NULL
 
 
 @cython.cfunc

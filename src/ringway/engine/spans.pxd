@@ -3,7 +3,7 @@
 Nothing here owns memory. A Span is borrowed until its buffer is given back; a Piece is relative to the start of the
 head it was found in, so that it survives a move of that head.
 """
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 cdef struct Span:
@@ -22,6 +22,34 @@ cdef inline Span span(const char* at, uint32_t length) noexcept nogil:
 
 cdef inline Span piece_span(const char* head, Piece p) noexcept nogil:
     return span(head + p.at, p.length)
+
+cdef inline int bytes_order(const char* a, uint32_t a_length, const char* b, uint32_t b_length) noexcept nogil:
+    """The order of every sorted table: bytewise, a prefix first. <0, 0 or >0."""
+    cdef int order = memcmp(a, b, a_length if a_length < b_length else b_length)
+    if order != 0:
+        return order
+    return -1 if a_length < b_length else a_length > b_length
+
+cdef inline int32_t table_find(const char* block, uint64_t table, uint32_t count, uint32_t each, const char* name,
+                               uint32_t length) noexcept nogil:
+    """Index of the entry of this name in a sorted table of a flat block, or -1. `table`: its offset; `each`: bytes of an
+    entry, whose first members are the name's offset and its length."""
+    cdef uint32_t low = 0
+    cdef uint32_t high = count
+    cdef uint32_t middle
+    cdef int order
+    cdef const uint32_t* entry
+    while low < high:
+        middle = (low + high) // 2
+        entry = <const uint32_t*>(block + table + <uint64_t>middle * each)
+        order = bytes_order(name, length, block + entry[0], entry[1])
+        if order == 0:
+            return <int32_t>middle
+        if order < 0:
+            high = middle
+        else:
+            low = middle + 1
+    return -1
 
 cdef inline bint span_is(Span s, const char* text, uint32_t length) noexcept nogil:
     """Equal, with case."""

@@ -154,7 +154,7 @@ cdef struct Origin:         # one upstream of the configuration, as this worker 
     uint32_t idle
     uint32_t open           # all connections
     uint32_t turn           # which address is next
-    TlsContext* tls         # owned; NULL: plain
+    TlsContext* tls         # owned; NULL: plain. New connections have this one; those of an older one are not pooled
 
 cdef struct Upstream:
     Stream stream
@@ -370,6 +370,7 @@ cdef struct Worker:
     bint feeding                # one of those has its turn: it may use the reserve
     uint32_t moving             # sends and reads of bodies under way
     int certificates            # borrowed descriptor: the memory in which the supervisor publishes them; -1: no TLS
+    int peers                   # likewise, what is trusted of upstreams and shown to them; -1: none speaks TLS
     int control                 # descriptor of the control socket
     char control_byte           # lent to the receive
     bint draining

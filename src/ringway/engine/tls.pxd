@@ -19,6 +19,7 @@ from ringway.engine.native.openssl cimport (
     SSL,
     SSL_CTX,
     SSL_SESSION,
+    X509,
 )
 
 cdef enum:
@@ -43,8 +44,10 @@ cdef struct CertificateStore:   # one block of certificates, and what was opened
     const CertificatesHead* head    # owned: mapped memory
     uint64_t size           # bytes of it
     SSL_CTX** contexts      # owned: one for each context of the block; NULL: no client asked for it yet
+    X509** leaves           # owned; borrowed from them: the certificate of each of the block's choices, once it is opened
 
-cdef struct TlsContext:     # for the life of the worker: one as a server, and one for each server that it connects to
+cdef struct TlsContext:     # one as a server, and one for each server that it connects to, until another takes its place
+    uint32_t references     # its owner's, and one of each connection
     BIO_METHOD* method      # owned
     CertificateStore* store # owned: the newest; NULL: a client's
     Buffers* buffers        # borrowed
@@ -52,6 +55,7 @@ cdef struct TlsContext:     # for the life of the worker: one as a server, and o
     TlsPolicy policy
     # a client's alone
     SSL_CTX* client         # owned; NULL: we are the server
+    uint32_t edition        # of what it was opened from, see peers.pxd
     bint verify             # the server must be who it says
     char* server_name       # owned: sent by SNI; NULL: an address
     SSL_SESSION* session    # owned: the last one that the server gave; NULL: none
@@ -86,11 +90,13 @@ cdef SSL_CTX* new_context(TlsContext* context) noexcept nogil
 cdef BIO_METHOD* new_method() noexcept nogil
 cdef int use_pair(SSL_CTX* ctx, const char* chain, int chain_bytes, const char* key, int key_bytes) noexcept nogil
 cdef int client_hello(SSL* ssl, int* alert, void* arg) noexcept nogil
+cdef int status_asked(SSL* ssl, void* arg) noexcept nogil
 cdef bint asked_name(SSL* ssl, const unsigned char** name, uint32_t* length) noexcept nogil
     # the host name of the ClientHello, RFC 6066 3
 cdef int ticket_key(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,
                     int encrypt) noexcept nogil
 cdef void tls_context_close(TlsContext* context) noexcept nogil
+    # a reference less; with the last one it is gone
 cdef Tls* tls_open(TlsContext* context, SSL_SESSION* resume, Queue* out) noexcept nogil
     # the context's side. `resume`: a client's, or NULL. NULL: no memory
 cdef void tls_close(Tls* tls) noexcept nogil

@@ -5,6 +5,7 @@ from cython import NULL, address, cast, sizeof
 from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memcmp, memcpy
+from cython.cimports.libc.time import time
 from cython.cimports.ringway.engine.buffers import (
     GROUP_LARGE,
     GROUP_SMALL,
@@ -19,6 +20,7 @@ from cython.cimports.ringway.engine.buffers import (
 from cython.cimports.ringway.engine.certificates import (
     CertificatePair,
     CertificatesHead,
+    certificates_choice,
     certificates_find,
     certificates_pair,
 )
@@ -54,6 +56,7 @@ from cython.cimports.ringway.engine.native.openssl import (
     SSL_SENT_SHUTDOWN,
     SSL_SESS_CACHE_OFF,
     SSL_TLSEXT_ERR_ALERT_FATAL,
+    SSL_TLSEXT_ERR_NOACK,
     SSL_TLSEXT_ERR_OK,
     TLS1_3_VERSION,
     X509,
@@ -82,6 +85,7 @@ from cython.cimports.ringway.engine.native.openssl import (
     EVP_MAC_CTX_set_params,
     EVP_PKEY_free,
     OPENSSL_cleanse,
+    OPENSSL_malloc,
     OSSL_PARAM_construct_end,
     OSSL_PARAM_construct_octet_string,
     OSSL_PARAM_construct_utf8_string,
@@ -93,9 +97,12 @@ from cython.cimports.ringway.engine.native.openssl import (
     SSL_CTX_add1_chain_cert,
     SSL_CTX_check_private_key,
     SSL_CTX_free,
+    SSL_CTX_get0_certificate,
+    SSL_CTX_get_app_data,
     SSL_CTX_new,
     SSL_CTX_set1_groups_list,
     SSL_CTX_set_alpn_select_cb,
+    SSL_CTX_set_app_data,
     SSL_CTX_set_cipher_list,
     SSL_CTX_set_ciphersuites,
     SSL_CTX_set_client_hello_cb,
@@ -107,17 +114,20 @@ from cython.cimports.ringway.engine.native.openssl import (
     SSL_CTX_set_options,
     SSL_CTX_set_session_cache_mode,
     SSL_CTX_set_session_id_context,
+    SSL_CTX_set_tlsext_status_cb,
     SSL_CTX_set_tlsext_ticket_key_evp_cb,
     SSL_CTX_use_certificate,
     SSL_CTX_use_PrivateKey,
     SSL_do_handshake,
     SSL_free,
     SSL_get_app_data,
+    SSL_get_certificate,
     SSL_get_client_random,
     SSL_get_current_cipher,
     SSL_get_error,
     SSL_get_key_update_type,
     SSL_get_server_random,
+    SSL_get_SSL_CTX,
     SSL_get_verify_result,
     SSL_new,
     SSL_pending,
@@ -134,6 +144,7 @@ from cython.cimports.ringway.engine.native.openssl import (
     SSL_set_shutdown,
     SSL_set_SSL_CTX,
     SSL_set_tlsext_host_name,
+    SSL_set_tlsext_status_ocsp_resp,
     SSL_shutdown,
     SSL_version,
     SSL_write,
@@ -150,6 +161,7 @@ def tls_context_open(policy, ktls, buffers):
     context: cython.pointer(TlsContext) = cast(cython.pointer(TlsContext), calloc(1, sizeof(TlsContext)))
     if context == NULL:
         return NULL
+    context.references = 1
     context.buffers = buffers
     context.ktls = ktls[0]
     context.policy = policy[0]
@@ -179,7 +191,8 @@ def tls_context_take(context, head, size):
     store.head = head
     store.size = size
     store.contexts = cast(cython.pointer(cython.pointer(SSL_CTX)), calloc(head.context_count, sizeof(cython.p_void)))
-    if store.contexts == NULL or store_context(context, store, head.default_context) == NULL:
+    store.leaves = cast(cython.pointer(cython.pointer(X509)), calloc(head.choice_count + 1, sizeof(cython.p_void)))
+    if store.contexts == NULL or store.leaves == NULL or store_context(context, store, head.default_context) == NULL:
         store_close(store)
         return -1
     # A connection has references of its own to what it uses of the old one.
@@ -196,6 +209,7 @@ def store_close(store):
         for i in range(store.head.context_count):
             SSL_CTX_free(store.contexts[i])
     free(store.contexts)
+    free(store.leaves)
     munmap(cast(cython.p_void, store.head), store.size)
     free(store)
 
@@ -213,8 +227,11 @@ def store_context(context, store, index):
         if use_pair(ctx, base + pair.chain_at, pair.chain_bytes, base + pair.key_at, pair.key_bytes) != 1:
             SSL_CTX_free(ctx)
             return NULL
+        store.leaves[certificates_choice(store.head, index, which)] = SSL_CTX_get0_certificate(ctx)
         which += 1
         pair = certificates_pair(store.head, index, which)
+    if ctx != NULL:
+        SSL_CTX_set_app_data(ctx, cast(cython.p_void, cast(cython.size_t, index)))
     store.contexts[index] = ctx
     return ctx
 
@@ -234,6 +251,7 @@ def new_context(context):
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket_key)
     SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL)
     SSL_CTX_set_client_hello_cb(ctx, client_hello, context)
+    SSL_CTX_set_tlsext_status_cb(ctx, status_asked)
     if context.ktls.enabled:
         SSL_CTX_set_keylog_callback(ctx, note_keylog)
         SSL_CTX_set_msg_callback(ctx, note_message)
@@ -273,6 +291,9 @@ def use_pair(ctx, chain, chain_bytes, key, key_bytes):
 
 def tls_context_close(context):
     if context == NULL:
+        return
+    context.references -= 1
+    if context.references:
         return
     store_close(context.store)
     SSL_SESSION_free(context.session)
@@ -314,6 +335,31 @@ def client_hello(ssl, alert, arg):
         alert[0] = SSL_AD_INTERNAL_ERROR
         return SSL_CLIENT_HELLO_ERROR
     return SSL_CLIENT_HELLO_SUCCESS
+
+
+def status_asked(ssl, arg):
+    """RFC 6066 8, RFC 8446 4.4.2.1: the authority's word about the chosen certificate, while it is good."""
+    store: cython.pointer(CertificateStore) = cast(cython.pointer(Tls), SSL_get_app_data(ssl)).context.store
+    ctx: cython.pointer(SSL_CTX) = SSL_get_SSL_CTX(ssl)
+    index: cython.size_t = cast(cython.size_t, SSL_CTX_get_app_data(ctx))
+    leaf: cython.pointer(X509) = SSL_get_certificate(ssl)
+    pair: cython.pointer(cython.const[CertificatePair])
+    which: uint32_t = 0
+    response: cython.p_void
+    if index >= store.head.context_count or store.contexts[index] != ctx:
+        return SSL_TLSEXT_ERR_NOACK  # new certificates came within the handshake
+    pair = certificates_pair(store.head, cast(uint32_t, index), 0)
+    while pair != NULL and store.leaves[certificates_choice(store.head, cast(uint32_t, index), which)] != leaf:
+        which += 1
+        pair = certificates_pair(store.head, cast(uint32_t, index), which)
+    if pair == NULL or pair.staple_bytes == 0 or pair.staple_until_s <= time(NULL):
+        return SSL_TLSEXT_ERR_NOACK
+    response = OPENSSL_malloc(pair.staple_bytes)
+    if response == NULL:
+        return SSL_TLSEXT_ERR_NOACK
+    memcpy(response, cast(cython.p_const_char, store.head) + pair.staple_at, pair.staple_bytes)
+    SSL_set_tlsext_status_ocsp_resp(ssl, response, pair.staple_bytes)
+    return SSL_TLSEXT_ERR_OK
 
 
 def asked_name(ssl, name, length):
@@ -377,6 +423,7 @@ def tls_open(context, resume, out):
         return NULL
     tls.out = out
     tls.context = context
+    context.references += 1
     tls.counting = context.ktls.enabled
     if context.client != NULL:
         tls.ssl = SSL_new(context.client)
@@ -411,6 +458,7 @@ def tls_close(tls):
             # Or OpenSSL takes a connection that we give up for a broken one, and its session for not to be used again.
             SSL_set_shutdown(tls.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
         SSL_free(tls.ssl)
+    tls_context_close(tls.context)
     OPENSSL_cleanse(address(tls.keys), sizeof(KtlsKeys))
     free(tls)
 

@@ -1,10 +1,13 @@
 """The client's side of TLS: whom we connect to, what is checked, what is shown, and the session that is used again.
 
-A context (TlsContext with `client`) is opened for each server before the loop starts, and connections are those of
-tls.pxd. What is checked stands in the context, so that no connection can leave it out.
+A context (TlsContext with `client`) is opened for each server before the loop starts, and another one in its place when
+what is trusted or shown changes. Connections are those of tls.pxd. What is checked stands in the context, so that no connection can leave it out.
 """
+from libc.stdint cimport uint32_t
+
 from ringway.engine.buffers cimport Buffers
 from ringway.engine.native.openssl cimport SSL, SSL_SESSION, X509_STORE
+from ringway.engine.peers cimport PeersHead
 from ringway.engine.tls cimport TlsContext
 
 cdef enum:
@@ -20,6 +23,9 @@ cdef struct TlsPeer:        # a server that we connect to, and what we show to i
     const char* key
     int key_length
 
+cdef TlsContext* tls_peer_open(const PeersHead* head, uint32_t index, X509_STORE** stores, Buffers* buffers) noexcept nogil
+    # of one upstream of the block. `stores`: one for each of its authorities, NULL until it is used. NULL: see OpenSSL's
+    # error queue
 cdef TlsContext* tls_client_open(const TlsPeer* peer, Buffers* buffers) noexcept nogil
     # the client's side, for the connections to one server. NULL: see OpenSSL's error queue
 cdef X509_STORE* tls_authorities_open(const char* text, int length) noexcept nogil

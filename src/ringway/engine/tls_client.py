@@ -1,9 +1,9 @@
 """The client's side of TLS: contexts, and what is kept of sessions."""
 
 import cython
-from cython import NULL, cast, sizeof
+from cython import NULL, address, cast, sizeof
 from cython.cimports.libc.stdlib import calloc
-from cython.cimports.libc.string import strdup, strlen
+from cython.cimports.libc.string import memset, strdup, strlen
 from cython.cimports.libc.time import time
 from cython.cimports.ringway.engine.native.openssl import (
     BIO,
@@ -52,13 +52,43 @@ from cython.cimports.ringway.engine.native.openssl import (
     X509_VERIFY_PARAM_set_flags,
     X509_VERIFY_PARAM_set_hostflags,
 )
+from cython.cimports.ringway.engine.peers import Peer, authorities_at, peer_at
+from cython.cimports.ringway.engine.snapshot import Text
 from cython.cimports.ringway.engine.tls import Tls, TlsContext, new_method, tls_context_close, use_pair
+
+
+def tls_peer_open(head, index, stores, buffers):
+    base: cython.p_const_char = cast(cython.p_const_char, head)
+    p: cython.pointer(cython.const[Peer]) = peer_at(head, index)
+    text: Text
+    peer: TlsPeer
+    memset(address(peer), 0, sizeof(TlsPeer))
+    peer.name = base + p.name.at
+    peer.address = p.address
+    peer.verify = p.verify
+    if p.authorities:
+        text = authorities_at(head, p.authorities - 1)
+        if stores[p.authorities - 1] == NULL:
+            stores[p.authorities - 1] = tls_authorities_open(base + text.at, cast(cython.int, text.length))
+        peer.authorities = stores[p.authorities - 1]
+        if peer.authorities == NULL:
+            return NULL
+    if p.certificate.length:
+        peer.certificate = base + p.certificate.at
+        peer.certificate_length = cast(cython.int, p.certificate.length)
+        peer.key = base + p.key.at
+        peer.key_length = cast(cython.int, p.key.length)
+    context: cython.pointer(TlsContext) = tls_client_open(address(peer), buffers)
+    if context != NULL:
+        context.edition = p.edition
+    return context
 
 
 def tls_client_open(peer, buffers):
     context: cython.pointer(TlsContext) = cast(cython.pointer(TlsContext), calloc(1, sizeof(TlsContext)))
     if context == NULL:
         return NULL
+    context.references = 1
     context.buffers = buffers
     context.verify = peer.verify
     context.method = new_method()

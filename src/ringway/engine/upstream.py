@@ -3,6 +3,7 @@
 import cython
 from cython import NULL, address, cast
 from cython.cimports.libc.stdint import uint32_t
+from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import strlen
 from cython.cimports.ringway.engine.addresses import address_pick, address_version
 from cython.cimports.ringway.engine.buffers import GROUP_LARGE
@@ -31,6 +32,7 @@ from cython.cimports.ringway.engine.native.linux import (
     sockaddr,
     socket,
 )
+from cython.cimports.ringway.engine.native.openssl import X509_STORE
 from cython.cimports.ringway.engine.outcome import (
     OUT_OF_MEMORY,
     TOO_MANY_OPEN_FILES,
@@ -44,6 +46,7 @@ from cython.cimports.ringway.engine.outcome import (
     UPSTREAM_UNRESOLVED,
     UPSTREAM_UNTRUSTED,
 )
+from cython.cimports.ringway.engine.peers import peer_at
 from cython.cimports.ringway.engine.records import (
     EVENT_CONNECT_FAILED,
     EVENT_UPSTREAM_TLS_FAILED,
@@ -81,7 +84,8 @@ from cython.cimports.ringway.engine.stream import (
     stream_want,
 )
 from cython.cimports.ringway.engine.tell import tell
-from cython.cimports.ringway.engine.tls import tls_untrusted, tls_why
+from cython.cimports.ringway.engine.tls import TlsContext, tls_context_close, tls_untrusted, tls_why
+from cython.cimports.ringway.engine.tls_client import tls_authorities_close, tls_peer_open
 
 
 def upstream_state_name(state):
@@ -283,6 +287,9 @@ def upstream_release(w, u):
     if s.eof or s.error or s.inbox.first != NULL or not stream_drained(s) or w.draining:
         upstream_drop(w, u)
         return
+    if s.tls != NULL and s.tls.context != origin.tls:
+        upstream_drop(w, u)  # it was opened with what was trusted and shown before
+        return
     if origin.idle >= w.snapshot.limits.upstream_idle:
         if origin.idle == 0:
             upstream_drop(w, u)
@@ -351,6 +358,40 @@ def upstream_drain(w):
         u = cast(cython.pointer(Upstream), slot_at(address(w.upstreams), i))
         if u.stream.slot.used and u.stream.state == UPSTREAM_IDLE:
             upstream_drop(w, u)
+
+
+# ------------------------------------------------------------------------------------------- trusted and shown
+
+
+def upstream_take(w, head):
+    i: uint32_t
+    failed: cython.int = 0
+    origin: cython.pointer(Origin)
+    context: cython.pointer(TlsContext)
+    stores: cython.pointer(cython.pointer(X509_STORE)) = cast(
+        cython.pointer(cython.pointer(X509_STORE)), calloc(head.authority_count + 1, cython.sizeof(cython.p_void))
+    )
+    if stores == NULL:
+        return 1
+    for i in range(min(head.peer_count, w.snapshot.upstream_count)):
+        origin = address(w.origins[i])
+        if peer_at(head, i).edition == 0:
+            continue
+        if origin.tls != NULL and origin.tls.edition == peer_at(head, i).edition:
+            continue
+        context = tls_peer_open(head, i, stores, address(w.buffers))
+        if context == NULL:
+            failed = failed or cast(cython.int, i + 1)
+            continue
+        # What was proven by, or to, the old one counts no more: its idle connections go, and with it its session.
+        while origin.idle_newest != NULL:
+            upstream_drop(w, origin.idle_newest)
+        tls_context_close(origin.tls)
+        origin.tls = context
+    for i in range(head.authority_count):
+        tls_authorities_close(stores[i])
+    free(stores)
+    return failed
 
 
 # ------------------------------------------------------------------------------------------------------ events

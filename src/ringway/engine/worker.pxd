@@ -3,7 +3,7 @@
     turn:  wait (submit everything, sleep until something happens or a timer is due)
            -> look at the clock -> every completion to its handler -> timers -> those that wait for a buffer
 """
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from ringway.engine.driver cimport Completion
 from ringway.engine.state cimport Worker
@@ -17,7 +17,11 @@ cdef void late(Worker* w, const Completion* c) noexcept nogil
 cdef void expire_timers(Worker* w) noexcept nogil
 cdef void look_after(Worker* w) noexcept nogil
 cdef void control_received(Worker* w, int result) noexcept nogil
+cdef void* newest_block(int descriptor, uint64_t seen, uint64_t* sequence, uint64_t* size) noexcept nogil
+    # maps it: see Publication in certificates.pxd. NULL: it is the one that was seen; MAP_FAILED
 cdef int take_certificates(Worker* w) noexcept nogil
+cdef int take_peers(Worker* w) noexcept nogil
+cdef void renew_peers(Worker* w) noexcept nogil
 cdef void begin_drain(Worker* w) noexcept nogil
 cdef void stop_now(Worker* w) noexcept nogil
 cdef bint all_ended(Worker* w) noexcept nogil

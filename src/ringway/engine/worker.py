@@ -24,7 +24,14 @@ from cython.cimports.ringway.engine.client import (
     listener_close,
 )
 from cython.cimports.ringway.engine.clock import clock_update
-from cython.cimports.ringway.engine.counters import COUNT_CERTIFICATES, COUNT_STALE, Counters, count, counted
+from cython.cimports.ringway.engine.counters import (
+    COUNT_CERTIFICATES,
+    COUNT_PEERS,
+    COUNT_STALE,
+    Counters,
+    count,
+    counted,
+)
 from cython.cimports.ringway.engine.driver import (
     OP_ACCEPT,
     OP_BODY_READ,
@@ -52,9 +59,10 @@ from cython.cimports.ringway.engine.native.linux import (
     mmap,
     munmap,
 )
-from cython.cimports.ringway.engine.native.openssl import TLS1_2_VERSION, TLS1_3_VERSION, X509_STORE
+from cython.cimports.ringway.engine.native.openssl import TLS1_2_VERSION, TLS1_3_VERSION
 from cython.cimports.ringway.engine.native.uring import IORING_SETUP_DEFER_TASKRUN
 from cython.cimports.ringway.engine.outcome import STOPPED
+from cython.cimports.ringway.engine.peers import PeersHead, peers_valid
 from cython.cimports.ringway.engine.proxy import (
     proxy_failed,
     proxy_ready,
@@ -63,7 +71,7 @@ from cython.cimports.ringway.engine.proxy import (
     proxy_upstream_received,
     proxy_upstream_sent,
 )
-from cython.cimports.ringway.engine.records import EVENT_CERTIFICATES, RecordRing
+from cython.cimports.ringway.engine.records import EVENT_CERTIFICATES, EVENT_PEERS, RecordRing
 from cython.cimports.ringway.engine.request import (
     client_event_late,
     client_event_received,
@@ -72,7 +80,14 @@ from cython.cimports.ringway.engine.request import (
 )
 from cython.cimports.ringway.engine.serve import serve_read, serve_ready, serve_writable
 from cython.cimports.ringway.engine.slots import slot_at, slot_find, slot_give, slots_close, slots_open
-from cython.cimports.ringway.engine.snapshot import Limits, Snapshot, snapshot_valid, upstream_at
+from cython.cimports.ringway.engine.snapshot import (
+    Limits,
+    Snapshot,
+    UpstreamEntry,
+    snapshot_valid,
+    text_at,
+    upstream_at,
+)
 from cython.cimports.ringway.engine.state import (
     KIND_CLIENT,
     KIND_UPSTREAM,
@@ -101,19 +116,13 @@ from cython.cimports.ringway.engine.timers import Timer, wheel_expire, wheel_ope
 from cython.cimports.ringway.engine.tls import (
     CIPHERS_BYTES_MAX,
     KtlsPolicy,
-    TlsContext,
     TlsPolicy,
     tls_context_close,
     tls_context_open,
     tls_context_take,
 )
-from cython.cimports.ringway.engine.tls_client import (
-    TlsPeer,
-    tls_authorities_close,
-    tls_authorities_open,
-    tls_client_open,
-)
 from cython.cimports.ringway.engine.upstream import (
+    TELL_NAME_MAX,
     upstream_connected,
     upstream_drain,
     upstream_gone,
@@ -121,6 +130,7 @@ from cython.cimports.ringway.engine.upstream import (
     upstream_received,
     upstream_sent,
     upstream_state_name,
+    upstream_take,
 )
 from cython.cimports.ringway.engine.uring import Uring, uring_open
 
@@ -277,25 +287,41 @@ def control_received(w, result):
     elif w.control_byte == 99 and w.tls != NULL:  # "c"
         if take_certificates(w) < 0:
             tell(w, EVENT_CERTIFICATES, 0, NULL, 0)
+    elif w.control_byte == 117 and w.peers >= 0:  # "u"
+        renew_peers(w)
     w.driver.receive_plain(address(w.driver), w.control, address(w.control_byte), 1, tag(OP_CONTROL, 0, 0))
+
+
+def renew_peers(w):
+    failed: cython.int = take_peers(w)
+    name: cython.pointer(UpstreamEntry)
+    if failed != 0:
+        name = cast(cython.pointer(UpstreamEntry), upstream_at(w.snapshot, max(failed, 1) - 1))
+        tell(w, EVENT_PEERS, 0, text_at(w.snapshot, name.name), min(name.name.length, TELL_NAME_MAX))
+
+
+def newest_block(descriptor, seen, sequence, size):
+    page: cython.p_void = mmap(NULL, sizeof(Publication), PROT_READ, MAP_SHARED, descriptor, 0)
+    offset: uint64_t
+    if page == MAP_FAILED:
+        return MAP_FAILED
+    sequence[0] = load_acquire_64(address(cast(cython.pointer(Publication), page).sequence))
+    offset = cast(cython.pointer(Publication), page).place[sequence[0] & 1][0]
+    size[0] = cast(cython.pointer(Publication), page).place[sequence[0] & 1][1]
+    munmap(page, sizeof(Publication))
+    if sequence[0] == seen:
+        return NULL
+    return mmap(NULL, size[0], PROT_READ, MAP_SHARED, descriptor, cast(cython.longlong, offset))
 
 
 def take_certificates(w):
     """The newest block of certificates, if it is a new one. 0, or -1: it cannot be used, the old one stays."""
-    page: cython.p_void = mmap(NULL, sizeof(Publication), PROT_READ, MAP_SHARED, w.certificates, 0)
-    block: cython.p_void
-    sequence: uint64_t
-    offset: uint64_t
-    size: uint64_t
-    if page == MAP_FAILED:
-        return -1
-    sequence = load_acquire_64(address(cast(cython.pointer(Publication), page).sequence))
-    offset = cast(cython.pointer(Publication), page).place[sequence & 1][0]
-    size = cast(cython.pointer(Publication), page).place[sequence & 1][1]
-    munmap(page, sizeof(Publication))
-    if sequence == counted(w.counters, COUNT_CERTIFICATES):
+    sequence: uint64_t = 0
+    size: uint64_t = 0
+    seen: uint64_t = counted(w.counters, COUNT_CERTIFICATES)
+    block: cython.p_void = newest_block(w.certificates, seen, address(sequence), address(size))
+    if block == NULL:
         return 0
-    block = mmap(NULL, size, PROT_READ, MAP_SHARED, w.certificates, cast(cython.longlong, offset))
     if block == MAP_FAILED:
         return -1
     if not certificates_valid(cast(cython.pointer(CertificatesHead), block), size):
@@ -304,8 +330,27 @@ def take_certificates(w):
     if tls_context_take(w.tls, cast(cython.pointer(CertificatesHead), block), size) < 0:
         return -1
     # The supervisor, and whoever looks, sees here that it has arrived.
-    count(w.counters, COUNT_CERTIFICATES, sequence - counted(w.counters, COUNT_CERTIFICATES))
+    count(w.counters, COUNT_CERTIFICATES, sequence - seen)
     return 0
+
+
+def take_peers(w):
+    """The newest block of upstreams with TLS, if it is a new one. 0; -1: it cannot be used; or the number, from 1, of
+    the first upstream of which it cannot."""
+    sequence: uint64_t = 0
+    size: uint64_t = 0
+    seen: uint64_t = counted(w.counters, COUNT_PEERS)
+    failed: cython.int = -1
+    block: cython.p_void = newest_block(w.peers, seen, address(sequence), address(size))
+    if block == NULL:
+        return 0
+    if block == MAP_FAILED:
+        return -1
+    if peers_valid(cast(cython.pointer(PeersHead), block), size):
+        failed = upstream_take(w, cast(cython.pointer(PeersHead), block))
+        count(w.counters, COUNT_PEERS, sequence - seen)
+    munmap(block, size)
+    return failed
 
 
 def begin_drain(w):
@@ -495,6 +540,7 @@ def prepare(w: cython.pointer(Worker), brief: dict, kept: list):
         w.folders[i] = folders[i]
     w.control = brief["control"]
     w.certificates = -1
+    w.peers = -1
     result: cython.int = worker_open(w, w.snapshot.upstream_count)
     if result < 0:
         raise RuntimeError(why_no_driver(-result))
@@ -502,59 +548,23 @@ def prepare(w: cython.pointer(Worker), brief: dict, kept: list):
         open_tls(w, brief["tls"], brief["certificates"])
     elif any(tls for _, tls, _ in listeners):
         raise RuntimeError("a TLS listener without a certificate")
-    open_upstream_tls(w, brief["upstream_tls"])
+    open_peers(w, brief["peers"])
 
 
 @cython.cfunc
-def open_upstream_tls(w: cython.pointer(Worker), brief: dict):
-    """A context for each upstream with TLS; those that trust the same authorities share them."""
-    stores: cython.pointer(cython.pointer(X509_STORE)) = cast(
-        cython.pointer(cython.pointer(X509_STORE)), calloc(len(brief["authorities"]) + 1, sizeof(cython.p_void))
-    )
+def open_peers(w: cython.pointer(Worker), peers):
+    """A context for each upstream with TLS."""
     i: cython.int
-    try:
-        for i in range(len(brief["authorities"])):
-            text: bytes = brief["authorities"][i].encode()
-            stores[i] = tls_authorities_open(text, len(text))
-            if stores[i] == NULL:
-                raise RuntimeError("there is no certificate among the authorities of an upstream")
-        if len(brief["upstreams"]) != w.snapshot.upstream_count:
-            raise RuntimeError("the brief has other upstreams than the snapshot")
-        for i in range(len(brief["upstreams"])):
-            asked = brief["upstreams"][i]
-            if (asked is None) == (upstream_at(w.snapshot, i).tls != 0):
-                raise RuntimeError("the brief and the snapshot differ about TLS to an upstream")
-            if asked is not None:
-                trusted = asked["authorities"]
-                w.origins[i].tls = open_peer(w, asked, NULL if trusted is None else stores[cast(cython.int, trusted)])
-    finally:
-        for i in range(len(brief["authorities"])):
-            tls_authorities_close(stores[i])
-        free(stores)
-
-
-@cython.cfunc
-def open_peer(w: cython.pointer(Worker), asked: dict, authorities: cython.pointer(X509_STORE)) -> cython.pointer(
-    TlsContext
-):
-    peer: TlsPeer
-    memset(address(peer), 0, sizeof(TlsPeer))
-    name: bytes = asked["name"].encode()
-    peer.name = name
-    peer.address = asked["address"]
-    peer.verify = asked["verify"]
-    peer.authorities = authorities
-    certificate: bytes = (asked["certificate"] or "").encode()
-    key: bytes = (asked["key"] or "").encode()
-    if certificate:
-        peer.certificate = certificate
-        peer.certificate_length = len(certificate)
-        peer.key = key
-        peer.key_length = len(key)
-    context: cython.pointer(TlsContext) = tls_client_open(address(peer), address(w.buffers))
-    if context == NULL:
-        raise RuntimeError(f"TLS to the upstream {asked['name']} cannot be set up: {last_error()}")
-    return context
+    if peers is not None:
+        w.peers = peers
+        i = take_peers(w)
+        if i != 0:
+            which = cast(cython.pointer(UpstreamEntry), upstream_at(w.snapshot, max(i, 1) - 1))
+            name = text_at(w.snapshot, which.name)[: which.name.length].decode()
+            raise RuntimeError(f"TLS to the upstream {name} cannot be set up: {last_error()}")
+    for i in range(w.snapshot.upstream_count):
+        if (w.origins[i].tls == NULL) == (upstream_at(w.snapshot, i).tls != 0):
+            raise RuntimeError("the brief and the snapshot differ about TLS to an upstream")
 
 
 @cython.cfunc

@@ -50,6 +50,7 @@ cdef extern from "<openssl/ssl.h>" nogil:
     ctypedef struct OSSL_PARAM:
         pass
     ctypedef int (*client_hello_t)(SSL* ssl, int* alert, void* arg) noexcept nogil
+    ctypedef int (*status_t)(SSL* ssl, void* arg) noexcept nogil
     ctypedef int (*ticket_key_t)(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
                                  EVP_MAC_CTX* mac, int encrypt) noexcept nogil
     int SSL_CLIENT_HELLO_SUCCESS, SSL_CLIENT_HELLO_ERROR, SSL_AD_INTERNAL_ERROR, TLSEXT_TYPE_server_name
@@ -74,6 +75,13 @@ cdef extern from "<openssl/ssl.h>" nogil:
     int SSL_CTX_add1_chain_cert(SSL_CTX* ctx, X509* certificate)
     int SSL_CTX_use_PrivateKey(SSL_CTX* ctx, EVP_PKEY* key)
     int SSL_CTX_check_private_key(SSL_CTX* ctx)
+    X509* SSL_CTX_get0_certificate(const SSL_CTX* ctx)      # the one given last
+    int SSL_CTX_set_app_data(SSL_CTX* ctx, void* data)
+    void* SSL_CTX_get_app_data(const SSL_CTX* ctx)
+    SSL_CTX* SSL_get_SSL_CTX(const SSL* ssl)
+    X509* SSL_get_certificate(const SSL* ssl)
+    long SSL_CTX_set_tlsext_status_cb(SSL_CTX* ctx, status_t callback)
+    long SSL_set_tlsext_status_ocsp_resp(SSL* ssl, void* response, long length)     # takes over OPENSSL_malloc()'s memory
     int SSL_CTX_set_num_tickets(SSL_CTX* ctx, size_t count)
     long SSL_CTX_set_session_cache_mode(SSL_CTX* ctx, long mode)
     int SSL_CTX_set_session_id_context(SSL_CTX* ctx, const unsigned char* text, unsigned int length)
@@ -199,4 +207,5 @@ cdef extern from "<openssl/params.h>" nogil:
     pass
 
 cdef extern from "<openssl/crypto.h>" nogil:
+    void* OPENSSL_malloc(size_t size)
     void OPENSSL_cleanse(void* data, size_t length)

@@ -1,0 +1,246 @@
+"""OCSP stapling on the wire, as `openssl s_client -status` sees it: from files, and from a responder."""
+
+import functools
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+from cryptography import x509
+from harness.authority import Authority
+from harness.foreign import environment
+from harness.ocsp import Responder, issue, say
+from harness.waiting import DEADLINE
+
+VERSIONS = pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+NONE = "no response sent"
+
+
+@pytest.fixture
+def responder():
+    with Responder() as running:
+        yield running
+
+
+def keys(pair, **more):
+    return {"cert_path": str(pair[0]), "key_path": str(pair[1]), **{name: str(path) for name, path in more.items()}}
+
+
+def serial_of(pair):
+    return x509.load_pem_x509_certificates(pair[0].read_bytes())[0].serial_number
+
+
+def write(path, data):
+    """As a new file in its place, as programs that renew do."""
+    new = path.with_suffix(".new")
+    new.write_bytes(data)
+    new.replace(path)
+    return path
+
+
+def stapled(server, authority, version="-tls1_3", *options):
+    """The serial number in the staple that a client is shown; None: there is none. OpenSSL verifies it."""
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.listener(tls=True).port}", "-status", version]
+    command += ["-CAfile", str(authority.path), "-verify_return_error", "-servername", "a.example", *options]
+    done = subprocess.run(command, input=b"", capture_output=True, timeout=3 * DEADLINE, env=environment(), check=False)
+    text = done.stdout.decode("latin-1")
+    assert "Verify return code: 0 (ok)" in text, text + done.stderr.decode("latin-1")
+    if f"OCSP response: {NONE}" in text:
+        return None
+    assert "OCSP Response Status: successful" in text, text
+    assert "Cert Status: good" in text, text
+    return int(re.search(r"Serial Number: ([0-9A-F]+)", text)[1], 16)
+
+
+def until(look, what):
+    end = time.monotonic() + 3 * DEADLINE
+    while not (found := look()):
+        assert time.monotonic() < end, what
+    return found
+
+
+# Files
+
+
+@VERSIONS
+@pytest.mark.parametrize("kind", ["ECDSA", "RSA"])
+def test_a_file(ringway, authority, tmp_path, version, kind):
+    pair = issue(authority, ["a.example"], kind=kind)
+    file = write(tmp_path / "a.ocsp", say(authority, pair[0]))
+    server = ringway({"tls": keys(pair, ocsp_path=file)})
+    assert stapled(server, authority, version) == serial_of(pair)
+
+
+@VERSIONS
+def test_rsa_and_ecdsa_each_with_its_own(ringway, authority, tmp_path, version):
+    """The one that belongs to the certificate which the client can check."""
+    pairs = {kind: issue(authority, ["a.example"], kind=kind) for kind in ("ECDSA", "RSA")}
+    files = {kind: write(tmp_path / kind, say(authority, pair[0])) for kind, pair in pairs.items()}
+    entries = [keys(pairs[kind], ocsp_path=files[kind]) for kind in pairs]
+    server = ringway({"tls": {**entries[0], "certificates": entries[1:]}})
+    for kind, algorithm in (("ECDSA", "ECDSA+SHA256"), ("RSA", "RSA-PSS+SHA256:RSA+SHA256")):
+        assert stapled(server, authority, version, "-sigalgs", algorithm) == serial_of(pairs[kind])
+
+
+def test_by_host(ringway, authority, tmp_path):
+    pairs = [issue(authority, [name]) for name in ("default.example", "a.example", "b.example")]
+    file = write(tmp_path / "a.ocsp", say(authority, pairs[1][0]))
+    entries = [keys(pairs[1], ocsp_path=file), keys(pairs[2])]
+    server = ringway({"tls": {**keys(pairs[0]), "certificates": entries}})
+    assert stapled(server, authority) == serial_of(pairs[1])
+    for name in ("b.example", "default.example"):
+        assert stapled(server, authority, "-tls1_3", "-servername", name) is None
+
+
+def test_who_does_not_ask_gets_none_and_all_is_well(ringway, authority, tmp_path):
+    pair = issue(authority, ["localhost"])
+    server = ringway({"tls": keys(pair, ocsp_path=write(tmp_path / "a", say(authority, pair[0])))})
+    for _ in range(2):
+        with server.connect(tls=True) as client:
+            assert client.get("/").status == 404
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ({"until": -1, "since": -100}, "the response expired on "),
+        ({"since": 3000}, "the response is not good before "),
+        ({"until": None}, "does not say until when it is good"),
+        ({"status": "revoked"}, "the certificate was revoked on "),
+        ({"status": "unknown"}, "the responder does not know the certificate"),
+    ],
+)
+def test_a_response_that_is_not_shown(ringway, authority, tmp_path, how, why):
+    """The certificate serves all the same."""
+    pair = issue(authority, ["a.example"])
+    server = ringway({"tls": keys(pair, ocsp_path=write(tmp_path / "a.ocsp", say(authority, pair[0], **how)))})
+    assert why in server.wait_line(r' warning certificate ".*" is not stapled with ".*a\.ocsp"')
+    assert stapled(server, authority) is None
+
+
+def test_signed_by_somebody_else(ringway, authority, tmp_path):
+    """Who has the issuer's name, and a key of his own."""
+    pair = issue(authority, ["a.example"])
+    twin = Authority(tmp_path)
+    forged = say(authority, pair[0], signer=(twin.certificate, twin.key))
+    server = ringway({"tls": keys(pair, ocsp_path=write(tmp_path / "a.ocsp", forged))})
+    assert "the signature of the response is wrong" in server.wait_line("is not stapled with")
+    assert stapled(server, authority) is None
+
+
+def test_a_staple_expires(ringway, authority, tmp_path):
+    """It is shown as long as it is good, and not for a second longer."""
+    pair = issue(authority, ["a.example"])
+    file = write(tmp_path / "a.ocsp", say(authority, pair[0], until=2 * DEADLINE / 3))
+    server = ringway({"tls": keys(pair, ocsp_path=file)})
+    assert stapled(server, authority) == serial_of(pair)
+    server.wait_line(r' warning certificate ".*" is stapled no more: ".*a\.ocsp" has expired')
+    assert stapled(server, authority) is None
+    write(file, say(authority, pair[0]))
+    until(lambda: stapled(server, authority) == serial_of(pair), "a new file is not taken")
+
+
+def test_a_new_certificate_waits_for_its_staple(ringway, authority, tmp_path):
+    """It is used at once; the old file is not about it."""
+    pair = issue(authority, ["a.example"])
+    file = write(tmp_path / "a.ocsp", say(authority, pair[0]))
+    server = ringway({"tls": keys(pair, ocsp_path=file)})
+    new = issue(authority, ["a.example"])
+    new[1].replace(pair[1])
+    new[0].replace(pair[0])
+    server.wait_line("is not stapled with .*: the response is about another certificate")
+    until(lambda: stapled(server, authority) is None, "the old staple is still shown")
+    write(file, say(authority, pair[0]))
+    until(lambda: stapled(server, authority) == serial_of(pair), "the new staple is not taken")
+
+
+# The responder
+
+
+@VERSIONS
+def test_it_is_fetched(ringway, authority, responder, version):
+    pair = issue(authority, ["a.example"], responder.url)
+    responder.answer = say(authority, pair[0])
+    server = ringway({"tls": {**keys(pair), "ocsp_stapling": True}})
+    server.wait_line(rf' info OCSP of ".*": {responder.url} says good until .*; stapled')
+    until(lambda: stapled(server, authority, version) == serial_of(pair), "it is not stapled")
+    assert responder.asked == [serial_of(pair)]
+    assert responder.methods == ["GET"]
+
+
+def test_it_is_asked_by_post_where_the_address_is_long(ringway, authority, responder):
+    """RFC 6960 A.1"""
+    pair = issue(authority, ["a.example"], f"{responder.url}/{'x' * 200}")
+    responder.answer = say(authority, pair[0])
+    server = ringway({"tls": {**keys(pair), "ocsp_stapling": True}})
+    until(lambda: stapled(server, authority) == serial_of(pair), "it is not stapled")
+    assert responder.methods == ["POST"]
+
+
+def test_each_certificate_is_asked_for(ringway, authority, responder):
+    pairs = [issue(authority, ["a.example"], responder.url, kind=kind) for kind in ("ECDSA", "RSA")]
+    responder.answers = {serial_of(pair): say(authority, pair[0]) for pair in pairs}
+    entries = [keys(pair) for pair in pairs]
+    server = ringway({"tls": {**entries[0], "certificates": entries[1:], "ocsp_stapling": True}})
+    for pair, algorithm in zip(pairs, ("ECDSA+SHA256", "RSA-PSS+SHA256"), strict=True):
+        look = functools.partial(stapled, server, authority, "-tls1_3", "-sigalgs", algorithm)
+        assert until(look, "it is not stapled") == serial_of(pair)
+
+
+def test_it_is_fetched_again_before_it_expires(ringway, authority, responder):
+    """When half of its time is left."""
+    pair = issue(authority, ["a.example"], responder.url)
+    short, long = say(authority, pair[0], until=DEADLINE), say(authority, pair[0])
+    responder.answer = short
+    server = ringway({"tls": {**keys(pair), "ocsp_stapling": True}})
+    responder.journal.until(lambda: responder.asked, "first question")
+    responder.answer = long
+    responder.journal.until(lambda: len(responder.asked) == 2, "second question", 2 * DEADLINE)
+    assert stapled(server, authority) == serial_of(pair)
+
+
+def test_a_responder_that_fails_is_asked_again(ringway, authority, responder):
+    """Later and later; what it said last goes on until it expires."""
+    pair = issue(authority, ["a.example"], responder.url)
+    server = ringway({"tls": {**keys(pair), "ocsp_stapling": True}})
+    server.wait_line(rf' warning OCSP of ".*": {responder.url} does not answer \(.*503.*\); not stapled')
+    assert stapled(server, authority) is None
+    responder.answer = b"nonsense"
+    server.wait_line(r' warning OCSP of ".*": it is no OCSP response in DER form; not stapled', 3 * DEADLINE)
+    responder.answer = say(authority, pair[0])
+    until(lambda: stapled(server, authority) == serial_of(pair), "it is not asked again")
+
+
+def test_a_revoked_certificate(ringway, authority, responder):
+    """Told as an error, and nothing is shown: neither the last word, which would be a lie, nor this one."""
+    pair = issue(authority, ["a.example"], responder.url)
+    responder.answer = say(authority, pair[0], until=DEADLINE)
+    server = ringway({"tls": {**keys(pair), "ocsp_stapling": True}})
+    until(lambda: stapled(server, authority) == serial_of(pair), "it is not stapled")
+    responder.answer = say(authority, pair[0], "revoked")
+    server.wait_line(r' error OCSP of ".*": the certificate was revoked on .*; not stapled', 3 * DEADLINE)
+    until(lambda: stapled(server, authority) is None, "it is still stapled")
+
+
+def test_a_responder_that_is_not_there_holds_nothing_up(ringway, authority, unused_port):
+    pair = issue(authority, ["a.example"], f"http://127.0.0.1:{unused_port}")
+    server = ringway({"tls": {**keys(pair), "ocsp_stapling": True}})
+    assert stapled(server, authority) is None
+    server.wait_line("does not answer .*refused.*; not stapled")
+
+
+def test_check_says_what_is_stapled(authority, tmp_path):
+    named, silent = issue(authority, ["a.example"], "http://ocsp.example/"), issue(authority, ["b.example"])
+    filed = issue(authority, ["c.example"])
+    file = write(tmp_path / "c.ocsp", say(authority, filed[0]))
+    lines = ['[server]\nlisten = "127.0.0.1:0"\n[tls]\nocsp_stapling = true\n']
+    for pair, more in ((named, {}), (silent, {}), (filed, {"ocsp_path": file})):
+        entry = "".join(f'{name} = "{value}"\n' for name, value in keys(pair, **more).items())
+        lines.append(f"[[tls.certificates]]\n{entry}")
+    (tmp_path / "config.toml").write_text("".join(lines))
+    command = [sys.executable, "-m", "ringway", "check", "--config", str(tmp_path / "config.toml")]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "OCSP from http://ocsp.example/" in text
+    assert "OCSP from nowhere: it names no responder" in text
+    assert re.search(r"OCSP good until \d{4}-", text)
