@@ -62,9 +62,10 @@ def _run(options: argparse.Namespace) -> None:
                 "server_cpu": cpus[0],
                 "load_cpu": cpus[1],
                 "nginx_small_files": options.nginx_small_files,
+                "driver": options.driver,
             },
         }
-        places = Places(*cpus, relay, origin, nginx, ringway, options.nginx_small_files)
+        places = Places(*cpus, relay, origin, nginx, ringway, options.nginx_small_files, options.driver)
         with running(servers, places, folder) as started:
             about["tls"] = verify_all(started, workloads)
             rounds = _rounds(options, started, workloads, cpus)
@@ -157,6 +158,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add("--server-cpu", type=int, metavar="N", help="CPU of the servers (the second that we may use)")
     add("--load-cpu", type=int, metavar="N", help="CPU of wrk and the origins (the first that we may use)")
     add("--nginx-small-files", choices=list(SMALL_FILES), default="sendfile", help="how nginx sends 1 KiB (sendfile)")
+    add("--driver", choices=["io_uring", "epoll"], default="io_uring", help="Ringway's I/O driver (io_uring)")
     add("--no-install", dest="install", action="store_false", help="never call apt-get")
     options = parser.parse_args(arguments)
     if options.quick:
