@@ -12,6 +12,12 @@ from ringway.config.model import Config
 _DISABLED = "/proc/sys/kernel/io_uring_disabled"
 """There since Linux 6.6; 1: for processes without CAP_SYS_ADMIN that are not in its group, 2: for all."""
 
+_REMEDIES = {
+    errno.ENOMEM: "let it have more memory (ulimit -l, or the container's limit)",
+    errno.EAGAIN: "let it have more threads (ulimit -u, or the container's pids limit)",
+    errno.EMFILE: "let it have more open files (ulimit -n)",
+}
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -47,7 +53,7 @@ def failed(error: int, step: str, disabled_file: str = _DISABLED) -> Trial:
     if error in (errno.EINVAL, errno.ENOSYS):
         why = f"{why}, Linux {platform.release()} has not all that is needed"
         return Trial(why=why, remedy="take Linux 6.1 or later, with CONFIG_IO_URING")
-    return Trial(why=why, remedy="permit it to this user")
+    return Trial(why=why, remedy=_REMEDIES.get(error, "permit it to this user"))
 
 
 def chosen(config: Config) -> str:

@@ -71,7 +71,7 @@ def trial(t, d):
 
 def listen_on_loopback(t):
     size: socklen_t = sizeof(t.address)
-    t.step = b"listening on 127.0.0.1"
+    t.step = b"listening on 127.0.0.1 to try it"
     t.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)
     t.client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)
     if t.listener < 0 or t.client < 0:
