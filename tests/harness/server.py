@@ -289,6 +289,9 @@ class Server:
 DRIVER = os.environ.get("RINGWAY_TEST_DRIVER")
 """The I/O driver of every Ringway whose configuration names none: the whole suite can run on either."""
 
+SITE_DRIVERS = [DRIVER] if DRIVER else ["auto", "epoll"]
+"""Those on which the tests run that share a Ringway."""
+
 KERNEL_TLS = os.environ.get("RINGWAY_TEST_KERNEL_TLS") == "1"
 """Every test that speaks TLS does it through the kernel: the whole suite is then one of kernel TLS too."""
 
