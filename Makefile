@@ -22,7 +22,7 @@ SOURCES := meson.build meson.options pyproject.toml README.md $(shell find src -
 WITH_TOOLS := PATH="$(CURDIR)/$(BIN):$$PATH"
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help build demo test test-kernel bench-kernel bench-tls check debug sanitize bench format docs clean clean-all
+.PHONY: help build demo test test-epoll test-kernel bench-kernel bench-tls check debug sanitize bench format docs clean clean-all
 
 help: ## what there is to do (this text)
 	@echo "Ringway. Begin with: make demo"
@@ -72,6 +72,11 @@ $(VENV)/.scanner: $(VENV)/.tools pyproject.toml tools/requirements.py
 test: build $(VENV)/.extras $(VENV)/.scanner ## every test (ARGS="-k name" for some of them)
 	@tools/need.sh test $(BIN)/python
 	$(BIN)/python -m pytest $(ARGS)
+
+# What does not depend on the driver has run with `make test`.
+test-epoll: build $(VENV)/.extras ## the protocol and end-to-end tests on the epoll driver
+	@tools/need.sh test $(BIN)/python
+	RINGWAY_TEST_DRIVER=epoll $(BIN)/python -m pytest $(or $(ARGS),tests/protocol tests/e2e)
 
 # ONLY=kernel: the tests of kernel TLS alone, two minutes.
 test-kernel: build $(VENV)/.extras ## kernel TLS on Linux 6.1 in a virtual machine, and the end-to-end tests (15 minutes)

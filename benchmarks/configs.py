@@ -126,6 +126,9 @@ threads = 1
 cert_path = "{certificate}"
 key_path = "{key}"
 
+[performance]
+io_driver = "{driver}"
+
 [path_routes."*"]
 "{PROXY_SMALL}" = {{ type = "Proxy", url = "http://127.0.0.1:{origin_small_port}" }}
 "{PROXY_LARGE}" = {{ type = "Proxy", url = "http://127.0.0.1:{origin_large_port}" }}
@@ -153,9 +156,9 @@ def nginx(site: Site, plain_port: int, tls_port: int, cpu: int, root: bool, smal
     )
 
 
-def ringway(site: Site, plain_port: int, tls_port: int) -> str:
+def ringway(site: Site, plain_port: int, tls_port: int, driver: str) -> str:
     """config.toml."""
-    return RINGWAY.format(**_PATHS, **_site(site), plain_port=plain_port, tls_port=tls_port)
+    return RINGWAY.format(**_PATHS, **_site(site), plain_port=plain_port, tls_port=tls_port, driver=driver)
 
 
 def _site(site: Site) -> dict[str, object]:

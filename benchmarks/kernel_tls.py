@@ -71,7 +71,7 @@ def start(stack: ExitStack, folder: Path) -> dict[str, Target]:
     for number, (way, keys) in enumerate(WAYS.items()):
         plain, tls = free_ports(2)
         config = folder / f"ringway-{number}.toml"
-        written = configs.ringway(site, plain, tls)
+        written = configs.ringway(site, plain, tls, "io_uring")
         route = f'"/file-10m/" = {{ type = "File", path = "{place}" }}\n\n[limits]'
         config.write_text(written.replace("[tls]\n", f"[tls]\n{keys}").replace("[limits]", route))
         ringway = Path(sys.executable).with_name("ringway")

@@ -56,6 +56,8 @@ class Places:
     ringway: str | None
     nginx_small_files: str = "sendfile"
     """A key of `configs.SMALL_FILES`."""
+    driver: str = "io_uring"
+    """Ringway's `io_driver`."""
 
 
 @contextmanager
@@ -88,7 +90,7 @@ def _nginx(stack: ExitStack, places: Places, site: configs.Site) -> Server:
 def _ringway(stack: ExitStack, places: Places, site: configs.Site) -> Server:
     plain, tls = free_ports(2)
     config = site.folder / "ringway.toml"
-    config.write_text(configs.ringway(site, plain, tls))
+    config.write_text(configs.ringway(site, plain, tls, places.driver))
     assert places.ringway
     command: list[str | Path] = [places.ringway, "run", "--config", config]
     process = stack.enter_context(started("ringway", command, places.proxy_cpu, site.folder, plain))

@@ -11,7 +11,7 @@ from harness.authority import Authority
 from harness.curl import Curl, curl
 from harness.memory import Rest
 from harness.nginx import Nginx
-from harness.server import Server
+from harness.server import SITE_DRIVERS, Server
 from harness.upstream import Upstream
 
 
@@ -60,9 +60,13 @@ class Site:
         return curl(self.url(host, path, tls), *resolve, *options, **more)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", params=SITE_DRIVERS)
 def running_site(
-    tmp_path_factory: pytest.TempPathFactory, nginx: Nginx, origin: Upstream, certificate: dict[str, str]
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    nginx: Nginx,
+    origin: Upstream,
+    certificate: dict[str, str],
 ) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     for size in bulk.SIZES.values():
@@ -70,6 +74,7 @@ def running_site(
     config = {
         "server": {"listen": "127.0.0.1:0", "plain_listen": "127.0.0.1:0", "threads": 1},
         "tls": certificate,
+        "performance": {"io_driver": request.param},
         "limits": {"request_body_bytes": 0},
         "host_routes": {
             "nginx": {"type": "Proxy", "url": nginx.url},

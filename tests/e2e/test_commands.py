@@ -189,7 +189,7 @@ def test_cert_and_check_and_run(ringway, tmp_path):
         "http://127.0.0.1:9/v2",
         "308 to https://example.com{path}",
         "http://localhost:9",
-        "io_uring: multishot accept",
+        "I/O driver",
         "kernel TLS",
         "open files",
     ):

@@ -310,6 +310,12 @@ class Server:
         return Client(self.listener(tls).address, tls=tls, **options)
 
 
+DRIVER = os.environ.get("RINGWAY_TEST_DRIVER")
+"""The I/O driver of every Ringway whose configuration names none: the whole suite can run on either."""
+
+SITE_DRIVERS = [DRIVER] if DRIVER else ["auto", "epoll"]
+"""Those on which the tests run that share a Ringway."""
+
 KERNEL_TLS = os.environ.get("RINGWAY_TEST_KERNEL_TLS") == "1"
 """Every test that speaks TLS does it through the kernel: the whole suite is then one of kernel TLS too."""
 
@@ -317,6 +323,8 @@ KERNEL_TLS = os.environ.get("RINGWAY_TEST_KERNEL_TLS") == "1"
 def _completed(config: Mapping[str, Any]) -> dict[str, Any]:
     if KERNEL_TLS and "tls" in config:
         config = {**config, "tls": {"ktls_enabled": True, **config["tls"]}}
+    if DRIVER:
+        config = {**config, "performance": {"io_driver": DRIVER, **config.get("performance", {})}}
     defaults: dict[str, dict[str, Any]] = {
         "server": {"listen": "127.0.0.1:0", "threads": 1},
         "timeouts": {"drain": 5},

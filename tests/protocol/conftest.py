@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from harness.memory import Rest
 from harness.raw import Client
-from harness.server import Server
+from harness.server import SITE_DRIVERS, Server
 from harness.upstream import Upstream
 
 BODY_LIMIT = 100_000
@@ -40,8 +40,10 @@ class Site:
         assert text.encode() not in self.upstream.received
 
 
-@pytest.fixture(scope="session")
-def running_site(tmp_path_factory: pytest.TempPathFactory, unused_port: int) -> Iterator[Site]:
+@pytest.fixture(scope="session", params=SITE_DRIVERS)
+def running_site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, unused_port: int
+) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     (folder / "index.html").write_text("<p>start</p>")
     (folder / "a.txt").write_text("a file\n")
@@ -49,6 +51,7 @@ def running_site(tmp_path_factory: pytest.TempPathFactory, unused_port: int) -> 
     with Upstream() as upstream:
         to_folder = {"type": "File", "path": folder}
         config = {
+            "performance": {"io_driver": request.param},
             "limits": {"request_body_bytes": BODY_LIMIT},
             "host_routes": {
                 "proxied": {"type": "Proxy", "url": upstream.url},

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ringway.config.model import AccessLog, Config, FileRoute, ProxyRoute, Route, Server, Tls
+from ringway.config.model import AccessLog, Config, FileRoute, Performance, ProxyRoute, Route, Server, Tls
 from ringway.config.values import parse_address, parse_url
 from ringway.control.access_log import NO_LOG, NO_LOG_REMEDY, is_log
 from ringway.errors import Problem
@@ -17,6 +17,7 @@ class Parts:
     """What of a file is valid by itself. Routes by their key path."""
 
     server: Server | None = None
+    performance: Performance | None = None
     tls: Tls | None = None
     certificates: list[int] = field(default_factory=list)
     """Where each of `tls.certificates` stands in the file: some may be missing here."""
@@ -36,6 +37,8 @@ def check_system(parts: Parts) -> list[Problem]:
             missing = "plain_listen" if parts.tls_written else "[tls]"
             remedy = f"add {missing}, or take redirect_https away"
             problems.append(Problem("server.redirect_https", f"there is no {missing} to redirect with", remedy))
+    if parts.performance is not None:
+        problems += _check_driver(parts.performance)
     if parts.tls is not None:
         problems += [_in_place(problem, parts.certificates) for problem in _check_tls(parts.tls)]
     for key, route in parts.routes.items():
@@ -112,6 +115,18 @@ def _check_addresses(server: Server) -> list[Problem]:
             if parse_address(address).port and (other != section or addresses.count(address) > 1):
                 problems.append(Problem(f"server.{section}", f"{address} is listed twice", "keep one of them"))
     return list(dict.fromkeys(problems))
+
+
+def _check_driver(performance: Performance) -> list[Problem]:
+    if performance.io_driver != "io_uring":
+        return []
+    from ringway.control.io_driver import io_uring
+
+    tried = io_uring()
+    if not tried.why:
+        return []
+    remedy = f'{tried.remedy}, or set io_driver = "auto" or "epoll"'
+    return [Problem("performance.io_driver", f"io_uring cannot be used here ({tried.why})", remedy)]
 
 
 def _check_tls(tls: Tls) -> list[Problem]:

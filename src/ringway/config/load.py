@@ -119,6 +119,7 @@ def sound_parts(document: dict[str, Any]) -> checks.Parts:
     parts = checks.Parts(tls_written="tls" in document)
     parts.plain_written = bool(_table(document.get("server")).get("plain_listen"))
     parts.server = _sound(TypeAdapter(model.Server), document.get("server"))
+    parts.performance = _sound(TypeAdapter(model.Performance), document.get("performance"))
     tls = _sound_tls(document.get("tls"))
     if tls is not None:
         parts.tls, parts.certificates = tls

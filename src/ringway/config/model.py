@@ -123,8 +123,16 @@ class Server(Section):
 
 
 class Performance(Section):
-    """How connections are spread over the workers."""
+    """How the workers speak with the kernel, and how connections are spread over them."""
 
+    io_driver: Literal["auto", "io_uring", "epoll"] = Field(
+        default="auto",
+        description='`"io_uring"`: needs Linux 6.1 and the permission, which containers\' default seccomp profiles '
+        'and `sysctl kernel.io_uring_disabled` refuse; Ringway then does not start. `"epoll"`: works everywhere; a '
+        'file that is not in the page cache holds up its worker while it is read. `"auto"`: io_uring if every '
+        "operation that is needed works when it is tried at the start, else epoll; one line of the log says which and "
+        "why, as `ringway check` does.",
+    )
     reuseport_balancing: Literal["kernel", "cbpf"] = Field(
         default="kernel",
         description='`"kernel"`: by a hash of address and port of both sides, even for a single client. `"cbpf"`: by '

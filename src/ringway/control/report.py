@@ -8,7 +8,7 @@ from typing import Any
 from ringway.config.compile import Plan, compile_plan
 from ringway.config.load import Loaded
 from ringway.config.model import Config, Tls
-from ringway.control import cpus, kernel_tls, keyring, peers, resolver
+from ringway.control import cpus, io_driver, kernel_tls, keyring, peers, resolver
 from ringway.control.certificates import Pair
 from ringway.control.ocsp import responder_of
 from ringway.control.supervisor import wanted_listeners
@@ -26,7 +26,7 @@ def report(loaded: Loaded) -> list[str]:
     lines += _section("Workers", _workers(config))
     lines += _section("Routes", _routes(plan))
     lines += _section("Upstreams", _upstreams(plan))
-    lines += _section("Machine", _machine())
+    lines += _section("Machine", _machine(config))
     return lines
 
 
@@ -105,28 +105,15 @@ def _upstreams(plan: Plan) -> list[tuple[str, str]]:
     return rows
 
 
-def _machine() -> list[tuple[str, str]]:
+def _machine(config: Config) -> list[tuple[str, str]]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return [
         ("kernel", platform.release()),
-        ("I/O driver", driver()),
+        ("I/O driver", io_driver.line(config)),
         *(("kernel TLS" if number == 0 else "", line) for number, line in enumerate(kernel_tls.found().lines())),
         ("open files", f"{soft}, raised to {hard} at start"),
         ("connections waiting", f"{_system_value('/proc/sys/net/core/somaxconn')} (net.core.somaxconn)"),
     ]
-
-
-def driver() -> str:
-    """What the engine found: `io_uring: multishot accept, ...`, or why there is none."""
-    try:
-        from ringway.engine import worker
-
-        found = worker.probe()
-    except (ImportError, RuntimeError, OSError) as error:
-        return f"none: {error}"
-    features = ", ".join(map(str, found.get("features", [])))
-    rest = ", ".join(f"{name} {value}" for name, value in found.items() if name not in ("driver", "features"))
-    return "; ".join(part for part in (f"{found.get('driver', 'none')}: {features}", rest) if part)
 
 
 def _system_value(path: str) -> str:

@@ -19,7 +19,7 @@ from ringway.config.compile import compile_plan
 from ringway.config.load import Loaded
 from ringway.config.model import Config, Tls
 from ringway.config.values import parse_address
-from ringway.control import cpus, kernel_tls, keyring, listeners, logs, memory, peers, steering
+from ringway.control import cpus, io_driver, kernel_tls, keyring, listeners, logs, memory, peers, steering
 from ringway.control.access_log import AccessLog
 from ringway.control.notify import notify
 from ringway.control.process import WorkerProcess, raise_file_limit
@@ -129,6 +129,7 @@ class Supervisor:
             steering.attach_all([group.sockets for group in self._groups])
         self._build()
         self._log.start()
+        logs.info(f"I/O driver: {io_driver.line(config)}")
         if config.tls is not None and config.tls.ktls_enabled and not kernel_tls.found().why:
             for line in kernel_tls.found().lines():
                 logs.info(f"kernel TLS: {line}")
@@ -160,6 +161,7 @@ class Supervisor:
         if any(plan["upstream_tls"]):
             self._open_peers(plan["upstream_tls"])
         self._brief = {
+            "driver": io_driver.chosen(self.config),
             "folders": plan["folders"],
             "tls": tls_brief(self.config.tls),
             "peers": None,

@@ -1,8 +1,11 @@
 """The seam between the engine and the kernel: what a driver must be able to do, and how it tells what happened.
 
-Everything above asks for operations and is told of completions; only a driver knows how. `uring` is the one there
-is; another one fills the same table. A driver call never fails towards its caller: what cannot be submitted comes
-back as a completion with a negative errno.
+Everything above asks for operations and is told of completions; only a driver knows how. `uring` and `epoll` fill
+the same table. A driver call never fails towards its caller: what cannot be submitted comes back as a completion with
+a negative errno. It never calls a handler either: completions come out of next() alone.
+
+Of each descriptor at most one operation waits for input (accept, receive) and one for output (connect, send,
+writable). One that was given to any of these is closed by the driver's close(), except a listener.
 
 Ownership: what an operation points to (a buffer's bytes, an address, a path, a result struct) is lent to the driver
 until that operation's last completion. Received bytes arrive in a Buffer that the completion hands over (HELD).
@@ -13,7 +16,7 @@ from ringway.engine.buffers cimport Buffer, Buffers
 from ringway.engine.counters cimport Counters
 from ringway.engine.native.linux cimport open_how, sockaddr, socklen_t, statx_t
 
-cdef enum Operation:            # which handler a completion is for: the worker's switch
+cdef enum:                      # Operation: which handler a completion is for, the worker's switch
     OP_IGNORED = 0              # nobody waits for it: cancels, closes
     OP_ACCEPT = 1               # index: the listener
     OP_CONTROL = 2              # the supervisor's byte
@@ -47,13 +50,22 @@ cdef struct Completion:
     int32_t result              # >= 0, or -errno
     Buffer* buffer              # received bytes, now HELD by whoever handles this; NULL: none
 
+cdef inline void untag(Completion* out, uint64_t tag) noexcept nogil:
+    out.operation = <uint8_t>(tag >> 56) & <uint8_t>~RECEIVE_LARGE
+    out.generation = <uint32_t>(tag >> 32) & 0xFFFFFF
+    out.index = <uint32_t>tag
+
 cdef enum ReceiveFlags:
     RECEIVE_ONCE = 0
     RECEIVE_MANY = 1            # until it ends by itself or is cancelled
     RECEIVE_LATER = 2           # nothing is expected at once: do not try first, wait for the socket
+    RECEIVE_RECORDS = 4         # the kernel's TLS: a receive may end in front of a record while there is more, and
+                                # what is there may show only when it is tried
 
 cdef struct Driver:
-    const char* name            # "io_uring"
+    const char* name            # "io_uring", "epoll"
+    const char* features        # for people, with commas
+    bint nonblocking            # its sockets have O_NONBLOCK
     void* state                 # owned by the driver
     Buffers* buffers            # borrowed
     Counters* counters          # borrowed
@@ -67,7 +79,7 @@ cdef struct Driver:
     void (*read)(Driver* d, int fd, char* data, uint32_t length, uint64_t offset, uint64_t tag) noexcept nogil
     void (*receive_plain)(Driver* d, int fd, char* data, uint32_t length, uint64_t tag) noexcept nogil
         # into the caller's memory: for the control socket
-    void (*cancel)(Driver* d, uint64_t tag) noexcept nogil      # its completion then comes with -ECANCELED
+    void (*cancel)(Driver* d, int fd, uint64_t tag) noexcept nogil  # its completion then comes with -ECANCELED
     void (*close)(Driver* d, int fd) noexcept nogil             # with the next batch
     bint (*has_buffers)(Driver* d, int group) noexcept nogil    # may a receive be asked for?
     int (*wait)(Driver* d, int timeout_ms) noexcept nogil       # submit and sleep; -1: for ever. 0, or -errno (fatal)

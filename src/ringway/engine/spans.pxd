@@ -76,7 +76,8 @@ cdef inline char* put(char* out, const char* text, uint32_t length) noexcept nog
     return out + length
 
 cdef inline char* put_span(char* out, Span s) noexcept nogil:
-    memcpy(out, s.at, s.length)
+    if s.length:  # an empty one may be NULL, which memcpy() must not get
+        memcpy(out, s.at, s.length)
     return out + s.length
 
 cdef char* put_number(char* out, uint64_t value) noexcept nogil

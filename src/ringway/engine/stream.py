@@ -46,6 +46,7 @@ from cython.cimports.ringway.engine.driver import (
     RECEIVE_LATER,
     RECEIVE_MANY,
     RECEIVE_ONCE,
+    RECEIVE_RECORDS,
     receive_tag,
     tag,
 )
@@ -113,6 +114,7 @@ from cython.cimports.ringway.engine.tls_client import session_to_resume
 def stream_open(w, s, kind, fd, tls):
     s.kind = cast(cython.uchar, kind)
     s.fd = fd
+    s.nonblocking = w.driver.nonblocking
     s.timer.owner = s
     if tls:
         if not stream_secure(w, s, w.tls):
@@ -167,7 +169,9 @@ def start_receive(w, s):
     many: cython.bint = s.want_many and s.offload_wanted & ~s.offload & OFFLOAD_RECEIVE == 0
     flags: cython.int = RECEIVE_MANY if many else RECEIVE_ONCE
     # The kernel's TLS looks at what lay in the socket before it took over when it is asked to receive, not when polled.
-    if s.want_later and s.offload & OFFLOAD_RECEIVE == 0:
+    if s.offload & OFFLOAD_RECEIVE:
+        flags |= RECEIVE_RECORDS
+    elif s.want_later:
         flags |= RECEIVE_LATER
     s.receive_tag = receive_tag(operation_of(s, OP_CLIENT_RECEIVE), s.want_group, s.slot.index, s.slot.generation)
     s.receive = RECEIVE_MULTI if many else RECEIVE_SINGLE
@@ -179,7 +183,7 @@ def stream_pause(w, s):
     s.wanted = False
     if s.receive == RECEIVE_MULTI:
         s.receive = RECEIVE_ENDING
-        w.driver.cancel(address(w.driver), s.receive_tag)
+        w.driver.cancel(address(w.driver), s.fd, s.receive_tag)
 
 
 def starve(w, s):
@@ -604,10 +608,10 @@ def stream_close(w, s):
             # No FIN: the close then resets the connection. So what is being sent must be cancelled by name.
             if s.sending != NULL:
                 w.driver.cancel(
-                    address(w.driver), tag(operation_of(s, OP_CLIENT_SEND), s.slot.index, s.slot.generation)
+                    address(w.driver), s.fd, tag(operation_of(s, OP_CLIENT_SEND), s.slot.index, s.slot.generation)
                 )
             if s.polling:
-                w.driver.cancel(address(w.driver), tag(OP_CLIENT_WRITABLE, s.slot.index, s.slot.generation))
+                w.driver.cancel(address(w.driver), s.fd, tag(OP_CLIENT_WRITABLE, s.slot.index, s.slot.generation))
     if s.operations == 0:
         stream_finish(w, s)
 

@@ -346,7 +346,7 @@ def upstream_leave(w, u):
     if s.state == UPSTREAM_IDLE:
         pool_remove(w, u)
     if s.state == UPSTREAM_CONNECTING and s.operations:
-        w.driver.cancel(address(w.driver), tag(OP_UPSTREAM_CONNECT, s.slot.index, s.slot.generation))
+        w.driver.cancel(address(w.driver), s.fd, tag(OP_UPSTREAM_CONNECT, s.slot.index, s.slot.generation))
     if s.state != UPSTREAM_CLOSING:
         upstream_move(u, UPSTREAM_CLOSING)
 

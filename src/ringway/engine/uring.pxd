@@ -33,14 +33,13 @@ cdef struct ProvidedRing:
 cdef struct Uring:
     io_uring ring
     ProvidedRing provided[2]    # by Group: small, large
-    uint32_t setup_flags        # what the kernel accepted
     io_uring_cqe* batch[BATCH]
     uint32_t batch_count
     uint32_t batch_next
 
 cdef int uring_open(Driver* d, Buffers* buffers, Counters* counters) noexcept nogil
     # 0, or -errno with nothing left behind
-cdef int setup_ring(Uring* u) noexcept nogil
+cdef int setup_ring(Driver* d, Uring* u) noexcept nogil
 cdef int prove_ring(Uring* u) noexcept nogil
 cdef int open_provided(Uring* u, int group) noexcept nogil
 cdef void provide(Driver* d, int group) noexcept nogil
@@ -55,7 +54,7 @@ cdef void uring_open_file(Driver* d, int folder, const char* path, open_how* how
 cdef void uring_stat(Driver* d, int fd, statx_t* out, uint64_t tag) noexcept nogil
 cdef void uring_read(Driver* d, int fd, char* data, uint32_t length, uint64_t offset, uint64_t tag) noexcept nogil
 cdef void uring_receive_plain(Driver* d, int fd, char* data, uint32_t length, uint64_t tag) noexcept nogil
-cdef void uring_cancel(Driver* d, uint64_t tag) noexcept nogil
+cdef void uring_cancel(Driver* d, int fd, uint64_t tag) noexcept nogil
 cdef void uring_close_fd(Driver* d, int fd) noexcept nogil
 cdef bint uring_has_buffers(Driver* d, int group) noexcept nogil
 cdef int uring_wait(Driver* d, int timeout_ms) noexcept nogil

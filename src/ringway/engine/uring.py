@@ -18,7 +18,7 @@ from cython.cimports.ringway.engine.buffers import (
 )
 from cython.cimports.ringway.engine.check import BUG_ON
 from cython.cimports.ringway.engine.counters import GAUGE_BUFFERS, GAUGE_OPERATIONS, gauge
-from cython.cimports.ringway.engine.driver import OP_CLOSE, RECEIVE_LARGE, RECEIVE_LATER, RECEIVE_MANY
+from cython.cimports.ringway.engine.driver import OP_CLOSE, RECEIVE_LARGE, RECEIVE_LATER, RECEIVE_MANY, untag
 from cython.cimports.ringway.engine.driver import tag as tag_of
 from cython.cimports.ringway.engine.native.linux import (
     AT_EMPTY_PATH,
@@ -120,7 +120,7 @@ def uring_open(d, buffers, counters):
     d.wait = uring_wait
     d.next = uring_next
     d.shut = uring_shut
-    result: cython.int = setup_ring(u)
+    result: cython.int = setup_ring(d, u)
     if result < 0:
         free(u)
         d.state = NULL
@@ -138,7 +138,7 @@ def uring_open(d, buffers, counters):
     return 0
 
 
-def setup_ring(u):
+def setup_ring(d, u):
     # The ladder: what the maintainers recommend first, then what older kernels and sandboxes take.
     ladder: uint32_t[3]
     ladder[0] = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN
@@ -153,7 +153,11 @@ def setup_ring(u):
         p.cq_entries = COMPLETIONS
         result = io_uring_queue_init_params(SUBMISSIONS, address(u.ring), address(p))
         if result == 0:
-            u.setup_flags = p.flags
+            d.features = b"multishot accept, multishot receive, provided buffer rings"
+            if p.flags & IORING_SETUP_DEFER_TASKRUN:
+                d.features = (
+                    b"multishot accept, multishot receive, provided buffer rings, single issuer, deferred task work"
+                )
             break
         if result != -EINVAL:
             return result
@@ -333,7 +337,7 @@ def uring_read(d, fd, data, length, offset, tag):
     io_uring_sqe_set_data64(sqe, tag)
 
 
-def uring_cancel(d, tag):
+def uring_cancel(d, fd, tag):
     sqe: cython.pointer(io_uring_sqe) = next_sqe(d, 0)
     io_uring_prep_cancel64(sqe, tag, 0)
     io_uring_sqe_set_data64(sqe, 0)
@@ -382,21 +386,17 @@ def uring_next(d, out):
             return False
     cqe: cython.pointer(io_uring_cqe) = u.batch[u.batch_next]
     u.batch_next += 1
-    out.operation = cast(cython.uchar, cqe.user_data >> 56)
-    out.generation = cast(uint32_t, cqe.user_data >> 32) & 0xFFFFFF
-    out.index = cast(uint32_t, cqe.user_data)
+    untag(out, cqe.user_data)
     out.result = cqe.res
     out.more = (cqe.flags & IORING_CQE_F_MORE) != 0
     out.buffer = NULL
-    large: cython.bint = (out.operation & RECEIVE_LARGE) != 0
-    out.operation &= ~RECEIVE_LARGE & 0xFF
     if not out.more and out.operation != OP_CLOSE:
         gauge(d.counters, GAUGE_OPERATIONS, -1)
     group: cython.int
     p: cython.pointer(ProvidedRing)
     b: cython.pointer(Buffer)
     if cqe.flags & IORING_CQE_F_BUFFER and cqe.res > 0:
-        group = GROUP_LARGE if large else GROUP_SMALL
+        group = GROUP_LARGE if cqe.user_data >> 56 & RECEIVE_LARGE else GROUP_SMALL
         p = address(u.provided[group])
         b = address(d.buffers.pool[group].buffers[cqe.flags >> IORING_CQE_BUFFER_SHIFT])
         p.provided -= 1

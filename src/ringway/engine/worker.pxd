@@ -25,6 +25,6 @@ cdef void renew_peers(Worker* w) noexcept nogil
 cdef void begin_drain(Worker* w) noexcept nogil
 cdef void stop_now(Worker* w) noexcept nogil
 cdef bint all_ended(Worker* w) noexcept nogil
-cdef int worker_open(Worker* w, uint32_t upstream_count) noexcept nogil
+cdef int worker_open(Worker* w, uint32_t upstream_count, bint uring) noexcept nogil
 cdef void worker_close(Worker* w) noexcept nogil
 cdef void set_handlers(Worker* w) noexcept nogil

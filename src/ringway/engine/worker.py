@@ -10,7 +10,7 @@ from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.ringway.engine.addresses import AddressTable
 from cython.cimports.ringway.engine.atomics import load_acquire_64
-from cython.cimports.ringway.engine.buffers import LARGE_BYTES, buffer_give, buffers_close, buffers_open
+from cython.cimports.ringway.engine.buffers import buffer_give, buffers_close, buffers_open
 from cython.cimports.ringway.engine.certificates import CertificatesHead, Publication, certificates_valid
 from cython.cimports.ringway.engine.client import (
     client_accepted,
@@ -48,6 +48,7 @@ from cython.cimports.ringway.engine.driver import (
     Completion,
     tag,
 )
+from cython.cimports.ringway.engine.epoll import epoll_open
 from cython.cimports.ringway.engine.exchange import exchange_gone, exchange_state_name
 from cython.cimports.ringway.engine.files import file_loaded, file_opened, file_stated, files_close, view_given
 from cython.cimports.ringway.engine.native.linux import (
@@ -60,7 +61,6 @@ from cython.cimports.ringway.engine.native.linux import (
     munmap,
 )
 from cython.cimports.ringway.engine.native.openssl import TLS1_2_VERSION, TLS1_3_VERSION
-from cython.cimports.ringway.engine.native.uring import IORING_SETUP_DEFER_TASKRUN
 from cython.cimports.ringway.engine.outcome import STOPPED
 from cython.cimports.ringway.engine.peers import PeersHead, peers_valid
 from cython.cimports.ringway.engine.proxy import (
@@ -132,7 +132,7 @@ from cython.cimports.ringway.engine.upstream import (
     upstream_state_name,
     upstream_take,
 )
-from cython.cimports.ringway.engine.uring import Uring, uring_open
+from cython.cimports.ringway.engine.uring import uring_open
 
 from ringway.engine import counters as counters_module
 from ringway.engine.tls import last_error
@@ -362,7 +362,7 @@ def begin_drain(w):
     w.drain_due_ms = w.clock.now_ms + w.snapshot.timeouts.drain_ms
     for i in range(w.listener_count):
         if w.listeners[i].accepting:
-            w.driver.cancel(address(w.driver), tag(OP_ACCEPT, i, 0))
+            w.driver.cancel(address(w.driver), w.listeners[i].fd, tag(OP_ACCEPT, i, 0))
         else:
             listener_close(w, i)
     client_drain(w)
@@ -424,7 +424,7 @@ def set_handlers(w):
     w.handlers.file_ready = serve_ready
 
 
-def worker_open(w, upstream_count):
+def worker_open(w, upstream_count, uring):
     i: uint32_t
     limits: cython.pointer(cython.const[Limits]) = address(w.snapshot.limits)
     clients: uint32_t = limits.client_connections
@@ -464,6 +464,15 @@ def worker_open(w, upstream_count):
     w.buffers.view_given = view_given
     for i in range(upstream_count):
         w.origins[i].index = i
+    if not uring:
+        # A file, and the body that an exchange reads, each have one operation under way at most; so has a connection
+        # that is refused at once.
+        return epoll_open(
+            address(w.driver),
+            address(w.buffers),
+            w.counters,
+            w.files.capacity + w.exchanges.capacity + w.upstreams.capacity,
+        )
     return uring_open(address(w.driver), address(w.buffers), w.counters)
 
 
@@ -541,9 +550,9 @@ def prepare(w: cython.pointer(Worker), brief: dict, kept: list):
     w.control = brief["control"]
     w.certificates = -1
     w.peers = -1
-    result: cython.int = worker_open(w, w.snapshot.upstream_count)
+    result: cython.int = worker_open(w, w.snapshot.upstream_count, brief["driver"] == "io_uring")
     if result < 0:
-        raise RuntimeError(why_no_driver(-result))
+        raise RuntimeError(f"{brief['driver']} cannot be set up: {os.strerror(-result)}")
     if brief.get("tls"):
         open_tls(w, brief["tls"], brief["certificates"])
     elif any(tls for _, tls, _ in listeners):
@@ -673,43 +682,9 @@ def address_of(block) -> cython.p_void:
     return cast(cython.p_void, address(view[0]))
 
 
-def why_no_driver(error: int) -> str:
-    import errno
-
-    text = f"io_uring cannot be used here: {os.strerror(error)}"
-    if error == errno.EPERM:
-        return text + " (sysctl kernel.io_uring_disabled, or a container's seccomp profile, forbids it)"
-    if error == errno.ENOSYS:
-        return text + " (the kernel is older than 5.11, or a container's seccomp profile forbids it)"
-    if error == errno.EINVAL:
-        return text + " (the kernel lacks provided buffer rings; Ringway needs Linux 6.1)"
-    return text
-
-
 @cython.cfunc
 def features_of(w: cython.pointer(Worker)) -> dict:
-    u: cython.pointer(Uring) = cast(cython.pointer(Uring), w.driver.state)
-    features = ["multishot accept", "multishot receive", "provided buffer rings"]
-    if u.setup_flags & IORING_SETUP_DEFER_TASKRUN:
-        features += ["single issuer", "deferred task work"]
-    return {"driver": cast(bytes, w.driver.name).decode(), "features": features}
-
-
-def probe() -> dict:
-    """What driver a worker would use here: {"driver": ..., "features": [...]}, or {"driver": "", "error": sentence}."""
-    w: cython.pointer(Worker) = cast(cython.pointer(Worker), calloc(1, sizeof(Worker)))
-    numbers: Counters
-    memset(address(numbers), 0, sizeof(Counters))
-    w.counters = address(numbers)
-    try:
-        if buffers_open(address(w.buffers), w.counters, 64 << 20, LARGE_BYTES) < 0:
-            raise MemoryError
-        result: cython.int = uring_open(address(w.driver), address(w.buffers), w.counters)
-        if result < 0:
-            return {"driver": "", "features": [], "error": why_no_driver(-result)}
-        return features_of(w)
-    finally:
-        if w.driver.state != NULL:
-            w.driver.shut(address(w.driver))
-        buffers_close(address(w.buffers))
-        free(w)
+    return {
+        "driver": cast(bytes, w.driver.name).decode(),
+        "features": cast(bytes, w.driver.features).decode().split(", "),
+    }
