@@ -30,8 +30,11 @@ def cli() -> None:
     Is the configuration right:        ringway check --config config.toml
     Serve:                             ringway run --config config.toml
 
+    Take a changed config.toml:        ringway reload --config config.toml
+    Take a newly installed version:    ringway upgrade --config config.toml
+
     A running Ringway listens to signals: SIGTERM and SIGINT end it when running requests are done (a second one at
-    once), SIGUSR1 reopens the access log.
+    once), SIGHUP reloads, SIGUSR2 upgrades, SIGUSR1 reopens the access log.
     """
     # Some builds of OpenSSL, and Python's ssl, write the secrets of connections to the file that this names. Workers
     # inherit what is left.
@@ -49,8 +52,40 @@ def run(file: str) -> None:
     """
     from ringway.config.load import load
     from ringway.control.supervisor import Supervisor
+    from ringway.control.takeover import TakeOver
 
-    sys.exit(Supervisor(load(file)).run())
+    # First: at an upgrade the predecessor waits at the other end.
+    take_over = TakeOver.of_environment()
+    sys.exit(Supervisor(load(file), take_over=take_over).run())
+
+
+@cli.command()
+@_CONFIG
+def reload(file: str) -> None:
+    """Let the Ringway that runs FILE read it again.
+
+    The file is checked first: if anything is wrong with it nothing changes, the problems are printed, and the exit code
+    is 1. Otherwise every worker takes the new routes, upstreams, limits, timeouts and certificates without closing a
+    connection; what runs already (a download, a WebSocket) ends under the old ones. Listeners open and close. Another
+    number of workers, or size of their tables, brings new workers, and the old ones finish what runs. SIGHUP does the
+    same.
+    """
+    from ringway.control.commands import ask
+
+    click.echo("\n".join(ask(file, "reload")))
+
+
+@cli.command()
+@_CONFIG
+def upgrade(file: str) -> None:
+    """Let the program that is installed now take over from the Ringway that runs FILE.
+
+    A new process gets the listening sockets; once it serves, the old one finishes what runs and ends. If the new one
+    fails, the old one goes on and the exit code is 1. The same as SIGUSR2.
+    """
+    from ringway.control.commands import ask
+
+    click.echo("\n".join(ask(file, "upgrade")))
 
 
 @cli.command()

@@ -12,7 +12,7 @@ import pytest
 from harness import bulk
 from harness.memory import counters_of
 from harness.raw import Client, Ended
-from harness.waiting import DEADLINE, PATIENCE
+from harness.waiting import DEADLINE, PATIENCE, wait
 
 SIZE = 30_000_000
 TLS = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
@@ -49,14 +49,6 @@ def runs(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def wait(look, what, seconds=DEADLINE):
-    end = time.monotonic() + seconds
-    pause = threading.Event()
-    while not look():
-        assert time.monotonic() < end, f"within {seconds:g} s there was no {what}"
-        pause.wait(0.01)
 
 
 # Workers that die
@@ -175,14 +167,6 @@ def test_workers_end_when_the_supervisor_is_killed(ringway, folder):
         assert found == (SIZE, bulk.checksum(SIZE))
     wait(lambda: not any(map(runs, pids)), "end of the workers")
     server.kill()
-
-
-def test_sighup_is_no_end(ringway, folder):
-    server = ringway(config(folder))
-    server.process.send_signal(signal.SIGHUP)
-    server.wait_line(" warning SIGHUP: this version cannot reload")
-    with server.connect() as client:
-        assert client.get("/").status == 200
 
 
 # Draining

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -171,6 +172,27 @@ class Server:
         self._told_to_end = True
         self.process.send_signal(number)
 
+    # Changing it
+
+    def rewrite(self, config: Mapping[str, Any]) -> None:
+        """Another configuration into its file, at once: whoever reads it sees the one or the other."""
+        fresh = self.file.with_suffix(".new")
+        fresh.write_text(toml(_completed(config)), encoding="utf-8")
+        fresh.rename(self.file)
+
+    def command(self, name: str, seconds: float = START_WITHIN) -> "subprocess.CompletedProcess[str]":
+        """`ringway reload` or `ringway upgrade`, as an operator calls it."""
+        program = [sys.executable, "-P", "-m", "ringway", name, "--config", str(self.file)]
+        return subprocess.run(program, capture_output=True, text=True, env=self._env, timeout=seconds, check=False)
+
+    def reload(self, config: Mapping[str, Any] | None = None) -> "subprocess.CompletedProcess[str]":
+        """Takes another configuration, or what stands in its file. It must be taken."""
+        if config is not None:
+            self.rewrite(config)
+        done = self.command("reload")
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{self.text}"
+        return done
+
     def kill(self) -> None:
         """No questions asked; also after an orderly end, to collect what it said."""
         self._ended = True
@@ -304,6 +326,15 @@ class Server:
     def connect_raw(self, tls: bool = False, **options: Any) -> Client:
         """A client that speaks no TLS of its own, to a listener that may want it."""
         return Client(self.listener(tls).address, **options)
+
+    def connect_to(self, address: tuple[str, int], tls: bool = False, **options: Any) -> Client:
+        """To a listener that a reload has brought."""
+        return Client(address, tls=tls, **options)
+
+    def listens_at(self, address: tuple[str, int]) -> bool:
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(address):
+            return True
+        return False
 
     def connect(self, tls: bool = False, **options: Any) -> Client:
         """A raw client; see `harness.raw.Client` for the options."""

@@ -28,3 +28,13 @@ class Journal(threading.Condition):
                     raise AssertionError(f"within {seconds:g} s there was no {what}")
                 self.wait(left)
             return found
+
+
+def wait(look: Callable[[], Found], what: str, seconds: float = DEADLINE) -> Found:
+    """The first true result of `look`: for what nobody tells, the kernel's tables or a file."""
+    end = time.monotonic() + seconds
+    pause = threading.Event()
+    while not (found := look()):
+        assert time.monotonic() < end, f"within {seconds:g} s there was no {what}"
+        pause.wait(0.02)
+    return found

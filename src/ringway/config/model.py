@@ -114,6 +114,11 @@ class Server(Section):
         "cgroup's CPU quota (rounded up). Each worker is a process pinned to one CPU; more workers than CPUs are "
         "spread round-robin.",
     )
+    reload_on_change: bool = Field(
+        default=False,
+        description="Reload when this file changes, as `ringway reload` does: once it looks the same for a second. A "
+        "file with an error in it changes nothing, the log says what is wrong.",
+    )
     dns_refresh: float = _seconds(
         30,
         "How often the names in the `url` of Proxy routes are resolved again. A name that does not resolve answers "

@@ -72,6 +72,10 @@ class AccessLog:
         """Rings that the thread has yet to take, oldest first."""
         self._lock = threading.Lock()
         """Of `_coming`: held to change it, never while something is read or written."""
+        self._gone: list[int] = []
+        """Workers whose rings are to be let go."""
+        self._next: tuple[str | None, Callable[[Record], str], int] | None = None
+        """Where to go on, and in which form."""
         self._wake = threading.Event()
         self._reopen = False
         self._stopping = False
@@ -108,6 +112,21 @@ class AccessLog:
             oldest.release()
         self._wake.set()
 
+    def detach(self, worker: int) -> None:
+        """This worker is gone for good: what is left in its ring is written, then the ring is let go."""
+        with self._lock:
+            self._gone.append(worker)
+        self._wake.set()
+
+    def change(self, path: str | None, form: str) -> None:
+        """Goes on elsewhere, or in another form. Raises RingwayError, and then nothing has changed."""
+        if (path, FORMATS[form]) == (self._path, self._line):
+            return
+        file = self._file if path == self._path else _open(path)
+        with self._lock:
+            self._next = (path, FORMATS[form], file)
+        self._wake.set()
+
     def reopen(self) -> None:
         """After a rotation: goes on in a new file of the same name."""
         self._reopen = True
@@ -141,6 +160,7 @@ class AccessLog:
                 self._open_again()
             self._take_rings()
             self._drain()
+            self._take_change()
             if time.monotonic() - self._drops_told > _DROPS_EVERY:
                 self._tell_drops()
                 self._tell_lost("cannot be written")
@@ -167,6 +187,21 @@ class AccessLog:
                 self._tell_drops()
                 self._rings[ring.worker].release()
             self._rings[ring.worker] = ring
+
+    def _take_change(self) -> None:
+        """After everything that there was has been written."""
+        with self._lock:
+            gone, self._gone = self._gone, []
+            following, self._next = self._next, None
+        for worker in gone:
+            if worker in self._rings:
+                self._rings.pop(worker).release()
+        if following is None:
+            return
+        path, self._line, file = following
+        if file != self._file and self._path not in (None, "stdout"):
+            os.close(self._file)
+        self._path, self._file = path, file
 
     def _tell_drops(self) -> None:
         self._drops_told = time.monotonic()

@@ -190,19 +190,26 @@ def to_be_fetched(ring: Keyring) -> list[tuple[str, bytes]]:
 class Watch:
     """Looks at the files in a thread of its own, and renews ticket keys. `changed` is called there with a new block."""
 
-    def __init__(self, tls: Tls, ring: Keyring, changed: Callable[[bytearray], None]) -> None:
+    def __init__(
+        self,
+        tls: Tls,
+        ring: Keyring,
+        changed: Callable[[bytearray], None],
+        ticket_keys: list[bytes] | None = None,
+    ) -> None:
+        """`ticket_keys`: newest first, of before a reload or an upgrade, so that sessions go on."""
         self._tls = tls
         self._ring = ring
         self._changed = changed
         self._files = Settled(lambda: signature(tls))
-        self._ticket_keys = [os.urandom(80)]
+        self.ticket_keys = ticket_keys or [os.urandom(80)]
         self._waited_tickets = self._waited_day = 0.0
         self._stapler = Stapler() if tls.ocsp_stapling else None
         self._lapsed: set[bytes] = set()
         self._thread = Ticking("certificates", watching.LOOK_EVERY, self._look)
 
     def block(self) -> bytearray:
-        return self._ring.block(self._ticket_keys, self._stapler)
+        return self._ring.block(self.ticket_keys, self._stapler)
 
     def start(self) -> None:
         self._thread.start()
@@ -225,7 +232,7 @@ class Watch:
         self._tell_lapsed()
         if self._waited_tickets >= NEW_TICKET_KEY:
             self._waited_tickets = 0.0
-            self._ticket_keys = [os.urandom(80), *self._ticket_keys][:TICKET_KEYS]
+            self.ticket_keys = [os.urandom(80), *self.ticket_keys][:TICKET_KEYS]
             self._changed(self.block())
         if self._waited_day >= _DAY:
             self._waited_day = 0.0

@@ -17,14 +17,21 @@ from ringway.errors import RingwayError
 _BACKLOG = 4096
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Group:
-    """The listeners of one address: `sockets[i]` belongs to worker i."""
+    """The listeners of one address. Of `n` workers, worker i has the sockets i, i+n, i+2n: there are more sockets than
+    workers after a reload with fewer of them, because closing one would lose who waits in it."""
 
     address: Address
     """With the real port where 0 was asked for."""
     tls: bool
     sockets: list[socket.socket]
+    name: str
+    """The address as it stands in the configuration, and which of its occurrences there it is: `127.0.0.1:0/1`."""
+
+    def of(self, worker: int, workers: int) -> list[tuple[str, socket.socket]]:
+        """The sockets of this worker, each with a name of its own."""
+        return [(f"{self.name}#{index}", self.sockets[index]) for index in range(worker, len(self.sockets), workers)]
 
     @property
     def url(self) -> str:
@@ -39,14 +46,52 @@ def open_all(wanted: Sequence[tuple[Address, bool]], workers: int) -> list[Group
         for address, _ in wanted:
             if address.port:
                 _refuse_foreign(address)
-        for address, tls in wanted:
+        for (address, tls), name in zip(wanted, _names([address for address, _ in wanted]), strict=True):
             groups.append(_bind_group(address, tls, workers, opened))
+            groups[-1].name = name
         for group in groups:
             for sock in group.sockets:
                 with _explained(group.address):
                     sock.listen(_backlog())
         opened.pop_all()
     return groups
+
+
+def adopt(
+    old: Sequence[Group], wanted: Sequence[tuple[Address, bool]], workers: int
+) -> tuple[list[Group], list[Group], list[socket.socket]]:
+    """For a reload or an upgrade: the groups that are wanted, made of those that are open where the address is the same
+    and opened anew where it is not; those that are not wanted any more; and the sockets that were opened for it, which
+    are to be closed if it fails. Changes none of the old groups. Raises RingwayError, with nothing opened."""
+    known = {group.name: group for group in old}
+    names = _names([address for address, _ in wanted])
+    missing = [(listener, name) for listener, name in zip(wanted, names, strict=True) if name not in known]
+    fresh = open_all([listener for listener, _ in missing], workers)
+    for group, (_, name) in zip(fresh, missing, strict=True):
+        group.name = name
+    made = {group.name: group for group in fresh}
+    opened = [sock for group in fresh for sock in group.sockets]
+    groups = []
+    try:
+        for (_, tls), name in zip(wanted, names, strict=True):
+            group = made.get(name) or known[name]
+            sockets = list(group.sockets)
+            with _explained(group.address):
+                while len(sockets) < workers:
+                    sockets.append(_bound(group.address))
+                    opened.append(sockets[-1])
+                    sockets[-1].listen(_backlog())
+            groups.append(Group(group.address, tls, sockets, name))
+    except RingwayError:
+        for sock in opened:
+            sock.close()
+        raise
+    kept = {group.name for group in groups}
+    return groups, [group for group in old if group.name not in kept], opened
+
+
+def _names(addresses: Sequence[Address]) -> list[str]:
+    return [f"{address}/{addresses[:place].count(address)}" for place, address in enumerate(addresses)]
 
 
 def close_all(groups: Sequence[Group]) -> None:
@@ -60,14 +105,22 @@ def _bind_group(address: Address, tls: bool, workers: int, opened: contextlib.Ex
     sockets: list[socket.socket] = []
     for _ in range(workers):
         with _explained(address):
-            sock = opened.enter_context(_socket(address))
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            # Accepted connections inherit it.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.bind((address.ip, address.port))
-        sockets.append(sock)
-        address = Address(address.ip, sock.getsockname()[1])
-    return Group(address, tls, sockets)
+            sockets.append(opened.enter_context(_bound(address)))
+        address = Address(address.ip, sockets[0].getsockname()[1])
+    return Group(address, tls, sockets, "")
+
+
+def _bound(address: Address) -> socket.socket:
+    sock = _socket(address)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # Accepted connections inherit it.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.bind((address.ip, address.port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _refuse_foreign(address: Address) -> None:

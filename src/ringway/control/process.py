@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -9,6 +10,9 @@ import sys
 import time
 from collections.abc import Sequence
 from typing import Any
+
+from ringway.control import memory
+from ringway.control.rules import DESCRIPTORS
 
 _LINE_MOST = 65536
 # -P: no module of the current directory takes the place of ours.
@@ -26,6 +30,10 @@ class WorkerProcess:
         """What it found, once its loop runs."""
         self.failed = ""
         """Why it could not start."""
+        self.renewed: list[dict[str, Any]] = []
+        """What it said of new rules, to be taken out by whoever waits for it."""
+        self.listens = {entry["name"] for entry in brief["listeners"]}
+        """Names of the sockets that it has."""
         self.stopped: dict[str, Any] | None = None
         """What was still open at its end."""
         self._received = b""
@@ -61,6 +69,32 @@ class WorkerProcess:
     def renew_peers(self) -> None:
         """There are new files for upstreams with TLS in theirs."""
         self._send(b"u")
+
+    def renew(self, brief: dict[str, Any]) -> None:
+        """New rules: what is a descriptor in the brief goes over beside it, and stands there as its place in the row.
+        The answer comes as `renewed`, with the number of the brief."""
+        row: list[int] = []
+
+        def place(descriptor: int) -> int:
+            row.append(descriptor)
+            return len(row)  # the brief itself is the first
+
+        told = dict(brief)
+        for name in DESCRIPTORS:
+            if told.get(name) is not None:
+                told[name] = place(told[name])
+        told["listeners"] = [
+            {**entry, "fd": None if entry["name"] in self.listens else place(entry["fd"])}
+            for entry in brief["listeners"]
+        ]
+        text = memory.sealed("ringway brief", json.dumps(told).encode())
+        try:
+            self._send(b"r")
+            with contextlib.suppress(OSError):
+                socket.send_fds(self.control, [b"+"], [text, *row])
+        finally:
+            os.close(text)
+        self.listens = {entry["name"] for entry in brief["listeners"]}
 
     def drain(self) -> None:
         """Stop accepting, finish what runs, exit."""
@@ -99,6 +133,8 @@ class WorkerProcess:
             return
         if "ready" in message:
             self.ready = message["ready"]
+        elif "renewed" in message:
+            self.renewed.append(message["renewed"])
         elif "failed" in message:
             self.failed = str(message["failed"])
         elif "stopped" in message:

@@ -1,7 +1,12 @@
 """The supervisor: opens what the workers need, starts them, watches them, and ends them. It touches no request.
 
-One thread and one loop (`_step`): signals, what workers say, deaths, restarts that are due, the drain deadline. Beside
-it run the resolver's threads and the access log's.
+One thread and one loop (`_step`): signals, commands, what workers say, deaths, restarts that are due, deadlines. Beside
+it run the resolver's threads, the access log's, and those that watch files.
+
+    _open -> _start every seat -> [ _step ... _reload | _upgrade ... ] -> _drain -> _close
+
+A reload swaps the rules within the workers; what a worker cannot change while it runs, its CPU or the size of its
+tables, takes new workers beside the old, which then drain.
 """
 
 import functools
@@ -11,44 +16,71 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from ringway.config.compile import compile_plan
-from ringway.config.load import Loaded
-from ringway.config.model import Config, Tls
-from ringway.config.values import parse_address
-from ringway.control import cpus, io_driver, kernel_tls, keyring, listeners, logs, memory, peers, steering
+from ringway.config.load import Loaded, load
+from ringway.config.model import Config
+from ringway.config.values import Address, parse_address
+from ringway.control import cpus, io_driver, kernel_tls, listeners, logs, memory, steering
 from ringway.control.access_log import AccessLog
+from ringway.control.commands import Asker, Door
 from ringway.control.notify import notify
 from ringway.control.process import WorkerProcess, raise_file_limit
-from ringway.control.resolver import Addresses, Resolver
-from ringway.errors import RingwayError
+from ringway.control.rules import CERTIFICATES, PEERS, Rules
+from ringway.control.takeover import Successor, TakeOver
+from ringway.control.watching import LOOK_EVERY, Settled, Ticking, signature_of
+from ringway.errors import ConfigError, RingwayError
 
 _START_WITHIN = 30.0
 """Seconds in which a worker must say that it is ready."""
+_RENEW_WITHIN = 20.0
+"""Seconds in which a worker must say what came of new rules."""
 _QUICK_DEATH = 5.0
 """A worker that dies younger than this (seconds) died at once: the next start waits longer."""
 _LONGEST_PAUSE = 30.0
 _GRACE = 1.0
 """Seconds that a worker gets to close up after its deadline, before it is killed."""
-_CERTIFICATES, _PEERS = b"\0", b"\xff"
-"""Written to where signals are, by the watches of files: there are new certificates, or files for upstreams."""
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
+_FILE_CHANGED = b"\x82"
+"""Written to where signals are, as CERTIFICATES and PEERS are: the configuration file is another one."""
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
 
 
-@dataclass
+@dataclass(eq=False)
 class Seat:
     """The place of a worker, which outlives the process that takes it."""
 
     index: int
+    """Its name in the log: no two seats of a supervisor share it."""
     cpu: int
+    place: int = 0
+    """Among the seats of its set: says which sockets are its own."""
     process: WorkerProcess | None = None
     quick_deaths: int = 0
     """How often in a row a process died at once."""
     restart_at: float | None = None
     """Monotonic time of the next start, when there is no process."""
+
+
+@dataclass(eq=False)
+class Change:
+    """A reload that is under way."""
+
+    number: int
+    config: Config
+    rules: Rules
+    groups: list[listeners.Group]
+    removed: list[listeners.Group]
+    opened: list[socket.socket]
+    """What is to be closed if it fails."""
+    askers: list[Asker]
+    due: float
+    waiting: list[Seat]
+    """Those that have not answered."""
+    seats: list[Seat] = field(default_factory=list)
+    """New workers; empty: those that are there take the new rules."""
+    errors: list[str] = field(default_factory=list)
 
 
 def restart_pause(quick_deaths: int) -> float:
@@ -65,24 +97,34 @@ class Supervisor:
         loaded: Loaded,
         on_ready: Callable[[list[listeners.Group]], None] | None = None,
         hangup_ends: bool = False,
+        take_over: TakeOver | None = None,
     ) -> None:
         """`on_ready` is told the listeners once all workers are ready. `hangup_ends`: SIGHUP ends it as SIGTERM does,
-        for a program of the terminal; otherwise it is ignored with a warning."""
+        for a program of the terminal; otherwise the configuration file is read again. `take_over`: what a predecessor
+        hands over; it goes on until this one is ready."""
         self.config: Config = loaded.config
+        self._file = loaded.file
         self._warnings = loaded.warnings
         self._on_ready = on_ready
         self._hangup_ends = hangup_ends
+        self._take_over = take_over
+        self._door: Door | None = None
         self._groups: list[listeners.Group] = []
         self._seats: list[Seat] = []
+        self._leaving: list[Seat] = []
+        """Workers that drain since others have taken their place."""
+        self._leave_by: float | None = None
+        self._seats_made = 0
         self._selector = selectors.DefaultSelector()
-        self._descriptors: dict[str, int] = {}
-        self._kept: list[memory.Shared] = []
         self._log: AccessLog | None = None
-        self._resolver: Resolver | None = None
-        self._certificates: memory.Published | None = None
-        self._peers: memory.Published | None = None
-        self._watches: list[keyring.Watch | peers.Watch] = []
-        self._brief: dict[str, Any] = {}
+        self._rules: Rules | None = None
+        self._change: Change | None = None
+        self._changes = 0
+        self._asked_again: list[Asker] = []
+        """Who asked for a reload while one was under way: one more follows."""
+        self._reload_again = False
+        self._successor: Successor | None = None
+        self._file_watch: Ticking | None = None
         self._was_ready = False
         self._ending = False
         self._kill_at: float | None = None
@@ -95,14 +137,14 @@ class Supervisor:
         self._wakeup = wakeup
         before = self._take_signals(wakeup)
         try:
-            self._selector.register(signals, selectors.EVENT_READ)
+            self._selector.register(signals, selectors.EVENT_READ, functools.partial(self._take_signals_of, signals))
             signals.setblocking(False)
             self._open()
             for seat in self._seats:
                 if not self._ending:
                     self._start(seat)
-            while any(seat.process is not None for seat in self._seats) or not self._ending:
-                self._step(signals)
+            while any(seat.process is not None for seat in self._everyone()) or not self._ending:
+                self._step()
         finally:
             self._close()
             self._give_signals_back(before)
@@ -113,115 +155,87 @@ class Supervisor:
             raise RingwayError(self._error)
         return 0
 
+    def _everyone(self) -> list[Seat]:
+        return [*self._seats, *self._leaving, *(self._change.seats if self._change is not None else [])]
+
     # Opening and closing
 
     def _open(self) -> None:
         for warning in self._warnings:
             logs.warning(warning)
         config = self.config
-        usable = cpus.allowed()
-        count = cpus.worker_count(config.server.threads, usable, cpus.quota())
-        self._seats = [Seat(index, cpu) for index, cpu in enumerate(cpus.pin(count, usable))]
+        self._seats = self._new_seats(config)
+        count = len(self._seats)
         files = raise_file_limit()
         self._log = AccessLog(config.access_log.path, config.access_log.format)
-        self._groups = listeners.open_all(wanted_listeners(config), count)
-        if config.performance.reuseport_balancing == "cbpf":
-            steering.attach_all([group.sockets for group in self._groups])
-        self._build()
+        given = self._take_over
+        self._groups, unwanted, _ = listeners.adopt(given.groups if given else [], wanted_listeners(config), count)
+        listeners.close_all(unwanted)  # ours alone: the predecessor still serves there
+        self._steer(config)
+        self._rules = Rules(config, self._tell, given.ticket_keys if given else None)
+        self._door = Door(self._file, given.door if given else None)
+        if self._door.socket is not None:
+            self._selector.register(self._door.socket, selectors.EVENT_READ, self._take_command)
         self._log.start()
+        self._follow_file(config)
         logs.info(f"I/O driver: {io_driver.line(config)}")
         if config.tls is not None and config.tls.ktls_enabled and not kernel_tls.found().why:
             for line in kernel_tls.found().lines():
                 logs.info(f"kernel TLS: {line}")
         logs.info(f"starting {count} worker{'s' if count > 1 else ''}, {files} files may be open in each")
 
-    def _build(self) -> None:
-        """What all workers share: the snapshot, the addresses, the certificate."""
-        try:
-            from ringway.engine import addresses, snapshot
-        except ImportError as error:
-            raise RingwayError(f"the engine is not built ({error}); install Ringway with `pip install .`") from None
+    def _new_seats(self, config: Config) -> list[Seat]:
+        usable = cpus.allowed()
+        count = cpus.worker_count(config.server.threads, usable, cpus.quota())
+        first, self._seats_made = self._seats_made, self._seats_made + count
+        return [Seat(first + place, cpu, place) for place, cpu in enumerate(cpus.pin(count, usable))]
 
-        plan = compile_plan(self.config)
-        upstreams = [(upstream["host"], upstream["port"]) for upstream in plan["upstreams"]]
-        table = memory.Shared("ringway addresses", addresses.size(len(upstreams)))
-        self._kept.append(table)
-        self._descriptors = {
-            "snapshot": memory.sealed("ringway snapshot", snapshot.build(plan)),
-            "addresses": table.descriptor,
-        }
+    def _steer(self, config: Config) -> None:
+        if config.performance.reuseport_balancing == "cbpf":
+            steering.attach_all([group.sockets for group in self._groups])
 
-        def write(index: int, found: Addresses) -> None:
-            addresses.write(table.map, index, found)
+    def _follow_file(self, config: Config) -> None:
+        """Tells the loop when the configuration file changes, if that is wanted."""
+        if self._file_watch is not None:
+            self._file_watch.stop()
+            self._file_watch = None
+        if config.server.reload_on_change:
+            settled = Settled(lambda: signature_of([self._file]))
 
-        self._resolver = Resolver(upstreams, write, self.config.server.dns_refresh)
-        self._resolver.start()
-        if self.config.tls is not None:
-            self._open_certificates(self.config.tls)
-        if any(plan["upstream_tls"]):
-            self._open_peers(plan["upstream_tls"])
-        self._brief = {
-            "driver": io_driver.chosen(self.config),
-            "folders": plan["folders"],
-            "tls": tls_brief(self.config.tls),
-            "peers": None,
-            **self._descriptors,
-        }
+            def look() -> None:
+                if settled.changed():
+                    self._wakeup.send(_FILE_CHANGED)
 
-    def _open_certificates(self, tls: Tls) -> None:
-        ring, problems = keyring.load(tls)
-        if ring is None or problems:
-            raise RingwayError("; ".join(map(str, problems)))
-        for line in [*ring.warnings(), *ring.expiring()]:
-            logs.warning(f"certificate {line}")
-        self._certificates = memory.Published("ringway certificates")
-        self._descriptors["certificates"] = self._certificates.descriptor
-        watch = keyring.Watch(tls, ring, functools.partial(self._publish, self._certificates, _CERTIFICATES))
-        self._follow(watch, self._certificates)
-
-    def _open_peers(self, plan: peers.Plan) -> None:
-        found, problems = peers.load(plan)
-        if problems:
-            raise RingwayError("; ".join(map(str, problems)))
-        self._peers = memory.Published("ringway peers")
-        self._descriptors["peers"] = self._peers.descriptor
-        self._follow(peers.Watch(plan, found, functools.partial(self._publish, self._peers, _PEERS)), self._peers)
-
-    def _follow(self, watch: keyring.Watch | peers.Watch, published: memory.Published) -> None:
-        self._watches.append(watch)
-        self._publish(published, b"", watch.block())
-        watch.start()
-
-    def _publish(self, published: memory.Published, kind: bytes, block: bytearray) -> None:
-        """In the thread of the watch: the loop then tells the workers. There are keys in it."""
-        published.publish(block)
-        block[:] = bytes(len(block))
-        self._wakeup.send(kind)
+            self._file_watch = Ticking("configuration", LOOK_EVERY, look)
+            self._file_watch.start()
 
     def _close(self) -> None:
         """Also after a start that failed half way: whatever is open or running is not any more."""
-        for seat in self._seats:
+        if self._change is not None:
+            self._abandon("it ended")
+        for seat in self._everyone():
             if seat.process is not None:
                 seat.process.kill()
                 seat.process.process.wait()
                 self._forget(seat)
+        if self._successor is not None:
+            self._successor.give_up()
+        if self._file_watch is not None:
+            self._file_watch.stop()
         listeners.close_all(self._groups)
-        if self._resolver is not None:
-            self._resolver.stop()
+        if self._door is not None:
+            self._door.close()
         if self._log is not None:
             self._log.stop()  # it reads what the workers left, and closes that
-        for watch in self._watches:
-            watch.stop()
-        for published in (self._certificates, self._peers):
-            if published is not None:
-                published.close()
-        if "snapshot" in self._descriptors:
-            os.close(self._descriptors["snapshot"])
-        for shared in self._kept:
-            shared.close()
+        if self._rules is not None:
+            self._rules.close()
         self._selector.close()
 
-    # Signals
+    # Signals and commands
+
+    def _tell(self, news: bytes) -> None:
+        """From other threads: the loop takes it as it takes a signal."""
+        self._wakeup.send(news)
 
     def _take_signals(self, wakeup: socket.socket) -> dict[int, Any]:
         wakeup.setblocking(False)
@@ -234,10 +248,14 @@ class Supervisor:
         for number, handler in before.items():
             signal.signal(number, handler)
 
+    def _take_signals_of(self, signals: socket.socket) -> None:
+        for number in signals.recv(4096):
+            self._take_signal(number)
+
     def _take_signal(self, number: int) -> None:
-        if number in (_CERTIFICATES[0], _PEERS[0]):
+        if number in (CERTIFICATES[0], PEERS[0]):
             for seat in self._seats:
-                if seat.process is not None and number == _CERTIFICATES[0]:
+                if seat.process is not None and number == CERTIFICATES[0]:
                     seat.process.renew_certificates()
                 elif seat.process is not None:
                     seat.process.renew_peers()
@@ -247,40 +265,62 @@ class Supervisor:
                 self._end_at_once(name)
             else:
                 self._drain(name)
-        elif number == signal.SIGHUP:
-            logs.warning("SIGHUP: this version cannot reload its configuration; end it and start it again")
+        elif number == signal.SIGHUP or number == _FILE_CHANGED[0]:
+            self._reload("SIGHUP" if number == signal.SIGHUP else f'"{self._file}" has changed')
+        elif number == signal.SIGUSR2:
+            self._upgrade("SIGUSR2")
         elif number == signal.SIGUSR1 and self._log is not None:
             self._log.reopen()
 
+    def _take_command(self) -> None:
+        asker = self._door.accept() if self._door is not None else None
+        if asker is None:
+            return
+        command = asker.command()
+        if command == "reload":
+            self._reload("ringway reload", asker)
+        elif command == "upgrade":
+            self._upgrade("ringway upgrade", asker)
+        else:
+            asker.answer(False, [f"there is no command {command!r}: another version of Ringway runs"])
+
     # The loop
 
-    def _step(self, signals: socket.socket) -> None:
+    def _step(self) -> None:
         for key, _ in self._selector.select(self._timeout()):
-            if key.data is None:
-                for number in signals.recv(4096):
-                    self._take_signal(number)
-            else:
-                self._listen_to(key.data)
-        for seat in self._seats:
+            key.data()
+        for seat in self._everyone():
             if seat.process is not None and seat.process.exited():
                 self._ended(seat)
         now = time.monotonic()
-        for seat in self._seats:
+        for seat in self._everyone():
             if seat.restart_at is not None and now >= seat.restart_at:
                 self._start(seat)
             self._check_start(seat)
+        if self._successor is not None and (self._successor.exited() or now >= self._successor.due):
+            self._upgrade_failed()
+        if self._change is not None and now >= self._change.due:
+            self._overdue(self._change)
+        if self._leave_by is not None and now >= self._leave_by:
+            self._leave_by = None
+            self._kill(self._leaving)
         if self._kill_at is not None and now >= self._kill_at:
             logs.warning("the time to drain has passed, what still runs is killed")
-            self._kill()
+            self._kill_at = None
+            self._kill(self._everyone())
 
     def _timeout(self) -> float | None:
         """Seconds until something is due."""
-        due = [seat.restart_at for seat in self._seats if seat.restart_at is not None]
-        due += [self._kill_at] if self._kill_at is not None else []
-        for seat in self._seats:
+        due = [seat.restart_at for seat in self._everyone() if seat.restart_at is not None]
+        due += [at for at in (self._kill_at, self._leave_by) if at is not None]
+        due += [self._change.due] if self._change is not None else []
+        due += [self._successor.due] if self._successor is not None else []
+        for seat in self._everyone():
             if seat.process is not None and seat.process.ready is None:
                 due.append(seat.process.started + _START_WITHIN)
         return max(0.0, min(due) - time.monotonic()) if due else None
+
+    # Workers
 
     def _start(self, seat: Seat) -> None:
         """Starts a process for this seat. It gets fresh counters and records: what a process that died left half
@@ -290,14 +330,8 @@ class Supervisor:
         block = memory.Shared(f"ringway counters {seat.index}", counters.SIZE)
         ring = memory.Shared(f"ringway records {seat.index}", records.SIZE)
         own = {"counters": block.descriptor, "records": ring.descriptor}
-        https = (
-            next((group.address.port for group in self._groups if group.tls), 0)
-            if self.config.server.redirect_https
-            else 0
-        )
-        sockets = [[group.sockets[seat.index].fileno(), group.tls, 0 if group.tls else https] for group in self._groups]
-        brief = {"index": seat.index, "cpu": seat.cpu, "listeners": sockets, **self._brief, **own}
-        descriptors = [*self._descriptors.values(), *own.values(), *(number for number, _, _ in sockets)]
+        brief: dict[str, Any] = {"index": seat.index, "cpu": seat.cpu, **self._brief_of(seat), **own}
+        sockets = [entry["fd"] for entry in brief["listeners"]]
         seat.restart_at = None
         if self._log is not None:
 
@@ -310,11 +344,43 @@ class Supervisor:
 
             self._log.attach(seat.index, records.Reader(ring.map), dropped, release)
         try:
-            seat.process = WorkerProcess(seat.index, brief, descriptors)
+            seat.process = WorkerProcess(
+                seat.index, brief, [*self._rules_of(seat).descriptors, *own.values(), *sockets]
+            )
         except OSError as error:
             self._lost(seat, f"worker {seat.index} cannot be started ({os.strerror(error.errno or 0)})", 0.0)
             return
-        self._selector.register(seat.process, selectors.EVENT_READ, seat)
+        self._selector.register(seat.process, selectors.EVENT_READ, functools.partial(self._listen_to, seat))
+
+    def _change_of(self, seat: Seat) -> Change | None:
+        """The change that is under way, if it is for this worker."""
+        change = self._change
+        return change if change is not None and (not change.seats or seat in change.seats) else None
+
+    def _rules_of(self, seat: Seat) -> Rules:
+        change = self._change_of(seat)
+        rules = change.rules if change is not None else self._rules
+        assert rules is not None
+        return rules
+
+    def _brief_of(self, seat: Seat) -> dict[str, Any]:
+        """What this worker is to know of the rules and the listeners, now or after the change that is under way."""
+        change = self._change_of(seat)
+        rules = self._rules_of(seat)
+        groups = change.groups if change is not None else self._groups
+        seats = change.seats if change is not None and change.seats else self._seats
+        https = next((group.address.port for group in groups if group.tls), 0)
+        entries = [
+            {
+                "name": name,
+                "fd": sock.fileno(),
+                "tls": group.tls,
+                "https": https if rules.config.server.redirect_https and not group.tls else 0,
+            }
+            for group in groups
+            for name, sock in group.of(seat.place, len(seats))
+        ]
+        return {**rules.brief, "listeners": entries}
 
     def _listen_to(self, seat: Seat) -> None:
         process = seat.process
@@ -326,6 +392,8 @@ class Supervisor:
             self._selector.unregister(process)
         if process.ready is not None and not was_ready:
             self._ready(seat, process)
+        while process.renewed:
+            self._answered(seat, process.renewed.pop(0))
 
     def _ready(self, seat: Seat, process: WorkerProcess) -> None:
         found = process.ready or {}
@@ -333,12 +401,19 @@ class Supervisor:
         place = f"on CPU {seat.cpu}" if found.get("pinned") else f"not pinned: CPU {seat.cpu} is gone"
         driver = f"{found.get('driver', 'unknown driver')}{': ' if features else ''}{features}"
         logs.info(f"worker {seat.index} (pid {process.pid}) ready {place}, {driver}")
+        change = self._change
+        if change is not None and seat in change.waiting and change.seats:
+            self._answered(seat, {"number": change.number, "error": ""})
+        elif change is not None and seat in change.waiting:
+            process.renew({**self._brief_of(seat), "number": change.number})  # it was started before the change
         if not self._was_ready and all(other.process and other.process.ready is not None for other in self._seats):
             self._was_ready = True
             for group in self._groups:
                 logs.info(f"listening on {group.url}")
             logs.info("ready")
-            notify("READY=1\nSTATUS=ready")
+            notify(f"MAINPID={os.getpid()}\nREADY=1\nSTATUS=ready")
+            if self._take_over is not None:
+                self._take_over.ready()
             if self._on_ready is not None:
                 self._on_ready(self._groups)
 
@@ -347,6 +422,202 @@ class Supervisor:
         if process is not None and process.ready is None and not process.failed and process.lived() > _START_WITHIN:
             process.failed = f"not ready within {_START_WITHIN:.0f} s"
             process.kill()
+
+    # Reloading
+
+    def _reload(self, why: str, asker: Asker | None = None) -> None:
+        """Reads the configuration file again. If anything is wrong with it nothing changes."""
+        askers = [asker] if asker is not None else []
+        if self._ending or not self._was_ready or self._successor is not None:
+            state = "ending" if self._ending else "starting" if not self._was_ready else "being upgraded"
+            _answer_all(askers, False, [f"Ringway is {state}: nothing was reloaded"])
+            return
+        if self._change is not None:
+            self._reload_again = True
+            self._asked_again += askers
+            return
+        logs.info(f"{why}: reading {self._file} again")
+        notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            self._begin_change(load(self._file), askers)
+        except (ConfigError, RingwayError, OSError) as error:
+            self._refused(str(error), askers)
+
+    def _refused(self, error: str, askers: list[Asker]) -> None:
+        for line in error.splitlines():
+            logs.error(f"not reloaded, everything stays as it was: {line}")
+        notify("READY=1\nSTATUS=ready; the last reload was refused")
+        _answer_all(askers, False, error.splitlines())
+
+    def _begin_change(self, loaded: Loaded, askers: list[Asker]) -> None:
+        config = loaded.config
+        for warning in loaded.warnings:
+            logs.warning(warning)
+        anew = self._needs_new_workers(config)
+        seats = self._new_seats(config) if anew else []
+        count = len(seats or self._seats)
+        groups, removed, opened = listeners.adopt(self._groups, wanted_listeners(config), count)
+        assert self._rules is not None
+        assert self._log is not None
+        rules = None
+        try:
+            rules = Rules(config, self._tell, self._rules.ticket_keys)
+            self._log.change(config.access_log.path, config.access_log.format)
+        except RingwayError:
+            for sock in opened:
+                sock.close()
+            if rules is not None:
+                rules.close()
+            raise
+        self._changes += 1
+        due = time.monotonic() + (_START_WITHIN if anew else _RENEW_WITHIN)
+        waiting = seats or [seat for seat in self._seats if seat.process is not None]
+        change = Change(self._changes, config, rules, groups, removed, opened, askers, due, list(waiting), seats)
+        self._change = change
+        for seat in waiting:
+            if seats:
+                self._start(seat)
+            elif seat.process is not None and seat.process.ready is not None:
+                seat.process.renew({**self._brief_of(seat), "number": change.number})
+            # One that is starting is told when it is ready.
+        if self._change is change and not change.waiting:
+            self._finish(change)
+
+    def _needs_new_workers(self, config: Config) -> bool:
+        """What a worker has when it starts, it keeps: CPUs, the driver, tables and buffers of a size."""
+        before = self.config
+        usable = cpus.allowed()
+        count = cpus.worker_count(config.server.threads, usable, cpus.quota())
+        return (
+            count != len(self._seats)
+            or cpus.pin(count, usable) != [seat.cpu for seat in self._seats]
+            or io_driver.chosen(config) != io_driver.chosen(before)
+            or any(getattr(config.limits, name) != getattr(before.limits, name) for name in SIZES)
+        )
+
+    def _answered(self, seat: Seat, answer: dict[str, Any]) -> None:
+        change = self._change
+        if change is None or seat not in change.waiting or answer["number"] != change.number:
+            return
+        if answer["error"]:
+            change.errors.append(f"worker {seat.index} cannot take it and goes on as before: {answer['error']}")
+        change.waiting.remove(seat)
+        if not change.waiting:
+            self._finish(change)
+
+    def _finish(self, change: Change) -> None:
+        """Every worker has answered: the new rules are the rules."""
+        self._change = None
+        old, self._rules = self._rules, change.rules
+        self.config = change.config
+        before = {group.name for group in self._groups}
+        self._groups = change.groups
+        for group in self._groups:
+            if group.name not in before:
+                logs.info(f"listening on {group.url}")
+        if change.seats:
+            self._leave(self._seats)
+            self._seats = change.seats
+        listeners.close_all(change.removed)
+        for group in change.removed:
+            logs.info(f"no longer listening on {group.url}")
+        self._steer(change.config)
+        self._follow_file(change.config)
+        if old is not None:
+            old.close()
+        for line in change.errors:
+            logs.error(line)
+        lines = [f"worker {seat.index} (pid {seat.process.pid}): new rules" for seat in self._seats if seat.process]
+        lines = change.errors or lines
+        count = len(self._seats)
+        logs.info(
+            f"reloaded, {count} worker{'s' if count > 1 else ''}{' in place of those before' if change.seats else ''}"
+        )
+        notify("READY=1\nSTATUS=ready")
+        _answer_all(change.askers, not change.errors, lines)
+        if self._reload_again:
+            askers, self._asked_again, self._reload_again = self._asked_again, [], False
+            self._reload("asked for meanwhile", askers.pop(0) if askers else None)
+            self._asked_again += askers if self._change is not None else []
+            if self._change is None:
+                _answer_all(askers, False, ["the reload that was under way has ended, the next was refused"])
+            else:
+                self._change.askers += self._asked_again
+                self._asked_again = []
+
+    def _overdue(self, change: Change) -> None:
+        if change.seats:
+            self._abandon(f"new workers were not ready within {_START_WITHIN:.0f} s")
+            return
+        for seat in list(change.waiting):
+            change.errors.append(f"worker {seat.index} has not answered within {_RENEW_WITHIN:.0f} s")
+        change.waiting.clear()
+        self._finish(change)
+
+    def _abandon(self, why: str) -> None:
+        """New workers could not start: the old ones go on, as if nothing had been."""
+        change, self._change = self._change, None
+        assert change is not None
+        self._kill(change.seats)
+        self._leaving += [seat for seat in change.seats if seat.process is not None]
+        for sock in change.opened:
+            sock.close()
+        change.rules.close()
+        if self._log is not None:
+            self._log.change(self.config.access_log.path, self.config.access_log.format)
+        self._refused(why, change.askers)
+
+    def _leave(self, seats: list[Seat]) -> None:
+        """Others have taken their place: they finish what runs."""
+        for seat in seats:
+            seat.restart_at = None
+            if seat.process is not None:
+                seat.process.drain()
+                self._leaving.append(seat)
+        self._leave_by = time.monotonic() + self.config.timeouts.drain + _GRACE
+
+    # Upgrading
+
+    def _upgrade(self, why: str, asker: Asker | None = None) -> None:
+        """Starts the program that is installed now beside this one, and hands it the listening sockets."""
+        askers = [asker] if asker is not None else []
+        if self._ending or not self._was_ready or self._change is not None or self._successor is not None:
+            _answer_all(askers, False, ["Ringway is starting, ending, or changing already: try again in a moment"])
+            return
+        assert self._rules is not None
+        logs.info(f"{why}: starting the program that is installed now")
+        door = self._door.socket if self._door is not None else None
+        try:
+            self._successor = Successor(self._file, self._groups, door, self._rules.ticket_keys, askers)
+        except OSError as error:
+            _answer_all(askers, False, [f"no other process can be started ({error.strerror}), this one goes on"])
+            return
+        self._selector.register(self._successor, selectors.EVENT_READ, self._hear_successor)
+
+    def _hear_successor(self) -> None:
+        successor = self._successor
+        if successor is None:
+            return
+        if not successor.says_ready():
+            self._upgrade_failed()
+            return
+        self._selector.unregister(successor)
+        self._successor = None
+        logs.info(f"process {successor.pid} is ready and goes on from here")
+        successor.let_go()
+        _answer_all(
+            successor.askers, True, [f"process {successor.pid} serves, process {os.getpid()} finishes what runs"]
+        )
+        self._drain("upgrade", announce=False)
+
+    def _upgrade_failed(self) -> None:
+        successor, self._successor = self._successor, None
+        assert successor is not None
+        self._selector.unregister(successor)
+        why = successor.give_up()
+        logs.error(f"not upgraded, this process goes on: {why}")
+        notify(f"MAINPID={os.getpid()}\nREADY=1\nSTATUS=ready; the last upgrade failed")
+        _answer_all(successor.askers, False, [why])
 
     # Ends
 
@@ -359,6 +630,13 @@ class Supervisor:
         self._forget(seat)
         if process.stopped is not None:
             _report_gauges(seat.index, process.stopped)
+        if seat in self._leaving:
+            self._leaving.remove(seat)
+            if self._log is not None:
+                self._log.detach(seat.index)
+            if process.stopped is None:
+                logs.warning(f"worker {seat.index} (pid {process.pid}) ended with {process.how_it_ended()}")
+            return
         if self._ending:
             if process.stopped is None and not self._error:
                 logs.warning(f"worker {seat.index} (pid {process.pid}) ended with {process.how_it_ended()}")
@@ -369,15 +647,23 @@ class Supervisor:
 
     def _lost(self, seat: Seat, sentence: str, lived: float) -> None:
         """A worker is missing: at the first start that is the end, later it gets a successor."""
+        change = self._change
+        if change is not None and seat in change.seats:
+            self._abandon(sentence)
+            return
         if not self._was_ready:
             self._error = sentence
             self._ending = True
-            self._kill()
+            self._kill(self._everyone())
             return
         seat.quick_deaths = seat.quick_deaths + 1 if lived < _QUICK_DEATH else 0
         pause = restart_pause(seat.quick_deaths)
         seat.restart_at = time.monotonic() + pause
         logs.error(f"{sentence}; started again {f'in {pause:.0f} s' if pause else 'now'}")
+        if change is not None and seat in change.waiting:
+            change.waiting.remove(seat)  # its next process begins with the new rules
+            if not change.waiting:
+                self._finish(change)
 
     def _forget(self, seat: Seat) -> None:
         if seat.process is not None:
@@ -386,11 +672,14 @@ class Supervisor:
             seat.process.close()
             seat.process = None
 
-    def _drain(self, name: str) -> None:
+    def _drain(self, name: str, announce: bool = True) -> None:
         self._ending = True
+        if self._change is not None:
+            self._abandon("Ringway ends") if self._change.seats else self._overdue(self._change)
         drain = self.config.timeouts.drain
         logs.info(f"{name}: no new connections, running requests have {drain:g} s")
-        notify("STOPPING=1\nSTATUS=draining")
+        if announce:
+            notify("STOPPING=1\nSTATUS=draining")
         self._kill_at = time.monotonic() + drain + _GRACE
         for seat in self._seats:
             seat.restart_at = None
@@ -402,39 +691,31 @@ class Supervisor:
     def _end_at_once(self, name: str) -> None:
         logs.info(f"{name} again: ending at once")
         self._kill_at = time.monotonic() + _GRACE
-        for seat in self._seats:
+        for seat in self._everyone():
             if seat.process is not None:
                 seat.process.stop()
 
-    def _kill(self) -> None:
-        self._kill_at = None
-        for seat in self._seats:
+    def _kill(self, seats: list[Seat]) -> None:
+        for seat in seats:
             seat.restart_at = None
             if seat.process is not None:
                 seat.process.kill()
 
 
-def wanted_listeners(config: Config) -> list[tuple[Any, bool]]:
+SIZES = ("client_connections", "buffer_bytes", "body_buffer_bytes", "open_files")
+"""[limits] that a worker has from its start."""
+
+
+def wanted_listeners(config: Config) -> list[tuple[Address, bool]]:
     """Addresses in the order of the file, each with whether TLS is spoken there."""
     tls = config.tls is not None
     wanted = [(parse_address(text), tls) for text in config.server.listen]
     return wanted + [(parse_address(text), False) for text in config.server.plain_listen]
 
 
-def tls_brief(tls: Tls | None) -> dict[str, Any] | None:
-    """What workers agree to, see docs/architecture.md; certificates and keys come in shared memory."""
-    if tls is None:
-        return None
-    suites = [name for name in tls.ciphers if name.startswith("TLS_")]
-    older = [name for name in tls.ciphers if not name.startswith("TLS_")]
-    return {
-        "min_version": tls.min_version if older else "1.3",
-        # OpenSSL takes no empty list: one that is not offered, because the version is not.
-        "ciphers": ":".join(older or ["ECDHE-ECDSA-AES128-GCM-SHA256"]),
-        "suites": ":".join(suites),
-        "groups": ":".join(tls.curves),
-        "ktls": kernel_tls.brief(tls),
-    }
+def _answer_all(askers: list[Asker], ok: bool, lines: list[str]) -> None:
+    for asker in askers:
+        asker.answer(ok, lines)
 
 
 def _report_gauges(index: int, stopped: dict[str, Any]) -> None:

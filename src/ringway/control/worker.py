@@ -7,12 +7,15 @@ never on a command line or in an environment. Messages and the brief are describ
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import sys
 from typing import Any
 
 _PEEK = 65536
+_DESCRIPTORS_MOST = 253
+"""SCM_MAX_FD of include/net/scm.h."""
 
 
 def main(descriptor: int) -> int:
@@ -28,7 +31,10 @@ def main(descriptor: int) -> int:
         brief["control"] = descriptor
         from ringway.engine import worker
 
-        stopped = worker.run(brief, lambda found: answer(control, {"ready": {**found, "pinned": pinned}}))
+        def say(kind: str, found: dict[str, Any]) -> None:
+            answer(control, {kind: {**found, "pinned": pinned} if kind == "ready" else found})
+
+        stopped = worker.run(brief, say, lambda: next_brief(control))
     except (RuntimeError, OSError, ImportError) as error:
         answer(control, {"failed": str(error)})
         return 1
@@ -52,6 +58,31 @@ def read_brief(control: socket.socket) -> dict[str, Any] | None:
         end = seen.find(b"\n")
         line += control.recv(end + 1 if end >= 0 else len(seen))
     brief: dict[str, Any] = json.loads(line)
+    return brief
+
+
+def next_brief(control: socket.socket) -> dict[str, Any] | None:
+    """After an "r" on the control socket: the new brief with its descriptors, see WorkerProcess.renew(). None: the
+    supervisor is gone."""
+    select.select([control], [], [])
+    try:
+        _, descriptors, _, _ = socket.recv_fds(control, 1, _DESCRIPTORS_MOST)
+    except OSError:
+        return None
+    if not descriptors:
+        return None
+    size = os.fstat(descriptors[0]).st_size
+    brief: dict[str, Any] = json.loads(os.pread(descriptors[0], size, 0))
+    os.close(descriptors[0])
+    for name in ("snapshot", "addresses", "certificates", "peers"):
+        if brief.get(name) is not None:
+            brief[name] = descriptors[brief[name]]
+    for entry in brief["listeners"]:
+        if entry["fd"] is not None:
+            entry["fd"] = descriptors[entry["fd"]]
+    for descriptor in descriptors[1:]:
+        os.set_inheritable(descriptor, False)
+    brief["folders"] = [open_folder(path) for path in brief["folders"]]
     return brief
 
 

@@ -16,6 +16,9 @@ cdef const char* client_state_name(int state) noexcept nogil
 
 cdef void listener_accept(Worker* w, uint32_t index) noexcept nogil
 cdef void listener_close(Worker* w, uint32_t index) noexcept nogil
+cdef void listener_remove(Worker* w, uint32_t index) noexcept nogil     # accept no more there, drain what came by it
+cdef void listener_end(Worker* w, uint32_t index) noexcept nogil
+cdef void client_take(Worker* w, Listener* listener, int fd) noexcept nogil
     # this worker's descriptor of it: connections are refused once nobody holds one
 cdef void client_accepted(Worker* w, uint32_t index, int result, bint more) noexcept nogil
 cdef void client_received(Worker* w, Stream* s) noexcept nogil
@@ -39,6 +42,7 @@ cdef bint takes_on(Client* c) noexcept nogil
 cdef void client_abort(Worker* w, Client* c) noexcept nogil
 cdef void client_peer(Client* c) noexcept nogil
     # fills in `peer`
-cdef void client_drain(Worker* w) noexcept nogil
+cdef void client_drain(Worker* w, const Listener* listener) noexcept nogil
+    # end what is idle, and the rest after its response; NULL: of all listeners
     # close the idle ones; those that are busy end after their answer
 cdef bint merge_first(Worker* w, Stream* s, uint32_t limit) noexcept nogil

@@ -35,10 +35,16 @@ from cython.cimports.ringway.engine.native.linux import (
     AF_INET6,
     ECANCELED,
     ECONNABORTED,
+    F_SETFL,
     FIONREAD,
+    O_NONBLOCK,
     SHUT_WR,
     SIOCOUTQNSD,
+    SOCK_CLOEXEC,
+    SOCK_NONBLOCK,
+    accept4,
     close,
+    fcntl,
     getpeername,
     inet_ntop,
     ioctl,
@@ -58,6 +64,7 @@ from cython.cimports.ringway.engine.outcome import (
 from cython.cimports.ringway.engine.records import EVENT_ACCEPT_FAILED, EVENT_CLIENTS_FULL
 from cython.cimports.ringway.engine.request_head import request_scan
 from cython.cimports.ringway.engine.response_head import response_scan
+from cython.cimports.ringway.engine.rules import rules_refer, rules_release
 from cython.cimports.ringway.engine.slots import slot_at, slot_give, slot_take
 from cython.cimports.ringway.engine.state import (
     CLIENT_BUSY,
@@ -132,14 +139,40 @@ def listener_close(w, index):
         listener.fd = -1
 
 
+def listener_remove(w, index):
+    listener: cython.pointer(Listener) = address(w.listeners[index])
+    listener.removed = True
+    if listener.accepting:
+        w.driver.cancel(address(w.driver), listener.fd, tag(OP_ACCEPT, index, 0))
+    else:
+        listener_end(w, index)
+    client_drain(w, listener)
+
+
+def listener_end(w, index):
+    """No accept is in flight any more. Who waits to be accepted at an address that is given up is taken first."""
+    listener: cython.pointer(Listener) = address(w.listeners[index])
+    fd: cython.int
+    if listener.fd < 0:
+        return
+    if listener.removed and not w.draining:
+        fcntl(listener.fd, F_SETFL, O_NONBLOCK)
+        fd = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC | (SOCK_NONBLOCK if w.driver.nonblocking else 0))
+        while fd >= 0:
+            client_take(w, listener, fd)
+            fd = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC | (SOCK_NONBLOCK if w.driver.nonblocking else 0))
+    listener_close(w, index)
+
+
 def client_accepted(w, index, result, more):
     listener: cython.pointer(Listener) = address(w.listeners[index])
+    ending: cython.bint = w.draining or listener.removed
     if not more:
         listener.accepting = False
-        if w.draining:
-            listener_close(w, index)
+        if ending:
+            listener_end(w, index)
     if result < 0:
-        if w.draining:
+        if ending:
             return
         if result != -ECANCELED and result != -ECONNABORTED:
             # Out of descriptors, most likely: trying again at once would only burn the CPU.
@@ -149,21 +182,27 @@ def client_accepted(w, index, result, more):
         elif not more:
             listener_accept(w, index)
         return
-    if not more and not w.draining:
+    if not more and not ending:
         listener_accept(w, index)
+    client_take(w, listener, result)
+
+
+def client_take(w, listener, fd):
     count(w.counters, COUNT_ACCEPTED, 1)
     c: cython.pointer(Client) = cast(cython.pointer(Client), slot_take(address(w.clients)))
     if c == NULL:
         count(w.counters, COUNT_REFUSED, 1)
         tell(w, EVENT_CLIENTS_FULL, 0, NULL, 0)
-        close(result)
+        close(fd)
         return
     gauge(w.counters, GAUGE_CLIENTS, 1)
     c.listener = listener
+    listener.clients += 1
+    c.stream.rules = rules_refer(w.rules)
     s: cython.pointer(Stream) = address(c.stream)
     s.progress_bytes = w.snapshot.limits.progress_bytes
     s.send_window_ms = w.snapshot.timeouts.write_ms
-    if not stream_open(w, s, KIND_CLIENT, result, listener.tls):
+    if not stream_open(w, s, KIND_CLIENT, fd, listener.tls):
         stream_close(w, s)
         return
     # Single receives until the first request is served: a connection for one request then has nothing in flight when
@@ -348,7 +387,7 @@ def client_done(w, c):
     c.exchange = NULL
     if s.error or s.send_error:
         client_abort(w, c)
-    elif c.last or w.draining:
+    elif c.last or w.draining or c.listener.removed:
         client_finish(w, c)
     else:
         client_move(c, CLIENT_IDLE)
@@ -441,15 +480,17 @@ def client_gone(w, s):
         c.exchange = NULL
     s.state = CLIENT_FREE
     gauge(w.counters, GAUGE_CLIENTS, -1)
+    c.listener.clients -= 1
+    rules_release(w, s.rules)
     slot_give(address(w.clients), address(s.slot))
 
 
-def client_drain(w):
+def client_drain(w, listener):
     i: uint32_t
     c: cython.pointer(Client)
     for i in range(w.clients.made):
         c = cast(cython.pointer(Client), slot_at(address(w.clients), i))
-        if not c.stream.slot.used or c.stream.closing:
+        if not c.stream.slot.used or c.stream.closing or (listener != NULL and c.listener != listener):
             continue
         if c.stream.state == CLIENT_IDLE:
             client_finish(w, c)

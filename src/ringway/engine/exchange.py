@@ -37,6 +37,7 @@ from cython.cimports.ringway.engine.outcome import (
 )
 from cython.cimports.ringway.engine.records import EVENT_NO_BUFFERS, RECORD_ACCESS, Record, record_begin, record_end
 from cython.cimports.ringway.engine.request_head import METHOD_HEAD
+from cython.cimports.ringway.engine.rules import rules_refer, rules_release
 from cython.cimports.ringway.engine.slots import slot_give, slot_take
 from cython.cimports.ringway.engine.snapshot import ROUTE_PROXY, UpstreamEntry, text_at, upstream_at
 from cython.cimports.ringway.engine.spans import put, put_number, span
@@ -96,6 +97,7 @@ def exchange_take(w, c):
     if x == NULL:
         return NULL
     x.client = c
+    x.rules = rules_refer(w.rules)
     x.state = EXCHANGE_ROUTED
     x.minor = 1
     x.began_ns = c.next_ns
@@ -123,7 +125,7 @@ def exchange_reply(w, x, r):
     r.upgrade = False
     r.fields.length = 0
     if x.route != NULL and x.client.stream.secure:
-        r.fields = span(text_at(w.snapshot, x.route.hsts), x.route.hsts.length)
+        r.fields = span(text_at(x.rules.snapshot, x.route.hsts), x.route.hsts.length)
 
 
 def exchange_began(w, x, status):
@@ -276,6 +278,8 @@ def exchange_release(w, x):
         x.file = NULL
     x.client.exchange = NULL
     x.state = EXCHANGE_FREE
+    rules_release(w, x.rules)
+    x.rules = NULL
     gauge(w.counters, GAUGE_EXCHANGES, -1)
     if x.reading:
         x.abandoned = True  # its buffer is lent: the slot is freed when the read returns
@@ -288,7 +292,7 @@ def write_record(w, x):
     client_peer(c)
     upstream: cython.pointer(UpstreamEntry) = NULL
     if x.route != NULL and x.route.kind == ROUTE_PROXY:
-        upstream = cast(cython.pointer(UpstreamEntry), upstream_at(w.snapshot, x.route.upstream))
+        upstream = cast(cython.pointer(UpstreamEntry), upstream_at(x.rules.snapshot, x.route.upstream))
     cipher: cython.p_const_char = b""
     cipher_length: uint32_t = c.stream.tls_cipher_length
     if cipher_length:
@@ -325,7 +329,7 @@ def write_record(w, x):
     p = put(p, x.log.method, x.log.method_length)
     p = put(p, x.log.target, x.log.target_length)
     if upstream_length:
-        p = put(p, text_at(w.snapshot, upstream.name), upstream_length)
+        p = put(p, text_at(x.rules.snapshot, upstream.name), upstream_length)
     p = put(p, x.log.agent, x.log.agent_length)
     p = put(p, x.log.referer, x.log.referer_length)
     p = put(p, cipher, cipher_length)

@@ -10,7 +10,7 @@ old one lives until nobody uses it. A copy of a file that has not changed moves 
 """
 from libc.stdint cimport uint32_t, uint64_t
 
-from ringway.engine.state cimport Exchange, File, Worker
+from ringway.engine.state cimport Exchange, File, Rules, Worker
 
 cdef File* file_open(Worker* w, uint32_t root, const char* path, uint32_t length, bint copy, Exchange* x) noexcept nogil
     # `path` below the folder, without a leading slash, decoded; "" is the folder itself.
@@ -26,10 +26,12 @@ cdef void file_forget(Worker* w, Exchange* x) noexcept nogil
 cdef void file_opened(Worker* w, File* f, int result) noexcept nogil
 cdef void file_stated(Worker* w, File* f, int result) noexcept nogil
 cdef void file_loaded(Worker* w, File* f, int result) noexcept nogil
+cdef void files_forget(Worker* w) noexcept nogil
+    # none of those that were opened is believed any more; who uses one keeps it
 cdef void files_close(Worker* w) noexcept nogil          # forget all that nobody uses
 
-cdef File* find_listed(Worker* w, uint32_t hash, uint32_t root, const char* path, uint32_t length, bint copy) noexcept nogil
-cdef File* begin_open(Worker* w, uint32_t hash, uint32_t root, const char* path, uint32_t length, bint copy) noexcept nogil
+cdef File* find_listed(Worker* w, const Rules* rules, uint32_t hash, uint32_t root, const char* path, uint32_t length, bint copy) noexcept nogil
+cdef File* begin_open(Worker* w, Rules* rules, uint32_t hash, uint32_t root, const char* path, uint32_t length, bint copy) noexcept nogil
 cdef void settle(Worker* w, File* f, int state, int error) noexcept nogil
 cdef void file_write_fields(Worker* w, File* f) noexcept nogil
 cdef bint begin_load(Worker* w, File* f) noexcept nogil

@@ -49,6 +49,7 @@ from cython.cimports.ringway.engine.outcome import (
     TOO_MANY_OPEN_FILES,
 )
 from cython.cimports.ringway.engine.ranges import etag_write
+from cython.cimports.ringway.engine.rules import rules_refer, rules_release
 from cython.cimports.ringway.engine.slots import slot_give, slot_take
 from cython.cimports.ringway.engine.snapshot import media_type_of, text_at
 from cython.cimports.ringway.engine.spans import put, put_number
@@ -87,11 +88,11 @@ def file_reason(f):
 def file_open(w, root, path, length, copy, x):
     f: cython.pointer(File)
     hash: uint32_t = hash_path(w.salt, root, path, length)
-    f = find_listed(w, hash, root, path, length, copy)
+    f = find_listed(w, x.rules, hash, root, path, length, copy)
     if f != NULL and file_settled(f) and w.clock.now_ms - f.checked_ms >= w.snapshot.timeouts.file_valid_ms:
         f = NULL  # begin_open() finds it again, for its copy
     if f == NULL:
-        f = begin_open(w, hash, root, path, length, copy)
+        f = begin_open(w, x.rules, hash, root, path, length, copy)
         if f == NULL:
             return NULL
     else:
@@ -105,12 +106,13 @@ def file_open(w, root, path, length, copy, x):
     return f
 
 
-def find_listed(w, hash, root, path, length, copy):
+def find_listed(w, rules, hash, root, path, length, copy):
     f: cython.pointer(File) = w.file_table[hash & w.file_mask]
     while f != NULL:
         if (
             f.hash == hash
             and f.root == root
+            and f.rules == rules
             and f.copy_wanted == copy
             and f.path_length == length
             and memcmp(f.path, path, length) == 0
@@ -120,8 +122,8 @@ def find_listed(w, hash, root, path, length, copy):
     return NULL
 
 
-def begin_open(w, hash, root, path, length, copy):
-    old: cython.pointer(File) = find_listed(w, hash, root, path, length, copy)
+def begin_open(w, rules, hash, root, path, length, copy):
+    old: cython.pointer(File) = find_listed(w, rules, hash, root, path, length, copy)
     if old != NULL:
         file_refer(old)  # so that it survives until the new one has looked at its copy
         unlist_file(w, old)
@@ -137,6 +139,7 @@ def begin_open(w, hash, root, path, length, copy):
         return NULL
     count(w.counters, COUNT_FILE_OPENS, 1)
     f.worker = w
+    f.rules = rules_refer(rules)
     f.fd = -1
     f.hash = hash
     f.root = root
@@ -156,7 +159,7 @@ def begin_open(w, hash, root, path, length, copy):
     f.how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS
     w.driver.open(
         address(w.driver),
-        w.folders[root],
+        rules.folders[root],
         f.path,
         address(f.how),
         tag(OP_FILE_OPEN, f.slot.index, f.slot.generation),
@@ -169,7 +172,7 @@ def file_opened(w, f, result):
         # RESOLVE_BENEATH under a rename (openat2(2)): try again.
         w.driver.open(
             address(w.driver),
-            w.folders[f.root],
+            f.rules.folders[f.root],
             f.path,
             address(f.how),
             tag(OP_FILE_OPEN, f.slot.index, f.slot.generation),
@@ -233,10 +236,10 @@ def file_write_fields(w, f):
     """The field lines of every answer with this file, ready to be copied."""
     text: cython.char[512]
     p: cython.p_char = text
-    f.media = media_type_of(w.snapshot, f.path, f.path_length)
+    f.media = media_type_of(f.rules.snapshot, f.path, f.path_length)
     p = put(p, b"Content-Type: ", 14)
     if f.media != NULL and f.media.value.length < 200:
-        p = put(p, text_at(w.snapshot, f.media.value), f.media.value.length)
+        p = put(p, text_at(f.rules.snapshot, f.media.value), f.media.value.length)
     else:
         p = put(p, b"application/octet-stream", 24)
     p = put(p, b"\r\nLast-Modified: ", 17)
@@ -427,7 +430,14 @@ def destroy_file(w, f):
         gauge(w.counters, GAUGE_FILES, -1)
         f.fd = -1
     f.state = FILE_FREE
+    rules_release(w, f.rules)
+    f.rules = NULL
     slot_give(address(w.files), address(f.slot))
+
+
+def files_forget(w):
+    while w.file_oldest != NULL:
+        unlist_file(w, w.file_oldest)
 
 
 def files_close(w):

@@ -83,12 +83,12 @@ from cython.cimports.ringway.engine.tls import (
 
 
 def offload_attach(w, s):
-    if w.tls.ktls.enabled:
+    if s.rules.tls.ktls.enabled:
         s.offload_attached = setsockopt(s.fd, IPPROTO_TCP, TCP_ULP, cast(cython.p_char, b"tls"), 3) == 0
 
 
 def offload_begin(w, s):
-    policy: cython.pointer(KtlsPolicy) = address(w.tls.ktls)
+    policy: cython.pointer(KtlsPolicy) = address(s.rules.tls.ktls)
     wanted: cython.int = OFFLOAD_BOTH if policy.receive else OFFLOAD_SEND
     can: cython.int = 0
     if not policy.enabled:
@@ -127,7 +127,7 @@ def offload_step(w, s):
 def offload_due(w, s):
     return (
         s.offload_wanted & ~s.offload & OFFLOAD_SEND != 0
-        and s.tls_written >= w.tls.ktls.after_bytes
+        and s.tls_written >= s.rules.tls.ktls.after_bytes
         and not s.notified
         and s.send_error == 0
         and s.error == 0
@@ -162,7 +162,7 @@ def give_keys(w, s, direction):
         # It worked when the supervisor tried it, so this connection is broken, or memory is short.
         s.offload_wanted &= ~(OFFLOAD_SEND if direction == KTLS_SEND else OFFLOAD_RECEIVE) & 0xFF
         count(w.counters, COUNT_KTLS_FALLBACK_SOCKET, 1)
-        if w.tls.ktls.required:
+        if s.rules.tls.ktls.required:
             count(w.counters, COUNT_KTLS_REFUSED, 1)
             tell(w, EVENT_KTLS_REFUSED, errno, s.tls_cipher, s.tls_cipher_length)
             s.error = ECONNRESET

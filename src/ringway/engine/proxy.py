@@ -90,7 +90,7 @@ from cython.cimports.ringway.engine.upstream import (
 
 def proxy_begin(w, x, b, start, got, head, path):
     x.request = b
-    if x.up.total > w.snapshot.limits.request_body_bytes and w.snapshot.limits.request_body_bytes:
+    if x.up.total > x.rules.snapshot.limits.request_body_bytes and x.rules.snapshot.limits.request_body_bytes:
         exchange_fail(w, x, BODY_TOO_LARGE)
         return
     if w.request.host.length > HOST_BYTES_MAX:
@@ -125,7 +125,7 @@ def write_forward(w, x, data, path):
     head: cython.pointer(RequestHead) = address(w.request)
     client_peer(c)
     f: Forward
-    f.base = span(text_at(w.snapshot, x.route.base), x.route.base.length)
+    f.base = span(text_at(x.rules.snapshot, x.route.base), x.route.base.length)
     f.path = path
     f.query = piece_span(data, head.query)
     f.peer = span(c.peer, c.peer_length)
@@ -137,10 +137,10 @@ def write_forward(w, x, data, path):
     entry: cython.pointer(UpstreamEntry)
     scheme: uint32_t
     if head.host.length == 0:
-        entry = cast(cython.pointer(UpstreamEntry), upstream_at(w.snapshot, x.route.upstream))
+        entry = cast(cython.pointer(UpstreamEntry), upstream_at(x.rules.snapshot, x.route.upstream))
         # RFC 9110 7.2: host and port of the upstream, an IPv6 address in brackets: its name behind "http(s)://".
         scheme = 8 if entry.tls else 7
-        f.host = span(text_at(w.snapshot, entry.name) + scheme, entry.name.length - scheme)
+        f.host = span(text_at(x.rules.snapshot, entry.name) + scheme, entry.name.length - scheme)
     return write_request(w.scratch, data, head, address(f))
 
 
@@ -159,7 +159,7 @@ def proxy_ready(w, x):
     if tls_broken(u):
         exchange_fail(w, x, OUT_OF_MEMORY)
     elif x.up.done:
-        stream_receive_within(w, address(u.stream), w.snapshot.timeouts.first_byte_ms, False)
+        stream_receive_within(w, address(u.stream), x.rules.snapshot.timeouts.first_byte_ms, False)
         stream_want(w, address(x.client.stream), GROUP_SMALL, True, True)  # to see it leave
     else:
         proxy_pull_request(w, x)
@@ -198,9 +198,9 @@ def proxy_pull_request(w, x):
             if x.expect_continue and x.state == EXCHANGE_WAIT:
                 # RFC 9110 10.1.1: the client waits for 100, so it is the upstream whose turn it is.
                 if t.receive_due_ms == 0:
-                    stream_receive_within(w, t, w.snapshot.timeouts.first_byte_ms, False)
+                    stream_receive_within(w, t, x.rules.snapshot.timeouts.first_byte_ms, False)
             elif s.receive_due_ms == 0:
-                stream_receive_within(w, s, w.snapshot.timeouts.body_ms, True)
+                stream_receive_within(w, s, x.rules.snapshot.timeouts.body_ms, True)
             return
         x.pulled = True
         if x.expect_continue and x.state == EXCHANGE_WAIT:
@@ -209,7 +209,11 @@ def proxy_pull_request(w, x):
         result = body_decode(
             address(x.up), address(x.up_chunks), data_of(b), length_of(b), address(used), address(start), address(got)
         )
-        if result == 0 and w.snapshot.limits.request_body_bytes and x.up.total > w.snapshot.limits.request_body_bytes:
+        if (
+            result == 0
+            and x.rules.snapshot.limits.request_body_bytes
+            and x.up.total > x.rules.snapshot.limits.request_body_bytes
+        ):
             result = -BODY_TOO_LARGE
         if result < 0:
             buffer_give(address(w.buffers), b)
@@ -281,7 +285,7 @@ def send_last(w, s, body, chunks, b):
 def request_sent(w, x):
     # The response is waited for from here on; while the request is being sent its own deadline counts.
     if x.state == EXCHANGE_WAIT and stream_drained(address(x.upstream.stream)):
-        stream_receive_within(w, address(x.upstream.stream), w.snapshot.timeouts.first_byte_ms, False)
+        stream_receive_within(w, address(x.upstream.stream), x.rules.snapshot.timeouts.first_byte_ms, False)
 
 
 def release_request(w, x):
@@ -305,7 +309,7 @@ def proxy_client_received(w, x):
         proxy_pull_request(w, x)
     elif s.eof and not x.up.done and s.inbox.first == NULL and s.cipher.first == NULL:
         exchange_cut(w, x, CLIENT_CLOSED)
-    elif s.inbox.bytes + s.cipher.bytes > w.snapshot.limits.pipeline_bytes:
+    elif s.inbox.bytes + s.cipher.bytes > x.rules.snapshot.limits.pipeline_bytes:
         stream_pause(w, s)  # later requests wait in the kernel
 
 
@@ -413,7 +417,7 @@ def response_head(w, x):
             return
         x.seen = 0
         result = response_parse(data_of(s.inbox.first), cast(uint32_t, found), x.method, address(w.response))
-        if result == 0 and w.response.field_count > w.snapshot.limits.head_fields:
+        if result == 0 and w.response.field_count > x.rules.snapshot.limits.head_fields:
             result = -UPSTREAM_HEAD_TOO_LARGE
         if result < 0:
             exchange_fail(w, x, -result)
@@ -458,7 +462,7 @@ def interim_response(w, x, length):
         if w.response.status == 100 and x.expect_continue:
             x.expect_continue = False  # now it is the client's turn
             stream_receive_within(w, s, 0, False)
-            stream_receive_within(w, address(x.client.stream), w.snapshot.timeouts.body_ms, True)
+            stream_receive_within(w, address(x.client.stream), x.rules.snapshot.timeouts.body_ms, True)
     b.start += length
     if length_of(b):
         queue_push_front(address(s.inbox), b)
@@ -472,7 +476,9 @@ def final_response(w, x, length):
     c: cython.pointer(Client) = x.client
     head: cython.pointer(ResponseHead) = address(w.response)
     b: cython.pointer(Buffer) = queue_pop(address(s.inbox))
-    body_begin(address(x.down), address(x.down_chunks), head.framing, head.content_length, address(w.snapshot.limits))
+    body_begin(
+        address(x.down), address(x.down_chunks), head.framing, head.content_length, address(x.rules.snapshot.limits)
+    )
     delimited: cython.bint = head.framing != FRAMING_CHUNKED and head.framing != FRAMING_CLOSE
     x.down.chunked_out = not delimited and x.minor == 1
     if not delimited and x.minor == 0:
@@ -514,7 +520,7 @@ def final_response(w, x, length):
     stream_send(w, address(c.stream), b)
     # A long body comes by single receives: asking again is what holds the upstream back.
     stream_pause(w, s)
-    stream_receive_within(w, s, w.snapshot.timeouts.upstream_ms, True)
+    stream_receive_within(w, s, x.rules.snapshot.timeouts.upstream_ms, True)
     proxy_pull_response(w, x)
 
 
@@ -543,7 +549,7 @@ def proxy_pull_response(w, x):
             else:
                 stream_want(w, s, GROUP_LARGE, False, False)
                 if s.receive_due_ms == 0:
-                    stream_receive_within(w, s, w.snapshot.timeouts.upstream_ms, True)
+                    stream_receive_within(w, s, x.rules.snapshot.timeouts.upstream_ms, True)
             return
         if (
             body_decode(

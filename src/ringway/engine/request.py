@@ -99,9 +99,9 @@ def request_arrived(w, c, found):
 def request_accept(w, x, data, length):
     head: cython.pointer(RequestHead) = address(w.request)
     reason: cython.int = request_parse(data, length, head)
-    if w.snapshot.access_log:
+    if x.rules.snapshot.access_log:
         keep_for_log(w, x, data)
-    if reason == 0 and head.field_count > w.snapshot.limits.head_fields:
+    if reason == 0 and head.field_count > x.rules.snapshot.limits.head_fields:
         reason = -TOO_MANY_FIELDS
     if reason < 0:
         return reason
@@ -110,15 +110,16 @@ def request_accept(w, x, data, length):
     x.minor = head.minor
     x.upgrade = head.upgrade
     x.expect_continue = head.expect_continue
-    c.last = not head.keep_alive or c.requests >= w.snapshot.limits.requests_per_connection or w.draining
-    body_begin(address(x.up), address(x.up_chunks), head.framing, head.content_length, address(w.snapshot.limits))
+    c.last = not head.keep_alive or c.requests >= x.rules.snapshot.limits.requests_per_connection
+    c.last = c.last or w.draining or c.listener.removed
+    body_begin(address(x.up), address(x.up_chunks), head.framing, head.content_length, address(x.rules.snapshot.limits))
     x.up.chunked_out = head.framing == FRAMING_CHUNKED
     if head.method == METHOD_CONNECT:
         return -METHOD_NOT_IMPLEMENTED
     if (
         head.framing == FRAMING_LENGTH
-        and w.snapshot.limits.request_body_bytes
-        and head.content_length > w.snapshot.limits.request_body_bytes
+        and x.rules.snapshot.limits.request_body_bytes
+        and head.content_length > x.rules.snapshot.limits.request_body_bytes
     ):
         return -BODY_TOO_LARGE
     return 0
@@ -176,14 +177,14 @@ def request_route(w, x, b, head, length, start, got):
         buffer_give(address(w.buffers), b)
         return
     if reason == 0:
-        found = route_find(w.snapshot, host.at, host.length, path.at, path.length)
+        found = route_find(x.rules.snapshot, host.at, host.length, path.at, path.length)
         if found == ROUTE_NONE:
             reason = -NO_ROUTE
     if reason < 0:
         buffer_give(address(w.buffers), b)
         exchange_fail(w, x, -reason)
         return
-    x.route = route_at(w.snapshot, found)
+    x.route = route_at(x.rules.snapshot, found)
     if x.method == METHOD_TRACE and x.route.kind != ROUTE_FILE:  # files answer for themselves: GET and HEAD alone
         # It would show fields that we add, and credentials, to a script (RFC 9110 9.3.8).
         buffer_give(address(w.buffers), b)
@@ -238,7 +239,7 @@ def to_https(w, x, data):
 
 def redirect(w, x, data):
     """`location`, with "{path}" replaced by the request's path and query."""
-    to: Span = span(text_at(w.snapshot, x.route.location), x.route.location.length)
+    to: Span = span(text_at(x.rules.snapshot, x.route.location), x.route.location.length)
     path: Span = piece_span(data, w.request.path)
     query: Span = piece_span(data, w.request.query)
     if to.length + path.length + query.length > SMALL_BYTES - 1024:
@@ -298,7 +299,7 @@ def client_event_received(w, x):
     if x.state == EXCHANGE_SEND or x.state == EXCHANGE_DONE or x.route == NULL or x.route.kind != ROUTE_PROXY:
         if s.error:
             exchange_cut(w, x, CLIENT_CLOSED)
-        elif s.inbox.bytes + s.cipher.bytes > w.snapshot.limits.pipeline_bytes:
+        elif s.inbox.bytes + s.cipher.bytes > x.rules.snapshot.limits.pipeline_bytes:
             stream_pause(w, s)
     else:
         proxy_client_received(w, x)

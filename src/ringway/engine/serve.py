@@ -116,7 +116,7 @@ def serve_begin(w, x, b, head, length, path):
     name: cython.p_char = w.path
     i: cython.int
     if x.route.file_single:
-        memcpy(name, text_at(w.snapshot, x.route.base), x.route.base.length)
+        memcpy(name, text_at(x.rules.snapshot, x.route.base), x.route.base.length)
         n = cast(cython.int, x.route.base.length)
     else:
         n = path_decode(path.at, path.length, w.scratch, SCRATCH_BYTES)
@@ -173,7 +173,7 @@ def serve_file(w, x):
             x.ranges,
             address(x.range_count),
         )
-        if x.range_count > w.snapshot.limits.ranges:
+        if x.range_count > x.rules.snapshot.limits.ranges:
             status = 200  # RFC 9110 14.2: a server may ignore them
     if status == 200:
         serve_whole(w, x)

@@ -54,6 +54,7 @@ cdef struct Stream:         # one socket and its bytes; first member of Client a
     bint ended              # TLS: the socket has ended; what came before may still wait to be decrypted
     int ended_error         # ... by this errno; 0: by FIN
     bint closing            # shut down; freed when nothing is in flight
+    Rules* rules            # referred to: under which it began
     bint aborted            # closing with a reset
     bint nonblocking        # FIONBIO is set, which sendfile(2) needs
     bint polling            # waits until it can be written to (sendfile)
@@ -114,6 +115,8 @@ cdef struct Listener:
     bint tls
     uint16_t https_port     # requests are sent on to HTTPS at this port; 0: they are served
     bint accepting          # an accept is in flight
+    bint removed            # by a reload: what came by it is drained
+    uint32_t clients        # connections that came by it: its place is not free before they are gone
     uint64_t again_ms       # accept again then: after EMFILE; 0: not waiting
 
 cdef struct Client:
@@ -147,7 +150,22 @@ cdef enum UpstreamState:
     UPSTREAM_CLOSING
     UPSTREAM_STATES
 
+cdef struct Rules:          # what the configuration says; see rules.pxd
+    uint32_t references     # connections, exchanges and files that began under them
+    const Snapshot* snapshot        # owned: mapped memory
+    uint64_t snapshot_size
+    const AddressTable* addresses   # owned: mapped memory
+    uint64_t addresses_size
+    Origin* origins         # owned: one for each upstream of the snapshot
+    int* folders            # owned descriptors, one for each folder of the snapshot; -1: cannot be opened
+    TlsContext* tls         # owned; NULL: no TLS
+    int certificates        # owned descriptor: where the supervisor publishes certificates; -1: no TLS
+    uint64_t certificates_seen  # number of the newest block that was taken
+    int peers               # owned descriptor: the same of upstreams with TLS; -1: there are none
+    uint64_t peers_seen
+
 cdef struct Origin:         # one upstream of the configuration, as this worker sees it
+    Rules* rules            # borrowed: whose it is
     uint32_t index          # in the snapshot and in the address table
     Upstream* idle_newest   # pool: newest first
     Upstream* idle_oldest
@@ -185,6 +203,7 @@ cdef enum:
 
 cdef struct File:           # one path below one folder, believed for `file_valid_ms`
     Slot slot
+    Rules* rules            # referred to
     uint8_t state           # FileState
     bint folder             # it is a directory
     bint listed             # in the table (a stale one in use is not)
@@ -264,6 +283,7 @@ cdef struct BodyState:      # one body under way, either direction
 
 cdef struct Exchange:
     Slot slot
+    Rules* rules            # referred to: under which it began, and ends
     uint8_t state           # ExchangeState; written only by exchange_move()
     uint8_t method          # Method
     uint8_t minor           # of the client's HTTP version
@@ -335,6 +355,7 @@ cdef struct Handlers:       # how level 4 calls up to level 5
     exchange_event_t file_ready         # a File that it waited for is READY or FAILED
 
 cdef enum:
+    LISTENERS_MAX = 256     # sockets of one worker that listen
     TOLD_MAX = 16           # more than there are EventCodes
     SCRATCH_BYTES = 139264  # a head of 64 KiB, what it may grow by, and as much again to be safe
     PATH_BYTES = 65536
@@ -345,20 +366,16 @@ cdef struct Worker:
     Wheel wheel
     Buffers buffers
     Handlers handlers
-    const Snapshot* snapshot    # borrowed: mapped memory
+    Rules* rules                # owned: what begins now begins under these
+    const Snapshot* snapshot    # borrowed: that of `rules`
     Counters* counters          # borrowed: mapped memory
-    const AddressTable* addresses  # borrowed: mapped memory
     RecordRing* records         # borrowed: mapped memory
-    TlsContext* tls             # owned; NULL: no TLS
     Slots clients
     Slots upstreams
     Slots exchanges
     Slots files
-    Origin* origins             # owned: one for each upstream of the snapshot
-    Listener* listeners         # owned
-    uint32_t listener_count
-    int* folders                # owned: borrowed descriptors
-    uint32_t folder_count
+    Listener listeners[LISTENERS_MAX]
+    uint32_t listener_count     # so many places were ever taken
     File** file_table           # owned: `file_mask + 1` chains
     uint32_t file_mask
     File* file_newest
@@ -369,12 +386,11 @@ cdef struct Worker:
     Stream* hungry_last
     bint feeding                # one of those has its turn: it may use the reserve
     uint32_t moving             # sends and reads of bodies under way
-    int certificates            # borrowed descriptor: the memory in which the supervisor publishes them; -1: no TLS
-    int peers                   # likewise, what is trusted of upstreams and shown to them; -1: none speaks TLS
     int control                 # descriptor of the control socket
     char control_byte           # lent to the receive
     bint draining
     bint stopping               # leave the loop
+    bint renewing               # leave it for a moment: the supervisor has new rules
     uint64_t drain_due_ms
     uint64_t next_look_ms       # when look_after() looks again
     bint forced                 # the drain deadline passed, connections were broken off

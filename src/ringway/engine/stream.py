@@ -117,7 +117,7 @@ def stream_open(w, s, kind, fd, tls):
     s.nonblocking = w.driver.nonblocking
     s.timer.owner = s
     if tls:
-        if not stream_secure(w, s, w.tls):
+        if not stream_secure(w, s, s.rules.tls):
             return False
         offload_attach(w, s)
     return True

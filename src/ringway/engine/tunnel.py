@@ -78,8 +78,8 @@ def tunnel_flow(w, x):
         exchange_cut(w, x, CLIENT_CLOSED if s.error else UPSTREAM_CUT)
         return
     # Either direction keeps both alive.
-    stream_receive_within(w, s, w.snapshot.timeouts.tunnel_ms, False)
-    stream_receive_within(w, t, w.snapshot.timeouts.tunnel_ms, False)
+    stream_receive_within(w, s, x.rules.snapshot.timeouts.tunnel_ms, False)
+    stream_receive_within(w, t, x.rules.snapshot.timeouts.tunnel_ms, False)
     tunnel_one_way(w, x, s, t)
     tunnel_one_way(w, x, t, s)
     if s.shut_write and t.shut_write and stream_drained(s) and stream_drained(t):

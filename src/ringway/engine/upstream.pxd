@@ -4,7 +4,7 @@ upstream_acquire() gives an exchange a connection: a pooled one at once (`upstre
 returns), or a new one (`upstream_ready` or `upstream_failed` later).
 """
 from ringway.engine.peers cimport PeersHead
-from ringway.engine.state cimport Exchange, Origin, Stream, Upstream, Worker
+from ringway.engine.state cimport Exchange, Origin, Rules, Stream, Upstream, Worker
 
 cdef enum:
     TELL_NAME_MAX = 300     # bytes of an upstream's name, and of what OpenSSL says of it, in one event
@@ -35,7 +35,7 @@ cdef void upstream_late(Worker* w, Stream* s) noexcept nogil
 cdef void upstream_gone(Worker* w, Stream* s) noexcept nogil
 cdef void upstream_drain(Worker* w) noexcept nogil
     # close the idle ones
-cdef int upstream_take(Worker* w, const PeersHead* head) noexcept nogil
+cdef int upstream_take(Worker* w, Rules* rules, const PeersHead* head) noexcept nogil
     # what is trusted and shown from now on; connections in use go on as they began. 0, or the number, from 1, of the first
     # upstream of which it cannot be used: it goes on with what it has
 

@@ -52,6 +52,7 @@ from cython.cimports.ringway.engine.records import (
     EVENT_UPSTREAM_TLS_FAILED,
     EVENT_UPSTREAM_UNTRUSTED,
 )
+from cython.cimports.ringway.engine.rules import rules_refer, rules_release
 from cython.cimports.ringway.engine.slots import slot_at, slot_give, slot_take
 from cython.cimports.ringway.engine.snapshot import UpstreamEntry, text_at, upstream_at
 from cython.cimports.ringway.engine.spans import put
@@ -120,10 +121,10 @@ def upstream_move(u, to):
 
 
 def upstream_acquire(w, x, fresh):
-    origin: cython.pointer(Origin) = address(w.origins[x.route.upstream])
+    origin: cython.pointer(Origin) = address(x.rules.origins[x.route.upstream])
     u: cython.pointer(Upstream) = origin.idle_newest
     x.attempts += 1
-    while u != NULL and u.version != address_version(w.addresses, origin.index):
+    while u != NULL and u.version != address_version(origin.rules.addresses, origin.index):
         upstream_drop(w, u)  # the name means other addresses now
         u = origin.idle_newest
     if u != NULL and not fresh:
@@ -137,7 +138,7 @@ def upstream_acquire(w, x, fresh):
         w.handlers.upstream_ready(w, x)
         return
     x.reused = False
-    if origin.open - origin.idle >= w.snapshot.limits.upstream_connections:
+    if origin.open - origin.idle >= origin.rules.snapshot.limits.upstream_connections:
         w.handlers.upstream_failed(w, x, UPSTREAM_LIMIT)
         return
     upstream_connect(w, x, origin)
@@ -150,7 +151,12 @@ def upstream_connect(w, x, origin):
         return False
     s: cython.pointer(Stream) = address(u.stream)
     x.addresses = address_pick(
-        w.addresses, origin.index, origin.turn, address(u.address), address(u.address_length), address(u.version)
+        origin.rules.addresses,
+        origin.index,
+        origin.turn,
+        address(u.address),
+        address(u.address_length),
+        address(u.version),
     )
     origin.turn += 1
     fd: cython.int = -1
@@ -166,13 +172,14 @@ def upstream_connect(w, x, origin):
     count(w.counters, COUNT_CONNECTS, 1)
     stream_open(w, s, KIND_UPSTREAM, fd, False)
     s.progress_bytes = 1  # an upstream is trusted: a byte is progress (server-sent events trickle)
-    s.send_window_ms = w.snapshot.timeouts.upstream_ms
+    s.send_window_ms = origin.rules.snapshot.timeouts.upstream_ms
     u.origin = origin
+    s.rules = rules_refer(origin.rules)
     origin.open += 1
     u.exchange = x
     x.upstream = u
     upstream_move(u, UPSTREAM_CONNECTING)
-    stream_receive_within(w, s, w.snapshot.timeouts.connect_ms, False)
+    stream_receive_within(w, s, origin.rules.snapshot.timeouts.connect_ms, False)
     s.operations += 1
     w.driver.connect(
         address(w.driver),
@@ -192,8 +199,8 @@ def upstream_connected(w, u, result):
         return
     name: cython.pointer(UpstreamEntry)
     if result < 0:
-        name = cast(cython.pointer(UpstreamEntry), upstream_at(w.snapshot, u.origin.index))
-        tell(w, EVENT_CONNECT_FAILED, -result, text_at(w.snapshot, name.name), name.name.length)
+        name = cast(cython.pointer(UpstreamEntry), upstream_at(u.origin.rules.snapshot, u.origin.index))
+        tell(w, EVENT_CONNECT_FAILED, -result, text_at(u.origin.rules.snapshot, name.name), name.name.length)
         connect_failed(w, u, connect_reason(-result))
         return
     # It stays armed for the life of the connection: for the handshake, responses, and for watching while idle.
@@ -235,7 +242,9 @@ def upstream_lost(w, u):
 def tls_reason(w, u):
     """What went wrong with TLS, as a Reason; the operator is told more."""
     text: cython.char[TELL_BYTES_MAX]
-    name: cython.pointer(UpstreamEntry) = cast(cython.pointer(UpstreamEntry), upstream_at(w.snapshot, u.origin.index))
+    name: cython.pointer(UpstreamEntry) = cast(
+        cython.pointer(UpstreamEntry), upstream_at(u.origin.rules.snapshot, u.origin.index)
+    )
     event: cython.int = EVENT_UPSTREAM_UNTRUSTED
     why: cython.p_const_char = tls_untrusted(u.stream.tls)
     if why == NULL:
@@ -243,7 +252,7 @@ def tls_reason(w, u):
         why = tls_why(u.stream.tls)
     if why == NULL:
         why = b"the connection ended in the handshake"
-    p: cython.p_char = put(text, text_at(w.snapshot, name.name), min(name.name.length, TELL_NAME_MAX))
+    p: cython.p_char = put(text, text_at(u.origin.rules.snapshot, name.name), min(name.name.length, TELL_NAME_MAX))
     p = put(p, b" (", 2)
     p = put(p, why, cast(uint32_t, min(strlen(why), cast(cython.size_t, TELL_WHY_MAX))))
     p = put(p, b")", 1)
@@ -284,20 +293,20 @@ def upstream_release(w, u):
     s.keep = NULL
     if s.inbox.first == NULL:
         stream_refill(w, s)  # it may have said more already
-    if s.eof or s.error or s.inbox.first != NULL or not stream_drained(s) or w.draining:
+    if s.eof or s.error or s.inbox.first != NULL or not stream_drained(s) or w.draining or origin.rules != w.rules:
         upstream_drop(w, u)
         return
     if s.tls != NULL and s.tls.context != origin.tls:
         upstream_drop(w, u)  # it was opened with what was trusted and shown before
         return
-    if origin.idle >= w.snapshot.limits.upstream_idle:
+    if origin.idle >= origin.rules.snapshot.limits.upstream_idle:
         if origin.idle == 0:
             upstream_drop(w, u)
             return
         upstream_drop(w, origin.idle_oldest)
     upstream_move(u, UPSTREAM_IDLE)
     pool_put(w, u)
-    stream_receive_within(w, s, w.snapshot.timeouts.upstream_idle_ms, False)
+    stream_receive_within(w, s, origin.rules.snapshot.timeouts.upstream_idle_ms, False)
     stream_want(w, s, GROUP_LARGE, True, True)
 
 
@@ -363,7 +372,7 @@ def upstream_drain(w):
 # ------------------------------------------------------------------------------------------- trusted and shown
 
 
-def upstream_take(w, head):
+def upstream_take(w, rules, head):
     i: uint32_t
     failed: cython.int = 0
     origin: cython.pointer(Origin)
@@ -373,8 +382,8 @@ def upstream_take(w, head):
     )
     if stores == NULL:
         return 1
-    for i in range(min(head.peer_count, w.snapshot.upstream_count)):
-        origin = address(w.origins[i])
+    for i in range(min(head.peer_count, rules.snapshot.upstream_count)):
+        origin = address(rules.origins[i])
         if peer_at(head, i).edition == 0:
             continue
         if origin.tls != NULL and origin.tls.edition == peer_at(head, i).edition:
@@ -442,6 +451,7 @@ def upstream_gone(w, s):
     u.exchange = NULL
     s.state = UPSTREAM_FREE
     gauge(w.counters, GAUGE_UPSTREAMS, -1)
+    rules_release(w, s.rules)
     slot_give(address(w.upstreams), address(s.slot))
     if x != NULL:
         x.upstream = NULL

@@ -6,9 +6,10 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from ringway.engine.driver cimport Completion
-from ringway.engine.state cimport Worker
+from ringway.engine.state cimport Rules, Worker
 
 cdef enum:
+    UPSTREAMS_LEAST = 64    # a reload may bring more upstreams: room for the connections of so many
     TURN_MS_MAX = 1000      # the longest sleep: then accepts are tried again, the drain deadline is looked at
 
 cdef int worker_loop(Worker* w) noexcept nogil      # 0, or -errno of the driver
@@ -17,14 +18,14 @@ cdef void late(Worker* w, const Completion* c) noexcept nogil
 cdef void expire_timers(Worker* w) noexcept nogil
 cdef void look_after(Worker* w) noexcept nogil
 cdef void control_received(Worker* w, int result) noexcept nogil
-cdef void* newest_block(int descriptor, uint64_t seen, uint64_t* sequence, uint64_t* size) noexcept nogil
-    # maps it: see Publication in certificates.pxd. NULL: it is the one that was seen; MAP_FAILED
-cdef int take_certificates(Worker* w) noexcept nogil
-cdef int take_peers(Worker* w) noexcept nogil
+cdef int take_peers(Worker* w, Rules* r) noexcept nogil
+    # the newest block of upstreams with TLS, if it is a new one. 0; -1: it cannot be used; or the number, from 1, of
+    # the first upstream of which it cannot
+cdef void replace_rules(Worker* w, Rules* r) noexcept nogil     # takes over r: what begins now begins under them
 cdef void renew_peers(Worker* w) noexcept nogil
 cdef void begin_drain(Worker* w) noexcept nogil
 cdef void stop_now(Worker* w) noexcept nogil
 cdef bint all_ended(Worker* w) noexcept nogil
-cdef int worker_open(Worker* w, uint32_t upstream_count, bint uring) noexcept nogil
+cdef int worker_open(Worker* w, bint uring) noexcept nogil
 cdef void worker_close(Worker* w) noexcept nogil
 cdef void set_handlers(Worker* w) noexcept nogil

@@ -8,10 +8,7 @@ from cython import NULL, address, cast, sizeof
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memcpy, memset
-from cython.cimports.ringway.engine.addresses import AddressTable
-from cython.cimports.ringway.engine.atomics import load_acquire_64
 from cython.cimports.ringway.engine.buffers import buffer_give, buffers_close, buffers_open
-from cython.cimports.ringway.engine.certificates import CertificatesHead, Publication, certificates_valid
 from cython.cimports.ringway.engine.client import (
     client_accepted,
     client_drain,
@@ -22,15 +19,14 @@ from cython.cimports.ringway.engine.client import (
     client_state_name,
     listener_accept,
     listener_close,
+    listener_remove,
 )
 from cython.cimports.ringway.engine.clock import clock_update
 from cython.cimports.ringway.engine.counters import (
-    COUNT_CERTIFICATES,
     COUNT_PEERS,
     COUNT_STALE,
     Counters,
     count,
-    counted,
 )
 from cython.cimports.ringway.engine.driver import (
     OP_ACCEPT,
@@ -50,14 +46,18 @@ from cython.cimports.ringway.engine.driver import (
 )
 from cython.cimports.ringway.engine.epoll import epoll_open
 from cython.cimports.ringway.engine.exchange import exchange_gone, exchange_state_name
-from cython.cimports.ringway.engine.files import file_loaded, file_opened, file_stated, files_close, view_given
+from cython.cimports.ringway.engine.files import (
+    file_loaded,
+    file_opened,
+    file_stated,
+    files_close,
+    files_forget,
+    view_given,
+)
 from cython.cimports.ringway.engine.native.linux import (
     ENOMEM,
     MAP_FAILED,
-    MAP_SHARED,
-    PROT_READ,
     close,
-    mmap,
     munmap,
 )
 from cython.cimports.ringway.engine.native.openssl import TLS1_2_VERSION, TLS1_3_VERSION
@@ -78,24 +78,24 @@ from cython.cimports.ringway.engine.request import (
     client_event_sent,
     request_arrived,
 )
+from cython.cimports.ringway.engine.rules import newest_block, rules_close, rules_open, rules_release, take_certificates
 from cython.cimports.ringway.engine.serve import serve_read, serve_ready, serve_writable
 from cython.cimports.ringway.engine.slots import slot_at, slot_find, slot_give, slots_close, slots_open
 from cython.cimports.ringway.engine.snapshot import (
     Limits,
-    Snapshot,
     UpstreamEntry,
-    snapshot_valid,
     text_at,
     upstream_at,
 )
 from cython.cimports.ringway.engine.state import (
     KIND_CLIENT,
     KIND_UPSTREAM,
+    LISTENERS_MAX,
     Client,
     Exchange,
     File,
     Listener,
-    Origin,
+    Rules,
     Stream,
     Upstream,
     Worker,
@@ -117,9 +117,7 @@ from cython.cimports.ringway.engine.tls import (
     CIPHERS_BYTES_MAX,
     KtlsPolicy,
     TlsPolicy,
-    tls_context_close,
     tls_context_open,
-    tls_context_take,
 )
 from cython.cimports.ringway.engine.upstream import (
     TELL_NAME_MAX,
@@ -144,7 +142,7 @@ def worker_loop(w):
     c: Completion
     sleep_ms: cython.int
     result: cython.int
-    while not w.stopping and not all_ended(w):
+    while not w.stopping and not w.renewing and not all_ended(w):
         sleep_ms = wheel_wait_ms(address(w.wheel), w.clock.now_ms)
         if sleep_ms < 0 or sleep_ms > TURN_MS_MAX:
             sleep_ms = TURN_MS_MAX
@@ -264,7 +262,7 @@ def look_after(w):
     w.next_look_ms = w.clock.now_ms + 100
     for i in range(w.listener_count):
         if w.listeners[i].again_ms and w.listeners[i].again_ms <= w.clock.now_ms and not w.draining:
-            if w.listeners[i].accepting:
+            if w.listeners[i].accepting or w.listeners[i].removed:
                 w.listeners[i].again_ms = 0
             else:
                 listener_accept(w, i)
@@ -284,73 +282,52 @@ def control_received(w, result):
         stop_now(w)
     elif w.control_byte == 100:  # "d"
         begin_drain(w)
-    elif w.control_byte == 99 and w.tls != NULL:  # "c"
-        if take_certificates(w) < 0:
+    elif w.control_byte == 99 and w.rules.tls != NULL:  # "c"
+        if take_certificates(w, w.rules) < 0:
             tell(w, EVENT_CERTIFICATES, 0, NULL, 0)
-    elif w.control_byte == 117 and w.peers >= 0:  # "u"
+    elif w.control_byte == 117 and w.rules.peers >= 0:  # "u"
         renew_peers(w)
+    elif w.control_byte == 114 and not w.draining:  # "r"
+        w.renewing = True  # what follows on the socket is for run()
+        return
     w.driver.receive_plain(address(w.driver), w.control, address(w.control_byte), 1, tag(OP_CONTROL, 0, 0))
 
 
 def renew_peers(w):
-    failed: cython.int = take_peers(w)
+    failed: cython.int = take_peers(w, w.rules)
     name: cython.pointer(UpstreamEntry)
     if failed != 0:
         name = cast(cython.pointer(UpstreamEntry), upstream_at(w.snapshot, max(failed, 1) - 1))
         tell(w, EVENT_PEERS, 0, text_at(w.snapshot, name.name), min(name.name.length, TELL_NAME_MAX))
 
 
-def newest_block(descriptor, seen, sequence, size):
-    page: cython.p_void = mmap(NULL, sizeof(Publication), PROT_READ, MAP_SHARED, descriptor, 0)
-    offset: uint64_t
-    if page == MAP_FAILED:
-        return MAP_FAILED
-    sequence[0] = load_acquire_64(address(cast(cython.pointer(Publication), page).sequence))
-    offset = cast(cython.pointer(Publication), page).place[sequence[0] & 1][0]
-    size[0] = cast(cython.pointer(Publication), page).place[sequence[0] & 1][1]
-    munmap(page, sizeof(Publication))
-    if sequence[0] == seen:
-        return NULL
-    return mmap(NULL, size[0], PROT_READ, MAP_SHARED, descriptor, cast(cython.longlong, offset))
-
-
-def take_certificates(w):
-    """The newest block of certificates, if it is a new one. 0, or -1: it cannot be used, the old one stays."""
+def take_peers(w, r):
     sequence: uint64_t = 0
     size: uint64_t = 0
-    seen: uint64_t = counted(w.counters, COUNT_CERTIFICATES)
-    block: cython.p_void = newest_block(w.certificates, seen, address(sequence), address(size))
-    if block == NULL:
-        return 0
-    if block == MAP_FAILED:
-        return -1
-    if not certificates_valid(cast(cython.pointer(CertificatesHead), block), size):
-        munmap(block, size)
-        return -1
-    if tls_context_take(w.tls, cast(cython.pointer(CertificatesHead), block), size) < 0:
-        return -1
-    # The supervisor, and whoever looks, sees here that it has arrived.
-    count(w.counters, COUNT_CERTIFICATES, sequence - seen)
-    return 0
-
-
-def take_peers(w):
-    """The newest block of upstreams with TLS, if it is a new one. 0; -1: it cannot be used; or the number, from 1, of
-    the first upstream of which it cannot."""
-    sequence: uint64_t = 0
-    size: uint64_t = 0
-    seen: uint64_t = counted(w.counters, COUNT_PEERS)
     failed: cython.int = -1
-    block: cython.p_void = newest_block(w.peers, seen, address(sequence), address(size))
+    block: cython.p_void = newest_block(r.peers, r.peers_seen, address(sequence), address(size))
     if block == NULL:
         return 0
     if block == MAP_FAILED:
         return -1
     if peers_valid(cast(cython.pointer(PeersHead), block), size):
-        failed = upstream_take(w, cast(cython.pointer(PeersHead), block))
-        count(w.counters, COUNT_PEERS, sequence - seen)
+        failed = upstream_take(w, r, cast(cython.pointer(PeersHead), block))
+        count(w.counters, COUNT_PEERS, sequence - r.peers_seen)
+        r.peers_seen = sequence
     munmap(block, size)
     return failed
+
+
+def replace_rules(w, r):
+    old: cython.pointer(Rules) = w.rules
+    w.rules = r
+    w.snapshot = r.snapshot
+    if old == NULL:
+        return
+    old.references += 1  # until what is idle of theirs has been let go
+    files_forget(w)
+    upstream_drain(w)
+    rules_release(w, old)
 
 
 def begin_drain(w):
@@ -365,7 +342,7 @@ def begin_drain(w):
             w.driver.cancel(address(w.driver), w.listeners[i].fd, tag(OP_ACCEPT, i, 0))
         else:
             listener_close(w, i)
-    client_drain(w)
+    client_drain(w, NULL)
     upstream_drain(w)
 
 
@@ -424,7 +401,7 @@ def set_handlers(w):
     w.handlers.file_ready = serve_ready
 
 
-def worker_open(w, upstream_count, uring):
+def worker_open(w, uring):
     i: uint32_t
     limits: cython.pointer(cython.const[Limits]) = address(w.snapshot.limits)
     clients: uint32_t = limits.client_connections
@@ -443,17 +420,15 @@ def worker_open(w, upstream_count, uring):
         buckets *= 2
     w.file_mask = buckets - 1
     w.file_table = cast(cython.pointer(cython.pointer(File)), calloc(buckets, sizeof(cython.p_void)))
-    w.origins = cast(cython.pointer(Origin), calloc(upstream_count + 1, sizeof(Origin)))
     if (
         w.file_table == NULL
-        or w.origins == NULL
         or buffers_open(address(w.buffers), w.counters, limits.buffer_bytes, limits.body_buffer_bytes) < 0
         or slots_open(address(w.clients), sizeof(Client), sizeof(Client), clients) < 0
         or slots_open(
             address(w.upstreams),
             sizeof(Upstream),
             sizeof(Upstream),
-            cast(uint32_t, min(each * max(upstream_count, 1), cast(uint64_t, 1 << 20))),
+            cast(uint32_t, min(each * max(w.snapshot.upstream_count, UPSTREAMS_LEAST), cast(uint64_t, 1 << 20))),
         )
         < 0
         or slots_open(address(w.exchanges), sizeof(Exchange), x_cleared, clients * 2) < 0
@@ -462,8 +437,6 @@ def worker_open(w, upstream_count, uring):
     ):
         return -ENOMEM
     w.buffers.view_given = view_given
-    for i in range(upstream_count):
-        w.origins[i].index = i
     if not uring:
         # A file, and the body that an exchange reads, each have one operation under way at most; so has a connection
         # that is refused at once.
@@ -481,103 +454,172 @@ def worker_close(w):
     if w.driver.state != NULL:
         files_close(w)
         w.driver.shut(address(w.driver))
-    tls_context_close(w.tls)
-    if w.origins != NULL:
-        for i in range(w.snapshot.upstream_count):
-            tls_context_close(w.origins[i].tls)
+    rules_close(w.rules)
     slots_close(address(w.clients))
     slots_close(address(w.upstreams))
     slots_close(address(w.exchanges))
     slots_close(address(w.files))
     buffers_close(address(w.buffers))
     free(w.file_table)
-    free(w.origins)
-    free(w.listeners)
-    free(w.folders)
 
 
 # ------------------------------------------------------------------------------------------------- from Python
 
 
-def run(brief: dict, ready) -> dict:
+def run(brief: dict, say, next_brief) -> dict:
     """Run a worker until it is told to stop; see docs/architecture.md for `brief`.
 
-    `ready(found)` is called once, when everything is open and the loop is about to start. Returns {"gauges": {...},
-    "open": [...]} of the end: all zero and empty when nothing was left open. Raises RuntimeError with a sentence
-    when it cannot start or go on.
+    `say("ready", found)` is called once, when everything is open and the loop is about to start. When the supervisor
+    has new rules, `next_brief()` gets them, and `say("renewed", {"number": ..., "error": sentence or ""})` tells what
+    came of it; after an error the old ones stay. Returns {"gauges": {...}, "open": [...]} of the end: all zero and
+    empty when nothing was left open. Raises RuntimeError with a sentence when it cannot start or go on.
     """
     w: cython.pointer(Worker) = cast(cython.pointer(Worker), calloc(1, sizeof(Worker)))
     if w == NULL:
         raise MemoryError
     kept = []  # the mapped memory, for as long as the engine uses it
+    places = {}  # of listeners, by name
     try:
-        prepare(w, brief, kept)
-        descriptors = len(os.listdir("/proc/self/fd"))
+        prepare(w, brief, kept, places)
+        descriptors = len(os.listdir("/proc/self/fd")) - owned(w)
         start(w)
-        ready(features_of(w))
+        say("ready", features_of(w))
         result: cython.int
-        with cython.nogil:
-            result = worker_loop(w)
-        if result < 0:
-            raise RuntimeError(f"the I/O driver failed: {os.strerror(-result)}")
-        return finish(w, kept, descriptors)
+        while True:
+            with cython.nogil:
+                result = worker_loop(w)
+            if result < 0:
+                raise RuntimeError(f"the I/O driver failed: {os.strerror(-result)}")
+            if not w.renewing:
+                return finish(w, kept, descriptors)
+            w.renewing = False
+            brief = next_brief()
+            if brief is not None:
+                say("renewed", {"number": brief["number"], "error": renew(w, brief, places)})
+            w.driver.receive_plain(address(w.driver), w.control, address(w.control_byte), 1, tag(OP_CONTROL, 0, 0))
     finally:
         worker_close(w)
         free(w)
 
 
 @cython.cfunc
-def prepare(w: cython.pointer(Worker), brief: dict, kept: list):
-    snapshot = share(brief["snapshot"], kept, writable=False)
-    w.snapshot = cast(cython.pointer(Snapshot), address_of(snapshot))
-    if not snapshot_valid(w.snapshot, len(snapshot)):
-        raise RuntimeError("the snapshot was not written by this version of Ringway")
-    w.addresses = cast(cython.pointer(AddressTable), address_of(share(brief["addresses"], kept, writable=False)))
+def prepare(w: cython.pointer(Worker), brief: dict, kept: list, places: dict):
+    i: cython.int
     w.counters = cast(cython.pointer(Counters), address_of(share(brief["counters"], kept, writable=True)))
     w.records = cast(cython.pointer(RecordRing), address_of(share(brief["records"], kept, writable=True)))
     w.salt = int.from_bytes(os.urandom(4), "little")
-    listeners = brief["listeners"]
-    w.listener_count = len(listeners)
-    w.listeners = cast(cython.pointer(Listener), calloc(len(listeners) + 1, sizeof(Listener)))
-    folders = brief["folders"]
-    w.folder_count = len(folders)
-    w.folders = cast(cython.p_int, calloc(len(folders) + 1, sizeof(cython.int)))
-    i: cython.int
-    for i in range(len(listeners)):
-        w.listeners[i].fd, w.listeners[i].tls, w.listeners[i].https_port = listeners[i]
-    for i in range(len(folders)):
-        w.folders[i] = folders[i]
     w.control = brief["control"]
-    w.certificates = -1
-    w.peers = -1
-    result: cython.int = worker_open(w, w.snapshot.upstream_count, brief["driver"] == "io_uring")
+    for i in range(LISTENERS_MAX):
+        w.listeners[i].fd = -1
+    w.rules = open_rules(w, brief)
+    w.snapshot = w.rules.snapshot
+    result: cython.int = worker_open(w, brief["driver"] == "io_uring")
     if result < 0:
         raise RuntimeError(f"{brief['driver']} cannot be set up: {os.strerror(-result)}")
-    if brief.get("tls"):
-        open_tls(w, brief["tls"], brief["certificates"])
-    elif any(tls for _, tls, _ in listeners):
-        raise RuntimeError("a TLS listener without a certificate")
-    open_peers(w, brief["peers"])
+    fill_rules(w, w.rules, brief)
+    take_listeners(w, brief["listeners"], places)
 
 
 @cython.cfunc
-def open_peers(w: cython.pointer(Worker), peers):
+def open_rules(w: cython.pointer(Worker), brief: dict) -> cython.pointer(Rules):
+    """What does not need the driver; the descriptors of folders are the rules' from here on."""
+    i: cython.int
+    r: cython.pointer(Rules) = rules_open(brief["snapshot"], brief["addresses"])
+    if r == NULL or r.snapshot.folder_count != len(brief["folders"]):
+        rules_close(r)
+        raise RuntimeError("the snapshot was not written by this version of Ringway")
+    os.close(brief["snapshot"])
+    os.close(brief["addresses"])
+    for i in range(len(brief["folders"])):
+        r.folders[i] = brief["folders"][i]
+    return r
+
+
+@cython.cfunc
+def fill_rules(w: cython.pointer(Worker), r: cython.pointer(Rules), brief: dict):
+    if brief.get("tls"):
+        open_tls(w, r, brief["tls"], brief["certificates"])
+    elif any(entry["tls"] for entry in brief["listeners"]):
+        raise RuntimeError("a TLS listener without a certificate")
+    open_peers(w, r, brief["peers"])
+
+
+@cython.cfunc
+def renew(w: cython.pointer(Worker), brief: dict, places: dict) -> str:
+    """Take new rules and listeners, or none of it: a sentence then."""
+    r: cython.pointer(Rules) = NULL
+    try:
+        r = open_rules(w, brief)
+        free_places(w, brief["listeners"], places)
+        fill_rules(w, r, brief)
+    except (RuntimeError, OSError, MemoryError) as error:
+        rules_close(r)
+        for entry in brief["listeners"]:
+            if entry["fd"] is not None:
+                os.close(entry["fd"])
+        return str(error) or "out of memory"
+    replace_rules(w, r)
+    take_listeners(w, brief["listeners"], places)
+    start_accepting(w)
+    return ""
+
+
+@cython.cfunc
+def free_places(w: cython.pointer(Worker), wanted: list, places: dict):
+    i: cython.int
+    free_count = sum(1 for i in range(LISTENERS_MAX) if w.listeners[i].fd < 0 and w.listeners[i].clients == 0)
+    if sum(entry["name"] not in places for entry in wanted) > free_count:
+        raise RuntimeError(f"a worker listens at no more than {LISTENERS_MAX} places")
+
+
+@cython.cfunc
+def take_listeners(w: cython.pointer(Worker), wanted: list, places: dict):
+    """Those that are known by their names go on, others begin or are given up."""
+    i: cython.int
+    names = {entry["name"] for entry in wanted}
+    for name in [name for name in places if name not in names]:
+        listener_remove(w, places.pop(name))
+    for entry in wanted:
+        if entry["name"] not in places:
+            i = 0
+            while w.listeners[i].fd >= 0 or w.listeners[i].accepting or w.listeners[i].clients:
+                i += 1
+            memset(address(w.listeners[i]), 0, sizeof(Listener))
+            w.listeners[i].fd = entry["fd"]
+            w.listener_count = max(w.listener_count, cast(uint32_t, i + 1))
+            places[entry["name"]] = i
+        i = places[entry["name"]]
+        w.listeners[i].tls = entry["tls"]
+        w.listeners[i].https_port = entry["https"]
+
+
+@cython.cfunc
+def owned(w: cython.pointer(Worker)) -> int:
+    """Descriptors that listeners and rules have."""
+    i: cython.int
+    count = sum(1 for i in range(w.listener_count) if w.listeners[i].fd >= 0)
+    count += sum(1 for i in range(w.snapshot.folder_count) if w.rules.folders[i] >= 0)
+    return count + (w.rules.certificates >= 0) + (w.rules.peers >= 0)
+
+
+@cython.cfunc
+def open_peers(w: cython.pointer(Worker), r: cython.pointer(Rules), peers):
     """A context for each upstream with TLS."""
     i: cython.int
     if peers is not None:
-        w.peers = peers
-        i = take_peers(w)
+        r.peers = peers
+        i = take_peers(w, r)
         if i != 0:
-            which = cast(cython.pointer(UpstreamEntry), upstream_at(w.snapshot, max(i, 1) - 1))
-            name = text_at(w.snapshot, which.name)[: which.name.length].decode()
+            which = cast(cython.pointer(UpstreamEntry), upstream_at(r.snapshot, max(i, 1) - 1))
+            name = text_at(r.snapshot, which.name)[: which.name.length].decode()
             raise RuntimeError(f"TLS to the upstream {name} cannot be set up: {last_error()}")
-    for i in range(w.snapshot.upstream_count):
-        if (w.origins[i].tls == NULL) == (upstream_at(w.snapshot, i).tls != 0):
+    for i in range(r.snapshot.upstream_count):
+        if (r.origins[i].tls == NULL) == (upstream_at(r.snapshot, i).tls != 0):
             raise RuntimeError("the brief and the snapshot differ about TLS to an upstream")
 
 
 @cython.cfunc
-def open_tls(w: cython.pointer(Worker), brief: dict, certificates: int):
+def open_tls(w: cython.pointer(Worker), r: cython.pointer(Rules), brief: dict, certificates: int):
     ktls: KtlsPolicy = ktls_policy(brief["ktls"])
     policy: TlsPolicy
     memset(address(policy), 0, sizeof(TlsPolicy))
@@ -585,11 +627,11 @@ def open_tls(w: cython.pointer(Worker), brief: dict, certificates: int):
     copy_text(policy.ciphers, brief["ciphers"])
     copy_text(policy.suites, brief["suites"])
     copy_text(policy.groups, brief["groups"])
-    w.certificates = certificates
-    w.tls = tls_context_open(address(policy), address(ktls), address(w.buffers))
-    if w.tls == NULL:
+    r.certificates = certificates
+    r.tls = tls_context_open(address(policy), address(ktls), address(w.buffers))
+    if r.tls == NULL:
         raise MemoryError
-    if take_certificates(w) < 0:
+    if take_certificates(w, r) < 0:
         raise RuntimeError(f"the certificate or its key cannot be used: {last_error()}")
 
 
@@ -621,10 +663,16 @@ def ktls_policy(brief) -> KtlsPolicy:
 
 @cython.cfunc
 def start(w: cython.pointer(Worker)):
+    start_accepting(w)
+    w.driver.receive_plain(address(w.driver), w.control, address(w.control_byte), 1, tag(OP_CONTROL, 0, 0))
+
+
+@cython.cfunc
+def start_accepting(w: cython.pointer(Worker)):
     i: cython.int
     for i in range(w.listener_count):
-        listener_accept(w, i)
-    w.driver.receive_plain(address(w.driver), w.control, address(w.control_byte), 1, tag(OP_CONTROL, 0, 0))
+        if w.listeners[i].fd >= 0 and not w.listeners[i].accepting and not w.listeners[i].removed:
+            listener_accept(w, i)
 
 
 @cython.cfunc
@@ -638,10 +686,10 @@ def finish(w: cython.pointer(Worker), kept: list, descriptors: int) -> dict:
     c: Completion
     while w.driver.next(address(w.driver), address(c)):
         dispatch(w, address(c))
-    numbers = counters_module.read(kept[2])
+    numbers = counters_module.read(kept[0])
     gauges = {name: numbers[name] for name in counters_module.GAUGES}
     gauges["operations"] = max(0, gauges["operations"] - 1)
-    gauges["descriptors"] = len(os.listdir("/proc/self/fd")) + w.listener_count - descriptors
+    gauges["descriptors"] = len(os.listdir("/proc/self/fd")) - owned(w) - descriptors
     return {"gauges": gauges, "open": describe_open(w)}
 
 

@@ -10,9 +10,10 @@ cdef extern from "<sys/socket.h>" nogil:
     cdef struct linger:
         int l_onoff
         int l_linger
-    int AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM, SOCK_CLOEXEC, SOL_SOCKET, SO_ERROR, SO_LINGER
+    int AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM, SOCK_CLOEXEC, SOCK_NONBLOCK, SOL_SOCKET, SO_ERROR, SO_LINGER
     int SHUT_RD, SHUT_WR, SHUT_RDWR
     int MSG_NOSIGNAL, MSG_MORE, MSG_DONTWAIT
+    int accept4(int fd, sockaddr* peer, socklen_t* length, int flags)
     int socket(int domain, int kind, int protocol)
     int getpeername(int fd, sockaddr* address, socklen_t* length)
     int getsockopt(int fd, int level, int name, void* value, socklen_t* length)
@@ -46,6 +47,8 @@ cdef extern from "<arpa/inet.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
+    long long lseek(int fd, long long offset, int whence)
+    int SEEK_END
     int dup(int fd)
     ssize_t pread(int fd, void* data, size_t length, int64_t offset)
 

@@ -1,0 +1,341 @@
+"""`ringway reload` and SIGHUP: everything of the configuration is taken while it serves, and nobody is cut off."""
+
+import contextlib
+import os
+import signal
+import threading
+
+import pytest
+from harness import bulk
+from harness.memory import counters_of
+from harness.raw import message
+from harness.waiting import DEADLINE, wait
+
+MIB = 1 << 20
+
+
+def redirect(to):
+    return {"type": "Redirect", "to": to, "status": 302}
+
+
+def site(to="/one", **more):
+    return {"host_routes": {"*": redirect(to)}, **more}
+
+
+def goes_to(client, target="/", host="localhost"):
+    response = client.get(target, host=host)
+    return response.one("location") if response.status == 302 else response.status
+
+
+def test_routes_change_within_a_connection(ringway):
+    server = ringway(site("/one"))
+    pids = server.worker_pids
+    with server.connect() as client:
+        assert goes_to(client) == "/one"
+        done = server.reload(site("/two"))
+        assert f"worker 0 (pid {pids[0]}): new rules" in done.stdout
+        assert goes_to(client) == "/two"
+        server.reload({"host_routes": {"a": redirect("/three")}})
+        assert goes_to(client) == 404
+        assert goes_to(client, host="a") == "/three"
+    assert server.worker_pids == pids
+
+
+def test_sighup_reloads(ringway):
+    server = ringway(site("/one"))
+    server.rewrite(site("/two"))
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_line(" info reloaded, 1 worker$")
+    with server.connect() as client:
+        assert goes_to(client) == "/two"
+
+
+def test_a_change_of_the_file_reloads_where_that_is_wanted(ringway):
+    server = ringway(site("/one", server={"reload_on_change": True}))
+    server.rewrite(site("/two", server={"reload_on_change": True}))
+    server.wait_line(" info reloaded, 1 worker$")
+    with server.connect() as client:
+        assert goes_to(client) == "/two"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"host_routes": {"*": {"type": "File", "path": "/nonexistent/folder"}}}, "/nonexistent/folder"),
+        ({"host_routes": {"*": redirect("/")}, "limits": {"head_byte": 1}}, "did you mean"),
+        ({"host_routes": {"*": redirect("/")}, "server": {"listen": "192.0.2.1:80"}}, "has no address 192.0.2.1"),
+        ({"host_routes": {"*": redirect("/")}, "access_log": {"path": "/nonexistent/log"}}, "access_log.path"),
+    ],
+    ids=["folder", "unknown key", "address", "log"],
+)
+def test_what_is_wrong_changes_nothing(ringway, wrong, said):
+    server = ringway(site("/one"))
+    server.expected.append("not reloaded")
+    server.rewrite(wrong)
+    done = server.command("reload")
+    assert done.returncode == 1
+    assert said in done.stderr
+    with server.connect() as client:
+        assert goes_to(client) == "/one"
+    server.reload(site("/two"))
+    with server.connect() as client:
+        assert goes_to(client) == "/two"
+
+
+def test_nobody_to_ask(tmp_path):
+    import subprocess
+    import sys
+
+    file = tmp_path / "config.toml"
+    file.write_text("")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "ringway", "reload", "--config", str(file)],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "nobody runs" in done.stderr
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_download_ends_under_its_old_rules(ringway, upstream, certificate, tmp_path, tls):
+    """Its file, its upstream and its route are gone from the configuration."""
+    size = 8 * MIB
+    go_on = threading.Event()
+
+    def serve(link):
+        link.head()
+        link.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        for index, piece in enumerate(bulk.pieces(size)):
+            if index == 1:
+                assert go_on.wait(4 * DEADLINE)
+            link.or_ended(lambda piece=piece: link.sock.sendall(piece))
+
+    bulk.write_file(tmp_path / "file", size)
+    origin = upstream(serve)
+    common = {
+        "server": {"listen": "127.0.0.1:0", "plain_listen": "127.0.0.1:0"},
+        "tls": certificate,
+        "limits": {"request_body_bytes": 0},
+    }
+    server = ringway(
+        {
+            **common,
+            "host_routes": {
+                "file": {"type": "File", "path": tmp_path},
+                "proxy": {"type": "Proxy", "url": origin.url},
+            },
+        }
+    )
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(server.connect(tls=tls, window=65536)) for _ in range(2)]
+        for client, host in zip(clients, ("file", "proxy"), strict=True):
+            client.send(message("GET /file HTTP/1.1", f"Host: {host}"))
+            assert client.response_head().status == 200
+        for number in range(3):
+            server.reload({**common, **site(f"/{number}")})
+        go_on.set()
+        for client in clients:
+            assert bulk.checksum_of([client.exactly(size, 4 * DEADLINE)]) == (size, bulk.checksum(size))
+            assert goes_to(client) == "/2"
+
+
+def test_a_tunnel_goes_on(ringway, upstream):
+    def talk(link):
+        link.head()
+        link.send(message("HTTP/1.1 101 Switching Protocols", "Connection: upgrade", "Upgrade: websocket"))
+        while word := link.exactly(4):
+            if word == b"end.":
+                return
+            link.send(word.upper())
+
+    origin = upstream(talk)
+    server = ringway({"host_routes": {"*": {"type": "Proxy", "url": origin.url}}})
+    with server.connect() as client:
+        client.send(message("GET / HTTP/1.1", "Host: a", "Connection: Upgrade", "Upgrade: websocket"))
+        assert client.response_head().status == 101
+        for _ in range(3):
+            server.reload(site("/elsewhere"))
+            client.send(b"word")
+            assert client.exactly(4) == b"WORD"
+        client.send(b"end.")
+
+
+def test_limits_and_timeouts(ringway, upstream):
+    server = ringway({"host_routes": {"*": {"type": "Proxy", "url": upstream().url}}})
+    with server.connect() as client:
+        assert client.get("/", "Content-Length: 1000", method="POST", body=b"x" * 1000).status == 200
+        server.reload(
+            {
+                "host_routes": {"*": {"type": "Proxy", "url": upstream().url}},
+                "limits": {"request_body_bytes": 999},
+                "timeouts": {"keepalive": 1},
+            }
+        )
+        assert client.get("/", "Content-Length: 1000", method="POST", body=b"x" * 1000).status == 413
+    with server.connect() as client:
+        assert client.get("/").status == 200
+        client.assert_ended(4 * DEADLINE)
+
+
+def test_upstreams_change(ringway, upstream):
+    one, two = upstream(), upstream()
+    server = ringway({"host_routes": {"*": {"type": "Proxy", "url": one.url}}})
+    with server.connect() as client:
+        assert client.get("/").status == 200
+        server.reload({"host_routes": {"*": {"type": "Proxy", "url": two.url}, "b": {"type": "Proxy", "url": one.url}}})
+        seen = len(one.requests), len(two.requests)
+        assert client.get("/").status == 200
+        assert client.get("/", host="b").status == 200
+        assert (len(one.requests), len(two.requests)) == (seen[0] + 1, seen[1] + 1)
+
+
+def at(*hosts):
+    """Listeners at these addresses of the loopback, each at a free port."""
+    return {"listen": [f"{host}:0" for host in hosts]}
+
+
+def place(server, host, times=1):
+    """Where it listens, the last of so many times."""
+    server.wait_for(lambda: sum(listener.host == host for listener in server.listeners) >= times, f"listener at {host}")
+    return next(listener.address for listener in reversed(server.listeners) if listener.host == host)
+
+
+def test_listeners_come_and_go(ringway):
+    server = ringway(site(server=at("127.0.0.2")))
+    first = place(server, "127.0.0.2")
+    with server.connect_to(first) as client:
+        assert goes_to(client) == "/one"
+        server.reload(site(server=at("127.0.0.2", "127.0.0.3")))
+        with server.connect_to(place(server, "127.0.0.3")) as other:
+            assert goes_to(other) == "/one"
+            server.reload(site("/two", server=at("127.0.0.3")))
+            # What is idle at an address that is given up is closed, and nobody gets in there any more.
+            client.assert_ended()
+            assert goes_to(other) == "/two"
+        wait(lambda: not server.listens_at(first), "refusal")
+        server.reload(site("/three", server=at("127.0.0.2")))
+        with server.connect_to(place(server, "127.0.0.2", times=2)) as client:
+            assert goes_to(client) == "/three"
+
+
+def test_a_busy_connection_of_a_listener_that_goes(ringway, upstream):
+    """Its response says that it is the last."""
+    asked, go_on = threading.Event(), threading.Event()
+
+    def serve(link):
+        link.head()
+        asked.set()
+        assert go_on.wait(4 * DEADLINE)
+        link.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    origin = upstream(serve)
+    route = {"host_routes": {"*": {"type": "Proxy", "url": origin.url}}}
+    server = ringway({**route, "server": at("127.0.0.2")})
+    with server.connect_to(place(server, "127.0.0.2")) as client:
+        client.send(message("GET / HTTP/1.1", "Host: a"))
+        assert asked.wait(4 * DEADLINE)
+        server.reload({**route, "server": at("127.0.0.3")})
+        go_on.set()
+        response = client.response()
+        assert response.body == b"ok"
+        assert response.one("connection") == "close"
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1)])
+def test_another_number_of_workers(ringway, before, after):
+    server = ringway(site(server={"listen": "127.0.0.1:0", "threads": before}))
+    pids = server.worker_pids
+    assert len(pids) == before
+    client = server.connect()
+    assert goes_to(client) == "/one"
+    server.reload(site("/two", server={"listen": "127.0.0.1:0", "threads": after}))
+    client.assert_ended()  # it was idle in a worker that drains
+    client.close()
+    server.wait_line(" info worker 0 stopped, nothing left open")
+    for _ in range(20):
+        with server.connect() as client:
+            assert goes_to(client) == "/two"
+    assert len(server.worker_pids) == before + after
+    assert set(pids) < set(server.worker_pids)
+
+
+def test_new_workers_that_cannot_start_change_nothing(ringway):
+    """More buffers than memory can be: the old workers go on."""
+    server = ringway(site("/one"))
+    server.expected.append("not reloaded|worker 1")
+    done = None
+    server.rewrite(site("/two", limits={"buffer_bytes": 1 << 46}))
+    done = server.command("reload")
+    if done.returncode == 0:
+        pytest.skip("this machine reserves as much memory as it is asked for")
+    with server.connect() as client:
+        assert goes_to(client) == "/one"
+
+
+def test_tls_comes_and_goes(ringway, certificate):
+    server = ringway(site("/one"))
+    with server.connect() as client:
+        assert goes_to(client) == "/one"
+        server.reload(site("/two", tls=certificate))
+        # The connection began without TLS and goes on; whoever comes now must speak it.
+        assert goes_to(client) == "/two"
+        with server.connect_to(server.address, tls=True) as other:
+            assert goes_to(other) == "/two"
+            server.reload(site("/three"))
+            assert goes_to(other) == "/three"
+        with server.connect() as other:
+            assert goes_to(other) == "/three"
+
+
+def test_the_access_log_goes_elsewhere(ringway, tmp_path):
+    server = ringway(site("/one", access_log={"path": str(tmp_path / "one"), "format": "json"}))
+    with server.connect() as client:
+        assert goes_to(client, "/first") == "/one"
+        server.reload(site("/two", access_log={"path": str(tmp_path / "two"), "format": "combined"}))
+        assert goes_to(client, "/second") == "/two"
+    wait(lambda: "GET /second" in (tmp_path / "two").read_text(), "the second line")
+    assert '"/first"' in (tmp_path / "one").read_text()
+    assert "/second" not in (tmp_path / "one").read_text()
+
+
+def test_many_reloads_leave_nothing(ringway, upstream, certificate, tmp_path):
+    """Descriptors and memory of worker and supervisor are what they were; so are those of the rules before."""
+    (tmp_path / "index.html").write_text("here")
+
+    def config(number):
+        return {
+            "server": {"listen": "127.0.0.1:0", "plain_listen": "127.0.0.1:0"},
+            "tls": certificate,
+            "host_routes": {
+                "*": {"type": "File", "path": tmp_path, "mode": "memory" if number % 2 else "sendfile"},
+                f"host{number}": {"type": "Proxy", "url": origin.url},
+            },
+        }
+
+    def descriptors(pid):
+        return len(os.listdir(f"/proc/{pid}/fd"))
+
+    origin = upstream()
+    server = ringway(config(0))
+    pid = server.worker_pids[0]
+
+    def round(number):
+        server.reload(config(number))
+        for tls in (False, True):
+            with server.connect(tls=tls) as client:
+                assert client.get("/").body == b"here"
+                assert client.get("/", host=f"host{number}").status == 200
+
+    for number in range(1, 4):
+        round(number)
+    server.reload(config(0))
+    wait(lambda: counters_of(pid)["clients"] == 0, "no clients")
+    before = descriptors(pid), descriptors(server.process.pid)
+    for number in range(4, 16):
+        round(number)
+    server.reload(config(0))
+    wait(lambda: counters_of(pid)["clients"] == 0, "no clients")
+    wait(lambda: (descriptors(pid), descriptors(server.process.pid)) <= before, f"{before} descriptors")
