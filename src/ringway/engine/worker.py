@@ -586,7 +586,7 @@ def open_tls(w: cython.pointer(Worker), brief: dict, certificates: int):
     copy_text(policy.suites, brief["suites"])
     copy_text(policy.groups, brief["groups"])
     w.certificates = certificates
-    w.tls = tls_context_open(address(policy), address(ktls), address(w.buffers))
+    w.tls = tls_context_open(address(policy), address(ktls), w.snapshot, address(w.buffers))
     if w.tls == NULL:
         raise MemoryError
     if take_certificates(w) < 0:
