@@ -15,15 +15,19 @@ _LONG = datetime.timedelta(days=2)
 
 
 class Authority:
-    """`path` is its certificate. `issue(...)` makes others', each pair in files of its own."""
+    """`path` is its certificate. `issue(...)` makes others', each pair in files of its own. `issuer`: another authority
+    has signed its certificate, which clients then send along."""
 
-    def __init__(self, folder: Path, name: str = "tests") -> None:
+    def __init__(self, folder: Path, name: str = "tests", issuer: "Authority | None" = None) -> None:
         self.folder = folder
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"authority of {name}")])
         self.key = ec.generate_private_key(ec.SECP256R1())
         self._issued = 0
-        builder = _builder(self._name, self._name, self.key, -_LONG, _LONG)
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        above = issuer or self
+        self._issuer = issuer
+        builder = _builder(self._name, above._name, self.key, -_LONG, _LONG)
+        length = 1 if issuer is None else 0
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=length), critical=True)
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), False)
         usage = x509.KeyUsage(
             digital_signature=False,
@@ -38,7 +42,7 @@ class Authority:
         )
         builder = builder.add_extension(usage, critical=True)
         self.path = folder / f"{name}.pem"
-        self.certificate = builder.sign(self.key, hashes.SHA256())
+        self.certificate = builder.sign(above.key, hashes.SHA256())
         self.path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(
@@ -49,13 +53,15 @@ class Authority:
         kind: str = "ECDSA",
         extensions: Sequence[x509.ExtensionType] = (),
         purposes: Sequence[x509.ObjectIdentifier] = (),
+        subject: x509.Name | None = None,
+        lasting: datetime.timedelta = _LONG,
     ) -> tuple[Path, Path]:
         """Certificate and key for these host names and IP addresses. `extensions`: further ones. `purposes`: in the
         place of that of a server or a client."""
         self._issued += 1
         key = rsa.generate_private_key(65537, 2048) if kind == "RSA" else ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-        until = -_LONG / 2 if expired else _LONG
+        subject = subject or x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+        until = -_LONG / 2 if expired else lasting
         alternatives = [x509.IPAddress(ip) if (ip := _address(name)) else x509.DNSName(name) for name in names]
         purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         builder = (
@@ -73,7 +79,7 @@ class Authority:
             self.folder / f"{self.path.stem}-{self._issued}.crt",
             self.folder / f"{self.path.stem}-{self._issued}.key",
         )
-        files[0].write_bytes(certificate)
+        files[0].write_bytes(certificate + (self.path.read_bytes() if self._issuer is not None else b""))
         files[1].write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

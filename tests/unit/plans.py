@@ -52,6 +52,7 @@ def plan(**changes: object) -> dict:
         "upstream_tls": [],
         "routes": [],
         "hosts": [],
+        "doors": [],
     }
     return empty | changes
 

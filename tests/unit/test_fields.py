@@ -26,6 +26,11 @@ DISGUISED = KNOWN.pop(b"disguised")
 CLAIMED = [name for name in KNOWN if name.startswith((b"x-", b"proxy-a", b"proxy-c"))]
 CLAIMED = [name for name in CLAIMED if name != b"proxy-authenticate"]
 CLAIMED += [b"content-length", b"transfer-encoding", b"keep-alive"]
+# One number for all that is said of a client's certificate.
+IDENTITY = [b"x-client-" + name for name in (b"verified", b"subject", b"issuer", b"serial", b"fingerprint")]
+IDENTITY += [b"client-cert", b"client-cert-chain"]
+KNOWN |= dict.fromkeys(IDENTITY, KNOWN.pop(b"client-identity"))
+CLAIMED += IDENTITY
 
 
 def verdict(section: bytes) -> str:
@@ -43,7 +48,7 @@ def test_rfc9110_5_1_known_names_are_recognised_without_case(name):
     assert fields.identify(name) == fields.identify(name.upper()) == fields.identify(name.title()) == KNOWN[name]
 
 
-@given(st.sampled_from(sorted(KNOWN)), st.integers(0, 18), st.sampled_from(list(TCHAR)))
+@given(st.sampled_from(sorted(KNOWN)), st.integers(0, 19), st.sampled_from(list(TCHAR)))
 def test_a_name_with_another_octet_is_another_name(name, at, octet):
     at %= len(name)
     other = name[:at] + bytes([octet]) + name[at + 1 :]

@@ -237,8 +237,8 @@ def test_ticket_keys_are_renewed_and_old_ones_kept_for_a_while(watched, monkeypa
 
 
 def keys_of(block: bytearray) -> list[bytes]:
-    count = int.from_bytes(block[52:56], "little")
-    return [bytes(block[56 + 80 * n : 136 + 80 * n]) for n in range(count)]
+    count = int.from_bytes(block[60:64], "little")
+    return [bytes(block[64 + 80 * n : 144 + 80 * n]) for n in range(count)]
 
 
 def test_published_blocks_are_wiped_when_two_newer_ones_are_there() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plans import plan, table
 
-from ringway.engine.router import find
+from ringway.engine.router import door, find
 from ringway.engine.snapshot import build
 
 NONE = -1
@@ -163,3 +163,25 @@ def test_many_hosts() -> None:
     hosts = {f"h{i}.example.com": {"": i} for i in range(2000)}
     block = build(table(hosts))
     assert [find(block, host, "/") for host in hosts] == list(range(2000))
+
+
+def test_the_door_of_a_host() -> None:
+    """Its own, its nearest wildcard's, that of every other host: by the name that routes are found by."""
+    said = {"*": 1, "*.example.com": 2, "a.example.com": 3, "open.a.example.com": 0}
+    doors = [{"host": host, "policy": number, "auth": "require" if number else "off"} for host, number in said.items()]
+    block = build(plan(doors=doors))
+    for host, expected in [
+        ("a.example.com", 3),
+        ("A.Example.COM.:443", 3),
+        ("b.example.com", 2),
+        ("b.a.example.com", 2),
+        ("open.a.example.com", 0),
+        ("example.com", 1),
+        (".example.com", 1),
+        ("xa.example.org", 1),
+        ("[::1]:443", 1),
+        ("", 1),
+        ("x" * 300 + ".example.com", 1),
+    ]:
+        assert door(block, host) == expected
+    assert door(build(plan()), "a.example.com") == 0

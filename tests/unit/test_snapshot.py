@@ -41,6 +41,11 @@ FULL = plan(
         {"host": "*", "route": 1, "paths": [{"prefix": "/static", "route": 0}]},
         {"host": "[::1]", "route": 0, "paths": []},
     ],
+    doors=[
+        {"host": "*", "policy": 1, "auth": "optional"},
+        {"host": "*.example.com", "policy": 2, "auth": "require"},
+        {"host": "open.example.com", "policy": 0, "auth": "off"},
+    ],
 )
 
 
@@ -122,6 +127,9 @@ def test_numbers_keep_their_full_width() -> None:
         ({"hosts": [{"host": "a", "route": None, "paths": [{"prefix": "/", "route": 3}]}]}, "does not have"),
         ({"hosts": [{"host": "a", "route": None, "paths": [{"prefix": "/", "route": -1}]}]}, "does not have"),
         ({"folders": ["/one"]}, "does not have"),
+        ({"doors": [{"host": "a", "policy": 0, "auth": "require"}]}, "does not have"),
+        ({"doors": [{"host": "a", "policy": 1, "auth": "off"}]}, "does not have"),
+        ({"doors": [{"host": "a", "policy": 1, "auth": "require"}] * 2}, "twice"),
         ({"upstreams": []}, "does not have"),
         ({"hosts": [{"host": "a", "route": 0, "paths": []}, {"host": "A.", "route": 0, "paths": []}]}, "twice"),
         ({"hosts": [{"host": "a", "route": 0, "paths": [{"prefix": "/", "route": 0}] * 2}]}, "twice"),

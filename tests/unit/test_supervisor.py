@@ -20,6 +20,7 @@ from ringway.config.model import Config
 from ringway.control import logs, process, supervisor
 from ringway.control.certificates import write_self_signed
 from ringway.control.listeners import Group
+from ringway.control.rules import Rules
 from ringway.control.supervisor import Supervisor, restart_pause
 from ringway.errors import RingwayError
 
@@ -206,16 +207,11 @@ def test_the_brief_of_a_worker_has_no_key(tmp_path: Path) -> None:
             "host_routes": {"*": {"type": "Proxy", "url": "https://127.0.0.1", **shown}},
         }
     )
-    built = Supervisor(Loaded(config, "test"))
-    ours, theirs = socket.socketpair()
-    built._wakeup = ours
+    built = Rules(config, lambda news: None)
     try:
-        built._build()
-        assert "PRIVATE KEY" not in str(built._brief)
+        assert "PRIVATE KEY" not in str(built.brief)
         for name in ("certificates", "peers"):
-            size = os.fstat(built._brief[name]).st_size
-            assert b"PRIVATE KEY" in os.pread(built._brief[name], size, 0)
+            size = os.fstat(built.brief[name]).st_size
+            assert b"PRIVATE KEY" in os.pread(built.brief[name], size, 0)
     finally:
-        built._close()
-        ours.close()
-        theirs.close()
+        built.close()

@@ -26,7 +26,7 @@ def main() -> int:
         if behaviour == "crashes":
             signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # sanitizers and faulthandler have one of their own
             os.kill(os.getpid(), signal.SIGSEGV)
-        for descriptor, *_ in brief["listeners"]:
+        for descriptor in (entry["fd"] for entry in brief["listeners"]):
             assert socket.socket(fileno=os.dup(descriptor)).getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
         for name in ("snapshot", "addresses", "counters", "records"):
             os.fstat(brief[name])

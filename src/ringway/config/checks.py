@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ringway.config.doors import check_doors
 from ringway.config.model import AccessLog, Config, FileRoute, Performance, ProxyRoute, Route, Server, Tls
 from ringway.config.values import parse_address, parse_url
 from ringway.control.access_log import NO_LOG, NO_LOG_REMEDY, is_log
@@ -133,7 +134,7 @@ def _check_tls(tls: Tls) -> list[Problem]:
     # Imported here: cryptography takes a while, and plain HTTP needs none of it.
     from ringway.control.keyring import load
 
-    problems = []
+    problems = check_doors(tls)
     if tls.ktls_enabled and not tls.ktls_fallback_enabled:
         from ringway.control.kernel_tls import found
 

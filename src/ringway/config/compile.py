@@ -6,6 +6,7 @@ The form of the plan is written down in docs/architecture.md.
 import os
 from typing import Any
 
+from ringway.config.doors import planned
 from ringway.config.load import key_path
 from ringway.config.media_types import MEDIA_TYPES
 from ringway.config.model import Config, FileRoute, ProxyRoute, Route
@@ -45,6 +46,7 @@ class _Compiler:
             "upstream_tls": self.upstream_tls,
             "routes": self.routes,
             "hosts": hosts,
+            "doors": planned(config.tls) if config.tls is not None else [],
         }
 
     def _hosts(self, config: Config) -> list[dict[str, Any]]:

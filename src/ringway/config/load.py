@@ -324,6 +324,8 @@ def _duplicates(document: dict[str, Any]) -> list[Problem]:
     problems: list[Problem] = []
     hosts = [(section, host) for section in _ROUTE_DEPTH for host in _table(document.get(section))]
     problems += _twins([((section, host), (section, _canonical(host_name, host))) for section, host in hosts])
+    settings = list(_table(_table(document.get("tls")).get("hosts")))
+    problems += _twins([(("tls", "hosts", host), (_canonical(host_name, host),)) for host in settings])
     for host, paths in _table(document.get("path_routes")).items():
         prefixes = list(_table(paths))
         problems += _twins([(("path_routes", host, text), (_canonical(path_prefix, text),)) for text in prefixes])

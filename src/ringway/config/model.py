@@ -175,6 +175,18 @@ class TlsHost(Section):
         "browsers then come by HTTPS alone for that long. Begin with a short `max-age`; it cannot be taken back.",
         examples=["max-age=31536000; includeSubDomains"],
     )
+    client_ca: SystemPath | None = Field(
+        default=None,
+        description="As `client_ca` of `[tls]`, for this host. Absent: that of the nearest wildcard above it, of "
+        "`[tls]`.",
+        examples=["/etc/ringway/partners-ca.pem"],
+    )
+    client_auth: Literal["require", "optional", "off"] | None = Field(
+        default=None,
+        description="As `client_auth` of `[tls]`, for this host. Absent: that of the nearest wildcard above it, of "
+        "`[tls]`.",
+        examples=["require"],
+    )
 
 
 class Tls(Section):
@@ -219,6 +231,18 @@ class Tls(Section):
         description="A folder of further certificates: `NAME.crt` (or `.pem`) with `NAME.key` beside it, and folders "
         "below it with `fullchain.pem` and `privkey.pem`. Files that come and go are noticed.",
         examples=["/etc/letsencrypt/live"],
+    )
+    client_ca: SystemPath | None = Field(
+        default=None,
+        description="PEM file with the authorities whose client certificates are accepted. A change of the file is "
+        "taken for new connections, without a restart.",
+        examples=["/etc/ringway/clients-ca.pem"],
+    )
+    client_auth: Literal["require", "optional", "off"] | None = Field(
+        default=None,
+        description='Whether clients must show a certificate: `"require"`, `"optional"` (who shows one that is not '
+        'accepted is answered with 400), `"off"`. Upstreams are told who the client is, see docs/tls.md. Absent: off.',
+        examples=["require"],
     )
     hosts: dict[HostName, TlsHost] = Field(
         default={}, description='Further settings by host, see `[tls.hosts."host"]`.'

@@ -325,6 +325,7 @@ EVENTS = {
     "upstream_tls_failed": "no TLS connection to",
     "upstream_untrusted": "the certificate is not accepted of",
     "peers": "the new certificate or authorities cannot be used, the old ones stay, of",
+    "client_untrusted": "the client certificate is missing or not accepted of",
     "clients_full": "a connection was closed at once: `[limits] client_connections` is met",
 }
 """What a worker tells by the names of `engine.records`; each is told at most once a second."""

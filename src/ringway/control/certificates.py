@@ -30,6 +30,7 @@ _PEM = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 _MAKE_ONE = 'make one with "ringway cert DIR" or correct the path'
 _LEAST_RSA_BITS = 2048
 _MOST_BYTES = 1 << 20
+_NAMES_BYTES_MAX = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -254,6 +255,19 @@ def _pem_of(path: str) -> str:
     except OSError:
         return ""
     return "".join(f"{block}\n" for block in _PEM.findall(text))
+
+
+def load_client_authorities(name: str, path: str) -> tuple[bytes, list[Problem]]:
+    """Those whose client certificates are accepted, in PEM form and nothing else with them."""
+    text, problems = load_authorities(name, path)
+    if text is None:
+        return b"", problems
+    found = list(dict.fromkeys(x509.load_pem_x509_certificates(text)))
+    # RFC 5246 7.4.4: their names go to the client in a list of at most 2^16-1 octets.
+    if sum(len(authority.subject.public_bytes()) + 2 for authority in found) >= _NAMES_BYTES_MAX:
+        sentence = f'the names of the {len(found)} authorities in "{path}" are more than TLS can carry'
+        return b"", [Problem(name, sentence, "name those of your clients alone")]
+    return b"".join(authority.public_bytes(serialization.Encoding.PEM) for authority in found), []
 
 
 def check_authorities(name: str, path: str | None) -> list[Problem]:

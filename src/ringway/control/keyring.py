@@ -11,11 +11,12 @@ import datetime
 import functools
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ringway.config.doors import Policy, place_of, policies
 from ringway.config.model import Tls
 from ringway.control import certificates, logs, watching
-from ringway.control.certificates import Pair, load_pair
+from ringway.control.certificates import Pair, load_client_authorities, load_pair
 from ringway.control.ocsp import Stapler
 from ringway.control.watching import Settled, Signature, Ticking, signature_of
 from ringway.errors import Problem
@@ -80,6 +81,10 @@ class Keyring:
     """Pairs by their source, in the order of their weight; at least one."""
 
     pairs: dict[Source, Pair]
+    policies: list[Policy] = field(default_factory=list)
+    """What hosts want of their clients."""
+    authorities: dict[str, bytes] = field(default_factory=dict)
+    """PEM by path: whose client certificates are accepted."""
 
     @functools.cached_property
     def _by_name(self) -> dict[str, dict[str, int]]:
@@ -119,7 +124,9 @@ class Keyring:
             staple = pair.staple or (stapler.of(pair.chain) if stapler is not None else None)
             shown = (staple.der, int(staple.until.timestamp())) if staple is not None else (b"", 0)
             pairs.append((pair.chain, pair.key, *shown))
-        return build(pairs, *self.contexts(), 0, ticket_keys)  # type: ignore[no-any-return]
+        texts = [self.authorities[policy.ca_path] for policy in self.policies]
+        trusted = [(text, policy.ticket_context(text)) for policy, text in zip(self.policies, texts, strict=True)]
+        return build(pairs, *self.contexts(), 0, ticket_keys, trusted)  # type: ignore[no-any-return]
 
     def wipe(self, but: "Keyring | None" = None) -> None:
         """Its keys, those excepted that the other one has too."""
@@ -165,7 +172,15 @@ def load(tls: Tls, old: Keyring | None = None) -> tuple[Keyring | None, list[Pro
             pair = old.pairs.get(source)
         if pair is not None:
             pairs[source] = pair
-    return (Keyring(pairs) if pairs else None), problems
+    wanted = policies(tls)
+    authorities = {}
+    for path in dict.fromkeys(policy.ca_path for policy in wanted):
+        text, wrong = load_client_authorities(place_of(tls, path), path)
+        problems += wrong
+        if wrong and old is not None:
+            text = old.authorities[path]
+        authorities[path] = text
+    return (Keyring(pairs, wanted, authorities) if pairs else None), problems
 
 
 def _of_folder(source: Source, problem: Problem) -> Problem:
@@ -179,6 +194,7 @@ def signature(tls: Tls) -> Signature:
     """What changes whenever one of the files does."""
     found, _ = sources_of(tls)
     paths = [path for source in found for path in (source.cert_path, source.key_path, source.ocsp_path)]
+    paths += [policy.ca_path for policy in policies(tls)]
     return signature_of(path for path in paths if path is not None)
 
 
@@ -245,7 +261,7 @@ class Watch:
             logs.warning(f"certificates: {problem}; what is in use stays")
         if ring is None:
             return
-        if ring.pairs == self._ring.pairs:
+        if ring == self._ring:
             ring.wipe(but=self._ring)
             return
         old, self._ring = self._ring, ring
@@ -258,6 +274,9 @@ class Watch:
                 )
         for source in old.pairs.keys() - ring.pairs.keys():
             logs.info(f'certificate "{source.cert_path}" is gone and in use no more')
+        for path, text in ring.authorities.items():
+            if old.authorities.get(path) != text:
+                logs.info(f'client certificates are accepted by the new "{path}"')
         for line in [*ring.warnings(), *ring.expiring()]:
             logs.warning(f"certificate {line}")
         self._changed(self.block())

@@ -5,6 +5,7 @@ import platform
 import resource
 from typing import Any
 
+from ringway.config import doors
 from ringway.config.compile import Plan, compile_plan
 from ringway.config.load import Loaded
 from ringway.config.model import Config, Tls
@@ -23,6 +24,8 @@ def report(loaded: Loaded) -> list[str]:
     lines += _section("Listeners", _listeners(config))
     if config.tls is not None:
         lines += _section("Certificates", _certificates(config.tls))
+        if doors.policies(config.tls):
+            lines += _section("Client certificates", _doors(config.tls))
     lines += _section("Workers", _workers(config))
     lines += _section("Routes", _routes(plan))
     lines += _section("Upstreams", _upstreams(plan))
@@ -61,6 +64,15 @@ def _staple_of(tls: Tls, pair: Pair) -> str:
     if not tls.ocsp_stapling:
         return ""
     return f"; OCSP from {responder_of(pair.chain) or 'nowhere: it names no responder'}"
+
+
+def _doors(tls: Tls) -> list[tuple[str, str]]:
+    said = {"require": "must be shown", "optional": "may be shown"}
+    rows = []
+    for name, policy in doors.doors(tls).items():
+        host = "every other host" if name == "*" else name
+        rows.append((host, f"{said[policy.auth]}, by {policy.ca_path}" if policy else "not asked for"))
+    return [*rows[1:], rows[0]]
 
 
 def _workers(config: Config) -> list[tuple[str, str]]:

@@ -229,6 +229,7 @@ class Supervisor:
             self._log.stop()  # it reads what the workers left, and closes that
         if self._rules is not None:
             self._rules.close()
+            self._rules = None  # which knows us: what we hold goes now, not when somebody collects it
         self._selector.close()
 
     # Signals and commands

@@ -1,10 +1,12 @@
 """Certificates, keys and ticket keys as the supervisor hands them over: one flat block, offsets instead of pointers.
 
-    CertificatesHead | pairs | contexts | pairs of the contexts | names, sorted | texts (PEM, staples, names)
+    CertificatesHead | pairs | contexts | pairs of the contexts | names, sorted | authorities |
+    texts (PEM, staples, names)
 
 A *pair* is a chain and its key. A *context* is what one SSL_CTX holds: the pairs of different kinds (RSA, ECDSA) for the
 same names, of which OpenSSL takes the one that the client can check. A *name* leads to a context: "example.com", or
-"*.example.com", which is one label deep (RFC 6125 6.4.3).
+"*.example.com", which is one label deep (RFC 6125 6.4.3). *Authorities* are those whose certificates clients may show,
+one entry for each policy of the snapshot's doors.
 
 The supervisor writes blocks into one memfd, one behind the other, and names the newest in the memfd's first page
 (`Published` in control/memory.py); a worker maps the newest, read-only, and opens a context when the first client asks
@@ -14,9 +16,10 @@ from libc.stdint cimport uint32_t, uint64_t
 
 cdef enum:
     CERTIFICATES_MAGIC = 0x43575247     # "GRWC"
-    CERTIFICATES_VERSION = 2            # changes with any struct below
+    CERTIFICATES_VERSION = 3            # changes with any struct below
     TICKET_KEY_BYTES = 80               # name 16, HMAC 32, AES 32
     TICKET_KEYS_MAX = 3                 # the newest seals; all of them open
+    TICKET_CONTEXT_BYTES = 32           # OpenSSL's most
     CERTIFICATE_NAME_MAX = 256          # bytes of a host name; a longer one has no certificate
 
 cdef struct CertificatePair:
@@ -37,6 +40,11 @@ cdef struct CertificateName:
     uint32_t length
     uint32_t context
 
+cdef struct ClientAuthorities:
+    uint32_t at                         # PEM
+    uint32_t length
+    unsigned char context[TICKET_CONTEXT_BYTES]     # a ticket opens where this is equal: the same demand, the same authorities
+
 cdef struct CertificatesHead:
     uint32_t magic
     uint32_t version
@@ -45,10 +53,12 @@ cdef struct CertificatesHead:
     uint32_t context_count
     uint32_t choice_count               # pairs of all contexts
     uint32_t name_count
+    uint32_t authorities_count
     uint32_t pairs_at
     uint32_t contexts_at
     uint32_t choices_at
     uint32_t names_at
+    uint32_t authorities_at
     uint32_t default_context            # for a client that asks for no name that we have
     uint32_t ticket_key_count
     unsigned char ticket_keys[TICKET_KEYS_MAX][TICKET_KEY_BYTES]   # newest first
@@ -66,6 +76,8 @@ cdef const CertificatePair* certificates_pair(const CertificatesHead* head, uint
 cdef inline uint32_t certificates_choice(const CertificatesHead* head, uint32_t context, uint32_t which) noexcept nogil:
     """Number of this pair among those of all contexts."""
     return (<const CertificateContext*>(<const char*>head + head.contexts_at))[context].first + which
+cdef const ClientAuthorities* certificates_authorities(const CertificatesHead* head, uint32_t policy) noexcept nogil
+    # of a door's policy, from 1; NULL: there is none
 
 cdef int search(const CertificatesHead* head, const char* name, uint32_t length) noexcept nogil
     # index of the name, or -1

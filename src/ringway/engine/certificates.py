@@ -22,6 +22,7 @@ def certificates_valid(head, size):
     contexts: cython.pointer(cython.const[CertificateContext])
     choices: cython.pointer(cython.const[uint32_t])
     names: cython.pointer(cython.const[CertificateName])
+    authorities: cython.pointer(cython.const[ClientAuthorities])
     if (
         size < sizeof(CertificatesHead)
         or head.magic != CERTIFICATES_MAGIC
@@ -31,6 +32,7 @@ def certificates_valid(head, size):
         or not fits(head, head.contexts_at, head.context_count, sizeof(CertificateContext))
         or not fits(head, head.choices_at, head.choice_count, sizeof(uint32_t))
         or not fits(head, head.names_at, head.name_count, sizeof(CertificateName))
+        or not fits(head, head.authorities_at, head.authorities_count, sizeof(ClientAuthorities))
         or head.default_context >= head.context_count
         or head.ticket_key_count < 1
         or head.ticket_key_count > TICKET_KEYS_MAX
@@ -40,6 +42,7 @@ def certificates_valid(head, size):
     contexts = cast(cython.pointer(cython.const[CertificateContext]), base + head.contexts_at)
     choices = cast(cython.pointer(cython.const[uint32_t]), base + head.choices_at)
     names = cast(cython.pointer(cython.const[CertificateName]), base + head.names_at)
+    authorities = cast(cython.pointer(cython.const[ClientAuthorities]), base + head.authorities_at)
     for i in range(head.pair_count):
         if cast(uint64_t, pairs[i].chain_at) + pairs[i].chain_bytes > size:
             return False
@@ -55,6 +58,9 @@ def certificates_valid(head, size):
             return False
     for i in range(head.name_count):
         if cast(uint64_t, names[i].at) + names[i].length > size or names[i].context >= head.context_count:
+            return False
+    for i in range(head.authorities_count):
+        if cast(uint64_t, authorities[i].at) + authorities[i].length > size:
             return False
     return True
 
@@ -107,14 +113,26 @@ def certificates_pair(head, context, which):
     )
 
 
+def certificates_authorities(head, policy):
+    if policy < 1 or policy > head.authorities_count:
+        return NULL
+    return (
+        cast(cython.pointer(cython.const[ClientAuthorities]), cast(cython.p_const_char, head) + head.authorities_at)
+        + policy
+        - 1
+    )
+
+
 # Building: the supervisor's side
 
 
-def build(pairs: list, contexts: list, names: dict, default: int, ticket_keys: list) -> bytearray:
+def build(
+    pairs: list, contexts: list, names: dict, default: int, ticket_keys: list, authorities: list | None = None
+) -> bytearray:
     """The block. `pairs`: (chain, key, staple, until): PEM as bytes, an OCSP response (b"": none) and the
     time from which on it is not shown; `contexts`: tuples of indices of pairs; `names`: lower-case host
-    name ("*.example.com" too) to index of a context; `ticket_keys`: of 80 bytes each, the newest first. Raises
-    ValueError when it would be 4 GiB or more."""
+    name ("*.example.com" too) to index of a context; `ticket_keys`: of 80 bytes each, the newest first; `authorities`:
+    (PEM, context of tickets) by policy. Raises ValueError when it would be 4 GiB or more."""
     head: CertificatesHead
     number: cython.int
     choices = [index for context in contexts for index in context]
@@ -123,9 +141,11 @@ def build(pairs: list, contexts: list, names: dict, default: int, ticket_keys: l
     contexts_at = pairs_at + sizeof(CertificatePair) * len(pairs)
     choices_at = contexts_at + sizeof(CertificateContext) * len(contexts)
     names_at = choices_at + 4 * len(choices)
-    texts_at = names_at + sizeof(CertificateName) * len(ordered)
+    trusted = authorities or []
+    authorities_at = names_at + sizeof(CertificateName) * len(ordered)
+    texts_at = authorities_at + sizeof(ClientAuthorities) * len(trusted)
     texts = sum(len(chain) + len(key) + len(staple) for chain, key, staple, _ in pairs)
-    total = texts_at + texts + sum(len(name) for name, _ in ordered)
+    total = texts_at + texts + sum(len(name) for name, _ in ordered) + sum(len(text) for text, _ in trusted)
     if total >= 1 << 32:
         raise ValueError("the certificates have more than 4 GiB")
     block = bytearray(total)
@@ -146,6 +166,17 @@ def build(pairs: list, contexts: list, names: dict, default: int, ticket_keys: l
         struct.pack_into("=3I", block, names_at + 12 * number, at, len(name), context)
         block[at : at + len(name)] = name
         at += len(name)
+    for number, (text, context) in enumerate(trusted):
+        struct.pack_into(
+            f"=2I{TICKET_CONTEXT_BYTES}s",
+            block,
+            authorities_at + sizeof(ClientAuthorities) * number,
+            at,
+            len(text),
+            context,
+        )
+        block[at : at + len(text)] = text
+        at += len(text)
     keys = list(ticket_keys)[:TICKET_KEYS_MAX]
     head.magic = CERTIFICATES_MAGIC
     head.version = CERTIFICATES_VERSION
@@ -154,10 +185,12 @@ def build(pairs: list, contexts: list, names: dict, default: int, ticket_keys: l
     head.context_count = len(contexts)
     head.choice_count = len(choices)
     head.name_count = len(ordered)
+    head.authorities_count = len(trusted)
     head.pairs_at = pairs_at
     head.contexts_at = contexts_at
     head.choices_at = choices_at
     head.names_at = names_at
+    head.authorities_at = authorities_at
     head.default_context = default
     head.ticket_key_count = len(keys)
     for number in range(len(keys)):

@@ -26,6 +26,8 @@ cdef void client_sent(Worker* w, Stream* s) noexcept nogil
 cdef void client_late(Worker* w, Stream* s) noexcept nogil
 cdef void client_gone(Worker* w, Stream* s) noexcept nogil
 
+cdef void tell_refused(Worker* w, Client* c) noexcept nogil
+    # why its certificate is not accepted
 cdef void client_next_request(Worker* w, Client* c) noexcept nogil
     # look for a head in the inbox; wait for one when there is none
 cdef void client_next_seen(Worker* w, Client* c) noexcept nogil

@@ -23,6 +23,7 @@ from cython.cimports.ringway.engine.check import BUG_ON
 from cython.cimports.ringway.engine.counters import (
     COUNT_ACCEPT_ERRORS,
     COUNT_ACCEPTED,
+    COUNT_CLIENT_CERTIFICATE_ERRORS,
     COUNT_REFUSED,
     COUNT_TIMEOUTS,
     GAUGE_CLIENTS,
@@ -61,11 +62,12 @@ from cython.cimports.ringway.engine.outcome import (
     OUT_OF_MEMORY,
     TARGET_TOO_LONG,
 )
-from cython.cimports.ringway.engine.records import EVENT_ACCEPT_FAILED, EVENT_CLIENTS_FULL
+from cython.cimports.ringway.engine.records import EVENT_ACCEPT_FAILED, EVENT_CLIENT_UNTRUSTED, EVENT_CLIENTS_FULL
 from cython.cimports.ringway.engine.request_head import request_scan
 from cython.cimports.ringway.engine.response_head import response_scan
 from cython.cimports.ringway.engine.rules import rules_refer, rules_release
 from cython.cimports.ringway.engine.slots import slot_at, slot_give, slot_take
+from cython.cimports.ringway.engine.spans import put
 from cython.cimports.ringway.engine.state import (
     CLIENT_BUSY,
     CLIENT_CLOSING,
@@ -235,12 +237,16 @@ def client_received(w, s):
         else:
             stream_want(w, s, GROUP_SMALL, True, False)
     elif s.error:
+        if state == CLIENT_HANDSHAKE and s.refused != NULL:
+            tell_refused(w, c)
         if state == CLIENT_HANDSHAKE and not stream_drained(s):
             client_move(c, CLIENT_LINGER)  # the alert says why: let it go out
         else:
             client_abort(w, c)
     elif state == CLIENT_HANDSHAKE:
         if s.tls_version:
+            if s.refused != NULL:
+                tell_refused(w, c)
             client_move(c, CLIENT_IDLE)
             stream_receive_within(w, s, w.snapshot.timeouts.head_ms, False)
             client_next_request(w, c)
@@ -250,6 +256,18 @@ def client_received(w, s):
             stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
     else:
         client_next_request(w, c)
+
+
+def tell_refused(w, c):
+    text: cython.char[256]
+    p: cython.p_char = text
+    count(w.counters, COUNT_CLIENT_CERTIFICATE_ERRORS, 1)
+    client_peer(c)
+    p = put(p, c.peer, c.peer_length)
+    p = put(p, b" (", 2)
+    p = put(p, c.stream.refused, cast(uint32_t, min(strlen(c.stream.refused), 190)))
+    p = put(p, b")", 1)
+    tell(w, EVENT_CLIENT_UNTRUSTED, 0, text, cast(uint32_t, p - cast(cython.p_char, text)))
 
 
 def client_next_request(w, c):

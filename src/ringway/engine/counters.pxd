@@ -41,6 +41,7 @@ cdef enum Counter:
     COUNT_HANDSHAKES
     COUNT_RESUMED
     COUNT_HANDSHAKE_ERRORS
+    COUNT_CLIENT_CERTIFICATE_ERRORS     # client certificates that were missing or not accepted
     COUNT_CERTIFICATES      # number of the block of certificates in use, see certificates.pxd
     COUNT_PEERS             # number of the block of upstreams with TLS in use, see peers.pxd
     COUNT_KTLS_SEND         # connections of which the kernel sends, receives

@@ -9,7 +9,7 @@ NAMES = (
     "accepted accept_errors refused requests status_1xx status_2xx status_3xx status_4xx status_5xx "
     "client_bytes_in client_bytes_out upstream_bytes_in upstream_bytes_out connects reused retries "
     "upstream_handshakes upstream_resumed upstream_tls_errors idle_dropped "
-    "handshakes resumed handshake_errors certificates peers "
+    "handshakes resumed handshake_errors client_certificate_errors certificates peers "
     "ktls_send ktls_receive ktls_fallback_cipher ktls_fallback_socket ktls_refused ktls_alerts ktls_handshakes "
     "ktls_key_updates ktls_others timeouts sendfile_bytes file_hits file_opens no_buffers stale "
     "records_dropped"

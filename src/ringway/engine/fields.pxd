@@ -29,6 +29,7 @@ cdef enum FieldId:
     FIELD_X_FORWARDED_PROTO
     FIELD_X_FORWARDED_HOST
     FIELD_X_REAL_IP
+    FIELD_CLIENT_IDENTITY   # what client_auth.pxd says of a client, and RFC 9440's Client-Cert, Client-Cert-Chain
     FIELD_DISGUISED     # such a name, or one that frames, with "_" for "-"; see claimed()
     # conditions and ranges
     FIELD_IF_MATCH
@@ -117,7 +118,7 @@ cdef uint32_t list_next(const char* value, uint32_t length, uint32_t* at) noexce
 
 # Parts of the functions above.
 cdef int short_field_id(const char* name, uint32_t length) noexcept nogil  # of 2 to 9 octets
-cdef int long_field_id(const char* name, uint32_t length) noexcept nogil   # of 10 to 19 octets
+cdef int long_field_id(const char* name, uint32_t length) noexcept nogil   # of 10 to 20 octets
 cdef int option_bit(const char* text, uint32_t length) noexcept nogil
 cdef void mark_named(const char* head, Field* fields, uint16_t count, const char* option,
                      uint32_t length) noexcept nogil

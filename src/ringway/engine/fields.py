@@ -8,6 +8,7 @@ from cython.cimports.ringway.engine.fields import (
     CONNECTION_KEEP_ALIVE,
     CONNECTION_OPTIONS_MAX,
     CONNECTION_UPGRADE,
+    FIELD_CLIENT_IDENTITY,
     FIELD_CONNECTION,
     FIELD_CONTENT_LENGTH,
     FIELD_DATE,
@@ -66,7 +67,7 @@ from cython.cimports.ringway.engine.spans import lower, same_text
 
 def field_id(name, length):
     """Length, then first letter, then the whole name: most names are told apart before their text is looked at."""
-    if length < 2 or length > 19:
+    if length < 2 or length > 20:
         return FIELD_OTHER
     return short_field_id(name, length) if length < 10 else long_field_id(name, length)
 
@@ -110,19 +111,32 @@ def long_field_id(name, length):
         elif c == ord("u"):
             return FIELD_USER_AGENT if same_name(name, b"user-agent", 10) else FIELD_OTHER
         return claimed(name, b"keep-alive", 10, FIELD_KEEP_ALIVE)
+    elif length == 11:
+        return claimed(name, b"client-cert", 11, FIELD_CLIENT_IDENTITY)
     elif length == 13:
         return FIELD_IF_NONE_MATCH if same_name(name, b"if-none-match", 13) else FIELD_OTHER
     elif length == 14:
         return claimed(name, b"content-length", 14, FIELD_CONTENT_LENGTH)
     elif length == 15:
+        c = cast(uint8_t, name[9]) | 0x20
+        if c == ord("i"):
+            return claimed(name, b"x-client-issuer", 15, FIELD_CLIENT_IDENTITY)
+        elif c == ord("s"):
+            return claimed(name, b"x-client-serial", 15, FIELD_CLIENT_IDENTITY)
         return claimed(name, b"x-forwarded-for", 15, FIELD_X_FORWARDED_FOR)
     elif length == 16:
         if c == ord("x"):
+            if cast(uint8_t, name[2]) | 0x20 == ord("c"):
+                return claimed(name, b"x-client-subject", 16, FIELD_CLIENT_IDENTITY)
             return claimed(name, b"x-forwarded-host", 16, FIELD_X_FORWARDED_HOST)
         return claimed(name, b"proxy-connection", 16, FIELD_PROXY_CONNECTION)
     elif length == 17:
         if c == ord("x"):
+            if cast(uint8_t, name[2]) | 0x20 == ord("c"):
+                return claimed(name, b"x-client-verified", 17, FIELD_CLIENT_IDENTITY)
             return claimed(name, b"x-forwarded-proto", 17, FIELD_X_FORWARDED_PROTO)
+        elif c == ord("c"):
+            return claimed(name, b"client-cert-chain", 17, FIELD_CLIENT_IDENTITY)
         elif c == ord("t"):
             return claimed(name, b"transfer-encoding", 17, FIELD_TRANSFER_ENCODING)
         return FIELD_IF_MODIFIED_SINCE if same_name(name, b"if-modified-since", 17) else FIELD_OTHER
@@ -132,6 +146,8 @@ def long_field_id(name, length):
         if c == ord("p"):
             return claimed(name, b"proxy-authorization", 19, FIELD_PROXY_AUTHORIZATION)
         return FIELD_IF_UNMODIFIED_SINCE if same_name(name, b"if-unmodified-since", 19) else FIELD_OTHER
+    elif length == 20:
+        return claimed(name, b"x-client-fingerprint", 20, FIELD_CLIENT_IDENTITY)
     return FIELD_OTHER
 
 

@@ -1,7 +1,7 @@
 """Writing heads: what goes to an upstream and what goes to a client. No I/O: text in, text out.
 
 Each function writes to `out` and returns the bytes written. `out` must have room for the head it rewrites, plus
-HEAD_GROWTH_MAX, plus host, base and peer. Field lines that stay are copied in runs, as they were received and checked.
+HEAD_GROWTH_MAX, plus host, base, peer and identity. Field lines that stay are copied in runs, as they were received and checked.
 """
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
@@ -19,6 +19,7 @@ cdef struct Forward:        # what a request to an upstream says besides the cli
     Span query              # with its "?"
     Span host               # Host: the client's own, or the upstream's when an HTTP/1.0 client sent none
     Span peer               # the client's address
+    Span identity           # whole lines: who the client is, see client_auth.pxd
     bint https              # how the client came
     bint chunked            # framing of the body as it is sent on
     bint has_length

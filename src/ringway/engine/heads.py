@@ -6,6 +6,7 @@ from cython.cimports.libc.stdint import uint16_t, uint32_t
 from cython.cimports.libc.string import strlen
 from cython.cimports.ringway.engine.clock import DATE_FIELD_BYTES
 from cython.cimports.ringway.engine.fields import (
+    FIELD_CLIENT_IDENTITY,
     FIELD_CONNECTION,
     FIELD_CONTENT_LENGTH,
     FIELD_DISGUISED,
@@ -63,6 +64,7 @@ def write_request(out, data, head, f):
         | (1 << FIELD_X_FORWARDED_PROTO)
         | (1 << FIELD_X_FORWARDED_HOST)
         | (1 << FIELD_X_REAL_IP)
+        | (1 << FIELD_CLIENT_IDENTITY)
         | (1 << FIELD_DISGUISED)
     )
     out = put_span(out, piece_span(data, head.method_text))
@@ -95,6 +97,7 @@ def write_request(out, data, head, f):
         out = put(out, b"X-Forwarded-Host: ", 18)
         out = put_span(out, f.host)
         out = put(out, b"\r\n", 2)
+    out = put_span(out, f.identity)
     out = put(out, b"\r\n", 2)
     return cast(uint32_t, out - begin)
 
@@ -216,6 +219,8 @@ def status_phrase(status):
         return b"Range Not Satisfiable"
     elif status == 417:
         return b"Expectation Failed"
+    elif status == 421:
+        return b"Misdirected Request"
     elif status == 431:
         return b"Request Header Fields Too Large"
     elif status == 500:

@@ -31,6 +31,9 @@ cdef enum Reason:
     BAD_EXPECTATION       # 417
     # answers of our own
     NO_ROUTE              # 404
+    MISDIRECTED           # 421: the connection was made for a host with other demands on its clients
+    CLIENT_CERTIFICATE_MISSING  # 403: plain HTTP, for a host that demands one
+    CLIENT_CERTIFICATE_REFUSED  # 400: shown, and not accepted
     FILE_NOT_FOUND        # 404
     FILE_FORBIDDEN        # 403
     FILE_ERROR            # 500

@@ -31,6 +31,17 @@ _TABLE = (
     ("bad_expectation", 417, "The Expect field asks for something other than 100-continue."),
     # answers of our own
     ("no_route", 404, "No configured route matches the request's host and path."),
+    (
+        "misdirected",
+        421,
+        "The connection was made for another host, which wants other client certificates or none; connect anew.",
+    ),
+    (
+        "client_certificate_missing",
+        403,
+        "This host wants a client certificate, and plain HTTP has none; come by HTTPS.",
+    ),
+    ("client_certificate_refused", 400, "The client's certificate is not accepted; the log says why."),
     ("file_not_found", 404, "The route's folder holds no such file."),
     ("file_forbidden", 403, "The file may not be read by this server, or is not a regular file."),
     ("file_error", 500, "Reading the file failed; the disk or its file system may have a fault."),

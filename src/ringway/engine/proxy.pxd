@@ -19,6 +19,8 @@ cdef enum:
 
 cdef void proxy_begin(Worker* w, Exchange* x, Buffer* b, uint32_t start, uint32_t got, uint32_t head, Span path) noexcept nogil
     # b.base[head:] is the request head (in w.request); b.base[start:start+got] the body that came with it
+cdef Buffer* make_room(Worker* w, Buffer* b, uint32_t length) noexcept nogil
+    # the body moves back, so that so much fits in front of it: within b, or (b is given back) in a larger buffer. NULL: no
 cdef uint32_t write_forward(Worker* w, Exchange* x, const char* data, Span path) noexcept nogil
 cdef void proxy_ready(Worker* w, Exchange* x) noexcept nogil
 cdef bint tls_broken(const Upstream* u) noexcept nogil

@@ -3,11 +3,12 @@
 import cython
 from cython import NULL, address, cast
 from cython.cimports.libc.stdint import uint32_t, uint64_t
-from cython.cimports.libc.string import memcpy
+from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.ringway.engine.bodies import LAST_BYTES_MAX, body_begin, body_decode, body_frame, body_last
 from cython.cimports.ringway.engine.buffers import (
     GROUP_LARGE,
     GROUP_SMALL,
+    TAILROOM,
     Buffer,
     buffer_give,
     buffer_take,
@@ -102,8 +103,11 @@ def proxy_begin(w, x, b, start, got, head, path):
     b.end = start + got
     body_frame(address(x.up), b)
     if b.start < length:
-        exchange_fail(w, x, HEAD_TOO_LARGE)
-        return
+        b = make_room(w, b, length)
+        if b == NULL:
+            exchange_fail(w, x, HEAD_TOO_LARGE)
+            return
+        x.request = b
     b.start -= length
     memcpy(b.base + b.start, w.scratch, length)
     x.request_start = b.start
@@ -120,6 +124,23 @@ def proxy_begin(w, x, b, start, got, head, path):
     upstream_acquire(w, x, False)
 
 
+def make_room(w, b, length):
+    n: uint32_t = length_of(b)
+    to: cython.pointer(Buffer) = b
+    if length + n + TAILROOM > w.buffers.pool[b.group].stride:
+        if b.group == GROUP_LARGE:
+            return NULL
+        to = buffer_take(address(w.buffers), GROUP_LARGE)
+        if to == NULL:
+            return NULL
+    memmove(to.base + length, data_of(b), n)
+    to.start = length
+    to.end = length + n
+    if to != b:
+        buffer_give(address(w.buffers), b)
+    return to
+
+
 def write_forward(w, x, data, path):
     c: cython.pointer(Client) = x.client
     head: cython.pointer(RequestHead) = address(w.request)
@@ -129,6 +150,7 @@ def write_forward(w, x, data, path):
     f.path = path
     f.query = piece_span(data, head.query)
     f.peer = span(c.peer, c.peer_length)
+    f.identity = span(c.stream.identity, c.stream.identity_length)
     f.https = c.stream.secure
     f.chunked = head.framing == FRAMING_CHUNKED
     f.has_length = head.has_length

@@ -20,6 +20,7 @@ EVENTS = (
     "upstream_tls_failed",
     "upstream_untrusted",
     "peers",
+    "client_untrusted",
 )
 OFFLOADS = ("", "send", "receive", "send+receive")
 

@@ -17,6 +17,8 @@ cdef int normal_path(Worker* w, const char* data, Span* out) noexcept nogil
 cdef void request_route(Worker* w, Exchange* x, Buffer* b, uint32_t head, uint32_t length, uint32_t start,
                         uint32_t got) noexcept nogil
 cdef bint is_challenge(Span path) noexcept nogil
+cdef int at_the_door(Worker* w, Exchange* x, Span host, Span path) noexcept nogil
+    # whether the connection has shown what the host wants of its clients: 0, or -Reason
 cdef void to_https(Worker* w, Exchange* x, const char* data) noexcept nogil
 cdef void redirect(Worker* w, Exchange* x, const char* data) noexcept nogil
 cdef bint span_is_path(const char* text) noexcept nogil

@@ -23,15 +23,19 @@ from cython.cimports.ringway.engine.exchange import (
 )
 from cython.cimports.ringway.engine.fields import FIELD_REFERER, FIELD_USER_AGENT
 from cython.cimports.ringway.engine.files import file_settled
+from cython.cimports.ringway.engine.octets import OCTET_TOKEN, octet_is
 from cython.cimports.ringway.engine.outcome import (
     BAD_HOST,
     BAD_TARGET,
     BODY_TOO_LARGE,
     CLIENT_BODY_TIMEOUT,
+    CLIENT_CERTIFICATE_MISSING,
+    CLIENT_CERTIFICATE_REFUSED,
     CLIENT_CLOSED,
     CLIENT_WRITE_TIMEOUT,
     METHOD_NOT_ALLOWED,
     METHOD_NOT_IMPLEMENTED,
+    MISDIRECTED,
     NO_ROUTE,
     OUT_OF_MEMORY,
     TARGET_TOO_LONG,
@@ -49,9 +53,9 @@ from cython.cimports.ringway.engine.request_head import (
     RequestHead,
     request_parse,
 )
-from cython.cimports.ringway.engine.router import route_find
+from cython.cimports.ringway.engine.router import door_find, route_find
 from cython.cimports.ringway.engine.serve import serve_begin, serve_continue, serve_ready
-from cython.cimports.ringway.engine.snapshot import ROUTE_FILE, ROUTE_NONE, ROUTE_PROXY, route_at, text_at
+from cython.cimports.ringway.engine.snapshot import AUTH_REQUIRE, ROUTE_FILE, ROUTE_NONE, ROUTE_PROXY, route_at, text_at
 from cython.cimports.ringway.engine.spans import Span, piece_span, put, put_number, put_span, span
 from cython.cimports.ringway.engine.state import (
     EXCHANGE_DONE,
@@ -69,6 +73,7 @@ from cython.cimports.ringway.engine.state import (
     Stream,
 )
 from cython.cimports.ringway.engine.stream import LATE_SEND, stream_pause
+from cython.cimports.ringway.engine.tls import tls_same_door
 
 
 def request_arrived(w, c, found):
@@ -176,6 +181,8 @@ def request_route(w, x, b, head, length, start, got):
         to_https(w, x, data)
         buffer_give(address(w.buffers), b)
         return
+    if reason == 0 and x.rules.snapshot.client_auth:
+        reason = at_the_door(w, x, host, path)
     if reason == 0:
         found = route_find(x.rules.snapshot, host.at, host.length, path.at, path.length)
         if found == ROUTE_NONE:
@@ -205,6 +212,28 @@ def request_route(w, x, b, head, length, start, got):
 def is_challenge(path):
     # RFC 8555 8.3: how a certificate authority looks whether the host is ours; it comes by plain HTTP.
     return path.length > 28 and memcmp(path.at, cast(cython.p_char, b"/.well-known/acme-challenge/"), 28) == 0
+
+
+def at_the_door(w, x, host, path):
+    s: cython.pointer(Stream) = address(x.client.stream)
+    door = door_find(x.rules.snapshot, host.at, host.length)
+    i: uint32_t
+    if s.secure:
+        # A reload numbers the doors anew: then it counts what stood behind the number.
+        if (s.rules == x.rules and door.policy != s.door) or (
+            s.rules != x.rules and not tls_same_door(s.rules.tls, s.door, x.rules.tls, door.policy)
+        ):
+            return -MISDIRECTED  # RFC 9110 15.5.20, 4.3.3
+        return -CLIENT_CERTIFICATE_REFUSED if s.refused != NULL else 0
+    if door.auth != AUTH_REQUIRE:
+        return 0
+    if not x.client.listener.https_port:
+        return -CLIENT_CERTIFICATE_MISSING
+    # Not sent on to HTTPS, so a challenge: let it in, but nothing that an upstream might read as another path.
+    for i in range(28, path.length):
+        if not octet_is(path.at[i], OCTET_TOKEN) or path.at[i] == 37:
+            return -CLIENT_CERTIFICATE_MISSING
+    return 0
 
 
 def to_https(w, x, data):

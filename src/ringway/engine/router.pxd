@@ -6,8 +6,10 @@ Host names compare without case and without port. A prefix matches on segment bo
 """
 from libc.stdint cimport int32_t, uint32_t
 
-from ringway.engine.snapshot cimport Snapshot
+from ringway.engine.snapshot cimport Door, Snapshot
 
 cdef int32_t route_find(const Snapshot* s, const char* host, uint32_t host_length, const char* path,
                         uint32_t path_length) noexcept nogil
     # index of the route, or ROUTE_NONE. `path` is normalised (paths.pxd)
+cdef const Door* door_find(const Snapshot* s, const char* host, uint32_t host_length) noexcept nogil
+    # what the host wants of its clients: its own door, its nearest wildcard's, that of every other host

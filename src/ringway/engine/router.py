@@ -1,14 +1,16 @@
 """Host and path to a route: a binary search per name that could stand for the host, then its prefixes."""
 
 import cython
-from cython import cast, sizeof
+from cython import address, cast, sizeof
 from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t
 from cython.cimports.libc.string import memcmp
 from cython.cimports.ringway.engine.snapshot import (
     HOST_BYTES_MAX,
     ROUTE_NONE,
+    Door,
     HostEntry,
     Snapshot,
+    door_at,
     host_at,
     path_at,
     snapshot_valid,
@@ -87,6 +89,27 @@ def route_find(s, host, host_length, path, path_length):
     return host_route(s, s.any_host, path, path_length)
 
 
+def door_find(s, host, host_length):
+    name: cython.char[HOST_BYTES_MAX]
+    length: uint32_t = host_lower(host, host_length, name)
+    i: uint32_t
+    door: int32_t
+    for i in range(length):
+        if i > 0 and name[i] != 46:
+            continue
+        door = table_find(
+            cast(cython.p_const_char, s),
+            s.doors,
+            s.door_count,
+            sizeof(Door),
+            cast(cython.p_const_char, name) + i,
+            length - i,
+        )
+        if door >= 0:
+            return door_at(s, door)
+    return address(s.any_door)
+
+
 def find(block: bytes, host: "str | bytes", path: "str | bytes") -> int:
     """Index of the route for a host as received and a normalised path, by the engine's own code; -1: none."""
     host_bytes: bytes = host.encode() if isinstance(host, str) else host
@@ -97,3 +120,12 @@ def find(block: bytes, host: "str | bytes", path: "str | bytes") -> int:
     return route_find(
         cast(cython.pointer(cython.const[Snapshot]), data), host_bytes, len(host_bytes), path_bytes, len(path_bytes)
     )
+
+
+def door(block: bytes, host: "str | bytes") -> int:
+    """The policy of a host as received, by the engine's own code; 0: it asks for no certificate."""
+    host_bytes: bytes = host.encode() if isinstance(host, str) else host
+    data: cython.p_const_char = block
+    if not snapshot_valid(data, len(block)):
+        raise ValueError("not a snapshot of this version")
+    return door_find(cast(cython.pointer(cython.const[Snapshot]), data), host_bytes, len(host_bytes)).policy

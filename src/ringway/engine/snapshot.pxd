@@ -4,7 +4,8 @@ The supervisor builds it once (`build()`), puts it into sealed shared memory, ev
 command line tools read it with the same router. Offsets count bytes from the start of the block; 0 means "none".
 Strings are not terminated: a Text is offset and length.
 
-    Snapshot | hosts (sorted by name) | paths (per host, longest prefix first) | routes | upstreams | media types | text
+    Snapshot | hosts (sorted by name) | paths (per host, longest prefix first) | doors (sorted by name) | routes |
+    upstreams | media types | text
 """
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -12,7 +13,7 @@ from ringway.engine.spans cimport bytes_order, lower, table_find
 
 cdef enum:
     SNAPSHOT_MAGIC = 0x52474E57     # "RGNW"
-    SNAPSHOT_VERSION = 3            # changes with any struct below
+    SNAPSHOT_VERSION = 4            # changes with any struct below
     ROUTE_NONE = -1
     HOST_BYTES_MAX = 256            # a DNS name has at most 253; longer ones belong to "*"
     SUFFIX_BYTES_MAX = 32           # of a media type's suffix; the longest registered have about 15
@@ -53,6 +54,17 @@ cdef struct HostEntry:
     int32_t route           # the host's own route, or ROUTE_NONE
     uint32_t path_count
     uint32_t paths          # offset of its PathEntry array, longest prefix first
+
+cdef enum ClientAuth:
+    AUTH_OFF = 0            # no certificate is asked for
+    AUTH_OPTIONAL           # asked for; who shows a bad one is refused, who shows none is not
+    AUTH_REQUIRE
+
+cdef struct Door:           # what a host wants of its clients
+    Text name               # as HostEntry.name
+    uint16_t policy         # where its authorities stand in the block of certificates, from 1; 0: AUTH_OFF. Hosts with
+                            # one number want the same
+    uint8_t auth            # ClientAuth
 
 cdef struct UpstreamEntry:
     Text name               # "http://h:8080", for logs
@@ -112,6 +124,10 @@ cdef struct Snapshot:
     uint32_t media_count
     uint32_t media              # offset
     uint32_t folder_count
+    uint32_t door_count
+    uint32_t doors              # offset; sorted by name
+    Door any_door               # of every other host
+    uint8_t client_auth         # 1: some door wants certificates
     uint8_t access_log          # 1: write access records
     Limits limits
     Timeouts timeouts
@@ -127,6 +143,9 @@ cdef inline const UpstreamEntry* upstream_at(const Snapshot* s, uint32_t index) 
 
 cdef inline const HostEntry* host_at(const Snapshot* s, uint32_t index) noexcept nogil:
     return <const HostEntry*>(<const char*>s + s.hosts) + index
+
+cdef inline const Door* door_at(const Snapshot* s, uint32_t index) noexcept nogil:
+    return <const Door*>(<const char*>s + s.doors) + index
 
 cdef inline const PathEntry* path_at(const Snapshot* s, const HostEntry* h, uint32_t index) noexcept nogil:
     return <const PathEntry*>(<const char*>s + h.paths) + index

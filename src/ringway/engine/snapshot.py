@@ -110,6 +110,29 @@ def hosts_valid(s: cython.pointer(cython.const[Snapshot])) -> cython.bint:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def door_valid(d: cython.pointer(cython.const[Door])) -> cython.bint:
+    return d.auth <= AUTH_REQUIRE and (d.policy == 0) == (d.auth == AUTH_OFF)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def doors_valid(s: cython.pointer(cython.const[Snapshot])) -> cython.bint:
+    i: uint32_t
+    for i in range(s.door_count):
+        d = door_at(s, i)
+        if not text_fits(s, d.name) or not door_valid(d):
+            return False
+        if i > 0:
+            before = door_at(s, i - 1)
+            if bytes_order(text_at(s, before.name), before.name.length, text_at(s, d.name), d.name.length) >= 0:
+                return False
+    return door_valid(address(s.any_door))
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def media_valid(s: cython.pointer(cython.const[Snapshot])) -> cython.bint:
     i: uint32_t
     for i in range(s.media_count):
@@ -136,12 +159,13 @@ def snapshot_valid(block, size):
         and table_fits(s, s.routes, s.route_count, sizeof(Route))
         and table_fits(s, s.upstreams, s.upstream_count, sizeof(UpstreamEntry))
         and table_fits(s, s.media, s.media_count, sizeof(MediaType))
+        and table_fits(s, s.doors, s.door_count, sizeof(Door))
     ):
         return False
     for i in range(s.upstream_count):
         if not text_fits(s, upstream_at(s, i).name) or not text_fits(s, upstream_at(s, i).host):
             return False
-    return routes_valid(s) and hosts_valid(s) and media_valid(s)
+    return routes_valid(s) and hosts_valid(s) and doors_valid(s) and media_valid(s)
 
 
 # Building: the supervisor's side. Structs are filled in place, so that their layout is written down once, in the .pxd.
@@ -202,6 +226,17 @@ def sorted_hosts(plan: dict) -> list:
     return [(name, *hosts[name]) for name in sorted(hosts)]
 
 
+def sorted_doors(plan: dict) -> list:
+    """(name, policy, auth), by name; without that of "*"."""
+    doors = {}
+    for door in plan["doors"]:
+        name = stored_host(door["host"])
+        if name in doors:
+            raise ValueError(f"the host {door['host']!r} is there twice")
+        doors[name] = (door["policy"], AUTHS.index(door["auth"]))
+    return [(name, *doors[name]) for name in sorted(doors)]
+
+
 def sorted_media(plan: dict) -> list:
     media = {}
     for suffix, value in plan["media_types"].items():
@@ -234,6 +269,24 @@ def write_hosts(base: cython.p_char, hosts: list, texts: object):
         at = aligned(at + len(paths) * sizeof(PathEntry))
         if name == b"*":
             s.any_host = i
+
+
+@cython.cfunc
+def write_doors(base: cython.p_char, doors: list, texts: object):
+    s: cython.pointer(Snapshot) = cast(cython.pointer(Snapshot), base)
+    d: cython.pointer(Door)
+    at: uint32_t = 0
+    for name, policy, auth in doors:
+        if name == b"*":
+            d = address(s.any_door)
+        else:
+            d = cast(cython.pointer(Door), base + s.doors) + at
+            d.name = texts.put(name)
+            at += 1
+        d.policy = policy
+        d.auth = auth
+        if auth != AUTH_OFF:
+            s.client_auth = 1
 
 
 @cython.cfunc
@@ -277,6 +330,7 @@ def write_tables(base: cython.p_char, plan: dict, media: list, texts: object):
 
 KINDS = ("file", "proxy", "redirect")  # in the order of RouteKind
 MODES = ("sendfile", "memory")  # in the order of FileMode
+AUTHS = ("off", "optional", "require")  # in the order of ClientAuth
 
 
 def build(plan: dict) -> bytes:
@@ -286,6 +340,7 @@ def build(plan: dict) -> bytes:
     data: cython.p_const_char
     hosts = sorted_hosts(plan)
     media = sorted_media(plan)
+    doors = sorted_doors(plan)
     memset(address(head), 0, sizeof(Snapshot))  # padding too: equal plans make equal blocks
     head.magic = SNAPSHOT_MAGIC
     head.version = SNAPSHOT_VERSION
@@ -300,11 +355,13 @@ def build(plan: dict) -> bytes:
     head.route_count = len(plan["routes"])
     head.upstream_count = len(plan["upstreams"])
     head.media_count = len(media)
+    head.door_count = sum(name != b"*" for name, _, _ in doors)
     head.hosts = at = aligned(sizeof(Snapshot))
     at = aligned(at + len(hosts) * sizeof(HostEntry))
     for host in hosts:
         at = aligned(at + len(host[2]) * sizeof(PathEntry))
-    head.routes = at
+    head.doors = at
+    head.routes = at = aligned(at + head.door_count * sizeof(Door))
     head.upstreams = at = aligned(at + head.route_count * sizeof(Route))
     head.media = at = aligned(at + head.upstream_count * sizeof(UpstreamEntry))
     at = aligned(at + head.media_count * sizeof(MediaType))
@@ -313,6 +370,7 @@ def build(plan: dict) -> bytes:
     base = tables
     memcpy(base, address(head), sizeof(Snapshot))
     write_hosts(base, hosts, texts)
+    write_doors(base, doors, texts)
     write_tables(base, plan, media, texts)
     cast(cython.pointer(Snapshot), base).size = aligned(at + len(texts.kept))
     block = bytes(tables + texts.kept).ljust(aligned(at + len(texts.kept)), b"\0")
@@ -341,6 +399,12 @@ def describe_route(s: cython.pointer(cython.const[Snapshot]), r: cython.pointer(
     else:
         return route | {"to": text_str(s, r.location), "status": r.redirect_status}
     return route | {"strip_prefix": bool(r.strip_prefix)}
+
+
+@cython.cfunc
+def describe_door(s: cython.pointer(cython.const[Snapshot]), d: cython.pointer(cython.const[Door])):
+    name = text_str(s, d.name) or "*"
+    return {"host": f"*{name}" if name[0] == "." else name, "policy": d.policy, "auth": AUTHS[d.auth]}
 
 
 @cython.cfunc
@@ -380,6 +444,10 @@ def describe(block: bytes) -> dict:
         "upstreams": upstreams,
         "routes": [describe_route(s, route_at(s, i)) for i in range(s.route_count)],
         "hosts": [describe_host(s, host_at(s, i)) for i in range(s.host_count)],
+        "doors": [
+            *([describe_door(s, address(s.any_door))] if s.any_door.policy else []),
+            *(describe_door(s, door_at(s, i)) for i in range(s.door_count)),
+        ],
     }
 
 

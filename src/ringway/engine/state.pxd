@@ -81,6 +81,10 @@ cdef struct Stream:         # one socket and its bytes; first member of Client a
     const char* tls_cipher  # borrowed from OpenSSL for good: name of the suite
     uint64_t tls_written    # plaintext bytes that OpenSSL encrypted
     Tls* tls                # owned; NULL: plain, or the kernel does it both ways
+    uint16_t door           # policy of the host that a client asked for in its handshake, see snapshot.pxd; 0: none
+    uint16_t identity_length
+    char* identity          # owned: field lines that tell upstreams who the client is; NULL: no door, or it is refused
+    const char* refused     # borrowed for good: what is wrong with the client's certificate; NULL: nothing
     Timer timer
     uint64_t receive_due_ms # deadline for the peer's bytes; 0: none
     uint64_t send_due_ms    # deadline for the peer's reading; 0: none

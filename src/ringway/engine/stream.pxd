@@ -60,6 +60,8 @@ cdef void say_goodbye(Worker* w, Stream* s) noexcept nogil
 cdef void start_receive(Worker* w, Stream* s) noexcept nogil
 cdef void pump(Worker* w, Stream* s) noexcept nogil
 cdef bint pump_one(Worker* w, Stream* s) noexcept nogil
+cdef bint keep_identity(Stream* s) noexcept nogil
+    # before OpenSSL may be gone. False: no memory
 cdef void socket_ended(Worker* w, Stream* s, int error) noexcept nogil
 cdef void stream_wait_buffers(Worker* w, Stream* s) noexcept nogil
     # buffers are scarce: `received` comes, if there is anything, and then `sent` when there are some again

@@ -3,7 +3,8 @@
 import cython
 from cython import NULL, address, cast
 from cython.cimports.libc.stdint import uint32_t, uint64_t
-from cython.cimports.libc.string import strlen
+from cython.cimports.libc.stdlib import free, malloc
+from cython.cimports.libc.string import memcpy, strlen
 from cython.cimports.ringway.engine.buffers import (
     BUFFER_HELD,
     BUFFER_LENT,
@@ -22,6 +23,7 @@ from cython.cimports.ringway.engine.buffers import (
     room_behind,
 )
 from cython.cimports.ringway.engine.check import BUG_ON
+from cython.cimports.ringway.engine.client_auth import IDENTITY_BYTES_MAX, client_fault, client_identity
 from cython.cimports.ringway.engine.counters import (
     COUNT_CLIENT_BYTES_IN,
     COUNT_CLIENT_BYTES_OUT,
@@ -355,6 +357,8 @@ def pump_one(w, s):
         if result < 0:
             if s.kind == KIND_CLIENT:
                 count(w.counters, COUNT_HANDSHAKE_ERRORS, 1)
+                if s.tls.door != NULL and s.tls.door.policy:
+                    s.refused = client_fault(s.tls.ssl, s.tls.why)
             s.error = EPIPE
             return False
         if result == 0:
@@ -365,7 +369,7 @@ def pump_one(w, s):
         s.tls_version = cast(cython.uchar, tls_version(s.tls))
         s.tls_cipher = tls_cipher(s.tls)
         s.tls_cipher_length = cast(cython.ushort, strlen(s.tls_cipher))
-        if s.kind == KIND_CLIENT and not offload_begin(w, s):
+        if s.kind == KIND_CLIENT and not (keep_identity(s) and offload_begin(w, s)):
             s.error = EPIPE
             return False
     while s.inbox.bytes < INBOX_HIGH:
@@ -392,6 +396,26 @@ def pump_one(w, s):
             s.inbox.bytes += cast(uint32_t, result)
         else:
             queue_push(address(s.inbox), b)
+    return True
+
+
+def keep_identity(s):
+    text: cython.char[IDENTITY_BYTES_MAX]
+    length: cython.int
+    if s.tls.door == NULL or s.tls.door.policy == 0:
+        return True
+    s.door = s.tls.door.policy
+    length = client_identity(s.tls.ssl, text)
+    if length < 0:
+        s.refused = client_fault(s.tls.ssl, 0)
+        if s.refused == NULL:
+            s.refused = b"its names are too long, or cannot stand in a field"
+        return True
+    s.identity = cast(cython.p_char, malloc(length))
+    if s.identity == NULL:
+        return False
+    memcpy(s.identity, text, length)
+    s.identity_length = cast(cython.ushort, length)
     return True
 
 
@@ -635,6 +659,8 @@ def stream_finish(w, s):
     if s.fd >= 0:
         w.driver.close(address(w.driver), s.fd)
         s.fd = -1
+    free(s.identity)
+    s.identity = NULL
     w.handlers.gone[s.kind](w, s)  # the slot is given back: s is nobody's from here on
     if tls != NULL:
         # After the record of a request that was broken off, which names the cipher.

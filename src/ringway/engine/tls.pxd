@@ -10,6 +10,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ringway.engine.buffers cimport Buffers, Queue
 from ringway.engine.certificates cimport CertificatesHead
+from ringway.engine.client_auth cimport Trusted
 from ringway.engine.ktls cimport KtlsKeys
 from ringway.engine.native.openssl cimport (
     BIO,
@@ -21,6 +22,7 @@ from ringway.engine.native.openssl cimport (
     SSL_SESSION,
     X509,
 )
+from ringway.engine.snapshot cimport Door, Snapshot
 
 cdef enum:
     CIPHERS_BYTES_MAX = 2048    # of a list of ciphers or groups, OpenSSL's names with colons between
@@ -45,11 +47,13 @@ cdef struct CertificateStore:   # one block of certificates, and what was opened
     uint64_t size           # bytes of it
     SSL_CTX** contexts      # owned: one for each context of the block; NULL: no client asked for it yet
     X509** leaves           # owned; borrowed from them: the certificate of each of the block's choices, once it is opened
+    Trusted* trusted        # owned: likewise, one for each entry of authorities
 
 cdef struct TlsContext:     # one as a server, and one for each server that it connects to, until another takes its place
     uint32_t references     # its owner's, and one of each connection
     BIO_METHOD* method      # owned
     CertificateStore* store # owned: the newest; NULL: a client's
+    const Snapshot* snapshot  # borrowed: what hosts want of their clients; NULL: a client's
     Buffers* buffers        # borrowed
     KtlsPolicy ktls
     TlsPolicy policy
@@ -67,6 +71,7 @@ cdef struct Tls:
     uint32_t left           # bytes of it
     Queue* out              # borrowed: where ciphertext goes
     TlsContext* context     # borrowed
+    const Door* door        # borrowed: of the host that was asked for; NULL: no host wants certificates
     bint established        # the handshake is through
     bint failed
     bint exhausted          # ... for want of a buffer
@@ -78,7 +83,8 @@ cdef struct Tls:
     uint32_t body_left      # bytes of that record's body that OpenSSL has not read yet
     KtlsKeys keys           # if counting
 
-cdef TlsContext* tls_context_open(const TlsPolicy* policy, const KtlsPolicy* ktls, Buffers* buffers) noexcept nogil
+cdef TlsContext* tls_context_open(const TlsPolicy* policy, const KtlsPolicy* ktls, const Snapshot* snapshot,
+                                  Buffers* buffers) noexcept nogil
     # without certificates yet. NULL: no memory
 cdef int tls_context_take(TlsContext* context, const CertificatesHead* head, uint64_t size) noexcept nogil
     # this block of certificates from now on (takes over the mapping); connections under way keep theirs. -1: its default
@@ -86,11 +92,17 @@ cdef int tls_context_take(TlsContext* context, const CertificatesHead* head, uin
 cdef void store_close(CertificateStore* store) noexcept nogil
 cdef SSL_CTX* store_context(TlsContext* context, CertificateStore* store, uint32_t index) noexcept nogil
     # opened when it is asked for the first time; NULL: it cannot be
+cdef Trusted* store_trusted(CertificateStore* store, uint32_t policy) noexcept nogil
+    # likewise
 cdef SSL_CTX* new_context(TlsContext* context) noexcept nogil
 cdef BIO_METHOD* new_method() noexcept nogil
 cdef int use_pair(SSL_CTX* ctx, const char* chain, int chain_bytes, const char* key, int key_bytes) noexcept nogil
 cdef int client_hello(SSL* ssl, int* alert, void* arg) noexcept nogil
 cdef int status_asked(SSL* ssl, void* arg) noexcept nogil
+cdef bint demand(TlsContext* context, SSL* ssl, const char* name, uint32_t length) noexcept nogil
+    # of the client what the host's door says. False: it cannot be
+cdef bint tls_same_door(const TlsContext* one, uint32_t policy, const TlsContext* other, uint32_t other_policy) noexcept nogil
+    # do two policies, each of the certificates of its context, want the same of the same authorities?
 cdef bint asked_name(SSL* ssl, const unsigned char** name, uint32_t* length) noexcept nogil
     # the host name of the ClientHello, RFC 6066 3
 cdef int ticket_key(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,

@@ -20,9 +20,19 @@ from cython.cimports.ringway.engine.buffers import (
 from cython.cimports.ringway.engine.certificates import (
     CertificatePair,
     CertificatesHead,
+    ClientAuthorities,
+    certificates_authorities,
     certificates_choice,
     certificates_find,
     certificates_pair,
+)
+from cython.cimports.ringway.engine.client_auth import (
+    Trusted,
+    client_demand,
+    client_excuse,
+    ticket_opened,
+    trusted_close,
+    trusted_open,
 )
 from cython.cimports.ringway.engine.ktls import (
     KTLS_RANDOM_BYTES,
@@ -114,6 +124,7 @@ from cython.cimports.ringway.engine.native.openssl import (
     SSL_CTX_set_options,
     SSL_CTX_set_session_cache_mode,
     SSL_CTX_set_session_id_context,
+    SSL_CTX_set_session_ticket_cb,
     SSL_CTX_set_tlsext_status_cb,
     SSL_CTX_set_tlsext_ticket_key_evp_cb,
     SSL_CTX_use_certificate,
@@ -153,16 +164,19 @@ from cython.cimports.ringway.engine.native.openssl import (
     X509_free,
     X509_verify_cert_error_string,
 )
+from cython.cimports.ringway.engine.router import door_find
+from cython.cimports.ringway.engine.snapshot import AUTH_REQUIRE
 
 # ----------------------------------------------------------------------------------------------------- context
 
 
-def tls_context_open(policy, ktls, buffers):
+def tls_context_open(policy, ktls, snapshot, buffers):
     context: cython.pointer(TlsContext) = cast(cython.pointer(TlsContext), calloc(1, sizeof(TlsContext)))
     if context == NULL:
         return NULL
     context.references = 1
     context.buffers = buffers
+    context.snapshot = snapshot
     context.ktls = ktls[0]
     context.policy = policy[0]
     context.method = new_method()
@@ -192,7 +206,13 @@ def tls_context_take(context, head, size):
     store.size = size
     store.contexts = cast(cython.pointer(cython.pointer(SSL_CTX)), calloc(head.context_count, sizeof(cython.p_void)))
     store.leaves = cast(cython.pointer(cython.pointer(X509)), calloc(head.choice_count + 1, sizeof(cython.p_void)))
-    if store.contexts == NULL or store.leaves == NULL or store_context(context, store, head.default_context) == NULL:
+    store.trusted = cast(cython.pointer(Trusted), calloc(head.authorities_count + 1, sizeof(Trusted)))
+    if (
+        store.contexts == NULL
+        or store.leaves == NULL
+        or store.trusted == NULL
+        or store_context(context, store, head.default_context) == NULL
+    ):
         store_close(store)
         return -1
     # A connection has references of its own to what it uses of the old one.
@@ -210,6 +230,10 @@ def store_close(store):
             SSL_CTX_free(store.contexts[i])
     free(store.contexts)
     free(store.leaves)
+    if store.trusted != NULL:
+        for i in range(store.head.authorities_count):
+            trusted_close(address(store.trusted[i]))
+    free(store.trusted)
     munmap(cast(cython.p_void, store.head), store.size)
     free(store)
 
@@ -236,6 +260,17 @@ def store_context(context, store, index):
     return ctx
 
 
+def store_trusted(store, policy):
+    authorities: cython.pointer(cython.const[ClientAuthorities]) = certificates_authorities(store.head, policy)
+    trusted: cython.pointer(Trusted)
+    if authorities == NULL:
+        return NULL
+    trusted = address(store.trusted[policy - 1])
+    if trusted.store == NULL:
+        trusted_open(trusted, cast(cython.p_const_char, store.head) + authorities.at, authorities.length)
+    return trusted if trusted.store != NULL else NULL
+
+
 def new_context(context):
     ctx: cython.pointer(SSL_CTX) = SSL_CTX_new(TLS_server_method())
     if ctx == NULL:
@@ -249,6 +284,7 @@ def new_context(context):
     SSL_CTX_set_session_id_context(ctx, b"ringway", 7)
     SSL_CTX_set_num_tickets(ctx, 1)
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket_key)
+    SSL_CTX_set_session_ticket_cb(ctx, NULL, ticket_opened, NULL)
     SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL)
     SSL_CTX_set_client_hello_cb(ctx, client_hello, context)
     SSL_CTX_set_tlsext_status_cb(ctx, status_asked)
@@ -321,17 +357,24 @@ def select_protocol(ssl, out, out_length, offered, offered_length, arg):
 
 
 def client_hello(ssl, alert, arg):
-    """Before anything is agreed on: the certificate of the host that is asked for, RFC 6066 3."""
+    """Before anything is agreed on: certificate and demands of the host that is asked for, RFC 6066 3."""
     context: cython.pointer(TlsContext) = cast(cython.pointer(TlsContext), arg)
     store: cython.pointer(CertificateStore) = context.store
     name: cython.pointer(cython.const[cython.uchar]) = NULL
     length: uint32_t = 0
     index: uint32_t = store.head.default_context
     ctx: cython.pointer(SSL_CTX)
-    if store.head.context_count > 1 and asked_name(ssl, address(name), address(length)):
-        index = certificates_find(store.head, cast(cython.p_const_char, name), length)
+    if store.head.context_count > 1 or context.snapshot.client_auth:
+        if asked_name(ssl, address(name), address(length)):
+            index = certificates_find(store.head, cast(cython.p_const_char, name), length)
+        else:
+            length = 0
     ctx = store_context(context, store, index)
-    if ctx == NULL or SSL_set_SSL_CTX(ssl, ctx) == NULL:
+    if (
+        ctx == NULL
+        or SSL_set_SSL_CTX(ssl, ctx) == NULL
+        or (context.snapshot.client_auth and not demand(context, ssl, cast(cython.p_const_char, name), length))
+    ):
         alert[0] = SSL_AD_INTERNAL_ERROR
         return SSL_CLIENT_HELLO_ERROR
     return SSL_CLIENT_HELLO_SUCCESS
@@ -360,6 +403,30 @@ def status_asked(ssl, arg):
     memcpy(response, cast(cython.p_const_char, store.head) + pair.staple_at, pair.staple_bytes)
     SSL_set_tlsext_status_ocsp_resp(ssl, response, pair.staple_bytes)
     return SSL_TLSEXT_ERR_OK
+
+
+def demand(context, ssl, name, length):
+    """After the context was taken: that brings a certificate's own settings along."""
+    tls: cython.pointer(Tls) = cast(cython.pointer(Tls), SSL_get_app_data(ssl))
+    trusted: cython.pointer(Trusted)
+    tls.door = door_find(context.snapshot, name, length)
+    if tls.door.policy == 0:
+        return client_excuse(ssl)
+    trusted = store_trusted(context.store, tls.door.policy)
+    return trusted != NULL and client_demand(
+        ssl,
+        trusted,
+        tls.door.auth == AUTH_REQUIRE,
+        certificates_authorities(context.store.head, tls.door.policy).context,
+    )
+
+
+def tls_same_door(one, policy, other, other_policy):
+    if policy == 0 or other_policy == 0 or other == NULL:
+        return policy == other_policy
+    a: cython.pointer(cython.const[ClientAuthorities]) = certificates_authorities(one.store.head, policy)
+    b: cython.pointer(cython.const[ClientAuthorities]) = certificates_authorities(other.store.head, other_policy)
+    return a != NULL and b != NULL and memcmp(a.context, b.context, sizeof(a.context)) == 0
 
 
 def asked_name(ssl, name, length):

@@ -28,10 +28,6 @@ cdef TlsContext* tls_peer_open(const PeersHead* head, uint32_t index, X509_STORE
     # error queue
 cdef TlsContext* tls_client_open(const TlsPeer* peer, Buffers* buffers) noexcept nogil
     # the client's side, for the connections to one server. NULL: see OpenSSL's error queue
-cdef X509_STORE* tls_authorities_open(const char* text, int length) noexcept nogil
-    # PEM; NULL: there is no certificate in it
-cdef void tls_authorities_close(X509_STORE* store) noexcept nogil
-    # contexts that use it have references of their own
 
 cdef SSL_SESSION* session_to_resume(TlsContext* context) noexcept nogil
     # borrowed; NULL: a full handshake

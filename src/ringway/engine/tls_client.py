@@ -5,10 +5,8 @@ from cython import NULL, address, cast, sizeof
 from cython.cimports.libc.stdlib import calloc
 from cython.cimports.libc.string import memset, strdup, strlen
 from cython.cimports.libc.time import time
+from cython.cimports.ringway.engine.client_auth import authorities_open
 from cython.cimports.ringway.engine.native.openssl import (
-    BIO,
-    ERR_GET_REASON,
-    PEM_R_NO_START_LINE,
     SSL_CTX,
     SSL_MODE_RELEASE_BUFFERS,
     SSL_OP_NO_COMPRESSION,
@@ -18,16 +16,9 @@ from cython.cimports.ringway.engine.native.openssl import (
     SSL_VERIFY_NONE,
     SSL_VERIFY_PEER,
     TLS1_2_VERSION,
-    X509,
     X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,
-    X509_STORE,
     X509_V_FLAG_PARTIAL_CHAIN,
     X509_VERIFY_PARAM,
-    BIO_free,
-    BIO_new_mem_buf,
-    ERR_clear_error,
-    ERR_peek_last_error,
-    PEM_read_bio_X509,
     SSL_CTX_get0_param,
     SSL_CTX_new,
     SSL_CTX_sess_set_new_cb,
@@ -43,10 +34,6 @@ from cython.cimports.ringway.engine.native.openssl import (
     SSL_SESSION_is_resumable,
     SSL_session_reused,
     TLS_client_method,
-    X509_free,
-    X509_STORE_add_cert,
-    X509_STORE_free,
-    X509_STORE_new,
     X509_VERIFY_PARAM_set1_host,
     X509_VERIFY_PARAM_set1_ip_asc,
     X509_VERIFY_PARAM_set_flags,
@@ -69,7 +56,7 @@ def tls_peer_open(head, index, stores, buffers):
     if p.authorities:
         text = authorities_at(head, p.authorities - 1)
         if stores[p.authorities - 1] == NULL:
-            stores[p.authorities - 1] = tls_authorities_open(base + text.at, cast(cython.int, text.length))
+            stores[p.authorities - 1] = authorities_open(base + text.at, cast(cython.int, text.length), NULL)
         peer.authorities = stores[p.authorities - 1]
         if peer.authorities == NULL:
             return NULL
@@ -134,32 +121,6 @@ def expect_server(context, peer):
     if peer.certificate == NULL:
         return 1
     return use_pair(ctx, peer.certificate, peer.certificate_length, peer.key, peer.key_length)
-
-
-def tls_authorities_open(text, length):
-    store: cython.pointer(X509_STORE) = X509_STORE_new()
-    bio: cython.pointer(BIO) = BIO_new_mem_buf(text, length)
-    x: cython.pointer(X509)
-    some: cython.bint = False
-    while store != NULL and bio != NULL:
-        x = PEM_read_bio_X509(bio, NULL, NULL, NULL)
-        if x == NULL and ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE:
-            break  # that was the last one
-        if x == NULL:
-            ERR_clear_error()
-            continue  # one that OpenSSL cannot read says nothing about the others
-        some = X509_STORE_add_cert(store, x) == 1 or some
-        X509_free(x)
-    ERR_clear_error()
-    BIO_free(bio)
-    if some:
-        return store
-    X509_STORE_free(store)
-    return NULL
-
-
-def tls_authorities_close(store):
-    X509_STORE_free(store)
 
 
 def keep_session(ssl, session):

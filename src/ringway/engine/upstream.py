@@ -8,6 +8,7 @@ from cython.cimports.libc.string import strlen
 from cython.cimports.ringway.engine.addresses import address_pick, address_version
 from cython.cimports.ringway.engine.buffers import GROUP_LARGE
 from cython.cimports.ringway.engine.check import BUG_ON
+from cython.cimports.ringway.engine.client_auth import authorities_close
 from cython.cimports.ringway.engine.counters import (
     COUNT_CONNECTS,
     COUNT_IDLE_DROPPED,
@@ -86,7 +87,7 @@ from cython.cimports.ringway.engine.stream import (
 )
 from cython.cimports.ringway.engine.tell import tell
 from cython.cimports.ringway.engine.tls import TlsContext, tls_context_close, tls_untrusted, tls_why
-from cython.cimports.ringway.engine.tls_client import tls_authorities_close, tls_peer_open
+from cython.cimports.ringway.engine.tls_client import tls_peer_open
 
 
 def upstream_state_name(state):
@@ -398,7 +399,7 @@ def upstream_take(w, rules, head):
         tls_context_close(origin.tls)
         origin.tls = context
     for i in range(head.authority_count):
-        tls_authorities_close(stores[i])
+        authorities_close(stores[i])
     free(stores)
     return failed
 

@@ -628,7 +628,7 @@ def open_tls(w: cython.pointer(Worker), r: cython.pointer(Rules), brief: dict, c
     copy_text(policy.suites, brief["suites"])
     copy_text(policy.groups, brief["groups"])
     r.certificates = certificates
-    r.tls = tls_context_open(address(policy), address(ktls), address(w.buffers))
+    r.tls = tls_context_open(address(policy), address(ktls), r.snapshot, address(w.buffers))
     if r.tls == NULL:
         raise MemoryError
     if take_certificates(w, r) < 0:

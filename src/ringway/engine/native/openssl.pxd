@@ -26,6 +26,21 @@ cdef extern from "<openssl/ssl.h>" nogil:
         pass
     ctypedef struct X509_VERIFY_PARAM:
         pass
+    ctypedef struct X509_STORE_CTX:
+        pass
+    ctypedef struct X509_NAME:
+        pass
+    ctypedef struct X509_NAMES "STACK_OF(X509_NAME)":
+        pass
+    ctypedef struct ASN1_TIME:
+        pass
+    ctypedef struct ASN1_INTEGER:
+        pass
+    ctypedef void (*name_free_t)(X509_NAME* name) noexcept nogil
+    ctypedef int (*verify_t)(int ok, X509_STORE_CTX* context) noexcept nogil
+    ctypedef int (*ticket_make_t)(SSL* ssl, void* arg) noexcept nogil
+    ctypedef int (*ticket_open_t)(SSL* ssl, SSL_SESSION* session, const unsigned char* name, size_t length, int status,
+                                  void* arg) noexcept nogil
     ctypedef int (*new_session_t)(SSL* ssl, SSL_SESSION* session) noexcept nogil
     ctypedef int (*alpn_select_t)(SSL* ssl, const unsigned char** out, unsigned char* out_length,
                                   const unsigned char* offered, unsigned int offered_length, void* arg) noexcept nogil
@@ -54,7 +69,10 @@ cdef extern from "<openssl/ssl.h>" nogil:
     ctypedef int (*ticket_key_t)(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
                                  EVP_MAC_CTX* mac, int encrypt) noexcept nogil
     int SSL_CLIENT_HELLO_SUCCESS, SSL_CLIENT_HELLO_ERROR, SSL_AD_INTERNAL_ERROR, TLSEXT_TYPE_server_name
-    int SSL_RECEIVED_SHUTDOWN, SSL_VERIFY_NONE, SSL_VERIFY_PEER
+    int SSL_RECEIVED_SHUTDOWN, SSL_VERIFY_NONE, SSL_VERIFY_PEER, SSL_VERIFY_FAIL_IF_NO_PEER_CERT
+    int SSL_TICKET_SUCCESS, SSL_TICKET_SUCCESS_RENEW
+    int SSL_TICKET_RETURN_IGNORE_RENEW, SSL_TICKET_RETURN_USE, SSL_TICKET_RETURN_USE_RENEW
+    int SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE
     long SSL_SESS_CACHE_CLIENT, SSL_SESS_CACHE_NO_INTERNAL
 
     const SSL_METHOD* TLS_server_method()
@@ -85,6 +103,14 @@ cdef extern from "<openssl/ssl.h>" nogil:
     int SSL_CTX_set_num_tickets(SSL_CTX* ctx, size_t count)
     long SSL_CTX_set_session_cache_mode(SSL_CTX* ctx, long mode)
     int SSL_CTX_set_session_id_context(SSL_CTX* ctx, const unsigned char* text, unsigned int length)
+    int SSL_CTX_set_session_ticket_cb(SSL_CTX* ctx, ticket_make_t make, ticket_open_t open, void* arg)
+    int SSL_set_session_id_context(SSL* ssl, const unsigned char* text, unsigned int length)
+    void SSL_set_verify(SSL* ssl, int mode, verify_t callback)
+    int SSL_set1_verify_cert_store(SSL* ssl, X509_STORE* store)
+    X509_NAMES* SSL_dup_CA_list(const X509_NAMES* names)
+    void SSL_set_client_CA_list(SSL* ssl, X509_NAMES* names)
+    X509* SSL_get0_peer_certificate(const SSL* ssl)
+    X509* SSL_SESSION_get0_peer(SSL_SESSION* session)
     void SSL_CTX_set_alpn_select_cb(SSL_CTX* ctx, alpn_select_t callback, void* arg)
 
     int SSL_CTX_set_alpn_protos(SSL_CTX* ctx, const unsigned char* protocols, unsigned int length)  # 0: done
@@ -141,6 +167,9 @@ cdef extern from "<openssl/bio.h>" nogil:
     int BIO_meth_set_read(BIO_METHOD* method, bio_read_t f)
     int BIO_meth_set_ctrl(BIO_METHOD* method, bio_ctrl_t f)
     BIO* BIO_new(const BIO_METHOD* method)
+    const BIO_METHOD* BIO_s_mem()
+    long BIO_get_mem_data(BIO* bio, char** out)
+    int BIO_reset(BIO* bio)
     BIO* BIO_new_mem_buf(const void* data, int length)
     int BIO_free(BIO* bio)
     void BIO_set_data(BIO* bio, void* data)
@@ -154,6 +183,19 @@ cdef extern from "<openssl/pem.h>" nogil:
     EVP_PKEY* PEM_read_bio_PrivateKey(BIO* bio, EVP_PKEY** out, void* callback, void* arg)
     int PEM_R_NO_START_LINE
     void X509_free(X509* certificate)
+    X509_NAME* X509_get_subject_name(const X509* certificate)
+    X509_NAME* X509_get_issuer_name(const X509* certificate)
+    const ASN1_INTEGER* X509_get0_serialNumber(const X509* certificate)
+    const ASN1_TIME* X509_get0_notAfter(const X509* certificate)
+    int X509_digest(const X509* certificate, const EVP_MD* md, unsigned char* out, unsigned int* length)
+    X509_NAME* X509_NAME_dup(const X509_NAME* name)
+    void X509_NAME_free(X509_NAME* name)
+    int X509_NAME_print_ex(BIO* bio, const X509_NAME* name, int indent, unsigned long flags)
+    int i2a_ASN1_INTEGER(BIO* bio, const ASN1_INTEGER* number)
+    unsigned long XN_FLAG_RFC2253
+    X509_NAMES* sk_X509_NAME_new_null()
+    int sk_X509_NAME_push(X509_NAMES* names, X509_NAME* name)
+    void sk_X509_NAME_pop_free(X509_NAMES* names, name_free_t free)
     void EVP_PKEY_free(EVP_PKEY* key)
 
 cdef extern from "<openssl/x509_vfy.h>" nogil:
@@ -161,6 +203,8 @@ cdef extern from "<openssl/x509_vfy.h>" nogil:
     unsigned long X509_V_FLAG_PARTIAL_CHAIN
     X509_STORE* X509_STORE_new()
     void X509_STORE_free(X509_STORE* store)
+    int X509_STORE_set_flags(X509_STORE* store, unsigned long flags)
+    int X509_cmp_current_time(const ASN1_TIME* time)    # <=0: it has passed, or is none
     int X509_STORE_add_cert(X509_STORE* store, X509* certificate)
     int X509_VERIFY_PARAM_set1_host(X509_VERIFY_PARAM* param, const char* name, size_t length)
     int X509_VERIFY_PARAM_set1_ip_asc(X509_VERIFY_PARAM* param, const char* text)
