@@ -10,6 +10,9 @@ from ringway.engine.state cimport Client, Listener, Stream, Worker
 
 cdef enum:
     ACCEPT_AGAIN_MS = 100       # after EMFILE and the like
+    # RFC 9112 9.6: a client that asks again and again has its next request on the way, and a close now would lose it. So
+    # while the worker drains a connection counts as idle after so long without a request.
+    DRAIN_IDLE_MS = 1000
 
 cdef void client_move(Client* c, int to) noexcept nogil
 cdef const char* client_state_name(int state) noexcept nogil
@@ -29,6 +32,8 @@ cdef void client_next_seen(Worker* w, Client* c) noexcept nogil
     # what is in the inbox belongs to the next request, which begins with its first byte
 cdef int look_for_head(Worker* w, Stream* s, uint32_t* seen, bint request) noexcept nogil
     # >0: bytes of the head at inbox.first; 0: more needed; <0: -Reason. Also used for response heads
+cdef void client_idle(Worker* w, Client* c, uint32_t ms) noexcept nogil
+    # between requests: the next one may take so long to begin
 cdef void client_done(Worker* w, Client* c) noexcept nogil
     # the exchange has ended and everything was sent
 cdef void client_finish(Worker* w, Client* c) noexcept nogil
@@ -40,5 +45,5 @@ cdef void client_abort(Worker* w, Client* c) noexcept nogil
 cdef void client_peer(Client* c) noexcept nogil
     # fills in `peer`
 cdef void client_drain(Worker* w) noexcept nogil
-    # close the idle ones; those that are busy end after their answer
+    # close the idle ones; the others say `Connection: close` in their next answer and end after it
 cdef bint merge_first(Worker* w, Stream* s, uint32_t limit) noexcept nogil

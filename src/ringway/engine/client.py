@@ -2,7 +2,7 @@
 
 import cython
 from cython import NULL, address, cast
-from cython.cimports.libc.stdint import uint32_t
+from cython.cimports.libc.stdint import int64_t, uint32_t
 from cython.cimports.libc.string import memchr, memcpy, memmove, strlen
 from cython.cimports.ringway.engine.buffers import (
     GROUP_LARGE,
@@ -173,8 +173,7 @@ def client_accepted(w, index, result, more):
         stream_receive_within(w, s, w.snapshot.timeouts.handshake_ms, False)
         stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
     else:
-        client_move(c, CLIENT_IDLE)
-        stream_receive_within(w, s, w.snapshot.timeouts.head_ms, False)
+        client_idle(w, c, w.snapshot.timeouts.head_ms)
         stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
 
 
@@ -202,8 +201,7 @@ def client_received(w, s):
             client_abort(w, c)
     elif state == CLIENT_HANDSHAKE:
         if s.tls_version:
-            client_move(c, CLIENT_IDLE)
-            stream_receive_within(w, s, w.snapshot.timeouts.head_ms, False)
+            client_idle(w, c, w.snapshot.timeouts.head_ms)
             client_next_request(w, c)
         elif s.eof:
             client_abort(w, c)
@@ -348,12 +346,16 @@ def client_done(w, c):
     c.exchange = NULL
     if s.error or s.send_error:
         client_abort(w, c)
-    elif c.last or w.draining:
+    elif c.last:
         client_finish(w, c)
     else:
-        client_move(c, CLIENT_IDLE)
-        stream_receive_within(w, s, w.snapshot.timeouts.keepalive_ms, False)
+        client_idle(w, c, w.snapshot.timeouts.keepalive_ms)
         client_next_request(w, c)
+
+
+def client_idle(w, c, ms):
+    client_move(c, CLIENT_IDLE)
+    stream_receive_within(w, address(c.stream), min(ms, DRAIN_IDLE_MS) if w.draining else ms, False)
 
 
 def client_finish(w, c):
@@ -446,12 +448,17 @@ def client_gone(w, s):
 
 def client_drain(w):
     i: uint32_t
+    window: int64_t
+    left: int64_t
     c: cython.pointer(Client)
     for i in range(w.clients.made):
         c = cast(cython.pointer(Client), slot_at(address(w.clients), i))
         if not c.stream.slot.used or c.stream.closing:
             continue
         if c.stream.state == CLIENT_IDLE:
-            client_finish(w, c)
-        elif c.stream.state == CLIENT_BUSY:
-            c.last = True
+            # It ends when it has been idle for so long, at once if it has. By its deadline: what has already arrived is
+            # looked at before that.
+            window = w.snapshot.timeouts.keepalive_ms if c.requests else w.snapshot.timeouts.head_ms
+            left = cast(int64_t, c.stream.receive_due_ms - w.clock.now_ms) - window + DRAIN_IDLE_MS
+            left = max(min(left, cast(int64_t, DRAIN_IDLE_MS)), cast(int64_t, 1))
+            stream_receive_within(w, address(c.stream), cast(uint32_t, left), False)
