@@ -334,6 +334,7 @@ def test_readiness_is_told_when_asked_for(ringway, folder, tmp_path, abstract):
         server.process.terminate()
         told = sock.recv(4096).decode().splitlines()
         assert "STOPPING=1" in told
+        assert "EXTEND_TIMEOUT_USEC=7000000" in told  # the five seconds to drain, and a little
         server.process.wait(DEADLINE)
         sock.setblocking(False)
         with pytest.raises(BlockingIOError):

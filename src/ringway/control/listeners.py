@@ -1,6 +1,6 @@
 """Listening sockets: opened once, by the supervisor, one per worker and address, in worker order.
 
-The supervisor keeps them for its life. A worker that dies takes no listener along, and the order of the group, which
+Those that a service manager passes are used instead (`control/activation.py`). The supervisor keeps them for its life. A worker that dies takes no listener along, and the order of the group, which
 the steering program counts on, never changes.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ringway.config.values import Address
+from ringway.control.activation import Passed
 from ringway.errors import RingwayError
 
 _BACKLOG = 4096
@@ -31,16 +32,19 @@ class Group:
         return f"{'https' if self.tls else 'http'}://{self.address}"
 
 
-def open_all(wanted: Sequence[tuple[Address, bool]], workers: int) -> list[Group]:
+def open_all(wanted: Sequence[tuple[Address, bool]], workers: int, passed: Passed | None = None) -> list[Group]:
     """Opens the listeners of every (address, TLS?), or none: raises RingwayError with one sentence, and whatever was
     open is closed. All are bound before the first listens, and they listen in worker order."""
+    passed = passed or Passed()
+    passed.refuse_unnamed([address for address, _ in wanted])
     groups: list[Group] = []
     with contextlib.ExitStack() as opened:
-        for address, _ in wanted:
-            if address.port:
+        given = [_passed_sockets(address, workers, passed, opened) for address, _ in wanted]
+        for (address, _), sockets in zip(wanted, given, strict=True):
+            if address.port and not sockets:
                 _refuse_foreign(address)
-        for address, tls in wanted:
-            groups.append(_bind_group(address, tls, workers, opened))
+        for (address, tls), sockets in zip(wanted, given, strict=True):
+            groups.append(Group(address, tls, sockets) if sockets else _bind_group(address, tls, workers, opened))
         for group in groups:
             for sock in group.sockets:
                 with _explained(group.address):
@@ -54,6 +58,17 @@ def close_all(groups: Sequence[Group]) -> None:
     for group in groups:
         for sock in group.sockets:
             sock.close()
+
+
+def _passed_sockets(
+    address: Address, workers: int, passed: Passed, opened: contextlib.ExitStack
+) -> list[socket.socket]:
+    if why := passed.takes_ipv4_of(address):
+        raise RingwayError(f"cannot listen on {address}: {why}")
+    sockets = [opened.enter_context(sock) for sock in passed.take(address, workers)]
+    for sock in sockets:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sockets
 
 
 def _bind_group(address: Address, tls: bool, workers: int, opened: contextlib.ExitStack) -> Group:

@@ -19,7 +19,7 @@ from ringway.config.compile import compile_plan
 from ringway.config.load import Loaded
 from ringway.config.model import Config, Tls
 from ringway.config.values import parse_address
-from ringway.control import cpus, io_driver, kernel_tls, keyring, listeners, logs, memory, peers, steering
+from ringway.control import activation, cpus, io_driver, kernel_tls, keyring, listeners, logs, memory, peers, steering
 from ringway.control.access_log import AccessLog
 from ringway.control.notify import notify
 from ringway.control.process import WorkerProcess, raise_file_limit
@@ -72,6 +72,7 @@ class Supervisor:
         self._warnings = loaded.warnings
         self._on_ready = on_ready
         self._hangup_ends = hangup_ends
+        self._passed = activation.Passed()
         self._groups: list[listeners.Group] = []
         self._seats: list[Seat] = []
         self._selector = selectors.DefaultSelector()
@@ -124,7 +125,8 @@ class Supervisor:
         self._seats = [Seat(index, cpu) for index, cpu in enumerate(cpus.pin(count, usable))]
         files = raise_file_limit()
         self._log = AccessLog(config.access_log.path, config.access_log.format)
-        self._groups = listeners.open_all(wanted_listeners(config), count)
+        self._passed = activation.take_passed()
+        self._groups = listeners.open_all(wanted_listeners(config), count, self._passed)
         if config.performance.reuseport_balancing == "cbpf":
             steering.attach_all([group.sockets for group in self._groups])
         self._build()
@@ -206,6 +208,7 @@ class Supervisor:
                 seat.process.process.wait()
                 self._forget(seat)
         listeners.close_all(self._groups)
+        self._passed.close()
         if self._resolver is not None:
             self._resolver.stop()
         if self._log is not None:
@@ -390,7 +393,10 @@ class Supervisor:
         self._ending = True
         drain = self.config.timeouts.drain
         logs.info(f"{name}: no new connections, running requests have {drain:g} s")
-        notify("STOPPING=1\nSTATUS=draining")
+        # systemd's own patience (TimeoutStopSec=) may be shorter than ours. The grace is needed twice: to close up after
+        # the deadline, and to write the end of the access log.
+        patience = round((drain + 2 * _GRACE) * 1e6)
+        notify(f"STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC={patience}")
         self._kill_at = time.monotonic() + drain + _GRACE
         for seat in self._seats:
             seat.restart_at = None
