@@ -1,7 +1,8 @@
 """Listening sockets: opened once, by the supervisor, one per worker and address, in worker order.
 
-Those that a service manager passes are used instead (`control/activation.py`). The supervisor keeps them for its life. A worker that dies takes no listener along, and the order of the group, which
-the steering program counts on, never changes.
+Those that a service manager passes are used instead (`control/activation.py`). The supervisor keeps them for its life.
+A worker that dies takes no listener along, and the order of the group, which the steering program counts on, never
+changes.
 """
 
 import contextlib

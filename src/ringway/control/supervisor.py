@@ -13,18 +13,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ringway.config.compile import compile_plan
 from ringway.config.load import Loaded
 from ringway.config.model import Config, Tls
 from ringway.config.values import parse_address
-from ringway.control import activation, cpus, io_driver, kernel_tls, keyring, listeners, logs, memory, peers, steering
+from ringway.control import activation, cpus, io_driver, kernel_tls, listeners, logs, memory, steering
 from ringway.control.access_log import AccessLog
 from ringway.control.notify import notify
 from ringway.control.process import WorkerProcess, raise_file_limit
 from ringway.control.resolver import Addresses, Resolver
 from ringway.errors import RingwayError
+
+if TYPE_CHECKING:
+    from ringway.control import keyring, peers
 
 _START_WITHIN = 30.0
 """Seconds in which a worker must say that it is ready."""
@@ -171,6 +174,9 @@ class Supervisor:
         }
 
     def _open_certificates(self, tls: Tls) -> None:
+        # Imported here, as below: cryptography is a quarter of our memory, and plain HTTP needs none of it.
+        from ringway.control import keyring
+
         ring, problems = keyring.load(tls)
         if ring is None or problems:
             raise RingwayError("; ".join(map(str, problems)))
@@ -181,7 +187,9 @@ class Supervisor:
         watch = keyring.Watch(tls, ring, functools.partial(self._publish, self._certificates, _CERTIFICATES))
         self._follow(watch, self._certificates)
 
-    def _open_peers(self, plan: peers.Plan) -> None:
+    def _open_peers(self, plan: "peers.Plan") -> None:
+        from ringway.control import peers
+
         found, problems = peers.load(plan)
         if problems:
             raise RingwayError("; ".join(map(str, problems)))
@@ -189,7 +197,7 @@ class Supervisor:
         self._descriptors["peers"] = self._peers.descriptor
         self._follow(peers.Watch(plan, found, functools.partial(self._publish, self._peers, _PEERS)), self._peers)
 
-    def _follow(self, watch: keyring.Watch | peers.Watch, published: memory.Published) -> None:
+    def _follow(self, watch: "keyring.Watch | peers.Watch", published: memory.Published) -> None:
         self._watches.append(watch)
         self._publish(published, b"", watch.block())
         watch.start()
@@ -393,8 +401,8 @@ class Supervisor:
         self._ending = True
         drain = self.config.timeouts.drain
         logs.info(f"{name}: no new connections, running requests have {drain:g} s")
-        # systemd's own patience (TimeoutStopSec=) may be shorter than ours. The grace is needed twice: to close up after
-        # the deadline, and to write the end of the access log.
+        # systemd's own patience (TimeoutStopSec=) may be shorter than ours. The grace is needed twice: to close up
+        # after the deadline, and to write the end of the access log.
         patience = round((drain + 2 * _GRACE) * 1e6)
         notify(f"STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC={patience}")
         self._kill_at = time.monotonic() + drain + _GRACE
