@@ -27,7 +27,7 @@ os.execvp(sys.argv[3], sys.argv[3:])
 
 
 @contextlib.contextmanager
-def bound(count=1, family=socket.AF_INET, kind=socket.SOCK_STREAM, v6only=True):
+def bound(count=1, family=socket.AF_INET, kind=socket.SOCK_STREAM, v6only=True, blocking=True):
     """Sockets of one address that listen, inherited by whoever is started with `pass_fds`."""
     host, port = "::1" if family == socket.AF_INET6 else "127.0.0.1", 0
     if not v6only:
@@ -44,6 +44,7 @@ def bound(count=1, family=socket.AF_INET, kind=socket.SOCK_STREAM, v6only=True):
             if kind == socket.SOCK_STREAM:
                 sock.listen()
             os.set_inheritable(sock.fileno(), True)
+            os.set_blocking(sock.fileno(), blocking)
             found.append(sock)
         yield found
 
@@ -66,9 +67,11 @@ def serves(address):
         return client.get("/").body == b"x"
 
 
-def test_it_is_used_instead_of_a_new_one(ringway, tmp_path):
-    """Connections that came before wait in it, and it is there when Ringway has ended."""
-    with bound() as (sock,):
+@pytest.mark.parametrize("blocking", [True, False])
+def test_it_is_used_instead_of_a_new_one(ringway, tmp_path, blocking):
+    """Connections that came before wait in it, and it is there when Ringway has ended. What another program made of the
+    socket, or the epoll driver, is no matter."""
+    with bound(blocking=blocking) as (sock,):
         address = sock.getsockname()
         with Client(address) as early:
             early.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
