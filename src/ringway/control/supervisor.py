@@ -19,7 +19,7 @@ from ringway.config.compile import compile_plan
 from ringway.config.load import Loaded
 from ringway.config.model import Config, Tls
 from ringway.config.values import parse_address
-from ringway.control import activation, cpus, io_driver, kernel_tls, listeners, logs, memory, steering
+from ringway.control import activation, cpus, io_driver, kernel_tls, listeners, logs, memory, room, steering
 from ringway.control.access_log import AccessLog
 from ringway.control.notify import notify
 from ringway.control.process import WorkerProcess, raise_file_limit
@@ -127,6 +127,8 @@ class Supervisor:
         count = cpus.worker_count(config.server.threads, usable, cpus.quota())
         self._seats = [Seat(index, cpu) for index, cpu in enumerate(cpus.pin(count, usable))]
         files = raise_file_limit()
+        for warning in room.warnings(config, count, files):
+            logs.warning(warning)
         self._log = AccessLog(config.access_log.path, config.access_log.format)
         self._passed = activation.take_passed()
         self._groups = listeners.open_all(wanted_listeners(config), count, self._passed)

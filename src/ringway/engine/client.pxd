@@ -18,6 +18,9 @@ cdef void client_move(Client* c, int to) noexcept nogil
 cdef const char* client_state_name(int state) noexcept nogil
 
 cdef void listener_accept(Worker* w, uint32_t index) noexcept nogil
+cdef void listener_go_on(Worker* w, uint32_t index) noexcept nogil
+    # accept, or wait if the descriptors that are left are for what the clients that are here may ask for
+cdef void accept_later(Worker* w, Listener* listener, int error) noexcept nogil
 cdef void listener_close(Worker* w, uint32_t index) noexcept nogil
     # this worker's descriptor of it: connections are refused once nobody holds one
 cdef void client_accepted(Worker* w, uint32_t index, int result, bint more) noexcept nogil

@@ -26,7 +26,9 @@ from cython.cimports.ringway.engine.counters import (
     COUNT_REFUSED,
     COUNT_TIMEOUTS,
     GAUGE_CLIENTS,
+    GAUGE_FILES,
     count,
+    counted,
     gauge,
 )
 from cython.cimports.ringway.engine.driver import OP_ACCEPT, tag
@@ -35,6 +37,7 @@ from cython.cimports.ringway.engine.native.linux import (
     AF_INET6,
     ECANCELED,
     ECONNABORTED,
+    EMFILE,
     FIONREAD,
     SHUT_WR,
     SIOCOUTQNSD,
@@ -125,6 +128,22 @@ def listener_accept(w, index):
     w.driver.accept(address(w.driver), listener.fd, tag(OP_ACCEPT, index, 0))
 
 
+def listener_go_on(w, index):
+    if w.descriptors_most == 0:
+        listener_accept(w, index)
+    elif w.clients.used + w.upstreams.used + counted(w.counters, GAUGE_FILES) < w.descriptors_most:
+        listener_accept(w, index)
+    else:
+        accept_later(w, address(w.listeners[index]), EMFILE)
+
+
+def accept_later(w, listener, error):
+    # Out of descriptors, most likely: trying again at once would only burn the CPU.
+    count(w.counters, COUNT_ACCEPT_ERRORS, 1)
+    tell(w, EVENT_ACCEPT_FAILED, error, NULL, 0)
+    listener.again_ms = w.clock.now_ms + ACCEPT_AGAIN_MS
+
+
 def listener_close(w, index):
     listener: cython.pointer(Listener) = address(w.listeners[index])
     if listener.fd >= 0:
@@ -142,15 +161,12 @@ def client_accepted(w, index, result, more):
         if w.draining:
             return
         if result != -ECANCELED and result != -ECONNABORTED:
-            # Out of descriptors, most likely: trying again at once would only burn the CPU.
-            count(w.counters, COUNT_ACCEPT_ERRORS, 1)
-            tell(w, EVENT_ACCEPT_FAILED, -result, NULL, 0)
-            listener.again_ms = w.clock.now_ms + ACCEPT_AGAIN_MS
+            accept_later(w, listener, -result)
         elif not more:
-            listener_accept(w, index)
+            listener_go_on(w, index)
         return
     if not more and not w.draining:
-        listener_accept(w, index)
+        listener_go_on(w, index)
     count(w.counters, COUNT_ACCEPTED, 1)
     c: cython.pointer(Client) = cast(cython.pointer(Client), slot_take(address(w.clients)))
     if c == NULL:

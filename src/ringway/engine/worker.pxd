@@ -9,6 +9,7 @@ from ringway.engine.driver cimport Completion
 from ringway.engine.state cimport Worker
 
 cdef enum:
+    FEW_DESCRIPTORS = 4096  # fewer than this are shared out. More: the limits in [limits] are met first, or EMFILE is
     TURN_MS_MAX = 1000      # the longest sleep: then accepts are tried again, the drain deadline is looked at
 
 cdef int worker_loop(Worker* w) noexcept nogil      # 0, or -errno of the driver

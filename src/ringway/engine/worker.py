@@ -22,6 +22,7 @@ from cython.cimports.ringway.engine.client import (
     client_state_name,
     listener_accept,
     listener_close,
+    listener_go_on,
 )
 from cython.cimports.ringway.engine.clock import clock_update
 from cython.cimports.ringway.engine.counters import (
@@ -267,7 +268,7 @@ def look_after(w):
             if w.listeners[i].accepting:
                 w.listeners[i].again_ms = 0
             else:
-                listener_accept(w, i)
+                listener_go_on(w, i)
     if w.draining and w.drain_due_ms <= w.clock.now_ms:
         stop_now(w)
 
@@ -513,6 +514,7 @@ def run(brief: dict, ready) -> dict:
     try:
         prepare(w, brief, kept)
         descriptors = len(os.listdir("/proc/self/fd"))
+        share_descriptors(w, descriptors)
         start(w)
         ready(features_of(w))
         result: cython.int
@@ -617,6 +619,19 @@ def ktls_policy(brief) -> KtlsPolicy:
     ktls.required = brief["required"]
     ktls.after_bytes = brief["after"]
     return ktls
+
+
+@cython.cfunc
+def share_descriptors(w: cython.pointer(Worker), open_now: int):
+    """If few descriptors may be open, clients must leave some for files and upstreams: those could not be served else.
+    A quarter is left for them when clients come, half of it for files that are kept open."""
+    import resource
+
+    room = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - open_now, 4)
+    few = room < FEW_DESCRIPTORS
+    w.descriptors_most = room - room // 4 if few else 0
+    w.files_most = max(room // 8, 1) if few else 1 << 30
+    w.driver.single_accepts = few
 
 
 @cython.cfunc
