@@ -136,6 +136,22 @@ def test_bounds_that_fit_are_no_warning(ringway, folder):
         group.rmdir()
 
 
+@ROOT
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv here")
+def test_locked_memory_that_does_not_hold_the_rings_of_all_workers(ringway, folder):
+    """Newer kernels count them: it starts, or the line says what to raise. One ring alone would fit."""
+    few = ["setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock", "prlimit", "--memlock=1048576:1048576"]
+    said = "started"
+    try:
+        ringway({"server": {"threads": 4}, "host_routes": {"*": {"type": "File", "path": folder}}}, through=few)
+    except AssertionError as error:
+        said = str(error)
+    refused = (
+        "could not start: io_uring cannot be set up: Cannot allocate memory; the workers share what their user may"
+    )
+    assert said == "started" or (refused in said and "LimitMEMLOCK=" in said)
+
+
 # One CPU
 
 

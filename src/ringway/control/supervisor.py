@@ -22,7 +22,7 @@ from ringway.config.values import parse_address
 from ringway.control import activation, cpus, io_driver, kernel_tls, listeners, logs, memory, room, steering
 from ringway.control.access_log import AccessLog
 from ringway.control.notify import notify
-from ringway.control.process import WorkerProcess, raise_file_limit
+from ringway.control.process import WorkerProcess, raise_limits
 from ringway.control.resolver import Addresses, Resolver
 from ringway.errors import RingwayError
 
@@ -126,7 +126,7 @@ class Supervisor:
         usable = cpus.allowed()
         count = cpus.worker_count(config.server.threads, usable, cpus.quota())
         self._seats = [Seat(index, cpu) for index, cpu in enumerate(cpus.pin(count, usable))]
-        files = raise_file_limit()
+        files = raise_limits()
         for warning in room.warnings(config, count, files):
             logs.warning(warning)
         self._log = AccessLog(config.access_log.path, config.access_log.format)

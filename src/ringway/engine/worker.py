@@ -554,7 +554,12 @@ def prepare(w: cython.pointer(Worker), brief: dict, kept: list):
     w.peers = -1
     result: cython.int = worker_open(w, w.snapshot.upstream_count, brief["driver"] == "io_uring")
     if result < 0:
-        raise RuntimeError(f"{brief['driver']} cannot be set up: {os.strerror(-result)}")
+        why = f"{brief['driver']} cannot be set up: {os.strerror(-result)}"
+        if result == -ENOMEM and brief["driver"] == "io_uring":
+            # The supervisor's trial had it for itself.
+            why += "; the workers share what their user may lock: raise it (LimitMEMLOCK=, ulimit -l), have fewer "
+            why += 'workers, or set io_driver = "epoll"'
+        raise RuntimeError(why)
     if brief.get("tls"):
         open_tls(w, brief["tls"], brief["certificates"])
     elif any(tls for _, tls, _ in listeners):
