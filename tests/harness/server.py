@@ -85,9 +85,11 @@ class Server:
         options: Sequence[str] = (),
         through: Sequence[str] = (),
         stdout: int = subprocess.PIPE,
+        close_fds: bool = True,
     ) -> None:
         """`through`: a command that becomes Ringway by exec, as `("prlimit", "--nofile=64:64")` does. `stdout`: a
-        descriptor in the place of the pipe from which `records` come."""
+        descriptor in the place of the pipe from which `records` come. `close_fds`: False, and it inherits what may be
+        inherited."""
         self.file = folder / f"config-{next(_numbers)}.toml"
         self.file.write_text(config if isinstance(config, str) else toml(_completed(config)), encoding="utf-8")
         self.listeners: list[Listener] = []
@@ -105,6 +107,7 @@ class Server:
         self._options = options
         self._through = through
         self._stdout = stdout
+        self._close_fds = close_fds
         self._ended = False
         self._told_to_end = False
 
@@ -119,6 +122,7 @@ class Server:
             stdout=self._stdout,
             stderr=subprocess.PIPE,
             env=self._env,
+            close_fds=self._close_fds,
         )
         streams = ((self.process.stderr, self._take_line), (self.process.stdout, self._take_record))
         self._readers = [

@@ -178,6 +178,10 @@ def _check_log(path: str) -> list[Problem]:
         return [Problem("access_log.path", f'"{path}" {NO_LOG}', NO_LOG_REMEDY)]
     if not os.path.isdir(folder):
         return [Problem("access_log.path", f'the folder "{folder}" does not exist', f'create it: mkdir -p "{folder}"')]
+    device = os.path.exists(path) and not os.path.isfile(path)  # /dev/null can be written to anywhere
+    if not device and os.statvfs(folder).f_flag & os.ST_RDONLY:
+        remedy = 'mount one that can be written to there, or write "stdout"'
+        return [Problem("access_log.path", f'"{path}" lies on a read-only file system', remedy)]
     if not os.access(path if os.path.exists(path) else folder, os.W_OK):
         return [Problem("access_log.path", f'"{path}" may not be written by this user', "correct its rights")]
     return []

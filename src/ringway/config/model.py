@@ -491,7 +491,9 @@ class Timeouts(Section):
     linger: float = _seconds(
         2, "How long what a client still sends after its last answer is read, so that no reset overtakes the answer."
     )
-    drain: float = _seconds(30, "How long running requests may still take when Ringway is told to end.", least=0)
+    drain: float = _seconds(
+        30, "How long running requests and tunnels may still take when Ringway is told to end.", least=0
+    )
     file_valid: float = _seconds(
         1, "How long what is known of a file is believed before it is looked at again.", least=0, most=3600
     )

@@ -1,7 +1,8 @@
 """Listening sockets: opened once, by the supervisor, one per worker and address, in worker order.
 
-The supervisor keeps them for its life. A worker that dies takes no listener along, and the order of the group, which
-the steering program counts on, never changes.
+Those that a service manager passes are used instead (`control/activation.py`). The supervisor keeps them for its life.
+A worker that dies takes no listener along, and the order of the group, which the steering program counts on, never
+changes.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ringway.config.values import Address
+from ringway.control.activation import Passed
 from ringway.errors import RingwayError
 
 _BACKLOG = 4096
@@ -38,16 +40,20 @@ class Group:
         return f"{'https' if self.tls else 'http'}://{self.address}"
 
 
-def open_all(wanted: Sequence[tuple[Address, bool]], workers: int) -> list[Group]:
+def open_all(wanted: Sequence[tuple[Address, bool]], workers: int, passed: Passed | None = None) -> list[Group]:
     """Opens the listeners of every (address, TLS?), or none: raises RingwayError with one sentence, and whatever was
     open is closed. All are bound before the first listens, and they listen in worker order."""
+    passed = passed or Passed()
+    passed.refuse_unnamed([address for address, _ in wanted])
+    names = _names([address for address, _ in wanted])
     groups: list[Group] = []
     with contextlib.ExitStack() as opened:
-        for address, _ in wanted:
-            if address.port:
+        given = [_passed_sockets(address, workers, passed, opened) for address, _ in wanted]
+        for (address, _), sockets in zip(wanted, given, strict=True):
+            if address.port and not sockets:
                 _refuse_foreign(address)
-        for (address, tls), name in zip(wanted, _names([address for address, _ in wanted]), strict=True):
-            groups.append(_bind_group(address, tls, workers, opened))
+        for (address, tls), sockets, name in zip(wanted, given, names, strict=True):
+            groups.append(Group(address, tls, sockets, "") if sockets else _bind_group(address, tls, workers, opened))
             groups[-1].name = name
         for group in groups:
             for sock in group.sockets:
@@ -58,7 +64,7 @@ def open_all(wanted: Sequence[tuple[Address, bool]], workers: int) -> list[Group
 
 
 def adopt(
-    old: Sequence[Group], wanted: Sequence[tuple[Address, bool]], workers: int
+    old: Sequence[Group], wanted: Sequence[tuple[Address, bool]], workers: int, passed: Passed | None = None
 ) -> tuple[list[Group], list[Group], list[socket.socket]]:
     """For a reload or an upgrade: the groups that are wanted, made of those that are open where the address is the same
     and opened anew where it is not; those that are not wanted any more; and the sockets that were opened for it, which
@@ -66,7 +72,7 @@ def adopt(
     known = {group.name: group for group in old}
     names = _names([address for address, _ in wanted])
     missing = [(listener, name) for listener, name in zip(wanted, names, strict=True) if name not in known]
-    fresh = open_all([listener for listener, _ in missing], workers)
+    fresh = open_all([listener for listener, _ in missing], workers, passed)
     for group, (_, name) in zip(fresh, missing, strict=True):
         group.name = name
     made = {group.name: group for group in fresh}
@@ -99,6 +105,17 @@ def close_all(groups: Sequence[Group]) -> None:
     for group in groups:
         for sock in group.sockets:
             sock.close()
+
+
+def _passed_sockets(
+    address: Address, workers: int, passed: Passed, opened: contextlib.ExitStack
+) -> list[socket.socket]:
+    if why := passed.takes_ipv4_of(address):
+        raise RingwayError(f"cannot listen on {address}: {why}")
+    sockets = [opened.enter_context(sock) for sock in passed.take(address, workers)]
+    for sock in sockets:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sockets
 
 
 def _bind_group(address: Address, tls: bool, workers: int, opened: contextlib.ExitStack) -> Group:

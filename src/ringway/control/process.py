@@ -163,10 +163,15 @@ class WorkerProcess:
         self.control.close()
 
 
-def raise_file_limit() -> int:
-    """RLIMIT_NOFILE to its hard limit, for workers and supervisor; returns what it is then."""
+def raise_limits() -> int:
+    """RLIMIT_NOFILE and RLIMIT_MEMLOCK to their hard limits, for workers and supervisor; returns how many files may
+    be open then."""
     import resource
 
+    # Rings of io_uring count to it, from Linux 6.14 on.
+    with contextlib.suppress(OSError, ValueError):
+        most = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (most, most))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:

@@ -9,7 +9,7 @@ from ringway.config import doors
 from ringway.config.compile import Plan, compile_plan
 from ringway.config.load import Loaded
 from ringway.config.model import Config, Tls
-from ringway.control import cpus, io_driver, kernel_tls, keyring, peers, resolver
+from ringway.control import cgroups, cpus, io_driver, kernel_tls, keyring, peers, resolver, room
 from ringway.control.certificates import Pair
 from ringway.control.ocsp import responder_of
 from ringway.control.supervisor import wanted_listeners
@@ -20,7 +20,7 @@ def report(loaded: Loaded) -> list[str]:
     config = loaded.config
     plan = compile_plan(config)
     lines = [f"{loaded.file}: nothing is wrong"]
-    lines += [f"warning: {warning}" for warning in loaded.warnings]
+    lines += [f"warning: {warning}" for warning in [*loaded.warnings, *_lacking(config)]]
     lines += _section("Listeners", _listeners(config))
     if config.tls is not None:
         lines += _section("Certificates", _certificates(config.tls))
@@ -36,6 +36,11 @@ def report(loaded: Loaded) -> list[str]:
 def _section(title: str, rows: list[tuple[str, str]]) -> list[str]:
     width = max((len(name) for name, _ in rows), default=0)
     return ["", f"{title}:", *(f"  {name:<{width}}  {text}".rstrip() for name, text in rows or [("none", "")])]
+
+
+def _lacking(config: Config) -> list[str]:
+    count = cpus.worker_count(config.server.threads, cpus.allowed(), cpus.quota())
+    return room.warnings(config, count, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
 
 
 def _listeners(config: Config) -> list[tuple[str, str]]:
@@ -124,6 +129,7 @@ def _machine(config: Config) -> list[tuple[str, str]]:
         ("I/O driver", io_driver.line(config)),
         *(("kernel TLS" if number == 0 else "", line) for number, line in enumerate(kernel_tls.found().lines())),
         ("open files", f"{soft}, raised to {hard} at start"),
+        ("cgroup memory", "no bound" if (most := cgroups.memory_most()) is None else f"{most >> 20} MiB"),
         ("connections waiting", f"{_system_value('/proc/sys/net/core/somaxconn')} (net.core.somaxconn)"),
     ]
 

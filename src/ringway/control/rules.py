@@ -8,13 +8,16 @@ import contextlib
 import functools
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ringway.config.compile import compile_plan
 from ringway.config.model import Config, Tls
-from ringway.control import io_driver, kernel_tls, keyring, logs, memory, peers
+from ringway.control import io_driver, kernel_tls, logs, memory
 from ringway.control.resolver import Addresses, Resolver
 from ringway.errors import RingwayError
+
+if TYPE_CHECKING:
+    from ringway.control import keyring, peers
 
 CERTIFICATES = b"\x80"
 PEERS = b"\x81"
@@ -80,6 +83,9 @@ class Rules:
         return brief
 
     def _open_certificates(self, tls: Tls, ticket_keys: list[bytes] | None) -> int:
+        # Imported here, as below: cryptography is a quarter of our memory, and plain HTTP needs none of it.
+        from ringway.control import keyring
+
         ring, problems = keyring.load(tls)
         if ring is None or problems:
             raise RingwayError("; ".join(map(str, problems)))
@@ -91,7 +97,9 @@ class Rules:
         self._follow(self._keyring, published)
         return published.descriptor
 
-    def _open_peers(self, plan: peers.Plan) -> int:
+    def _open_peers(self, plan: "peers.Plan") -> int:
+        from ringway.control import peers
+
         found, problems = peers.load(plan)
         if problems:
             raise RingwayError("; ".join(map(str, problems)))
@@ -100,7 +108,7 @@ class Rules:
         self._follow(peers.Watch(plan, found, functools.partial(self._publish, published, PEERS)), published)
         return published.descriptor
 
-    def _follow(self, watch: keyring.Watch | peers.Watch, published: memory.Published) -> None:
+    def _follow(self, watch: "keyring.Watch | peers.Watch", published: memory.Published) -> None:
         self._watches.append(watch)
         self._publish(published, b"", watch.block())
         watch.start()

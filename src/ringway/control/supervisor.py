@@ -18,26 +18,29 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ringway.config.load import Loaded, load
 from ringway.config.model import Config
 from ringway.config.values import Address, parse_address
-from ringway.control import cpus, io_driver, kernel_tls, listeners, logs, memory, steering
+from ringway.control import activation, cpus, io_driver, kernel_tls, listeners, logs, memory, room, steering
 from ringway.control.access_log import AccessLog
 from ringway.control.commands import Asker, Door
 from ringway.control.notify import notify
-from ringway.control.process import WorkerProcess, raise_file_limit
+from ringway.control.process import WorkerProcess, raise_limits
 from ringway.control.rules import CERTIFICATES, PEERS, Rules
 from ringway.control.takeover import Successor, TakeOver
 from ringway.control.watching import LOOK_EVERY, Settled, Ticking, signature_of
 from ringway.errors import ConfigError, RingwayError
 
+if TYPE_CHECKING:
+    pass
+
 _START_WITHIN = 30.0
 """Seconds in which a worker must say that it is ready."""
 _RENEW_WITHIN = 20.0
 """Seconds in which a worker must say what came of new rules."""
-_QUICK_DEATH = 5.0
+_QUICK_DEATH = 1.0
 """A worker that dies younger than this (seconds) died at once: the next start waits longer."""
 _LONGEST_PAUSE = 30.0
 _GRACE = 1.0
@@ -109,6 +112,7 @@ class Supervisor:
         self._hangup_ends = hangup_ends
         self._take_over = take_over
         self._door: Door | None = None
+        self._passed = activation.Passed()
         self._groups: list[listeners.Group] = []
         self._seats: list[Seat] = []
         self._leaving: list[Seat] = []
@@ -166,10 +170,15 @@ class Supervisor:
         config = self.config
         self._seats = self._new_seats(config)
         count = len(self._seats)
-        files = raise_file_limit()
+        files = raise_limits()
+        for warning in room.warnings(config, count, files):
+            logs.warning(warning)
         self._log = AccessLog(config.access_log.path, config.access_log.format)
         given = self._take_over
-        self._groups, unwanted, _ = listeners.adopt(given.groups if given else [], wanted_listeners(config), count)
+        self._passed = activation.take_passed()
+        self._groups, unwanted, _ = listeners.adopt(
+            given.groups if given else [], wanted_listeners(config), count, self._passed
+        )
         listeners.close_all(unwanted)  # ours alone: the predecessor still serves there
         self._steer(config)
         self._rules = Rules(config, self._tell, given.ticket_keys if given else None)
@@ -223,6 +232,7 @@ class Supervisor:
         if self._file_watch is not None:
             self._file_watch.stop()
         listeners.close_all(self._groups)
+        self._passed.close()
         if self._door is not None:
             self._door.close()
         if self._log is not None:
@@ -454,6 +464,7 @@ class Supervisor:
         config = loaded.config
         for warning in loaded.warnings:
             logs.warning(warning)
+        self._passed.refuse_unnamed([address for address, _ in wanted_listeners(config)])
         anew = self._needs_new_workers(config)
         seats = self._new_seats(config) if anew else []
         count = len(seats or self._seats)
@@ -680,7 +691,10 @@ class Supervisor:
         drain = self.config.timeouts.drain
         logs.info(f"{name}: no new connections, running requests have {drain:g} s")
         if announce:
-            notify("STOPPING=1\nSTATUS=draining")
+            # systemd's own patience (TimeoutStopSec=) may be shorter than ours. The grace is needed twice: to close up
+            # after the deadline, and to write the end of the access log.
+            patience = round((drain + 2 * _GRACE) * 1e6)
+            notify(f"STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC={patience}")
         self._kill_at = time.monotonic() + drain + _GRACE
         for seat in self._seats:
             seat.restart_at = None

@@ -10,11 +10,17 @@ from ringway.engine.state cimport Client, Listener, Stream, Worker
 
 cdef enum:
     ACCEPT_AGAIN_MS = 100       # after EMFILE and the like
+    # RFC 9112 9.6: a client that asks again and again has its next request on the way, and a close now would lose it. So
+    # while the worker drains a connection counts as idle after so long without a request.
+    DRAIN_IDLE_MS = 1000
 
 cdef void client_move(Client* c, int to) noexcept nogil
 cdef const char* client_state_name(int state) noexcept nogil
 
 cdef void listener_accept(Worker* w, uint32_t index) noexcept nogil
+cdef void listener_go_on(Worker* w, uint32_t index) noexcept nogil
+    # accept, or wait if the descriptors that are left are for what the clients that are here may ask for
+cdef void accept_later(Worker* w, Listener* listener, int error) noexcept nogil
 cdef void listener_close(Worker* w, uint32_t index) noexcept nogil
 cdef void listener_remove(Worker* w, uint32_t index) noexcept nogil     # accept no more there, drain what came by it
 cdef void listener_end(Worker* w, uint32_t index) noexcept nogil
@@ -34,6 +40,8 @@ cdef void client_next_seen(Worker* w, Client* c) noexcept nogil
     # what is in the inbox belongs to the next request, which begins with its first byte
 cdef int look_for_head(Worker* w, Stream* s, uint32_t* seen, bint request) noexcept nogil
     # >0: bytes of the head at inbox.first; 0: more needed; <0: -Reason. Also used for response heads
+cdef void client_idle(Worker* w, Client* c, uint32_t ms) noexcept nogil
+    # between requests: the next one may take so long to begin
 cdef void client_done(Worker* w, Client* c) noexcept nogil
     # the exchange has ended and everything was sent
 cdef void client_finish(Worker* w, Client* c) noexcept nogil
@@ -45,6 +53,5 @@ cdef void client_abort(Worker* w, Client* c) noexcept nogil
 cdef void client_peer(Client* c) noexcept nogil
     # fills in `peer`
 cdef void client_drain(Worker* w, const Listener* listener) noexcept nogil
-    # end what is idle, and the rest after its response; NULL: of all listeners
-    # close the idle ones; those that are busy end after their answer
+    # close the idle ones; the others say `Connection: close` in their next answer and end after it. NULL: of all listeners
 cdef bint merge_first(Worker* w, Stream* s, uint32_t limit) noexcept nogil

@@ -2,7 +2,7 @@
 
 import cython
 from cython import NULL, address, cast
-from cython.cimports.libc.stdint import uint32_t
+from cython.cimports.libc.stdint import int64_t, uint32_t
 from cython.cimports.libc.string import memchr, memcpy, memmove, strlen
 from cython.cimports.ringway.engine.buffers import (
     GROUP_LARGE,
@@ -27,7 +27,9 @@ from cython.cimports.ringway.engine.counters import (
     COUNT_REFUSED,
     COUNT_TIMEOUTS,
     GAUGE_CLIENTS,
+    GAUGE_FILES,
     count,
+    counted,
     gauge,
 )
 from cython.cimports.ringway.engine.driver import OP_ACCEPT, tag
@@ -36,6 +38,7 @@ from cython.cimports.ringway.engine.native.linux import (
     AF_INET6,
     ECANCELED,
     ECONNABORTED,
+    EMFILE,
     F_SETFL,
     FIONREAD,
     O_NONBLOCK,
@@ -134,6 +137,22 @@ def listener_accept(w, index):
     w.driver.accept(address(w.driver), listener.fd, tag(OP_ACCEPT, index, 0))
 
 
+def listener_go_on(w, index):
+    if w.descriptors_most == 0:
+        listener_accept(w, index)
+    elif w.clients.used + w.upstreams.used + counted(w.counters, GAUGE_FILES) < w.descriptors_most:
+        listener_accept(w, index)
+    else:
+        accept_later(w, address(w.listeners[index]), EMFILE)
+
+
+def accept_later(w, listener, error):
+    # Out of descriptors, most likely: trying again at once would only burn the CPU.
+    count(w.counters, COUNT_ACCEPT_ERRORS, 1)
+    tell(w, EVENT_ACCEPT_FAILED, error, NULL, 0)
+    listener.again_ms = w.clock.now_ms + ACCEPT_AGAIN_MS
+
+
 def listener_close(w, index):
     listener: cython.pointer(Listener) = address(w.listeners[index])
     if listener.fd >= 0:
@@ -177,15 +196,12 @@ def client_accepted(w, index, result, more):
         if ending:
             return
         if result != -ECANCELED and result != -ECONNABORTED:
-            # Out of descriptors, most likely: trying again at once would only burn the CPU.
-            count(w.counters, COUNT_ACCEPT_ERRORS, 1)
-            tell(w, EVENT_ACCEPT_FAILED, -result, NULL, 0)
-            listener.again_ms = w.clock.now_ms + ACCEPT_AGAIN_MS
+            accept_later(w, listener, -result)
         elif not more:
-            listener_accept(w, index)
+            listener_go_on(w, index)
         return
     if not more and not ending:
-        listener_accept(w, index)
+        listener_go_on(w, index)
     client_take(w, listener, result)
 
 
@@ -214,8 +230,7 @@ def client_take(w, listener, fd):
         stream_receive_within(w, s, w.snapshot.timeouts.handshake_ms, False)
         stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
     else:
-        client_move(c, CLIENT_IDLE)
-        stream_receive_within(w, s, w.snapshot.timeouts.head_ms, False)
+        client_idle(w, c, w.snapshot.timeouts.head_ms)
         stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
 
 
@@ -247,8 +262,7 @@ def client_received(w, s):
         if s.tls_version:
             if s.refused != NULL:
                 tell_refused(w, c)
-            client_move(c, CLIENT_IDLE)
-            stream_receive_within(w, s, w.snapshot.timeouts.head_ms, False)
+            client_idle(w, c, w.snapshot.timeouts.head_ms)
             client_next_request(w, c)
         elif s.eof:
             client_abort(w, c)
@@ -405,12 +419,18 @@ def client_done(w, c):
     c.exchange = NULL
     if s.error or s.send_error:
         client_abort(w, c)
-    elif c.last or w.draining or c.listener.removed:
+    elif c.last:
         client_finish(w, c)
     else:
-        client_move(c, CLIENT_IDLE)
-        stream_receive_within(w, s, w.snapshot.timeouts.keepalive_ms, False)
+        client_idle(w, c, w.snapshot.timeouts.keepalive_ms)
         client_next_request(w, c)
+
+
+def client_idle(w, c, ms):
+    client_move(c, CLIENT_IDLE)
+    stream_receive_within(
+        w, address(c.stream), min(ms, DRAIN_IDLE_MS) if w.draining or c.listener.removed else ms, False
+    )
 
 
 def client_finish(w, c):
@@ -505,12 +525,17 @@ def client_gone(w, s):
 
 def client_drain(w, listener):
     i: uint32_t
+    window: int64_t
+    left: int64_t
     c: cython.pointer(Client)
     for i in range(w.clients.made):
         c = cast(cython.pointer(Client), slot_at(address(w.clients), i))
         if not c.stream.slot.used or c.stream.closing or (listener != NULL and c.listener != listener):
             continue
         if c.stream.state == CLIENT_IDLE:
-            client_finish(w, c)
-        elif c.stream.state == CLIENT_BUSY:
-            c.last = True
+            # It ends when it has been idle for so long, at once if it has. By its deadline: what has already arrived is
+            # looked at before that.
+            window = w.snapshot.timeouts.keepalive_ms if c.requests else w.snapshot.timeouts.head_ms
+            left = cast(int64_t, c.stream.receive_due_ms - w.clock.now_ms) - window + DRAIN_IDLE_MS
+            left = max(min(left, cast(int64_t, DRAIN_IDLE_MS)), cast(int64_t, 1))
+            stream_receive_within(w, address(c.stream), cast(uint32_t, left), False)

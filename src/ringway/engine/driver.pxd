@@ -69,7 +69,8 @@ cdef struct Driver:
     void* state                 # owned by the driver
     Buffers* buffers            # borrowed
     Counters* counters          # borrowed
-    void (*accept)(Driver* d, int fd, uint64_t tag) noexcept nogil                   # many
+    bint single_accepts         # accept() brings one connection: many at once would use up the descriptors
+    void (*accept)(Driver* d, int fd, uint64_t tag) noexcept nogil                   # many, or see above
     void (*receive)(Driver* d, int fd, int group, int flags, uint64_t tag) noexcept nogil
     void (*send)(Driver* d, int fd, const char* data, uint32_t length, bint more, uint64_t tag) noexcept nogil
     void (*connect)(Driver* d, int fd, const sockaddr* address, socklen_t length, uint64_t tag) noexcept nogil

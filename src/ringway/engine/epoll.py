@@ -415,7 +415,7 @@ def attempt(d, w, s, out):
         w.moved += cast(uint32_t, result)
     else:
         w.moved += CALL_BYTES
-    out.more = (s.asked == ASKED_ACCEPT and result >= 0) or (
+    out.more = (s.asked == ASKED_ACCEPT and result >= 0 and not d.single_accepts) or (
         s.asked == ASKED_RECEIVE and s.flags & RECEIVE_MANY and result > 0
     )
     if out.more:

@@ -120,7 +120,8 @@ def exchange_take(w, c):
 def exchange_reply(w, x, r):
     r.date_field = w.clock.date_field
     r.minor = x.minor
-    r.keep_alive = not x.client.last and not w.draining
+    x.client.last = x.client.last or w.draining or x.client.listener.removed
+    r.keep_alive = not x.client.last
     r.chunked = False
     r.upgrade = False
     r.fields.length = 0
@@ -173,7 +174,7 @@ def exchange_answer(w, x, status, fields, fields_length, body, body_length):
 
 
 def exchange_send_end(w, x, b):
-    if x.client.last or w.draining:
+    if x.client.last:
         stream_send_end(w, address(x.client.stream), b)
     else:
         stream_send(w, address(x.client.stream), b)

@@ -127,7 +127,7 @@ def begin_open(w, rules, hash, root, path, length, copy):
     if old != NULL:
         file_refer(old)  # so that it survives until the new one has looked at its copy
         unlist_file(w, old)
-    while w.files.used >= w.snapshot.limits.open_files:
+    while w.files.used >= min(w.snapshot.limits.open_files, w.files_most):
         if not evict_one(w):
             break
     f: cython.pointer(File) = NULL

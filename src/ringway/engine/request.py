@@ -116,7 +116,6 @@ def request_accept(w, x, data, length):
     x.upgrade = head.upgrade
     x.expect_continue = head.expect_continue
     c.last = not head.keep_alive or c.requests >= x.rules.snapshot.limits.requests_per_connection
-    c.last = c.last or w.draining or c.listener.removed
     body_begin(address(x.up), address(x.up_chunks), head.framing, head.content_length, address(x.rules.snapshot.limits))
     x.up.chunked_out = head.framing == FRAMING_CHUNKED
     if head.method == METHOD_CONNECT:

@@ -400,6 +400,8 @@ cdef struct Worker:
     bint forced                 # the drain deadline passed, connections were broken off
     uint64_t told_ms[TOLD_MAX]  # by EventCode: when it was told last
     uint32_t salt               # of hash tables
+    uint32_t descriptors_most   # clients, upstreams and files may take so many before accepting waits; 0: plenty
+    uint32_t files_most         # files that may be kept open, beside `[limits] open_files`
     RequestHead request         # the head being looked at: valid during one handler
     ResponseHead response
     char scratch[SCRATCH_BYTES] # a head being written

@@ -70,6 +70,7 @@ from cython.cimports.ringway.engine.native.uring import (
     io_uring_get_sqe,
     io_uring_params,
     io_uring_peek_batch_cqe,
+    io_uring_prep_accept,
     io_uring_prep_cancel64,
     io_uring_prep_close,
     io_uring_prep_connect,
@@ -276,7 +277,10 @@ def next_sqe(d, tag):
 
 def uring_accept(d, fd, tag):
     sqe: cython.pointer(io_uring_sqe) = next_sqe(d, tag)
-    io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC)
+    if d.single_accepts:
+        io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC)
+    else:
+        io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC)
     io_uring_sqe_set_data64(sqe, tag)
 
 

@@ -10,6 +10,7 @@ from ringway.engine.state cimport Rules, Worker
 
 cdef enum:
     UPSTREAMS_LEAST = 64    # a reload may bring more upstreams: room for the connections of so many
+    FEW_DESCRIPTORS = 4096  # fewer than this are shared out. More: the limits in [limits] are met first, or EMFILE is
     TURN_MS_MAX = 1000      # the longest sleep: then accepts are tried again, the drain deadline is looked at
 
 cdef int worker_loop(Worker* w) noexcept nogil      # 0, or -errno of the driver

@@ -19,6 +19,7 @@ from cython.cimports.ringway.engine.client import (
     client_state_name,
     listener_accept,
     listener_close,
+    listener_go_on,
     listener_remove,
 )
 from cython.cimports.ringway.engine.clock import clock_update
@@ -265,7 +266,7 @@ def look_after(w):
             if w.listeners[i].accepting or w.listeners[i].removed:
                 w.listeners[i].again_ms = 0
             else:
-                listener_accept(w, i)
+                listener_go_on(w, i)
     if w.draining and w.drain_due_ms <= w.clock.now_ms:
         stop_now(w)
 
@@ -481,7 +482,9 @@ def run(brief: dict, say, next_brief) -> dict:
     places = {}  # of listeners, by name
     try:
         prepare(w, brief, kept, places)
-        descriptors = len(os.listdir("/proc/self/fd")) - owned(w)
+        descriptors = len(os.listdir("/proc/self/fd"))
+        share_descriptors(w, descriptors)
+        descriptors -= owned(w)
         start(w)
         say("ready", features_of(w))
         result: cython.int
@@ -515,7 +518,12 @@ def prepare(w: cython.pointer(Worker), brief: dict, kept: list, places: dict):
     w.snapshot = w.rules.snapshot
     result: cython.int = worker_open(w, brief["driver"] == "io_uring")
     if result < 0:
-        raise RuntimeError(f"{brief['driver']} cannot be set up: {os.strerror(-result)}")
+        why = f"{brief['driver']} cannot be set up: {os.strerror(-result)}"
+        if result == -ENOMEM and brief["driver"] == "io_uring":
+            # The supervisor's trial had it for itself.
+            why += "; the workers share what their user may lock: raise it (LimitMEMLOCK=, ulimit -l), have fewer "
+            why += 'workers, or set io_driver = "epoll"'
+        raise RuntimeError(why)
     fill_rules(w, w.rules, brief)
     take_listeners(w, brief["listeners"], places)
 
@@ -659,6 +667,19 @@ def ktls_policy(brief) -> KtlsPolicy:
     ktls.required = brief["required"]
     ktls.after_bytes = brief["after"]
     return ktls
+
+
+@cython.cfunc
+def share_descriptors(w: cython.pointer(Worker), open_now: int):
+    """If few descriptors may be open, clients must leave some for files and upstreams: those could not be served else.
+    A quarter is left for them when clients come, half of it for files that are kept open."""
+    import resource
+
+    room = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - open_now, 4)
+    few = room < FEW_DESCRIPTORS
+    w.descriptors_most = room - room // 4 if few else 0
+    w.files_most = max(room // 8, 1) if few else 1 << 30
+    w.driver.single_accepts = few
 
 
 @cython.cfunc

@@ -85,6 +85,7 @@ cdef extern from "<liburing.h>" nogil:
 
     void io_uring_prep_nop(io_uring_sqe* sqe)
     void io_uring_prep_multishot_accept(io_uring_sqe* sqe, int fd, sockaddr* address, socklen_t* length, int flags)
+    void io_uring_prep_accept(io_uring_sqe* sqe, int fd, sockaddr* address, socklen_t* length, int flags)
     void io_uring_prep_recv(io_uring_sqe* sqe, int fd, void* data, size_t length, int flags)
     void io_uring_prep_recv_multishot(io_uring_sqe* sqe, int fd, void* data, size_t length, int flags)
     void io_uring_prep_send(io_uring_sqe* sqe, int fd, const void* data, size_t length, int flags)

@@ -1,0 +1,105 @@
+"""Sockets that a service manager opened and passes on: the protocol of sd_listen_fds(3).
+
+They come as descriptors 3 and following, LISTEN_FDS says how many, LISTEN_PID for whom, LISTEN_FDNAMES what their units
+are called. They stay the manager's: with Ringway ended or restarted, connections wait in them.
+"""
+
+import os
+import socket
+from collections.abc import Sequence
+
+from ringway.config.values import Address
+from ringway.errors import RingwayError
+
+_FIRST = 3
+"""SD_LISTEN_FDS_START."""
+_VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+
+
+class Passed:
+    """The sockets that were passed, by address. More than one with the same address: one for each worker, as systemd
+    makes them of a unit with ReusePort= and several ListenStream= lines."""
+
+    def __init__(self, sockets: Sequence[tuple[str, socket.socket]] = ()) -> None:
+        """Each with the name that it was passed by. Raises RingwayError for what is no listening TCP socket."""
+        self._sockets: dict[Address, list[socket.socket]] = {}
+        self._names: dict[Address, str] = {}
+        for name, sock in sockets:
+            address = _address(name, sock)
+            self._names[address] = name
+            self._sockets.setdefault(address, []).append(sock)
+
+    def refuse_unnamed(self, wanted: Sequence[Address]) -> None:
+        """Connections to a socket that nobody accepts from would wait for ever: raises RingwayError."""
+        for address in self._sockets:
+            if address not in wanted:
+                raise RingwayError(
+                    f"{self._said(address)}, and no key names this address; add it to [server] listen or plain_listen, "
+                    "or remove it from the socket unit"
+                )
+
+    def take(self, address: Address, workers: int) -> list[socket.socket]:
+        """A socket for each worker, in worker order: if there are fewer, several workers accept from one. Empty: none
+        was passed for this address."""
+        sockets = self._sockets.get(address, [])
+        if len(sockets) > workers:
+            raise RingwayError(
+                f"{self._said(address)} {len(sockets)} times, more often than there are workers ({workers}); set "
+                f"[server] threads = {len(sockets)}, or pass fewer"
+            )
+        return [sockets[index % len(sockets)].dup() for index in range(workers)] if sockets else []
+
+    def takes_ipv4_of(self, address: Address) -> str:
+        """Why an IPv4 address cannot be opened: a passed socket for IPv6 takes its connections. "": there is none."""
+        other = Address("::", address.port)
+        for sock in self._sockets.get(other, []) if not address.ipv6 else []:
+            if not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+                return (
+                    f"{self._said(other)}, which takes IPv4 too; set BindIPv6Only=ipv6-only in the socket unit and "
+                    f"pass {address} as well, or remove {address} from [server]"
+                )
+        return ""
+
+    def close(self) -> None:
+        """Ours alone: what take() gave, and the manager's own, stay open."""
+        for sockets in self._sockets.values():
+            for sock in sockets:
+                sock.close()
+        self._sockets = {}
+
+    def _said(self, address: Address) -> str:
+        return f"the service manager passes a socket for {address} ({self._names[address]})"
+
+
+def take_passed() -> Passed:
+    """The sockets that were passed to this process; the variables that told so are gone afterwards, since they are for
+    no child of ours. Raises RingwayError for what cannot be listened on."""
+    mine = os.environ.get("LISTEN_PID", "") == str(os.getpid())
+    count = os.environ.get("LISTEN_FDS", "0")
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    for name in _VARIABLES:
+        os.environ.pop(name, None)
+    if not mine or not count.isascii() or not count.isdigit():
+        return Passed()
+    sockets = []
+    for index in range(int(count)):
+        name = names[index] if index < len(names) and names[index] else f"number {index}"
+        try:
+            os.set_inheritable(_FIRST + index, False)
+            sockets.append((name, socket.socket(fileno=_FIRST + index)))
+        except OSError as error:
+            raise RingwayError(
+                f"LISTEN_FDS={count}, and descriptor {_FIRST + index} ({name}) is no socket ({error.strerror}); pass "
+                "sockets alone (ListenStream= of the socket unit)"
+            ) from None
+    return Passed(sockets)
+
+
+def _address(name: str, sock: socket.socket) -> Address:
+    listens = sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM
+    if not listens or not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        raise RingwayError(
+            f"the service manager passes {name}, which is no listening TCP socket; write ListenStream= with an address "
+            "and a port, and Accept=no, in the socket unit"
+        )
+    return Address(*sock.getsockname()[:2])

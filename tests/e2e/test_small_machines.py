@@ -1,0 +1,225 @@
+"""Few descriptors, little memory, one CPU, nothing that may be written to: it serves, or says what is lacking."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from harness.memory import counters_of, resident
+from harness.raw import Client
+
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="makes a namespace, or a control group, as root")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "www"
+    root.mkdir()
+    for number in range(300):
+        (root / f"{number}.txt").write_text(f"file {number}")
+    return root
+
+
+def both(folder, origin):
+    """Files and an upstream."""
+    return {"files": {"type": "File", "path": folder}, "proxied": {"type": "Proxy", "url": origin.url}}
+
+
+# Descriptors
+
+
+def test_256_descriptors(ringway, folder, upstream):
+    """Whoever is let in gets a file, and an upstream; the others wait until there is room for them."""
+    server = ringway({"host_routes": both(folder, upstream())}, through=["prlimit", "--nofile=256:256"])
+    server.wait_line(" info starting 1 worker, 256 files may be open in each")
+    (pid,) = server.worker_pids
+    clients: list[Client] = []
+    try:
+        for _ in range(300):
+            clients.append(server.connect())
+        server.wait_line(r" warning worker 0: connections wait, none can be accepted now \(Too many open files\)")
+        let_in = counters_of(pid)["clients"]
+        assert 128 < let_in < 200
+        # More files than descriptors: they are kept open only as far as there is room.
+        for number, client in enumerate(clients[:let_in]):
+            assert client.get(f"/{number}.txt", host="files").body == f"file {number}".encode()
+            if number % 4 == 0:
+                assert client.get("/", host="proxied").body == b"hello"
+        for client in clients[:let_in]:
+            client.close()
+        for number, client in enumerate(clients[let_in:], let_in):
+            assert client.get(f"/{number}.txt", host="files").status == 200
+            client.close()
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_one_after_the_other_with_few_descriptors(ringway, folder, upstream):
+    """Whatever is kept for later (files, idle connections to upstreams) leaves room for the next client."""
+    server = ringway({"host_routes": both(folder, upstream())}, through=["prlimit", "--nofile=64:64"])
+    for number in range(300):
+        with server.connect() as client:
+            assert client.get(f"/{number}.txt", host="files").body == f"file {number}".encode()
+            assert client.get("/", host="proxied").body == b"hello"
+    assert not any("cannot be accepted" in line or "none can be accepted" in line for line in server.lines)
+
+
+# Memory
+
+
+def test_what_supervisor_and_worker_take(ringway, folder):
+    """64 MiB hold both, with room for what is under way: so much they have at most before anybody connects."""
+    server = ringway({"host_routes": {"*": {"type": "File", "path": folder}}})
+    (pid,) = server.worker_pids
+    assert private(server.process.pid) + private(pid) < 40 << 20
+    assert resident(pid) < 30 << 20
+
+
+def private(pid):
+    """Bytes that are nobody else's: what a control group counts, but for pages of files that can be read again."""
+    if "ASAN_OPTIONS" in os.environ:
+        return 0  # what was freed is kept, and shadow memory
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_Dirty:"))
+
+
+def memory_group(most):
+    """A control group of this test that may take so many bytes, or a reason why there is none."""
+    for base, limit in (("/sys/fs/cgroup", "memory.max"), ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")):
+        group = Path(base) / f"ringway-test-{os.getpid()}"
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        # A folder of a control group is born with its files; v1 hangs its controllers into a plain folder, where not.
+        if (group / limit).exists():
+            (group / limit).write_text(str(most))
+            return group
+        group.rmdir()
+    return None
+
+
+@ROOT
+def test_64_mib(ringway, folder, upstream):
+    """In a control group of 64 MiB: it starts, says which bounds are larger than that, and serves."""
+    group = memory_group(64 << 20)
+    if group is None:
+        pytest.skip("no control group for memory can be made here")
+    join = ["sh", "-c", f'echo $$ >{group}/cgroup.procs && exec "$@"', "sh"]
+    try:
+        server = ringway({"host_routes": both(folder, upstream())}, through=join)
+        server.wait_line(r" warning 64 MiB of memory may be used here, and 1 worker may take [0-9]+ MiB")
+        for number in range(50):
+            with server.connect() as client:
+                assert client.get(f"/{number}.txt", host="files").status == 200
+                assert client.get("/", host="proxied").body == b"hello"
+        server.stop()
+    finally:
+        group.rmdir()
+
+
+@ROOT
+def test_bounds_that_fit_are_no_warning(ringway, folder):
+    group = memory_group(64 << 20)
+    if group is None:
+        pytest.skip("no control group for memory can be made here")
+    join = ["sh", "-c", f'echo $$ >{group}/cgroup.procs && exec "$@"', "sh"]
+    limits = {"buffer_bytes": 8 << 20, "memory_bytes": 4 << 20}
+    try:
+        server = ringway({"limits": limits, "host_routes": {"*": {"type": "File", "path": folder}}}, through=join)
+        assert not any(" warning " in line for line in server.lines)
+        server.stop()
+    finally:
+        group.rmdir()
+
+
+@ROOT
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv here")
+def test_locked_memory_that_does_not_hold_the_rings_of_all_workers(ringway, folder):
+    """Newer kernels count them: it starts, or the line says what to raise. One ring alone would fit."""
+    few = ["setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock", "prlimit", "--memlock=1048576:1048576"]
+    said = "started"
+    try:
+        ringway({"server": {"threads": 4}, "host_routes": {"*": {"type": "File", "path": folder}}}, through=few)
+    except AssertionError as error:
+        said = str(error)
+    refused = (
+        "could not start: io_uring cannot be set up: Cannot allocate memory; the workers share what their user may"
+    )
+    assert said == "started" or (refused in said and "LimitMEMLOCK=" in said)
+
+
+# One CPU
+
+
+def test_one_cpu(ringway, folder):
+    """As many workers as CPUs, without a word about it in the file."""
+    cpu = min(os.sched_getaffinity(0))
+    server = ringway(
+        {"server": {"threads": 0}, "host_routes": {"*": {"type": "File", "path": folder}}},
+        through=["taskset", "--cpu-list", str(cpu)],
+    )
+    assert len(server.worker_pids) == 1
+    with server.connect() as client:
+        assert client.get("/1.txt").status == 200
+
+
+# A root that cannot be written to
+
+READ_ONLY = """
+set -e
+mount --make-rprivate /
+mount -o remount,bind,ro /
+for point in /tmp /var /run /home /root /dev/shm "$1"; do
+  if mountpoint -q "$point"; then mount -o remount,bind,ro "$point"; fi
+done
+shift
+if touch /tmp/ringway-test-can-write 2>/dev/null; then echo "/tmp can be written to" >&2; exit 9; fi
+exec "$@"
+"""
+
+
+def read_only(folder):
+    """A command that becomes Ringway in a mount namespace of its own in which nothing can be written."""
+    command = ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", str(folder)]
+    done = subprocess.run([*command, "true"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no mount namespace can be made read-only here: {done.stderr.strip()[-200:]}")
+    return command
+
+
+@ROOT
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare here")
+def test_a_read_only_root(ringway, folder, certificate, upstream):
+    """Nothing is written unless it is configured: memory is shared by memfds, and there is no file of a pid."""
+    server = ringway(
+        {
+            "server": {"plain_listen": "127.0.0.1:0"},
+            "tls": certificate,
+            "host_routes": {**both(folder, upstream()), "memory": {"type": "File", "path": folder, "mode": "memory"}},
+        },
+        through=read_only(folder),
+    )
+    for tls in (False, True):
+        for host in ("files", "memory"):
+            with server.connect(tls=tls) as client:
+                assert client.get("/1.txt", host=host).body == b"file 1"
+        with server.connect(tls=tls) as client:
+            assert client.get("/", host="proxied").body == b"hello"
+
+
+@ROOT
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare here")
+def test_an_access_log_on_a_read_only_root(tmp_path, folder):
+    file = tmp_path / "config.toml"
+    file.write_text(
+        f'[server]\nlisten = "127.0.0.1:0"\n[host_routes]\n"*" = {{ type = "File", path = "{folder}" }}\n'
+        f'[access_log]\npath = "{tmp_path}/access.log"\n'
+    )
+    run = [sys.executable, "-P", "-m", "ringway", "run", "--config", str(file)]
+    done = subprocess.run([*read_only(folder), *run], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f'access_log.path: "{tmp_path}/access.log" lies on a read-only file system; mount' in done.stderr

@@ -1,0 +1,139 @@
+"""`ringway upgrade` and SIGUSR2: another process takes over the sockets, and the old one ends when it is done."""
+
+import os
+import re
+import signal
+import threading
+
+import pytest
+from harness.raw import message
+from harness.waiting import DEADLINE, wait
+
+
+def site(to="/one", **more):
+    return {"host_routes": {"*": {"type": "Redirect", "to": to, "status": 302}}, **more}
+
+
+@pytest.fixture
+def upgraded(ringway):
+    """Starts a Ringway whose successors are ended with it."""
+    servers = []
+
+    def start(*arguments, **options):
+        servers.append(ringway(*arguments, **options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        for pid in successors(server):
+            end(pid)
+
+
+def successors(server):
+    return [int(match[1]) for line in server.lines if (match := re.search(r"process (\d+) is ready and goes on", line))]
+
+
+def runs(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stream:
+            return stream.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def end(pid):
+    if runs(pid):
+        os.kill(pid, signal.SIGTERM)
+        wait(lambda: not runs(pid), f"end of {pid}", 3 * DEADLINE)
+
+
+def test_the_new_process_serves_and_the_old_one_ends(upgraded):
+    server = upgraded(site("/one"))
+    old = server.process.pid
+    server.rewrite(site("/two"))
+    done = server.command("upgrade")
+    assert done.returncode == 0, done.stderr + server.text
+    assert re.search(rf"process \d+ serves, process {old} finishes what runs", done.stdout)
+    (new,) = successors(server)
+    assert server.process.wait(3 * DEADLINE) == 0
+    assert runs(new)
+    with server.connect() as client:
+        assert client.get("/").one("location") == "/two"
+    # The door went over too: the same command reaches the new process, and so does an upgrade of it.
+    server.rewrite(site("/three"))
+    assert server.command("reload").returncode == 0
+    with server.connect() as client:
+        assert client.get("/").one("location") == "/three"
+    assert server.command("upgrade").returncode == 0
+    wait(lambda: not runs(new), "end of the second process", 3 * DEADLINE)
+    with server.connect() as client:
+        assert client.get("/").one("location") == "/three"
+
+
+def test_sigusr2(upgraded):
+    server = upgraded(site("/one"))
+    server.process.send_signal(signal.SIGUSR2)
+    server.wait_line("is ready and goes on from here")
+    assert server.process.wait(3 * DEADLINE) == 0
+    with server.connect() as client:
+        assert client.get("/").one("location") == "/one"
+
+
+def test_what_runs_is_finished_by_the_old_process(upgraded, upstream):
+    asked, go_on = threading.Event(), threading.Event()
+
+    def serve(link):
+        link.head()
+        asked.set()
+        assert go_on.wait(4 * DEADLINE)
+        link.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    server = upgraded({"host_routes": {"*": {"type": "Proxy", "url": upstream(serve).url}}, "timeouts": {"drain": 60}})
+    with server.connect() as client:
+        client.send(message("GET / HTTP/1.1", "Host: a"))
+        assert asked.wait(4 * DEADLINE)
+        server.process.send_signal(signal.SIGUSR2)
+        server.wait_line("is ready and goes on from here")
+        assert server.process.poll() is None
+        go_on.set()
+        response = client.response()
+        assert response.body == b"ok"
+        assert response.one("connection") == "close"
+    assert server.process.wait(3 * DEADLINE) == 0
+
+
+def test_a_new_process_that_cannot_start_changes_nothing(ringway):
+    server = ringway(site("/one"))
+    server.expected.append("not upgraded|error: ")
+    pids = server.worker_pids
+    server.file.write_text("this is no TOML")
+    done = server.command("upgrade")
+    assert done.returncode == 1
+    assert "exit code 1" in done.stderr
+    server.wait_line("not upgraded, this process goes on")
+    with server.connect() as client:
+        assert client.get("/").one("location") == "/one"
+    assert server.worker_pids == pids
+
+
+def test_tickets_of_before_open_afterwards(upgraded, certificate):
+    """TLS 1.2: a session of the old process is resumed by the new one."""
+    import ssl
+
+    server = upgraded(site("/one", tls=certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    import socket
+
+    def connect(session=None):
+        raw = socket.create_connection(server.listener(tls=True).address, DEADLINE)
+        return context.wrap_socket(raw, session=session)
+
+    with connect() as first:
+        session = first.session
+    assert server.command("upgrade").returncode == 0
+    assert server.process.wait(3 * DEADLINE) == 0
+    with connect(session) as second:
+        assert second.session_reused
