@@ -86,6 +86,7 @@ from cython.cimports.ringway.engine.state import (
 )
 from cython.cimports.ringway.engine.stream import (
     stream_drained,
+    stream_flush,
     stream_full,
     stream_queue,
     stream_send,
@@ -414,7 +415,8 @@ def serve_continue(w, x):
             read_body(w, x)
             return
         elif not stream_drained(s):
-            return  # sendfile goes around the outbox: what is in it goes first
+            stream_flush(w, s)  # sendfile goes around the outbox: what is in it goes first
+            return
         elif not stream_sends_plain(s):
             offload_step(w, s)
             if not stream_sends_plain(s):
