@@ -50,7 +50,7 @@ from cython.cimports.ringway.engine.native.linux import (
     send,
     sendfile,
 )
-from cython.cimports.ringway.engine.offload import offload_due, offload_step
+from cython.cimports.ringway.engine.offload import offload_due, offload_step, offload_update
 from cython.cimports.ringway.engine.outcome import (
     BAD_TARGET,
     CLIENT_CLOSED,
@@ -487,6 +487,9 @@ def send_from_file(w, x):
     on: cython.int = 1
     if not is_cached(x, step):
         read_body(w, x)
+        return
+    if not offload_update(w, s):
+        wait_writable(w, x)
         return
     if not s.nonblocking:
         ioctl(s.fd, FIONBIO, address(on))  # sendfile(2) has no flag of its own for it
