@@ -86,7 +86,7 @@ test-kernel: build $(VENV)/.extras ## kernel TLS on Linux 6.1 in a virtual machi
 
 bench-kernel: build $(VENV)/.extras ## kernel TLS beside TLS in user space, in that machine (emulated)
 	@tools/need.sh kernel $(BIN)/python
-	tools/kernel_vm.sh benchmarks/kernel_guest.sh
+	KERNEL_VM_COUNTED=1 tools/kernel_vm.sh benchmarks/kernel_guest.sh
 
 check: build $(VENV)/.extras ## format, lint, types, rules of the engine, freshness of what is generated
 	$(BIN)/ruff format --check --quiet .
