@@ -78,7 +78,8 @@ test-epoll: build $(VENV)/.extras ## the protocol and end-to-end tests on the ep
 	@tools/need.sh test $(BIN)/python
 	RINGWAY_TEST_DRIVER=epoll $(BIN)/python -m pytest $(or $(ARGS),tests/protocol tests/e2e)
 
-# ONLY=kernel: the tests of kernel TLS alone, two minutes. KERNEL=new: on Debian's newest kernel.
+# ONLY=kernel: the tests of kernel TLS alone, two minutes; ONLY=short: without the end-to-end tests of what no kernel
+# changes, on io_uring alone. KERNEL=new: on Debian's newest kernel.
 test-kernel: build $(VENV)/.extras ## kernel TLS on Linux 6.1 in a virtual machine, and the end-to-end tests (15 minutes)
 	@tools/need.sh kernel $(BIN)/python
 	@mkdir -p build/kernel && echo "$(ONLY)" >build/kernel/only
