@@ -1,3 +1,11 @@
+-- With a number behind the address: each request brings a body of so many bytes.
+function init(arguments)
+  if arguments[1] then
+    wrk.method = "POST"
+    wrk.body = string.rep("x", tonumber(arguments[1]))
+  end
+end
+
 -- Runs in wrk once, after the last response: what wrk counted, as one line of JSON. Times in microseconds.
 function done(summary, latency, requests)
   local errors = summary.errors

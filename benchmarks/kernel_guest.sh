@@ -2,4 +2,4 @@
 cd "$(dirname "$0")/.."
 ulimit -n 4096
 uname -r
-exec .venv/bin/python -m benchmarks.kernel_tls --seconds 5 --rounds 3
+exec .venv/bin/python -m benchmarks.kernel_tls --seconds 2 --rounds 1 --instruction-ns 2

@@ -93,6 +93,8 @@ def run_wrk(workload: Workload, port: int, seconds: int, connections: int, cpu: 
     if workload.close:
         command += ["-H", "Connection: close"]
     command.append(f"{scheme}://{HOST}:{port}{workload.path}")
+    if workload.upload_bytes:
+        command += ["--", str(workload.upload_bytes)]
     with on_cpu(cpu):
         # A session of its own, so that Ctrl-C reaches us alone; run() ends it then.
         ran = subprocess.run(command, capture_output=True, text=True, check=False, start_new_session=True)

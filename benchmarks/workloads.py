@@ -28,6 +28,8 @@ class Workload:
     tls: bool = False
     close: bool = False
     """Each request on a connection of its own (`Connection: close`)."""
+    upload_bytes: int = 0
+    """Length of the request's body."""
     limit: str | None = None
     """Limit program that does the least that this workload needs: "relay", "origin", or none is known."""
     target: float = 1.0

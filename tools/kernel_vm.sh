@@ -2,38 +2,72 @@
 # kernel_vm.sh SCRIPT: boots Debian's cloud kernel, which has kernel TLS, in a virtual machine (QEMU, software emulation)
 # with this machine's files as its root, runs SCRIPT in it with bash, prints what that prints, and ends as it ended.
 #
-# The kernel is downloaded once and unpacked, never installed: build/kernel keeps it. KERNEL_VM_SECONDS (1500): how long
-# the machine may run. Needs a Debian system and what `tools/need.sh kernel` installs.
+# The kernel is downloaded once and unpacked, never installed: build/kernel keeps it. KERNEL=new: Debian's newest (from
+# the backports) instead of this system's, in build/kernel-new. KERNEL_VM_SECONDS (1500): how long the machine may run.
+# KERNEL_VM_COUNTED=1: one CPU, whose clock counts instructions, 2 ns each: what is measured there is the same each time.
+# Needs a Debian system and what `tools/need.sh kernel` installs.
 set -euo pipefail
 script=$(readlink -f "$1")
 cd "$(dirname "$0")/.."
-work=$PWD/build/kernel
+tool=$PWD/tools/kernel_vm.sh
+work=$PWD/build/kernel${KERNEL:+-$KERNEL}
 mkdir -p "$work"
 cd "$work"
 
-if ! ls kernel/boot/vmlinuz-* >/dev/null 2>&1; then
-  rm -rf kernel initrd initrd.gz
+use_backports() {
+  # With lists of their own: those of this system stay as they are.
+  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | head -1)
+  mkdir -p apt/lists/partial apt/cache/archives/partial
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie-backports main" >apt/sources.list
+  export APT_CONFIG=$work/apt/apt.conf
+  cat >"$APT_CONFIG" <<CONF
+Dir::Etc { SourceList "$work/apt/sources.list"; SourceParts "-"; };
+Dir::State::Lists "$work/apt/lists";
+Dir::Cache "$work/apt/cache";
+CONF
+  apt-get update --quiet >&2
+}
+
+download() { # packages, unpacked into ./unpacked
+  apt-get download --quiet "$@" >&2
+  for package in *.deb; do
+    dpkg -x "$package" unpacked
+    rm "$package"
+  done
+}
+
+dependencies() { apt-cache depends "$1" | sed -n "s/.*Depends: \($2\).*/\1/p"; }
+
+if [[ ! -d kernel ]]; then
+  rm -rf unpacked initrd initrd.gz
   apt-cache show linux-image-cloud-amd64 >/dev/null 2>&1 || apt-get update --quiet >/dev/null
-  image=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[^ ]*\).*/\1/p' | head -1)
+  [[ ${KERNEL:-} != new ]] || use_backports
+  image=$(dependencies linux-image-cloud-amd64 'linux-image-[^ ]*' | head -1)
   # Lists that are there may name a version that is not offered any more.
-  apt-get download --quiet "$image" >&2 || { apt-get update --quiet >&2 && apt-get download --quiet "$image" >&2; }
-  dpkg -x "$image"_*.deb unpacked
-  rm "$image"_*.deb
+  download "$image" || { apt-get update --quiet >&2 && download "$image"; }
+  # Newer kernels come in parts.
+  parts=$(dependencies "$image" 'linux-\(base\|binary\|modules\)-[0-9][^ ]*')
+  # shellcheck disable=SC2086
+  [[ -z $parts ]] || download $parts
+  find unpacked -name '*.ko.xz' -exec busybox unxz {} +
   mv unpacked kernel
 fi
-vmlinuz=$(ls kernel/boot/vmlinuz-* | head -1)
-release=${vmlinuz#kernel/boot/vmlinuz-}
+modules=$(cd kernel && echo lib/modules/* usr/lib/modules/* | tr ' ' '\n' | grep -v '\*' | head -1)
+release=${modules##*/}
+vmlinuz=kernel/boot/vmlinuz-$release
+[[ -e $vmlinuz ]] || vmlinuz=kernel/$modules/vmlinuz
 
-if [[ ! -e initrd.gz || initrd.gz -ot ../../tools/kernel_vm.sh ]]; then
-  modules=initrd/lib/modules/$release
+if [[ ! -e initrd.gz || initrd.gz -ot $tool ]]; then
+  from=kernel/$modules
+  to=initrd/lib/modules/$release
   rm -rf initrd
-  mkdir -p initrd/{bin,proc,sys,dev,root} "$modules/kernel"
+  mkdir -p initrd/{bin,proc,sys,dev,root} "$to/kernel"
   cp "$(command -v busybox)" initrd/bin/
-  cp kernel/lib/modules/"$release"/modules.* "$modules/"
+  cp "$from"/modules.* "$to/"
   for part in drivers/virtio fs/fuse net/tls crypto arch/x86/crypto lib; do
-    [[ -d kernel/lib/modules/$release/kernel/$part ]] || continue
-    mkdir -p "$modules/kernel/$part"
-    cp -r kernel/lib/modules/"$release"/kernel/"$part"/. "$modules/kernel/$part/"
+    [[ -d $from/kernel/$part ]] || continue
+    mkdir -p "$to/kernel/$part"
+    cp -r "$from/kernel/$part/." "$to/kernel/$part/"
   done
   PATH=$PATH:/sbin:/usr/sbin depmod -b initrd "$release"
   cat >initrd/init <<'INIT'
@@ -72,10 +106,14 @@ files=$!
 trap 'kill $files 2>/dev/null || true; rm -rf "$run"' EXIT
 for _ in $(seq 100); do [[ -S $run/fs.sock ]] && break; sleep 0.1; done
 
-timeout "${KERNEL_VM_SECONDS:-1500}" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m 3G -smp 2 \
+cpus=(-accel "tcg,thread=multi" -smp 2)
+[[ -z ${KERNEL_VM_COUNTED:-} ]] || cpus=(-accel "tcg,thread=single" -smp 1 -icount "shift=1")
+# Emulated code is translated once where it always lies at the same address; the clock of the CPU needs no system call.
+quick="norandmaps mitigations=off clocksource=tsc tsc=reliable"
+timeout "${KERNEL_VM_SECONDS:-1500}" qemu-system-x86_64 "${cpus[@]}" -cpu max -m 3G \
   -object memory-backend-memfd,id=mem,size=3G,share=on -numa node,memdev=mem \
   -kernel "$vmlinuz" -initrd initrd.gz \
-  -append "console=ttyS0 quiet panic=-1 guest_script=$script" \
+  -append "console=ttyS0 quiet panic=-1 $quick guest_script=$script" \
   -chardev socket,id=fs,path="$run/fs.sock" -device vhost-user-fs-pci,chardev=fs,tag=hostroot \
   -nographic -no-reboot </dev/null | sed -un 's/\r//g; /^guest starts/,/^guest exit/p' | tee "$run/output"
 grep -q '^guest exit: 0$' "$run/output"

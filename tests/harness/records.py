@@ -58,6 +58,8 @@ class Peer:
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.records = 0
         """Sealed with the client's application keys so far."""
+        self.updates = 0
+        """KeyUpdates that were crafted: how often the keys were made anew."""
         self.ended = ""
 
     def __enter__(self) -> "Peer":
@@ -103,10 +105,12 @@ class Peer:
         return self.outgoing.read()
 
     def craft(self, kind: int, payload: bytes, broken: bool = False) -> bytes:
-        """TLS 1.3: one record of this content type. After it the other records of this client have wrong numbers, so it
-        is the last thing to say. `broken`: one bit of it is wrong."""
+        """TLS 1.3: one record of this content type. After it the records that OpenSSL seals have wrong numbers, so all
+        that follows is crafted too. `broken`: one bit of it is wrong."""
         lines = [line.split() for line in self.keylog.read_text().splitlines() if line.startswith("CLIENT_TRAFFIC")]
         secret = bytes.fromhex(lines[-1][2])
+        for _ in range(self.updates):
+            secret = expand_label(secret, "traffic upd", len(secret))
         name = (self.tls.cipher() or ("",))[0]
         key = expand_label(secret, "key", 16 if "128" in name else 32)
         iv = expand_label(secret, "iv", 12)
@@ -118,6 +122,14 @@ class Peer:
         sealed[0] ^= 1 if broken else 0
         self.records += 1
         return head + bytes(sealed)
+
+    def update(self, asked: bool) -> bytes:
+        """KeyUpdate, RFC 8446 4.6.3: what is crafted after it is under the next keys. `asked`: the other side shall
+        change its own."""
+        record = self.craft(22, bytes([24, 0, 0, 1, asked]))
+        self.records = 0
+        self.updates += 1
+        return record
 
     def goodbye(self) -> bytes:
         """close_notify."""

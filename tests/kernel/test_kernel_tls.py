@@ -19,6 +19,8 @@ from harness.raw import any_certificate, message
 from harness.records import Peer
 from harness.waiting import DEADLINE, PATIENCE
 
+from ringway.control import kernel_tls
+
 TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 VERSION = pytest.mark.parametrize("version", [TLS12, TLS13], ids=["tls1.2", "tls1.3"])
 CIPHERS = [
@@ -212,14 +214,20 @@ def test_a_slow_reader_gets_all_of_it_and_the_end(server, statistics, tmp_path, 
 @pytest.mark.parametrize("sent", [b"", GET, BYE], ids=["idle", "a request", "the last request"])
 def test_the_client_ends_first(server, statistics, tmp_path, version, sent):
     """close_notify and FIN, alone and right behind a request, which is still answered."""
+    target = f"/small?{version.name}-{len(sent)}"
     with Peer(server.listener(tls=True).address, tmp_path, version) as peer:
         peer.handshake()
-        peer.raw((peer.seal(sent) if sent else b"") + peer.goodbye())
+        request = sent.replace(b"/small", target.encode())
+        peer.raw((peer.seal(request) if sent else b"") + peer.goodbye())
         peer.finish()
-        # Python's ssl reads no more once it has said close_notify: what comes is looked at as records.
+        # Python's ssl reads no more once it has said close_notify: that it was answered is known from the log.
         came = peer.rest()
-        assert (b"\x17\x03\x03" in came) == bool(sent) or version == TLS13
-        assert len(came) > len(TEXT) or not sent
+    if sent:
+        record = server.record(target)
+        assert (record["status"], record["reason"]) == (200, None)
+        assert len(came) > record["bytes"]
+    elif version == TLS12:
+        assert b"\x17\x03\x03" not in came  # records of data; in TLS 1.3 tickets look the same
 
 
 def test_half_close(server, statistics, tmp_path):
@@ -269,10 +277,11 @@ def test_alerts(server, statistics, tmp_path, description):
     [
         (22, bytes([1, 0, 0, 0]), "unexpected_message"),
         (22, bytes([24, 0, 0, 2, 0, 0]), "unexpected_message|decode_error"),
+        (22, bytes([24, 0, 0, 1, 2]), "illegal_parameter"),
         (25, b"x", "unexpected_message"),
         (20, b"\1", "unexpected_message"),
     ],
-    ids=["handshake", "long key update", "unknown", "change cipher spec"],
+    ids=["handshake", "long key update", "wrong key update", "unknown", "change cipher spec"],
 )
 def test_what_has_no_business_there(both, statistics, tmp_path, kind, payload, alert):
     """RFC 8446 5, 4.6: refused with an alert that says so."""
@@ -311,10 +320,10 @@ def test_a_record_that_is_too_long(both, statistics, tmp_path):
 
 @pytest.mark.parametrize("key", [b"k", b"K"], ids=["update", "update and ask for one"])
 def test_key_update(server, statistics, key):
-    """RFC 8446 4.6.3, by `openssl s_client`. This kernel takes no second key: the connection is closed with a reason.
+    """RFC 8446 4.6.3, by `openssl s_client`. A kernel that takes no second key: the connection is closed with a reason.
     Where only sending is the kernel's, an update that asks for none in return is OpenSSL's to follow."""
     before = total(server, "ktls_key_updates")
-    follows = server.directions == "send" and key == b"k"
+    by_openssl = server.directions == "send" and key == b"k"
     with subprocess.Popen(
         ["openssl", "s_client", "-connect", f"127.0.0.1:{server.listener(tls=True).port}", "-tls1_3"],
         stdin=subprocess.PIPE,
@@ -327,16 +336,75 @@ def test_key_update(server, statistics, key):
             read_until(client.stdout, TEXT)
             ask(client, key + b"\n")
             read_until(client.stdout, b"KEYUPDATE")
-            if follows:
-                ask(client, GET)
-                read_until(client.stdout, TEXT)
-                assert total(server, "ktls_key_updates") == before
+            if by_openssl or kernel_tls.found().rekeys:
+                for _ in range(2):
+                    ask(client, GET)
+                    read_until(client.stdout, TEXT)
             else:
                 client.wait(DEADLINE)
                 server.wait_line("its client changed keys")
-                assert total(server, "ktls_key_updates") == before + 1
+            assert total(server, "ktls_key_updates") == before + (not by_openssl)
         finally:
             client.terminate()
+
+
+REKEYS = pytest.mark.skipif(not kernel_tls.found().rekeys, reason="this kernel takes no second key (KERNEL=new)")
+
+
+@REKEYS
+@pytest.mark.parametrize("suite", ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"])
+def test_new_keys_again_and_again(server, statistics, suite):
+    """Each cipher: keys of the client's alone, and of both."""
+    with subprocess.Popen(
+        ["openssl", "s_client", "-connect", f"127.0.0.1:{server.listener(tls=True).port}", "-ciphersuites", suite],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment(),
+    ) as client:
+        try:
+            for key in b"kKkKK":
+                ask(client, GET)
+                read_until(client.stdout, TEXT)
+                ask(client, bytes([key]) + b"\n")
+                read_until(client.stdout, b"KEYUPDATE")
+            ask(client, GET)
+            read_until(client.stdout, TEXT)
+        finally:
+            client.terminate()
+    if server.directions == "both":
+        assert statistics["TlsRxRekeyOk"] == 5
+    assert statistics["TlsTxRekeyOk"] == 3
+
+
+@REKEYS
+def test_new_keys_in_one_segment_with_requests(server, statistics, tmp_path):
+    """What lies behind a KeyUpdate is under the new keys already; several that ask for one have one answer or more."""
+    with Peer(server.listener(tls=True).address, tmp_path) as peer:
+        peer.handshake()
+        peer.raw(b"".join(part for n in range(6) for part in (peer.craft(23, GET), peer.update(asked=n % 2 == 1))))
+        for _ in range(6):
+            assert peer.response() == TEXT
+        peer.raw(peer.craft(23, GET))
+        assert peer.response() == TEXT
+    if server.directions == "both":
+        assert statistics["TlsRxRekeyOk"] == 6
+    assert 1 <= statistics["TlsTxRekeyOk"] <= 3
+
+
+@REKEYS
+@pytest.mark.parametrize(("host", "target"), [("a", "/large"), ("proxied", "/length/4000000")], ids=["file", "proxied"])
+def test_new_keys_in_the_middle_of_a_response(server, statistics, tmp_path, host, target):
+    """The socket is full when the client asks: sending changes keys between two records, and nothing is lost."""
+    with Peer(server.listener(tls=True).address, tmp_path, window=4096) as peer:
+        peer.handshake()
+        peer.raw(peer.craft(23, message(f"GET {target} HTTP/1.1", f"Host: {host}")))
+        time_to_read(server, peer)  # by now its socket is full
+        peer.raw(peer.update(asked=True) + peer.craft(23, GET))
+        time_to_read(server, peer)
+        assert hashlib.sha256(peer.response()).hexdigest() == bulk.checksum(4_000_000)
+        assert peer.response() == TEXT
+    assert statistics["TlsTxRekeyOk"] == 1
 
 
 def ask(client, data):
@@ -412,7 +480,7 @@ def test_thousands_of_short_connections(server, statistics):
     assert "Non-2xx" not in done.stdout
     assert "Socket errors" not in done.stdout or re.search(r"connect 0, read 0, write 0", done.stdout), done.stdout
     served = int(re.search(r"(\d+) requests in", done.stdout)[1])
-    assert served > 500
+    assert served > 50  # how many is the machine's affair
     assert total(server, "ktls_send") - before >= served
 
 
@@ -433,6 +501,23 @@ def test_the_kernel_takes_over_after_so_many_bytes(ringway, settings_with, stati
         for _ in range(3):
             assert client.get("/small").body == TEXT
     assert server.record("/large")["ktls"] == "send+receive"
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["update", "update and ask for one"])
+@pytest.mark.parametrize("directions", ["send", pytest.param("both", marks=REKEYS)])
+def test_new_keys_before_the_kernel_sends(ringway, settings_with, statistics, tmp_path, directions, asked):
+    """OpenSSL changes keys; the kernel gets the newest ones."""
+    server = ringway(settings_with(ktls_after=1_000_000, ktls_directions=directions))
+    with Peer(server.listener(tls=True).address, tmp_path) as peer:
+        peer.handshake()
+        for _ in range(2):
+            peer.raw(peer.craft(23, GET) + peer.update(asked))
+            assert peer.response() == TEXT
+        assert total(server, "ktls_send") == 0
+        for _ in range(2):
+            peer.raw(peer.craft(23, message("GET /large HTTP/1.1", "Host: a")))
+            assert hashlib.sha256(peer.response()).hexdigest() == bulk.checksum(4_000_000)
+        assert total(server, "ktls_send") == 1
 
 
 @pytest.mark.parametrize("fallback", [True, False], ids=["fallback", "must"])

@@ -1,13 +1,17 @@
 """The key schedule and the numbers of records, against OpenSSL's own records: what is computed must open them."""
 
 import contextlib
+import socket
 import ssl
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from harness.foreign import environment
+from harness.waiting import DEADLINE
 
 from ringway.control import kernel_tls
 from ringway.engine import ktls
@@ -19,6 +23,9 @@ COMBINATIONS = [
     (12, 2, "ECDHE-ECDSA-CHACHA20-POLY1305"),
     (13, 1, "TLS_AES_256_GCM_SHA384"),
 ]
+
+
+SUITES = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"]
 
 
 class Talk:
@@ -110,6 +117,91 @@ def test_opens_openssls_records(certificate, tmp_path, version, cipher, name, di
             opened(version, cipher, other, number, record)
 
 
+@pytest.mark.parametrize(("cipher", "suite"), list(enumerate(SUITES)))
+def test_opens_records_behind_a_key_update(certificate, tmp_path, cipher, suite):
+    """RFC 8446 7.2: `openssl s_client` changes its keys, Python's server answers with its own."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate["cert_path"], certificate["key_path"])
+    context.keylog_filename = str(tmp_path / "keylog")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-tls1_3", "-ciphersuites", suite]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
+        ) as client:
+            try:
+                sock, _ = listener.accept()
+                sock.settimeout(DEADLINE)
+                with sock, Recorded(sock, context) as recorded:
+                    for updates, (said, text) in enumerate([(b"", b"one\n"), (b"K\n", b"two\n"), (b"k\n", b"three\n")]):
+                        assert client.stdin is not None
+                        for line in filter(None, (said, text)):
+                            client.stdin.write(line)
+                            client.stdin.flush()
+                            if line == said:
+                                recorded.until_a_record()  # s_client takes what comes with the command for data
+                        assert recorded.read() == text
+                        recorded.tls.write(b"yes")
+                        recorded.flow()
+                        lines = Path(context.keylog_filename).read_text().splitlines()
+                        sends = min(updates, 1)
+                        for direction, count, record, plain in (
+                            (RECEIVE, updates, recorded.received[-1], text),
+                            (SEND, sends, recorded.sent[-1], b"yes"),
+                        ):
+                            # Two tickets went out first; behind an update the numbers begin anew.
+                            number = (2 if updates == 0 else updates - 1) if direction == SEND else 0
+                            info = ktls.info_of(13, cipher, direction, lines, b"", b"", number, count)
+                            assert opened(13, cipher, info, number, record) == plain + b"\x17"
+            finally:
+                client.terminate()
+
+
+class Recorded:
+    """A server's end of a TLS connection, and every record of it."""
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+        self.sock = sock
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
+        self.sent: list[bytes] = []
+        self.received: list[bytes] = []
+
+    def __enter__(self) -> "Recorded":
+        while True:
+            try:
+                self.tls.do_handshake()
+                self.flow()
+                return self
+            except ssl.SSLWantReadError:
+                self.flow()
+                self.until_a_record()
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def flow(self) -> None:
+        data = self.outgoing.read()
+        self.sock.sendall(data)
+        while data:
+            size = 5 + struct.unpack("!H", data[3:5])[0]
+            self.sent.append(data[:size])
+            data = data[size:]
+
+    def until_a_record(self) -> None:
+        head = self.sock.recv(5, socket.MSG_WAITALL)
+        assert len(head) == 5
+        self.received.append(head + self.sock.recv(struct.unpack("!H", head[3:5])[0], socket.MSG_WAITALL))
+        self.incoming.write(self.received[-1])
+
+    def read(self) -> bytes:
+        while True:
+            try:
+                return self.tls.read(100)
+            except ssl.SSLWantReadError:
+                self.until_a_record()
+
+
 @pytest.mark.parametrize(("version", "cipher"), [(v, c) for v in (12, 13) for c in (0, 1, 2)])
 def test_the_struct_has_the_kernels_form(version, cipher):
     """include/uapi/linux/tls.h; the same as the one that the supervisor tries the kernel with."""
@@ -147,6 +239,8 @@ def test_the_table_of_the_kernel():
     assert some.masks() == [[3, 7], [7, 6]]
     assert some.usable("both")
     assert some.lines()[1] == ("TLS 1.3: AES128-GCM send, AES256-GCM send+receive, CHACHA20-POLY1305 send+receive")
+    assert some.lines()[2] == "KeyUpdate: ends the connection, this kernel takes no new keys"
+    assert kernel_tls.KernelTls({}, "", True).lines()[2] == "KeyUpdate: followed"
     nothing = kernel_tls.KernelTls({}, "the reason")
     assert nothing.masks() == [[0, 0], [0, 0]]
     assert nothing.lines() == ["not found: the reason"]

@@ -19,6 +19,8 @@ CIPHERS = ("AES128-GCM", "AES256-GCM", "CHACHA20-POLY1305")
 """In the order of `KtlsCipher` in engine/ktls.pxd."""
 
 _TCP_ULP, _SOL_TLS, _TLS_TX, _TLS_RX = 31, 282, 1, 2
+_TLS_RECORD_TYPE, _HANDSHAKE = 1, 22
+_KEY_UPDATE = bytes([24, 0, 0, 1, 0])
 _NUMBERS = (51, 52, 54)
 """TLS_CIPHER_AES_GCM_128, TLS_CIPHER_AES_GCM_256, TLS_CIPHER_CHACHA20_POLY1305 of include/uapi/linux/tls.h."""
 _KEY_BYTES = (16, 32, 32)
@@ -35,6 +37,8 @@ class KernelTls:
     failures: dict[Combination, str]
     why: str
     """Why nothing at all works; empty if something does."""
+    rekeys: bool = False
+    """It takes new keys when a client changes its own (KeyUpdate of TLS 1.3): Linux 6.14 and later."""
 
     def works(self, direction: str, version: int, cipher: str) -> bool:
         return not self.why and (direction, version, cipher) not in self.failures
@@ -55,6 +59,7 @@ class KernelTls:
                 ways = [way for way in DIRECTIONS if self.works(way, version, cipher)]
                 cells.append(f"{cipher} {'+'.join(ways) or 'not usable'}")
             rows.append(f"TLS 1.{version - 10}: {', '.join(cells)}")
+        rows.append(f"KeyUpdate: {'followed' if self.rekeys else 'ends the connection, this kernel takes no new keys'}")
         return rows
 
     def masks(self) -> list[list[int]]:
@@ -81,7 +86,7 @@ def found() -> KernelTls:
             for direction, reason in _try(version, number).items():
                 failures[direction, version, cipher] = reason
     every = len(DIRECTIONS) * len(VERSIONS) * len(CIPHERS)
-    return KernelTls(failures, next(iter(failures.values())) if len(failures) == every else "")
+    return KernelTls(failures, next(iter(failures.values())) if len(failures) == every else "", _rekeys(failures))
 
 
 def brief(tls: Tls) -> dict[str, Any] | None:
@@ -91,6 +96,7 @@ def brief(tls: Tls) -> dict[str, Any] | None:
     return {
         "usable": found().masks(),
         "receive": tls.ktls_directions == "both",
+        "rekeys": found().rekeys,
         "required": not tls.ktls_fallback_enabled,
         "after": tls.ktls_after,
     }
@@ -150,3 +156,26 @@ def _passes(pair: _Pair) -> bool:
         return pair.other.recv(len(text) + 1) == text
     except OSError:
         return False
+
+
+def _rekeys(failures: dict[Combination, str]) -> bool:
+    """Whether both directions take a second key, behind a KeyUpdate, and a record passes under it."""
+    for number, cipher in enumerate(CIPHERS):
+        if any((direction, 13, cipher) in failures for direction in DIRECTIONS):
+            continue
+        first, second = (crypto_info(13, number, os.urandom(_KEY_BYTES[number]), os.urandom(12), 0) for _ in range(2))
+        with _Pair() as pair:
+            try:
+                pair.attach()
+                pair.one.setsockopt(_SOL_TLS, _TLS_TX, first)
+                pair.other.setsockopt(_SOL_TLS, _TLS_RX, first)
+                pair.one.sendmsg([_KEY_UPDATE], [(_SOL_TLS, _TLS_RECORD_TYPE, bytes([_HANDSHAKE]))])
+                pair.one.setsockopt(_SOL_TLS, _TLS_TX, second)
+                # The record is told of by a message, and nothing behind it is read before the new key is there.
+                if pair.other.recvmsg(64, socket.CMSG_SPACE(1))[0] != _KEY_UPDATE:
+                    return False
+                pair.other.setsockopt(_SOL_TLS, _TLS_RX, second)
+            except OSError:
+                return False
+            return _passes(pair)
+    return False

@@ -8,6 +8,8 @@ OpenSSL tells no numbers; they are counted here: from 0 whenever a direction's k
 
     TLS 1.3  the traffic secret of a direction is logged in the moment in which its keys change (RFC 8446 7.1)
     TLS 1.2  the master secret is logged once; a direction's keys change with its ChangeCipherSpec (RFC 5246 7.1)
+
+Behind a KeyUpdate of TLS 1.3 a direction's next secret is made from its last one (RFC 8446 7.2): ktls_message().
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
@@ -30,6 +32,8 @@ cdef enum:
     KTLS_BLOCK_BYTES_MAX = 88   # key block of TLS 1.2: two keys and two IVs
     KTLS_SEED_BYTES = 77        # "key expansion" and both randoms
     KTLS_CHAINED_BYTES = 141    # a block of SHA-384 and the seed, with room
+    KTLS_KEY_UPDATE = 24        # HandshakeType, RFC 8446 4
+    KTLS_KEY_UPDATE_BYTES = 5   # type, length of three bytes, request_update
 
 cdef struct KtlsKeys:
     uint8_t version         # 12 or 13; 0: not agreed on yet
@@ -39,11 +43,14 @@ cdef struct KtlsKeys:
     unsigned char server_random[KTLS_RANDOM_BYTES]  # TLS 1.2 alone
     unsigned char client_random[KTLS_RANDOM_BYTES]
     uint64_t sequence[2]    # number of the next record of this direction
+    bint asked              # the client asked for a KeyUpdate of ours, and none was sent yet
 
 cdef void ktls_keylog(KtlsKeys* k, const char* line) noexcept nogil
     # one line of the key log, NSS form: `LABEL client-random secret`, the last two in hexadecimal
 cdef void ktls_record(KtlsKeys* k, int direction, int content_type) noexcept nogil
     # a record with this type in its header was written or read
+cdef void ktls_message(KtlsKeys* k, int direction, const unsigned char* data, size_t length) noexcept nogil
+    # a handshake message was written or read, whole: what follows a KeyUpdate is under the next secret
 cdef int ktls_cipher_of(const char* name) noexcept nogil
     # KtlsCipher of OpenSSL's name of a cipher suite
 cdef int ktls_info(const KtlsKeys* k, int direction, unsigned char* out) noexcept nogil

@@ -79,6 +79,22 @@ def ktls_record(k, direction, content_type):
         k.sequence[direction] += 1
 
 
+def ktls_message(k, direction, data, length):
+    secret: cython.uchar[KTLS_SECRET_BYTES_MAX]
+    size: cython.int = k.secret_length[direction]
+    if k.version != 13 or length != KTLS_KEY_UPDATE_BYTES or data[0] != KTLS_KEY_UPDATE:
+        return
+    # RFC 8446 4.6.3: one answer does for several requests.
+    k.asked = direction == KTLS_RECEIVE and (k.asked or data[4] == 1)
+    # RFC 8446 7.2; a secret that cannot be made is missing from then on, and ktls_info() says so.
+    if not expand_label(digest_of(k.cipher), k.secret[direction], size, b"traffic upd", secret, size):
+        size = 0
+    memcpy(k.secret[direction], secret, size)
+    k.secret_length[direction] = cast(cython.uchar, size)
+    k.sequence[direction] = 0
+    OPENSSL_cleanse(secret, KTLS_SECRET_BYTES_MAX)
+
+
 def ktls_cipher_of(name):
     if name == NULL:
         return KTLS_NO_CIPHER
@@ -226,9 +242,17 @@ def ktls_info(k, direction, out):
 
 
 def info_of(
-    version: int, cipher: int, direction: int, lines: list, client_random: bytes, server_random: bytes, sequence: int
+    version: int,
+    cipher: int,
+    direction: int,
+    lines: list,
+    client_random: bytes,
+    server_random: bytes,
+    sequence: int,
+    updates: int = 0,
 ) -> bytes:
-    """For tests: the kernel's struct from lines of a key log. Raises ValueError when a secret is missing."""
+    """For tests: the kernel's struct from lines of a key log, behind so many KeyUpdates. Raises ValueError when a
+    secret is missing."""
     k: KtlsKeys
     out: cython.uchar[KTLS_INFO_BYTES_MAX]
     memset(cython.address(k), 0, cython.sizeof(KtlsKeys))
@@ -237,6 +261,9 @@ def info_of(
         ktls_keylog(cython.address(k), text)
     k.version = version
     k.cipher = cipher
+    for _ in range(updates):
+        message: bytes = b"\x18\0\0\1\0"
+        ktls_message(cython.address(k), direction, message, len(message))
     k.sequence[direction] = sequence
     memcpy(k.client_random, cast(cython.p_char, client_random), KTLS_RANDOM_BYTES)
     memcpy(k.server_random, cast(cython.p_char, server_random), KTLS_RANDOM_BYTES)

@@ -13,6 +13,10 @@ A direction changes hands between two records, when user space holds nothing of 
 
 When the kernel has both, OpenSSL's memory of the connection is freed. Then the kernel tells of a record that is no data
 by EIO, and offload_control() fetches it.
+
+KeyUpdate (RFC 8446 4.6.3). The kernel reads nothing behind the record until it has the next key; that one is given at
+once. An update that the client asked for goes out, and sending changes keys, before the next data is sent. A kernel
+before 6.14 takes no second key: the connection is closed, with a line in the log.
 """
 from ringway.engine.state cimport Stream, Worker
 
@@ -26,11 +30,11 @@ cdef enum:
     RECORD_ALERT = 21           # ContentType, RFC 8446 5.1
     RECORD_HANDSHAKE = 22
     RECORD_DATA = 23
-    KEY_UPDATE = 24             # HandshakeType, RFC 8446 4
     ALERT_CLOSE_NOTIFY = 0      # AlertDescription, RFC 8446 6
     ALERT_UNEXPECTED_MESSAGE = 10
     ALERT_BAD_RECORD_MAC = 20
     ALERT_RECORD_OVERFLOW = 22
+    ALERT_ILLEGAL_PARAMETER = 47
     ALERT_INTERNAL_ERROR = 80
     ALERT_USER_CANCELED = 90
     ALERT_NO_RENEGOTIATION = 100
@@ -44,6 +48,10 @@ cdef void offload_step(Worker* w, Stream* s) noexcept nogil
     # hand over what can be handed over now; may free s.tls
 cdef void offload_check(Worker* w, Stream* s) noexcept nogil
     # OpenSSL has read records while the kernel sends: is it to send one?
+cdef bint offload_update(Worker* w, Stream* s) noexcept nogil
+    # before data is sent: a KeyUpdate that is owed goes first. False: wait until the socket can be written to, then again
+cdef void offload_forget(Stream* s) noexcept nogil
+    # wipes and frees the keys
 cdef bint offload_due(Worker* w, const Stream* s) noexcept nogil
     # is sending to change hands as soon as the socket has what OpenSSL wrote?
 cdef void offload_control(Worker* w, Stream* s) noexcept nogil
@@ -56,7 +64,10 @@ cdef bint offload_notify(Worker* w, Stream* s) noexcept nogil
 cdef void take_send(Worker* w, Stream* s) noexcept nogil
 cdef void take_receive(Worker* w, Stream* s) noexcept nogil
 cdef int give_keys(Worker* w, Stream* s, int direction) noexcept nogil
+cdef int set_keys(Stream* s, int direction) noexcept nogil
 cdef bint push_outbox(Worker* w, Stream* s) noexcept nogil
 cdef int send_alert(Stream* s, int level, int description) noexcept nogil
+cdef int send_record(Stream* s, int kind, const unsigned char* data, size_t length) noexcept nogil
+cdef void key_update(Worker* w, Stream* s, const unsigned char* data) noexcept nogil
 cdef void keys_changed(Worker* w, Stream* s) noexcept nogil
 cdef void handshake_record(Worker* w, Stream* s, const unsigned char* data, ssize_t length) noexcept nogil

@@ -3,6 +3,7 @@
 import cython
 from cython import NULL, address, cast, sizeof
 from cython.cimports.libc.stdint import uint32_t, uint64_t
+from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memset
 from cython.cimports.ringway.engine.buffers import Buffer, buffer_give, data_of, length_of, queue_pop
 from cython.cimports.ringway.engine.counters import (
@@ -22,10 +23,14 @@ from cython.cimports.ringway.engine.counters import (
 )
 from cython.cimports.ringway.engine.ktls import (
     KTLS_INFO_BYTES_MAX,
+    KTLS_KEY_UPDATE,
+    KTLS_KEY_UPDATE_BYTES,
     KTLS_NO_CIPHER,
     KTLS_RECEIVE,
     KTLS_SEND,
+    KtlsKeys,
     ktls_info,
+    ktls_message,
 )
 from cython.cimports.ringway.engine.native.ktls import (
     CMSG_DATA,
@@ -58,6 +63,7 @@ from cython.cimports.ringway.engine.native.linux import (
     MSG_DONTWAIT,
     MSG_MORE,
     MSG_NOSIGNAL,
+    SHUT_RDWR,
     SO_ERROR,
     SOL_SOCKET,
     errno,
@@ -65,6 +71,7 @@ from cython.cimports.ringway.engine.native.linux import (
     iovec,
     send,
     setsockopt,
+    shutdown,
     socklen_t,
 )
 from cython.cimports.ringway.engine.native.openssl import OPENSSL_cleanse
@@ -76,6 +83,7 @@ from cython.cimports.ringway.engine.tls import (
     tls_agreed,
     tls_between_records,
     tls_close,
+    tls_key_update,
     tls_owes_key_update,
 )
 
@@ -83,8 +91,19 @@ from cython.cimports.ringway.engine.tls import (
 
 
 def offload_attach(w, s):
-    if s.rules.tls.ktls.enabled:
-        s.offload_attached = setsockopt(s.fd, IPPROTO_TCP, TCP_ULP, cast(cython.p_char, b"tls"), 3) == 0
+    if s.rules.tls.ktls.enabled and setsockopt(s.fd, IPPROTO_TCP, TCP_ULP, cast(cython.p_char, b"tls"), 3) == 0:
+        s.keys = cast(cython.pointer(KtlsKeys), calloc(1, sizeof(KtlsKeys)))
+        s.tls.keys = s.keys
+
+
+def offload_forget(s):
+    if s.keys == NULL:
+        return
+    if s.tls != NULL:
+        s.tls.keys = NULL
+    OPENSSL_cleanse(s.keys, sizeof(KtlsKeys))
+    free(s.keys)
+    s.keys = NULL
 
 
 def offload_begin(w, s):
@@ -93,17 +112,19 @@ def offload_begin(w, s):
     can: cython.int = 0
     if not policy.enabled:
         return True
-    tls_agreed(s.tls)
-    version: cython.int = s.tls.keys.version - 12
-    if s.tls.keys.cipher != KTLS_NO_CIPHER and s.offload_attached:
-        if policy.usable[KTLS_SEND][version] >> s.tls.keys.cipher & 1:
-            can |= OFFLOAD_SEND
-        if policy.usable[KTLS_RECEIVE][version] >> s.tls.keys.cipher & 1:
-            can |= OFFLOAD_RECEIVE
+    if s.keys != NULL:
+        tls_agreed(s.tls)
+        if s.keys.cipher != KTLS_NO_CIPHER:
+            if policy.usable[KTLS_SEND][s.keys.version - 12] >> s.keys.cipher & 1:
+                can |= OFFLOAD_SEND
+            if policy.usable[KTLS_RECEIVE][s.keys.version - 12] >> s.keys.cipher & 1:
+                can |= OFFLOAD_RECEIVE
     s.offload_wanted = cast(cython.uchar, wanted & can)
     if s.offload_wanted == wanted:
         return True
-    count(w.counters, COUNT_KTLS_FALLBACK_CIPHER if s.offload_attached else COUNT_KTLS_FALLBACK_SOCKET, 1)
+    count(w.counters, COUNT_KTLS_FALLBACK_SOCKET if s.keys == NULL else COUNT_KTLS_FALLBACK_CIPHER, 1)
+    if s.offload_wanted == 0:
+        offload_forget(s)
     if not policy.required:
         return True
     count(w.counters, COUNT_KTLS_REFUSED, 1)
@@ -122,6 +143,8 @@ def offload_step(w, s):
         tls_close(s.tls)
         s.tls = NULL
         gauge(w.counters, GAUGE_TLS, -1)
+        if s.tls_version == 12 or not s.rules.tls.ktls.rekeys:
+            offload_forget(s)
 
 
 def offload_due(w, s):
@@ -143,6 +166,8 @@ def take_receive(w, s):
 
 
 def take_send(w, s):
+    if tls_owes_key_update(s.tls):
+        tls_key_update(s.tls)
     if s.sending != NULL or not push_outbox(w, s):
         return
     if give_keys(w, s, KTLS_SEND) == 0:
@@ -152,12 +177,7 @@ def take_send(w, s):
 
 
 def give_keys(w, s, direction):
-    info: cython.uchar[KTLS_INFO_BYTES_MAX]
-    size: cython.int = ktls_info(address(s.tls.keys), direction, info)
-    result: cython.int = -1
-    if size > 0:
-        result = setsockopt(s.fd, SOL_TLS, TLS_TX if direction == KTLS_SEND else TLS_RX, info, size)
-    OPENSSL_cleanse(info, KTLS_INFO_BYTES_MAX)
+    result: cython.int = set_keys(s, direction)
     if result < 0:
         # It worked when the supervisor tried it, so this connection is broken, or memory is short.
         s.offload_wanted &= ~(OFFLOAD_SEND if direction == KTLS_SEND else OFFLOAD_RECEIVE) & 0xFF
@@ -166,6 +186,16 @@ def give_keys(w, s, direction):
             count(w.counters, COUNT_KTLS_REFUSED, 1)
             tell(w, EVENT_KTLS_REFUSED, errno, s.tls_cipher, s.tls_cipher_length)
             s.error = ECONNRESET
+    return result
+
+
+def set_keys(s, direction):
+    """0, or -1 with errno: as the kernel says, or EINVAL when there is no secret."""
+    info: cython.uchar[KTLS_INFO_BYTES_MAX]
+    size: cython.int = ktls_info(s.keys, direction, info)
+    # The kernel refuses a struct of no bytes.
+    result: cython.int = setsockopt(s.fd, SOL_TLS, TLS_TX if direction == KTLS_SEND else TLS_RX, info, max(size, 0))
+    OPENSSL_cleanse(info, KTLS_INFO_BYTES_MAX)
     return result
 
 
@@ -237,24 +267,70 @@ def handshake_record(w, s, data, length):
         # A ClientHello: RFC 5246 7.2.2, the client may go on without.
         send_alert(s, 1, ALERT_NO_RENEGOTIATION)
         return
-    if data[0] == KEY_UPDATE and length == 5:
+    if data[0] != KTLS_KEY_UPDATE or length != KTLS_KEY_UPDATE_BYTES:
+        s.error = EPROTO
+        send_alert(s, 2, ALERT_UNEXPECTED_MESSAGE)
+    elif data[4] > 1:
+        # RFC 8446 4.6.3: update_not_requested and update_requested are all that there is.
+        s.error = EPROTO
+        send_alert(s, 2, ALERT_ILLEGAL_PARAMETER)
+    else:
+        key_update(w, s, data)
+
+
+def key_update(w, s, data):
+    count(w.counters, COUNT_KTLS_KEY_UPDATES, 1)
+    if not s.rules.tls.ktls.rekeys:
         keys_changed(w, s)
         return
-    s.error = EPROTO
-    send_alert(s, 2, ALERT_UNEXPECTED_MESSAGE)
+    ktls_message(s.keys, KTLS_RECEIVE, data, KTLS_KEY_UPDATE_BYTES)
+    if set_keys(s, KTLS_RECEIVE) < 0:
+        keys_changed(w, s)
+    elif s.offload & OFFLOAD_SEND:
+        offload_update(w, s)
+    elif s.keys.asked:
+        tls_key_update(s.tls)
 
 
 def keys_changed(w, s):
-    # RFC 8446 4.6.3. What follows is under new keys, or must be; a kernel takes others than its first since 6.14 only.
-    count(w.counters, COUNT_KTLS_KEY_UPDATES, 1)
+    # RFC 8446 4.6.3. What follows is under new keys, or must be, and the kernel does not take them.
     tell(w, EVENT_KEY_UPDATE, 0, NULL, 0)
     s.error = EPROTO
     send_alert(s, 2, ALERT_INTERNAL_ERROR)
 
 
 def offload_check(w, s):
-    if s.offload & OFFLOAD_SEND and s.tls != NULL and s.error == 0 and tls_owes_key_update(s.tls):
+    if s.offload & OFFLOAD_SEND == 0 or s.tls == NULL or s.error or not s.keys.asked:
+        return
+    if tls_owes_key_update(s.tls):
+        count(w.counters, COUNT_KTLS_KEY_UPDATES, 1)
+        tls_key_update(s.tls)
+    if s.rules.tls.ktls.rekeys:
+        offload_update(w, s)
+    else:
         keys_changed(w, s)
+
+
+def offload_update(w, s):
+    data: cython.uchar[KTLS_KEY_UPDATE_BYTES]
+    if s.keys == NULL or not s.keys.asked or s.offload & OFFLOAD_SEND == 0:
+        return True
+    if s.notified and not s.notify_due:
+        return True  # close_notify was the last word
+    # RFC 8446 4.6.3: { HandshakeType key_update(24); uint24 length; KeyUpdateRequest update_not_requested(0) }.
+    memset(data, 0, KTLS_KEY_UPDATE_BYTES)
+    data[0] = KTLS_KEY_UPDATE
+    data[3] = 1
+    if send_record(s, RECORD_HANDSHAKE, data, KTLS_KEY_UPDATE_BYTES) < 0:
+        # Broken: the data that follows will tell.
+        return errno != EAGAIN
+    ktls_message(s.keys, KTLS_SEND, data, KTLS_KEY_UPDATE_BYTES)
+    if set_keys(s, KTLS_SEND) < 0:
+        tell(w, EVENT_KEY_UPDATE, 0, NULL, 0)
+        s.error = EPROTO
+        # RFC 8446 7.2: nothing more goes out under the old key.
+        shutdown(s.fd, SHUT_RDWR)
+    return True
 
 
 def offload_broken(w, s, error):
@@ -286,18 +362,21 @@ def offload_notify(w, s):
 def send_alert(s, level, description):
     """0, or -1 with errno. Only the last thing that is said: a failure is nobody's concern but the peer's."""
     data: cython.uchar[2]
+    data[0] = cast(cython.uchar, level)
+    data[1] = cast(cython.uchar, description)
+    return send_record(s, RECORD_ALERT, data, 2) if s.offload & OFFLOAD_SEND else -1
+
+
+def send_record(s, kind, data, length):
+    """Through the kernel, as a record of this type. 0, or -1 with errno; EAGAIN: nothing of it was taken."""
     space: uint64_t[8]
     part: iovec
     message: msghdr
     control: cython.pointer(cmsghdr)
-    if s.offload & OFFLOAD_SEND == 0:
-        return -1
-    data[0] = cast(cython.uchar, level)
-    data[1] = cast(cython.uchar, description)
     memset(address(message), 0, sizeof(msghdr))
     memset(space, 0, sizeof(space))
-    part.iov_base = data
-    part.iov_len = 2
+    part.iov_base = cast(cython.p_void, data)
+    part.iov_len = length
     message.msg_iov = address(part)
     message.msg_iovlen = 1
     message.msg_control = space
@@ -306,5 +385,5 @@ def send_alert(s, level, description):
     control.cmsg_level = SOL_TLS
     control.cmsg_type = TLS_SET_RECORD_TYPE
     control.cmsg_len = CMSG_LEN(1)
-    CMSG_DATA(control)[0] = RECORD_ALERT
+    CMSG_DATA(control)[0] = cast(cython.uchar, kind)
     return -1 if sendmsg(s.fd, address(message), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 else 0

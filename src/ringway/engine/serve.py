@@ -50,7 +50,7 @@ from cython.cimports.ringway.engine.native.linux import (
     send,
     sendfile,
 )
-from cython.cimports.ringway.engine.offload import offload_due, offload_step
+from cython.cimports.ringway.engine.offload import offload_due, offload_step, offload_update
 from cython.cimports.ringway.engine.outcome import (
     BAD_TARGET,
     CLIENT_CLOSED,
@@ -86,6 +86,7 @@ from cython.cimports.ringway.engine.state import (
 )
 from cython.cimports.ringway.engine.stream import (
     stream_drained,
+    stream_flush,
     stream_full,
     stream_queue,
     stream_send,
@@ -414,7 +415,8 @@ def serve_continue(w, x):
             read_body(w, x)
             return
         elif not stream_drained(s):
-            return  # sendfile goes around the outbox: what is in it goes first
+            stream_flush(w, s)  # sendfile goes around the outbox: what is in it goes first
+            return
         elif not stream_sends_plain(s):
             offload_step(w, s)
             if not stream_sends_plain(s):
@@ -485,6 +487,9 @@ def send_from_file(w, x):
     on: cython.int = 1
     if not is_cached(x, step):
         read_body(w, x)
+        return
+    if not offload_update(w, s):
+        wait_writable(w, x)
         return
     if not s.nonblocking:
         ioctl(s.fd, FIONBIO, address(on))  # sendfile(2) has no flag of its own for it

@@ -18,6 +18,7 @@ from ringway.engine.chunked cimport Chunked
 from ringway.engine.clock cimport Clock
 from ringway.engine.counters cimport Counters
 from ringway.engine.driver cimport Driver
+from ringway.engine.ktls cimport KtlsKeys
 from ringway.engine.native.linux cimport open_how, sockaddr_storage, socklen_t, statx_t
 from ringway.engine.ranges cimport ETAG_BYTES_MAX, RANGES_MAX, ByteRange, FileFacts
 from ringway.engine.records cimport RecordRing
@@ -74,13 +75,13 @@ cdef struct Stream:         # one socket and its bytes; first member of Client a
     uint8_t tls_version     # 12 or 13; 0: plain, or the handshake is not through
     uint8_t offload_wanted  # bits of Offload: what the kernel shall do
     uint8_t offload         # ... and does: what is sent, or received, is plaintext here
-    bint offload_attached   # the socket takes keys
     bint notified           # close_notify was said, or `notify_due`
     bint notify_due         # the kernel sends: close_notify follows as soon as all else is out
     uint16_t tls_cipher_length
     const char* tls_cipher  # borrowed from OpenSSL for good: name of the suite
     uint64_t tls_written    # plaintext bytes that OpenSSL encrypted
     Tls* tls                # owned; NULL: plain, or the kernel does it both ways
+    KtlsKeys* keys          # owned; NULL: no kernel TLS, or the kernel has them and takes no others
     uint16_t door           # policy of the host that a client asked for in its handshake, see snapshot.pxd; 0: none
     uint16_t identity_length
     char* identity          # owned: field lines that tell upstreams who the client is; NULL: no door, or it is refused

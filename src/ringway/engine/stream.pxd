@@ -40,7 +40,7 @@ cdef void stream_send_end(Worker* w, Stream* s, Buffer* b) noexcept nogil
 cdef void stream_notify(Worker* w, Stream* s) noexcept nogil
     # close_notify, once, behind everything that was queued; stream_flush() sends it. Nothing without TLS
 cdef void stream_writable(Worker* w, Stream* s) noexcept nogil
-    # the socket can be written to: close_notify was waiting for it
+    # the socket can be written to: close_notify was waiting for it, or a KeyUpdate in front of what is in the outbox
 cdef void stream_flush(Worker* w, Stream* s) noexcept nogil
 cdef void stream_part(Worker* w, Stream* s) noexcept nogil
     # before an orderly close: close_notify, or the alert that says what failed, goes out at once if the socket takes it
@@ -57,6 +57,7 @@ cdef void stream_receive_within(Worker* w, Stream* s, uint32_t ms, bint renewed)
 cdef void stream_send_within(Worker* w, Stream* s, uint32_t ms) noexcept nogil
 
 cdef void say_goodbye(Worker* w, Stream* s) noexcept nogil
+cdef void await_room(Worker* w, Stream* s) noexcept nogil
 cdef void start_receive(Worker* w, Stream* s) noexcept nogil
 cdef void pump(Worker* w, Stream* s) noexcept nogil
 cdef bint pump_one(Worker* w, Stream* s) noexcept nogil

@@ -78,8 +78,10 @@ from cython.cimports.ringway.engine.offload import (
     offload_check,
     offload_control,
     offload_due,
+    offload_forget,
     offload_notify,
     offload_step,
+    offload_update,
 )
 from cython.cimports.ringway.engine.records import EVENT_NO_BUFFERS
 from cython.cimports.ringway.engine.state import (
@@ -294,6 +296,8 @@ def stream_received(w, s, c):
             s.wanted = s.wanted or mode != RECEIVE_ENDING
     elif c.result == -EIO and s.offload & OFFLOAD_RECEIVE:
         offload_control(w, s)
+        if s.outbox.first != NULL:
+            stream_flush(w, s)  # OpenSSL answers a KeyUpdate, as long as it sends
         s.wanted = s.wanted or mode != RECEIVE_ENDING
     else:
         socket_ended(w, s, -c.result)
@@ -469,11 +473,14 @@ def stream_queue(w, s, b):
 def stream_flush(w, s):
     if s.sending != NULL or s.closing:
         return
-    b: cython.pointer(Buffer) = queue_pop(address(s.outbox))
-    if b == NULL:
+    if s.outbox.first == NULL:
         if s.notify_due and not s.polling:
             say_goodbye(w, s)
         return
+    if not offload_update(w, s):
+        await_room(w, s)
+        return
+    b: cython.pointer(Buffer) = queue_pop(address(s.outbox))
     if s.send_due_ms == 0:
         stream_send_within(w, s, s.send_window_ms)
     buffer_move(b, BUFFER_LENT)
@@ -511,6 +518,13 @@ def say_goodbye(w, s):
     """close_notify through the kernel; not before the socket has room for it."""
     if offload_notify(w, s):
         s.notify_due = False
+    else:
+        await_room(w, s)
+
+
+def await_room(w, s):
+    """stream_writable() comes when the socket has room."""
+    if s.polling:
         return
     if s.send_due_ms == 0:
         stream_send_within(w, s, s.send_window_ms)
@@ -656,6 +670,7 @@ def stream_finish(w, s):
         return
     tls: cython.pointer(Tls) = s.tls
     queue_give(address(w.buffers), address(s.outbox))
+    offload_forget(s)
     if s.fd >= 0:
         w.driver.close(address(w.driver), s.fd)
         s.fd = -1

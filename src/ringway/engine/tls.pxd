@@ -33,6 +33,7 @@ cdef struct KtlsPolicy:     # what of a connection the kernel is to take over, s
     bint enabled
     bint required           # refuse a connection of which it cannot
     bint receive            # both directions, not sending alone
+    bint rekeys             # it takes new keys behind a KeyUpdate (Linux 6.14), tried by the supervisor
     uint8_t usable[2][2]    # by KtlsDirection and version - 12: bit KtlsCipher, tried by the supervisor
     uint64_t after_bytes    # of plaintext that OpenSSL encrypts before the kernel sends
 
@@ -77,11 +78,10 @@ cdef struct Tls:
     bint exhausted          # ... for want of a buffer
     unsigned long why       # OpenSSL's code of what failed; 0: it did not say
     bint silent             # the kernel sends: a record that OpenSSL writes now would carry a number used before
-    bint counting           # kernel TLS is wanted: records are counted and secrets kept
     uint8_t header[5]       # of the record being read, as far as it is here
     uint8_t header_bytes
     uint32_t body_left      # bytes of that record's body that OpenSSL has not read yet
-    KtlsKeys keys           # if counting
+    KtlsKeys* keys          # borrowed: where records are counted and secrets kept; NULL: no kernel TLS
 
 cdef TlsContext* tls_context_open(const TlsPolicy* policy, const KtlsPolicy* ktls, const Snapshot* snapshot,
                                   Buffers* buffers) noexcept nogil
@@ -136,6 +136,8 @@ cdef int bio_write(BIO* bio, const char* data, int length) noexcept nogil
 cdef int bio_read(BIO* bio, char* data, int length) noexcept nogil
 cdef bint tls_owes_key_update(const Tls* tls) noexcept nogil
     # the client asked for one (RFC 8446 4.6.3); OpenSSL would send it in front of the next data
+cdef void tls_key_update(Tls* tls) noexcept nogil
+    # OpenSSL writes a KeyUpdate now, and goes on with its next keys. Silent: nobody gets it
 
 cdef void follow_records(Tls* tls, const char* data, uint32_t length) noexcept nogil
 cdef void note_keylog(const SSL* ssl, const char* line) noexcept nogil

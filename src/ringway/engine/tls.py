@@ -40,6 +40,7 @@ from cython.cimports.ringway.engine.ktls import (
     KTLS_SEND,
     ktls_cipher_of,
     ktls_keylog,
+    ktls_message,
     ktls_record,
 )
 from cython.cimports.ringway.engine.native.linux import munmap
@@ -51,6 +52,7 @@ from cython.cimports.ringway.engine.native.openssl import (
     EVP_PKEY,
     OPENSSL_NPN_NEGOTIATED,
     OSSL_PARAM,
+    SSL3_RT_HANDSHAKE,
     SSL3_RT_HEADER,
     SSL_AD_INTERNAL_ERROR,
     SSL_CLIENT_HELLO_ERROR,
@@ -59,6 +61,7 @@ from cython.cimports.ringway.engine.native.openssl import (
     SSL_ERROR_WANT_READ,
     SSL_ERROR_ZERO_RETURN,
     SSL_KEY_UPDATE_NONE,
+    SSL_KEY_UPDATE_NOT_REQUESTED,
     SSL_MODE_RELEASE_BUFFERS,
     SSL_OP_NO_COMPRESSION,
     SSL_OP_NO_RENEGOTIATION,
@@ -94,7 +97,6 @@ from cython.cimports.ringway.engine.native.openssl import (
     EVP_EncryptInit_ex,
     EVP_MAC_CTX_set_params,
     EVP_PKEY_free,
-    OPENSSL_cleanse,
     OPENSSL_malloc,
     OSSL_PARAM_construct_end,
     OSSL_PARAM_construct_octet_string,
@@ -140,6 +142,7 @@ from cython.cimports.ringway.engine.native.openssl import (
     SSL_get_server_random,
     SSL_get_SSL_CTX,
     SSL_get_verify_result,
+    SSL_key_update,
     SSL_new,
     SSL_pending,
     SSL_read,
@@ -491,7 +494,6 @@ def tls_open(context, resume, out):
     tls.out = out
     tls.context = context
     context.references += 1
-    tls.counting = context.ktls.enabled
     if context.client != NULL:
         tls.ssl = SSL_new(context.client)
     else:
@@ -514,7 +516,7 @@ def tls_open(context, resume, out):
             SSL_set_session(tls.ssl, resume)
     else:
         SSL_set_accept_state(tls.ssl)
-    if tls.counting:
+    if context.ktls.enabled:
         SSL_set_msg_callback_arg(tls.ssl, tls)
     return tls
 
@@ -526,7 +528,6 @@ def tls_close(tls):
             SSL_set_shutdown(tls.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
         SSL_free(tls.ssl)
     tls_context_close(tls.context)
-    OPENSSL_cleanse(address(tls.keys), sizeof(KtlsKeys))
     free(tls)
 
 
@@ -632,6 +633,13 @@ def tls_owes_key_update(tls):
     return SSL_get_key_update_type(tls.ssl) != SSL_KEY_UPDATE_NONE
 
 
+def tls_key_update(tls):
+    ERR_clear_error()
+    SSL_key_update(tls.ssl, SSL_KEY_UPDATE_NOT_REQUESTED)
+    SSL_do_handshake(tls.ssl)
+    ERR_clear_error()
+
+
 def follow_records(tls, data, length):
     n: uint32_t
     while length:
@@ -653,16 +661,19 @@ def follow_records(tls, data, length):
 
 def note_keylog(ssl, line):
     tls: cython.pointer(Tls) = cast(cython.pointer(Tls), SSL_get_app_data(ssl))
-    if tls != NULL:
-        ktls_keylog(address(tls.keys), line)
+    if tls != NULL and tls.keys != NULL:
+        ktls_keylog(tls.keys, line)
 
 
 def note_message(written, version, content_type, data, length, ssl, arg):
     tls: cython.pointer(Tls) = cast(cython.pointer(Tls), arg)
-    if tls != NULL and content_type == SSL3_RT_HEADER and length:
-        ktls_record(
-            address(tls.keys), KTLS_SEND if written else KTLS_RECEIVE, cast(cython.int, cast(cython.p_uchar, data)[0])
-        )
+    direction: cython.int = KTLS_SEND if written else KTLS_RECEIVE
+    if tls == NULL or tls.keys == NULL or (written and tls.silent) or length == 0:
+        return
+    if content_type == SSL3_RT_HEADER:
+        ktls_record(tls.keys, direction, cast(cython.int, cast(cython.p_uchar, data)[0]))
+    elif content_type == SSL3_RT_HANDSHAKE:
+        ktls_message(tls.keys, direction, cast(cython.p_uchar, data), length)
 
 
 # ----------------------------------------------------------------------------------------------- OpenSSL's BIO
@@ -676,7 +687,7 @@ def bio_read(bio, data, length):
         return -1
     n: uint32_t = min(tls.left, cast(uint32_t, length))
     memcpy(data, tls.at, n)
-    if tls.counting:
+    if tls.keys != NULL:
         follow_records(tls, tls.at, n)
     tls.at += n
     tls.left -= n
@@ -689,7 +700,10 @@ def bio_write(bio, data, length):
     left: uint32_t = cast(uint32_t, length)
     b: cython.pointer(Buffer)
     if tls.silent:
-        # A reply to a KeyUpdate, an alert: with this record's number the kernel has sent another one.
+        # With this record's number the kernel has sent another one: nobody gets it. A reply to a KeyUpdate is sent by
+        # offload_update() instead; an alert ends the connection as it is.
+        if tls.keys != NULL and tls.keys.asked:
+            return length
         tls.failed = True
         return -1
     pool: cython.pointer(BufferPool)

@@ -202,7 +202,7 @@ def dispatch(w, c):
             s.operations -= 1
             if s.closing:
                 stream_finish(w, s)
-            elif s.notify_due:
+            elif s.notify_due or s.outbox.first != NULL:
                 stream_writable(w, s)
             else:
                 serve_writable(w, cast(cython.pointer(Client), s).exchange)
@@ -664,6 +664,7 @@ def ktls_policy(brief) -> KtlsPolicy:
             ktls.usable[direction][version] = brief["usable"][direction][version]
             ktls.enabled = ktls.enabled or ktls.usable[direction][version] != 0
     ktls.receive = brief["receive"]
+    ktls.rekeys = brief["rekeys"]
     ktls.required = brief["required"]
     ktls.after_bytes = brief["after"]
     return ktls

@@ -10,5 +10,6 @@ _less = kernel_tls.KernelTls(
         for cipher in kernel_tls.CIPHERS[1:]
     },
     "",
+    kernel_tls.found().rekeys,
 )
 kernel_tls.found = lambda: _less

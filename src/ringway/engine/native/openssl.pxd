@@ -135,7 +135,8 @@ cdef extern from "<openssl/ssl.h>" nogil:
     long SSL_set_msg_callback_arg(SSL* ssl, void* arg)
     int SSL_pending(const SSL* ssl)
     int SSL_get_key_update_type(const SSL* ssl)
-    int SSL_KEY_UPDATE_NONE
+    int SSL_KEY_UPDATE_NONE, SSL_KEY_UPDATE_NOT_REQUESTED
+    int SSL_key_update(SSL* ssl, int update_type)
     size_t SSL_get_client_random(const SSL* ssl, unsigned char* out, size_t length)
     size_t SSL_get_server_random(const SSL* ssl, unsigned char* out, size_t length)
     void SSL_free(SSL* ssl)
