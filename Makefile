@@ -123,11 +123,12 @@ sanitize: $(VENV)/.extras $(VENV)/.scanner ## every test under address and undef
 	  LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 	  $(BIN)/python -m pytest -p no:cacheprovider $(ARGS)
 
-bench: build $(VENV)/.extras ## measure it beside nginx and the limit (some minutes)
+bench: build $(VENV)/.extras ## measure it beside nginx and the limit, TLS handshakes and idle connections too (6 minutes)
 	@tools/need.sh bench $(BIN)/python
 	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks.tls
 
-bench-tls: build $(VENV)/.extras ## handshakes and the memory of idle TLS connections, beside nginx (a minute or two)
+bench-tls: build $(VENV)/.extras ## the second half of it: handshakes and the memory of idle TLS connections
 	@tools/need.sh bench $(BIN)/python
 	$(BIN)/python -m benchmarks.tls $(ARGS)
 
