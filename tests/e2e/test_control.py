@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness import bulk
-from harness.memory import counters_of
+from harness.memory import counters_of, runs
 from harness.raw import Client, Ended
 from harness.waiting import DEADLINE, PATIENCE, wait
 
@@ -42,14 +42,6 @@ def begin_download(server, tls=False):
     client.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
     assert client.response_head().status == 200
     return client
-
-
-def runs(pid):
-    """Whether this process exists and is no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 # Workers that die

@@ -14,7 +14,7 @@ import time
 
 import pytest
 from harness import bulk
-from harness.memory import counters_of, resident
+from harness.memory import counters_of, resident, runs
 from harness.raw import Ended, message
 from harness.waiting import DEADLINE, wait
 
@@ -115,14 +115,6 @@ def serve(link):
 
 def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
-
-
-def runs(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as stream:
-            return stream.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def age(pid):

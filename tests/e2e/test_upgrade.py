@@ -6,6 +6,7 @@ import signal
 import threading
 
 import pytest
+from harness.memory import runs
 from harness.raw import message
 from harness.waiting import DEADLINE, wait
 
@@ -31,14 +32,6 @@ def upgraded(ringway):
 
 def successors(server):
     return [int(match[1]) for line in server.lines if (match := re.search(r"process (\d+) is ready and goes on", line))]
-
-
-def runs(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as stream:
-            return stream.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def end(pid):
@@ -93,7 +86,7 @@ def test_what_runs_is_finished_by_the_old_process(upgraded, upstream):
         client.send(message("GET / HTTP/1.1", "Host: a"))
         assert asked.wait(4 * DEADLINE)
         server.process.send_signal(signal.SIGUSR2)
-        server.wait_line("is ready and goes on from here")
+        server.wait_line("upgrade: no new connections")
         assert server.process.poll() is None
         go_on.set()
         response = client.response()

@@ -105,3 +105,11 @@ def left_with(mark: str) -> list[str]:
         except OSError:
             continue  # gone, or not ours
     return found
+
+
+def runs(pid: int) -> bool:
+    """Whether this process is there and has not ended."""
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

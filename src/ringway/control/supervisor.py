@@ -689,7 +689,6 @@ class Supervisor:
         if self._change is not None:
             self._abandon("Ringway ends") if self._change.seats else self._overdue(self._change)
         drain = self.config.timeouts.drain
-        logs.info(f"{name}: no new connections, running requests have {drain:g} s")
         if announce:
             # systemd's own patience (TimeoutStopSec=) may be shorter than ours. The grace is needed twice: to close up
             # after the deadline, and to write the end of the access log.
@@ -700,6 +699,7 @@ class Supervisor:
             seat.restart_at = None
             if seat.process is not None:
                 seat.process.drain()
+        logs.info(f"{name}: no new connections, running requests have {drain:g} s")
         # The workers close theirs; with ours gone too, new connections are refused instead of left waiting.
         listeners.close_all(self._groups)
 
