@@ -40,6 +40,7 @@ class _Compiler:
             "timeouts": {f"{name}_ms": round(value * 1000) for name, value in config.timeouts},
             "access_log": config.access_log.path is not None,
             "media_types": MEDIA_TYPES,
+            "trusted_proxies": config.server.trusted_proxies,
             "folders": list(self.folders),
             "upstreams": self.upstream_entries,
             "upstream_tls": self.upstream_tls,

@@ -45,6 +45,11 @@ def _some_path(text: str) -> str:
 Addresses = Annotated[
     list[Annotated[str, AfterValidator(_address)]], BeforeValidator(_listed), WithJsonSchema(_ONE_OR_MANY)
 ]
+TrustedProxies = Annotated[
+    list[Annotated[str, AfterValidator(values.trusted_proxy)]],
+    BeforeValidator(_listed),
+    WithJsonSchema(_ONE_OR_MANY),
+]
 HostName = Annotated[str, AfterValidator(values.host_name)]
 PathPrefix = Annotated[str, AfterValidator(lambda text: values.path_prefix(text) + "/")]
 SystemPath = Annotated[str, AfterValidator(_some_path)]
@@ -101,10 +106,22 @@ class Server(Section):
         description="Address or list of addresses that serve plain HTTP beside TLS, with the same routes.",
         examples=["0.0.0.0:80"],
     )
+    trusted_proxies: TrustedProxies = Field(
+        default=[],
+        max_length=1000,
+        description="Addresses and networks of proxies in front of Ringway that may say whom a request comes from; "
+        '`"unix"` is whoever comes by a Unix socket. From them, X-Forwarded-For (or Forwarded, where there is no '
+        "X-Forwarded-For) is walked from the right, and the first address that is not trusted is the client: for the "
+        "access log, and for upstreams, which get the list with the proxy's address behind it, and its "
+        "X-Forwarded-Proto and -Host. From anybody else these fields are removed. List only proxies that write the "
+        "fields anew or add to them.",
+        examples=["10.0.0.0/8", ["10.0.0.0/8", "2001:db8::7", "unix"]],
+    )
     redirect_https: bool = Field(
         default=False,
         description="What comes to `plain_listen` is sent on to HTTPS (308), at the port of the first `listen`. Only "
-        "paths below `/.well-known/acme-challenge/` are served as usual, so that certificates can be issued.",
+        "paths below `/.well-known/acme-challenge/` are served as usual, so that certificates can be issued, and so is "
+        "what a trusted proxy got by HTTPS.",
     )
     threads: int = _count(
         0,

@@ -87,6 +87,22 @@ def parse_address(text: str) -> Address:
     return Address(str(ip), port)
 
 
+def trusted_proxy(text: str) -> str:
+    """`10.0.0.0/8`, `::1`, or `unix`."""
+    if text == "unix":
+        return text
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise Flaw(
+            f'"{text}" is neither an address nor a network',
+            'write it like "10.0.0.0/8", "192.0.2.1" or "2001:db8::/32", or "unix" for whoever comes by a Unix socket',
+        ) from None
+    if ipaddress.ip_address(text.partition("/")[0]) != network.network_address:
+        raise Flaw(f'"{text}" has bits behind its prefix', f'write "{network}"')
+    return str(network)
+
+
 def host_name(text: str) -> str:
     """A name without port, in lower case: `example.com`, `*.example.com`, `*`, an IP address."""
     name = text.lower().rstrip(".") if text != "." else ""

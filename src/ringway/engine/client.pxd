@@ -39,6 +39,8 @@ cdef bint takes_on(Client* c) noexcept nogil
 cdef void client_abort(Worker* w, Client* c) noexcept nogil
 cdef void client_peer(Client* c) noexcept nogil
     # fills in `peer`
+cdef bint client_trusted(Worker* w, Client* c) noexcept nogil
+    # is it one of `trusted_proxies`?
 cdef void client_drain(Worker* w) noexcept nogil
     # close the idle ones; those that are busy end after their answer
 cdef bint merge_first(Worker* w, Stream* s, uint32_t limit) noexcept nogil

@@ -30,9 +30,11 @@ from cython.cimports.ringway.engine.counters import (
     gauge,
 )
 from cython.cimports.ringway.engine.driver import OP_ACCEPT, tag
+from cython.cimports.ringway.engine.ips import Ip, ip_parse, ip_trusted
 from cython.cimports.ringway.engine.native.linux import (
     AF_INET,
     AF_INET6,
+    AF_UNIX,
     ECANCELED,
     ECONNABORTED,
     FIONREAD,
@@ -68,6 +70,9 @@ from cython.cimports.ringway.engine.state import (
     CLIENT_IDLE,
     CLIENT_LINGER,
     KIND_CLIENT,
+    TRUST_NO,
+    TRUST_UNKNOWN,
+    TRUST_YES,
     Client,
     Listener,
     Stream,
@@ -324,9 +329,25 @@ def client_peer(c):
             inet_ntop(AF_INET, address(v4.sin_addr), c.peer, 46)
         elif found.ss_family == AF_INET6:
             inet_ntop(AF_INET6, address(v6.sin6_addr), c.peer, 46)
+        elif found.ss_family == AF_UNIX:
+            memcpy(c.peer, b"unix:", 6)
+        c.peer_family = cast(cython.uchar, found.ss_family)
     if c.peer[0] == 0:
         memcpy(c.peer, b"unknown", 8)  # RFC 7239 6.2; it has gone already
     c.peer_length = cast(cython.uchar, strlen(c.peer))
+
+
+def client_trusted(w, c):
+    ip: Ip
+    trusted: cython.bint
+    if c.trust == TRUST_UNKNOWN:
+        client_peer(c)
+        if c.peer_family == AF_UNIX:
+            trusted = w.snapshot.trusted_unix
+        else:
+            trusted = ip_parse(c.peer, c.peer_length, address(ip)) and ip_trusted(w.snapshot, address(ip))
+        c.trust = TRUST_YES if trusted else TRUST_NO
+    return c.trust == TRUST_YES
 
 
 # ---------------------------------------------------------------------------------------------------- answering

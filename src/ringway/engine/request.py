@@ -12,7 +12,7 @@ from cython.cimports.ringway.engine.buffers import (
     data_of,
     queue_pop,
 )
-from cython.cimports.ringway.engine.client import client_abort, client_next_seen, client_peer
+from cython.cimports.ringway.engine.client import client_abort, client_next_seen, client_peer, client_trusted
 from cython.cimports.ringway.engine.exchange import (
     exchange_answer,
     exchange_cut,
@@ -23,6 +23,8 @@ from cython.cimports.ringway.engine.exchange import (
 )
 from cython.cimports.ringway.engine.fields import FIELD_REFERER, FIELD_USER_AGENT
 from cython.cimports.ringway.engine.files import file_settled
+from cython.cimports.ringway.engine.forwarded import forwarded_read
+from cython.cimports.ringway.engine.ips import ip_text
 from cython.cimports.ringway.engine.outcome import (
     BAD_HOST,
     BAD_TARGET,
@@ -51,8 +53,15 @@ from cython.cimports.ringway.engine.request_head import (
 )
 from cython.cimports.ringway.engine.router import route_find
 from cython.cimports.ringway.engine.serve import serve_begin, serve_continue, serve_ready
-from cython.cimports.ringway.engine.snapshot import ROUTE_FILE, ROUTE_NONE, ROUTE_PROXY, route_at, text_at
-from cython.cimports.ringway.engine.spans import Span, piece_span, put, put_number, put_span, span
+from cython.cimports.ringway.engine.snapshot import (
+    ROUTE_FILE,
+    ROUTE_NONE,
+    ROUTE_PROXY,
+    route_at,
+    text_at,
+    trusts_anybody,
+)
+from cython.cimports.ringway.engine.spans import Span, piece_span, put, put_number, put_span, span, span_is_text
 from cython.cimports.ringway.engine.state import (
     EXCHANGE_DONE,
     EXCHANGE_OPEN,
@@ -101,6 +110,9 @@ def request_accept(w, x, data, length):
     reason: cython.int = request_parse(data, length, head)
     if w.snapshot.access_log:
         keep_for_log(w, x, data)
+    w.said.trusted = False
+    if reason == 0 and trusts_anybody(w.snapshot):
+        hear_proxy(w, x, data)
     if reason == 0 and head.field_count > w.snapshot.limits.head_fields:
         reason = -TOO_MANY_FIELDS
     if reason < 0:
@@ -122,6 +134,13 @@ def request_accept(w, x, data, length):
     ):
         return -BODY_TOO_LARGE
     return 0
+
+
+def hear_proxy(w, x, data):
+    if client_trusted(w, x.client):
+        forwarded_read(w.snapshot, data, address(w.request), address(w.said))
+        if w.said.found:
+            x.named_length = cast(cython.uchar, ip_text(address(w.said.client), x.named))
 
 
 def take_body(w, x, b, head, start, got):
@@ -171,7 +190,7 @@ def request_route(w, x, b, head, length, start, got):
         options_for_all(w, x)
         return
     reason = normal_path(w, data, address(path))
-    if reason == 0 and x.client.listener.https_port and not is_challenge(path):
+    if reason == 0 and x.client.listener.https_port and not is_challenge(path) and not came_by_https(w):
         to_https(w, x, data)
         buffer_give(address(w.buffers), b)
         return
@@ -199,6 +218,11 @@ def request_route(w, x, b, head, length, start, got):
     else:
         redirect(w, x, data)
         buffer_give(address(w.buffers), b)
+
+
+def came_by_https(w):
+    """To the trusted proxy in front of us: sent on, the client would come the same way again."""
+    return w.said.trusted and span_is_text(w.said.proto, b"https", 5)
 
 
 def is_challenge(path):

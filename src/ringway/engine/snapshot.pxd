@@ -4,7 +4,8 @@ The supervisor builds it once (`build()`), puts it into sealed shared memory, ev
 command line tools read it with the same router. Offsets count bytes from the start of the block; 0 means "none".
 Strings are not terminated: a Text is offset and length.
 
-    Snapshot | hosts (sorted by name) | paths (per host, longest prefix first) | routes | upstreams | media types | text
+    Snapshot | hosts (sorted by name) | paths (per host, longest prefix first) | routes | upstreams | media types |
+    trusted prefixes | text
 """
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -12,7 +13,7 @@ from ringway.engine.spans cimport bytes_order, lower, table_find
 
 cdef enum:
     SNAPSHOT_MAGIC = 0x52474E57     # "RGNW"
-    SNAPSHOT_VERSION = 3            # changes with any struct below
+    SNAPSHOT_VERSION = 4            # changes with any struct below
     ROUTE_NONE = -1
     HOST_BYTES_MAX = 256            # a DNS name has at most 253; longer ones belong to "*"
     SUFFIX_BYTES_MAX = 32           # of a media type's suffix; the longest registered have about 15
@@ -64,6 +65,10 @@ cdef struct MediaType:
     Text suffix             # lower case, without the dot: "html"; sorted
     Text value              # "text/html; charset=utf-8"
 
+cdef struct Prefix:         # of addresses of trusted proxies
+    uint8_t bytes[16]       # IPv4 as ::ffff:a.b.c.d
+    uint8_t bits            # so many of them count: 0 to 128
+
 cdef struct Limits:         # `[limits]`: every bound, with its unit. Without padding: equal plans make equal blocks
     uint32_t head_bytes             # of a request or response head
     uint32_t client_connections     # per worker
@@ -112,6 +117,9 @@ cdef struct Snapshot:
     uint32_t media_count
     uint32_t media              # offset
     uint32_t folder_count
+    uint32_t trusted_count
+    uint32_t trusted            # offset of Prefix: who may say whom a request or a connection comes from
+    uint8_t trusted_unix        # 1: whoever comes by a Unix socket may
     uint8_t access_log          # 1: write access records
     Limits limits
     Timeouts timeouts
@@ -133,6 +141,12 @@ cdef inline const PathEntry* path_at(const Snapshot* s, const HostEntry* h, uint
 
 cdef inline const MediaType* media_at(const Snapshot* s, uint32_t index) noexcept nogil:
     return <const MediaType*>(<const char*>s + s.media) + index
+
+cdef inline const Prefix* trusted_at(const Snapshot* s, uint32_t index) noexcept nogil:
+    return <const Prefix*>(<const char*>s + s.trusted) + index
+
+cdef inline bint trusts_anybody(const Snapshot* s) noexcept nogil:
+    return s.trusted_count != 0 or s.trusted_unix
 
 cdef const MediaType* media_type_of(const Snapshot* s, const char* path, uint32_t length) noexcept nogil
     # by the suffix of the last segment, without case; NULL: none known

@@ -1,5 +1,7 @@
 """The configuration as one flat block: built once by the supervisor, checked once by each reader, then only read."""
 
+import ipaddress
+
 import cython
 from cython import NULL, address, cast, sizeof
 from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t, uint64_t
@@ -136,8 +138,12 @@ def snapshot_valid(block, size):
         and table_fits(s, s.routes, s.route_count, sizeof(Route))
         and table_fits(s, s.upstreams, s.upstream_count, sizeof(UpstreamEntry))
         and table_fits(s, s.media, s.media_count, sizeof(MediaType))
+        and table_fits(s, s.trusted, s.trusted_count, sizeof(Prefix))
     ):
         return False
+    for i in range(s.trusted_count):
+        if trusted_at(s, i).bits > 128:
+            return False
     for i in range(s.upstream_count):
         if not text_fits(s, upstream_at(s, i).name) or not text_fits(s, upstream_at(s, i).host):
             return False
@@ -210,6 +216,28 @@ def sorted_media(plan: dict) -> list:
             raise ValueError(f"not the suffix of a file name: {suffix!r}")
         media[data] = value
     return sorted(media.items())
+
+
+def prefixes(plan: dict) -> list:
+    """(sixteen bytes, bits) of each trusted prefix."""
+    found = []
+    for text in plan["trusted_proxies"]:
+        if text != "unix":
+            network = ipaddress.ip_network(text)
+            front = b"\0" * 10 + b"\xff\xff" if network.version == 4 else b""
+            found.append((front + network.network_address.packed, 8 * len(front) + network.prefixlen))
+    return found
+
+
+@cython.cfunc
+def write_prefixes(base: cython.p_char, trusted: list):
+    s: cython.pointer(Snapshot) = cast(cython.pointer(Snapshot), base)
+    p: cython.pointer(Prefix) = cast(cython.pointer(Prefix), base + s.trusted)
+    i: uint32_t
+    raw: bytes
+    for i in range(len(trusted)):
+        raw, p[i].bits = trusted[i]
+        memcpy(p[i].bytes, cast(cython.p_char, raw), 16)
 
 
 @cython.cfunc
@@ -286,6 +314,7 @@ def build(plan: dict) -> bytes:
     data: cython.p_const_char
     hosts = sorted_hosts(plan)
     media = sorted_media(plan)
+    trusted = prefixes(plan)
     memset(address(head), 0, sizeof(Snapshot))  # padding too: equal plans make equal blocks
     head.magic = SNAPSHOT_MAGIC
     head.version = SNAPSHOT_VERSION
@@ -295,6 +324,8 @@ def build(plan: dict) -> bytes:
         if set(given) != set(known):
             raise ValueError(f"unknown to the engine: {', '.join(sorted(set(given) - set(known)))}")
     head.access_log = bool(plan["access_log"])
+    head.trusted_count = len(trusted)
+    head.trusted_unix = "unix" in plan["trusted_proxies"]
     head.folder_count = len(plan["folders"])
     head.host_count = len(hosts)
     head.route_count = len(plan["routes"])
@@ -307,13 +338,15 @@ def build(plan: dict) -> bytes:
     head.routes = at
     head.upstreams = at = aligned(at + head.route_count * sizeof(Route))
     head.media = at = aligned(at + head.upstream_count * sizeof(UpstreamEntry))
-    at = aligned(at + head.media_count * sizeof(MediaType))
+    head.trusted = at = aligned(at + head.media_count * sizeof(MediaType))
+    at = aligned(at + head.trusted_count * sizeof(Prefix))
     tables = bytearray(at)
     texts = Texts(at)
     base = tables
     memcpy(base, address(head), sizeof(Snapshot))
     write_hosts(base, hosts, texts)
     write_tables(base, plan, media, texts)
+    write_prefixes(base, trusted)
     cast(cython.pointer(Snapshot), base).size = aligned(at + len(texts.kept))
     block = bytes(tables + texts.kept).ljust(aligned(at + len(texts.kept)), b"\0")
     data = block
@@ -357,6 +390,18 @@ def describe_host(s: cython.pointer(cython.const[Snapshot]), h: cython.pointer(c
     }
 
 
+@cython.cfunc
+def describe_trusted(s: cython.pointer(cython.const[Snapshot])):
+    i: uint32_t
+    found = ["unix"] if s.trusted_unix else []
+    for i in range(s.trusted_count):
+        raw = cast(cython.p_char, trusted_at(s, i).bytes)[:16]
+        bits = trusted_at(s, i).bits
+        mapped = ipaddress.IPv6Address(raw).ipv4_mapped if bits >= 96 else None
+        found.append(f"{mapped}/{bits - 96}" if mapped else f"{ipaddress.IPv6Address(raw)}/{bits}")
+    return found
+
+
 def describe(block: bytes) -> dict:
     """The plan that a block was built from, in the order of the block; of the folders only their number is kept."""
     data: cython.p_const_char = block
@@ -376,6 +421,7 @@ def describe(block: bytes) -> dict:
         "timeouts": s.timeouts,
         "access_log": bool(s.access_log),
         "media_types": media,
+        "trusted_proxies": describe_trusted(s),
         "folder_count": s.folder_count,
         "upstreams": upstreams,
         "routes": [describe_route(s, route_at(s, i)) for i in range(s.route_count)],

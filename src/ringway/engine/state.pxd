@@ -18,6 +18,7 @@ from ringway.engine.chunked cimport Chunked
 from ringway.engine.clock cimport Clock
 from ringway.engine.counters cimport Counters
 from ringway.engine.driver cimport Driver
+from ringway.engine.forwarded cimport Said
 from ringway.engine.native.linux cimport open_how, sockaddr_storage, socklen_t, statx_t
 from ringway.engine.ranges cimport ETAG_BYTES_MAX, RANGES_MAX, ByteRange, FileFacts
 from ringway.engine.records cimport RecordRing
@@ -109,6 +110,11 @@ cdef enum ClientState:
     CLIENT_CLOSING          # shut down
     CLIENT_STATES
 
+cdef enum Trust:
+    TRUST_UNKNOWN = 0       # nobody asked yet
+    TRUST_NO
+    TRUST_YES               # one of `trusted_proxies`
+
 cdef struct Listener:
     int fd                  # owned, a duplicate of the supervisor's; -1: closed, draining
     bint tls
@@ -128,8 +134,9 @@ cdef struct Client:
     bint shut               # FIN was sent
     int left                # while lingering: bytes of the answer that the client had not taken when it was looked last
     uint8_t peer_length     # bytes of `peer`; 0: not asked for yet
-    uint8_t peer_family
-    char peer[46]           # address as text
+    uint8_t peer_family     # AF_INET, AF_INET6, AF_UNIX; 0: unknown
+    char peer[46]           # address as text; "unix:": it came by a Unix socket
+    uint8_t trust           # Trust: may it say whom its requests come from?
 
 # ---------------------------------------------------------------------------------------------------- upstreams
 #
@@ -303,10 +310,12 @@ cdef struct Exchange:
     uint16_t range_next
     bint conditional        # the request has conditions or ranges
     bint part_due           # ranges: the header of the next part comes first
+    uint8_t named_length    # bytes of `named`
     # Not cleared for a new exchange: valid only when what is above says so.
     Chunked up_chunks       # when up.framing is FRAMING_CHUNKED
     Chunked down_chunks
     ByteRange ranges[RANGES_MAX]
+    char named[46]          # the client's address, as a trusted proxy gave it
     LogText log
 
 # ------------------------------------------------------------------------------------------------------- worker
@@ -382,5 +391,6 @@ cdef struct Worker:
     uint32_t salt               # of hash tables
     RequestHead request         # the head being looked at: valid during one handler
     ResponseHead response
+    Said said                   # what a trusted proxy said of `request`: valid as long
     char scratch[SCRATCH_BYTES] # a head being written
     char path[PATH_BYTES]       # a path in its normal form, or decoded
