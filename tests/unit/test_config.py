@@ -263,22 +263,25 @@ def test_upstreams_are_one_only_if_they_agree_in_all(tmp_path: Path) -> None:
         f'ca_path = "{pairs[0][0]}"',
         f'ca_path = "{pairs[1][0]}"',
         *(f'cert_path = "{certificate}", key_path = "{key}"' for certificate, key in pairs),
+        'proxy_protocol = "v1"',
+        'proxy_protocol = "v2"',
     ]
     routes = [
         f'"/{number}" = {{ type = "Proxy", url = "https://h/{number}", {text} }}' for number, text in enumerate(more)
     ]
     plain = '"/plain" = { type = "Proxy", url = "http://h:443" }'
     plan = plan_of("\n".join(["[path_routes.x]", *routes, plain]).replace(",  }", " }"))
-    assert [route["upstream"] for route in plan["routes"]] == [0, 0, 0, 1, 2, 3, 4, 5, 6, 7]
-    assert len(plan["upstreams"]) == len(plan["upstream_tls"]) == 8
-    assert plan["upstreams"][0] == {"name": "https://h:443", "host": "h", "port": 443, "tls": True}
+    assert [route["upstream"] for route in plan["routes"]] == [0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert len(plan["upstreams"]) == len(plan["upstream_tls"]) == 10
+    first = {"name": "https://h:443", "host": "h", "port": 443, "tls": True, "proxy_protocol": 0}
+    assert plan["upstreams"][0] == first
     nothing = {"authorities": None, "certificate": None, "key": None}
     assert plan["upstream_tls"][:3] == [
         {"name": "h", "address": False, "verify": True, **nothing},
         {"name": "other", "address": False, "verify": True, **nothing},
         {"name": "h", "address": False, "verify": False, **nothing},
     ]
-    assert plan["upstream_tls"][7] is None
+    assert plan["upstream_tls"][9] is None
 
 
 def test_a_key_for_upstreams_that_others_may_read_is_warned_about(tmp_path: Path) -> None:
@@ -317,8 +320,8 @@ head = 2.5
 """
     )
     assert plan["upstreams"] == [
-        {"name": "http://localhost:8080", "host": "localhost", "port": 8080, "tls": False},
-        {"name": "http://[::1]:80", "host": "::1", "port": 80, "tls": False},
+        {"name": "http://localhost:8080", "host": "localhost", "port": 8080, "tls": False, "proxy_protocol": 0},
+        {"name": "http://[::1]:80", "host": "::1", "port": 80, "tls": False, "proxy_protocol": 0},
     ]
     assert plan["upstream_tls"] == [None, None]
     assert plan["folders"] == [str(tmp_path)]  # a single file is looked up below its folder

@@ -105,10 +105,12 @@ class _Compiler:
         requests."""
         url = parse_url(route.url)
         tls = upstream_tls(route)
-        identity = (url.name, *(tls or {}).values())
+        version = {None: 0, "v1": 1, "v2": 2}[route.proxy_protocol]
+        identity = (url.name, version, *(tls or {}).values())
         if identity not in self.upstreams:
             self.upstreams[identity] = len(self.upstream_entries)
-            self.upstream_entries.append({"name": url.name, "host": url.host, "port": url.port, "tls": url.tls})
+            entry = {"name": url.name, "host": url.host, "port": url.port, "tls": url.tls, "proxy_protocol": version}
+            self.upstream_entries.append(entry)
             self.upstream_tls.append(tls)
         return {"upstream": self.upstreams[identity], "base": url.base}
 

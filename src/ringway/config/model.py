@@ -117,6 +117,13 @@ class Server(Section):
         "fields anew or add to them.",
         examples=["10.0.0.0/8", ["10.0.0.0/8", "2001:db8::7", "unix"]],
     )
+    proxy_protocol: Addresses = Field(
+        default=[],
+        description="Those of `listen` and `plain_listen` on which every connection begins with the header of the "
+        "PROXY protocol, version 1 or 2, which says whose it is. Only `trusted_proxies` may connect there; who is none "
+        "of them, or does not begin with the header, is closed, which is counted and told.",
+        examples=["0.0.0.0:443"],
+    )
     redirect_https: bool = Field(
         default=False,
         description="What comes to `plain_listen` is sent on to HTTPS (308), at the port of the first `listen`. Only "
@@ -137,6 +144,19 @@ class Server(Section):
         "503 until it does; a name that stops resolving keeps its last addresses.",
         least=1,
     )
+
+    @field_validator("proxy_protocol")
+    @classmethod
+    def _known_listeners(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        listened = [*info.data.get("listen", []), *info.data.get("plain_listen", [])]
+        for address in value:
+            if "listen" in info.data and "plain_listen" in info.data and address not in listened:
+                raise values.Flaw(f"Ringway does not listen on {address}", "write an address of `listen`")
+        if value and info.data.get("trusted_proxies") == []:
+            raise values.Flaw(
+                "nobody may connect there without `trusted_proxies`", 'add trusted_proxies = "10.0.0.0/8"'
+            )
+        return value
 
 
 class Performance(Section):
@@ -321,6 +341,12 @@ class ProxyRoute(Section):
     )
     strip_prefix: bool = Field(
         default=True, description="`false` forwards the whole path, with the prefix, behind the path of `url`."
+    )
+    proxy_protocol: Literal["v1", "v2"] | None = Field(
+        default=None,
+        description="Begin every connection to the upstream with the header of the PROXY protocol, version 1 or 2, "
+        "which says who the client is. Such a connection is for one client, so it is closed after its response instead "
+        "of kept for others.",
     )
     verify: bool = Field(
         default=True,

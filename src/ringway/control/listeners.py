@@ -10,11 +10,21 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ringway.config.values import Address
 from ringway.errors import RingwayError
 
 _BACKLOG = 4096
+
+
+class Wanted(NamedTuple):
+    """One address, and what is spoken there."""
+
+    address: Address
+    tls: bool
+    proxied: bool = False
+    """Connections begin with the PROXY protocol's header."""
 
 
 @dataclass(frozen=True)
@@ -25,22 +35,23 @@ class Group:
     """With the real port where 0 was asked for."""
     tls: bool
     sockets: list[socket.socket]
+    proxied: bool = False
 
     @property
     def url(self) -> str:
         return f"{'https' if self.tls else 'http'}://{self.address}"
 
 
-def open_all(wanted: Sequence[tuple[Address, bool]], workers: int) -> list[Group]:
-    """Opens the listeners of every (address, TLS?), or none: raises RingwayError with one sentence, and whatever was
+def open_all(wanted: Sequence[Wanted], workers: int) -> list[Group]:
+    """Opens the listeners of every address, or none: raises RingwayError with one sentence, and whatever was
     open is closed. All are bound before the first listens, and they listen in worker order."""
     groups: list[Group] = []
     with contextlib.ExitStack() as opened:
-        for address, _ in wanted:
-            if address.port:
-                _refuse_foreign(address)
-        for address, tls in wanted:
-            groups.append(_bind_group(address, tls, workers, opened))
+        for one in wanted:
+            if one.address.port:
+                _refuse_foreign(one.address)
+        for one in wanted:
+            groups.append(_bind_group(one, workers, opened))
         for group in groups:
             for sock in group.sockets:
                 with _explained(group.address):
@@ -56,7 +67,8 @@ def close_all(groups: Sequence[Group]) -> None:
             sock.close()
 
 
-def _bind_group(address: Address, tls: bool, workers: int, opened: contextlib.ExitStack) -> Group:
+def _bind_group(wanted: Wanted, workers: int, opened: contextlib.ExitStack) -> Group:
+    address = wanted.address
     sockets: list[socket.socket] = []
     for _ in range(workers):
         with _explained(address):
@@ -67,7 +79,7 @@ def _bind_group(address: Address, tls: bool, workers: int, opened: contextlib.Ex
             sock.bind((address.ip, address.port))
         sockets.append(sock)
         address = Address(address.ip, sock.getsockname()[1])
-    return Group(address, tls, sockets)
+    return Group(address, wanted.tls, sockets, wanted.proxied)
 
 
 def _refuse_foreign(address: Address) -> None:

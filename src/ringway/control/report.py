@@ -36,7 +36,10 @@ def _section(title: str, rows: list[tuple[str, str]]) -> list[str]:
 
 
 def _listeners(config: Config) -> list[tuple[str, str]]:
-    rows = [(f"{'https' if tls else 'http'}://{address}", "") for address, tls in wanted_listeners(config)]
+    rows = [
+        (f"{'https' if tls else 'http'}://{address}", "behind the PROXY protocol" if proxied else "")
+        for address, tls, proxied in wanted_listeners(config)
+    ]
     return [*rows, ("balanced by", config.performance.reuseport_balancing)]
 
 

@@ -295,9 +295,12 @@ class Supervisor:
             if self.config.server.redirect_https
             else 0
         )
-        sockets = [[group.sockets[seat.index].fileno(), group.tls, 0 if group.tls else https] for group in self._groups]
+        sockets = [
+            [group.sockets[seat.index].fileno(), group.tls, 0 if group.tls else https, group.proxied]
+            for group in self._groups
+        ]
         brief = {"index": seat.index, "cpu": seat.cpu, "listeners": sockets, **self._brief, **own}
-        descriptors = [*self._descriptors.values(), *own.values(), *(number for number, _, _ in sockets)]
+        descriptors = [*self._descriptors.values(), *own.values(), *(number for number, *_ in sockets)]
         seat.restart_at = None
         if self._log is not None:
 
@@ -414,11 +417,13 @@ class Supervisor:
                 seat.process.kill()
 
 
-def wanted_listeners(config: Config) -> list[tuple[Any, bool]]:
-    """Addresses in the order of the file, each with whether TLS is spoken there."""
-    tls = config.tls is not None
-    wanted = [(parse_address(text), tls) for text in config.server.listen]
-    return wanted + [(parse_address(text), False) for text in config.server.plain_listen]
+def wanted_listeners(config: Config) -> list[listeners.Wanted]:
+    """Addresses in the order of the file, each with what is spoken there."""
+    server = config.server
+    wanted = [(text, config.tls is not None) for text in server.listen] + [
+        (text, False) for text in server.plain_listen
+    ]
+    return [listeners.Wanted(parse_address(text), tls, text in server.proxy_protocol) for text, tls in wanted]
 
 
 def tls_brief(tls: Tls | None) -> dict[str, Any] | None:

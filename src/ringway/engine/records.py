@@ -20,6 +20,7 @@ EVENTS = (
     "upstream_tls_failed",
     "upstream_untrusted",
     "peers",
+    "proxy_refused",
 )
 OFFLOADS = ("", "send", "receive", "send+receive")
 

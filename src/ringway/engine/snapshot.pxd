@@ -60,6 +60,7 @@ cdef struct UpstreamEntry:
     Text host               # "h"
     uint16_t port
     uint8_t tls             # 1: https; how, is in the worker's brief
+    uint8_t proxy_protocol  # connections begin with its header of this version, 1 or 2, for one client each; 0: none
 
 cdef struct MediaType:
     Text suffix             # lower case, without the dot: "html"; sorted

@@ -298,6 +298,7 @@ def write_tables(base: cython.p_char, plan: dict, media: list, texts: object):
         u[i].host = texts.put(plan["upstreams"][i]["host"])
         u[i].port = plan["upstreams"][i]["port"]
         u[i].tls = plan["upstreams"][i]["tls"]
+        u[i].proxy_protocol = plan["upstreams"][i]["proxy_protocol"]
     for i in range(len(media)):
         m[i].suffix = texts.put(media[i][0])
         m[i].value = texts.put(media[i][1])
@@ -415,7 +416,8 @@ def describe(block: bytes) -> dict:
         media[text_str(s, media_at(s, i).suffix)] = text_str(s, media_at(s, i).value)
     for i in range(s.upstream_count):
         u = upstream_at(s, i)
-        upstreams.append({"name": text_str(s, u.name), "host": text_str(s, u.host), "port": u.port, "tls": bool(u.tls)})
+        entry = {"name": text_str(s, u.name), "host": text_str(s, u.host), "port": u.port, "tls": bool(u.tls)}
+        upstreams.append({**entry, "proxy_protocol": u.proxy_protocol})
     return {
         "limits": s.limits,
         "timeouts": s.timeouts,

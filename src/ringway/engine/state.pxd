@@ -20,6 +20,7 @@ from ringway.engine.counters cimport Counters
 from ringway.engine.driver cimport Driver
 from ringway.engine.forwarded cimport Said
 from ringway.engine.native.linux cimport open_how, sockaddr_storage, socklen_t, statx_t
+from ringway.engine.proxy_header cimport Ends
 from ringway.engine.ranges cimport ETAG_BYTES_MAX, RANGES_MAX, ByteRange, FileFacts
 from ringway.engine.records cimport RecordRing
 from ringway.engine.request_head cimport RequestHead
@@ -96,12 +97,13 @@ cdef struct Stream:         # one socket and its bytes; first member of Client a
 
 # ------------------------------------------------------------------------------------------------------ clients
 #
-#   accepted -> HANDSHAKE -> IDLE -> HEAD -> BUSY -> IDLE ...          IDLE also after a plain accept
-#                  |          |       |       +---> LINGER -> CLOSING  an answer that ends the connection
+#   accepted -> HANDSHAKE -> IDLE -> HEAD -> BUSY -> IDLE ...          IDLE also after a plain accept. PROXY before
+#                  |          |       |       +---> LINGER -> CLOSING  either. An answer that ends the connection
 #                  +----------+-------+-------+-------------> CLOSING  closed, broken, too late
 
 cdef enum ClientState:
     CLIENT_FREE = 0
+    CLIENT_PROXY            # the PROXY protocol's header is awaited
     CLIENT_HANDSHAKE        # TLS is being agreed on
     CLIENT_IDLE             # between requests; nothing of the next one is here
     CLIENT_HEAD             # a part of a request head is here
@@ -118,6 +120,7 @@ cdef enum Trust:
 cdef struct Listener:
     int fd                  # owned, a duplicate of the supervisor's; -1: closed, draining
     bint tls
+    bint proxied            # connections begin with the PROXY protocol's header
     uint16_t https_port     # requests are sent on to HTTPS at this port; 0: they are served
     bint accepting          # an accept is in flight
     uint64_t again_ms       # accept again then: after EMFILE; 0: not waiting
@@ -137,6 +140,7 @@ cdef struct Client:
     uint8_t peer_family     # AF_INET, AF_INET6, AF_UNIX; 0: unknown
     char peer[46]           # address as text; "unix:": it came by a Unix socket
     uint8_t trust           # Trust: may it say whom its requests come from?
+    Ends ends               # known: as a PROXY header said; `peer` then is its source
 
 # ---------------------------------------------------------------------------------------------------- upstreams
 #

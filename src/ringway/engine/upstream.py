@@ -6,8 +6,9 @@ from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import strlen
 from cython.cimports.ringway.engine.addresses import address_pick, address_version
-from cython.cimports.ringway.engine.buffers import GROUP_LARGE
+from cython.cimports.ringway.engine.buffers import GROUP_LARGE, GROUP_SMALL, Buffer, buffer_take
 from cython.cimports.ringway.engine.check import BUG_ON
+from cython.cimports.ringway.engine.client import client_ends
 from cython.cimports.ringway.engine.counters import (
     COUNT_CONNECTS,
     COUNT_IDLE_DROPPED,
@@ -20,7 +21,9 @@ from cython.cimports.ringway.engine.counters import (
     gauge,
 )
 from cython.cimports.ringway.engine.driver import OP_UPSTREAM_CONNECT, tag
+from cython.cimports.ringway.engine.ips import ip_from_v4, ip_is_v4, ip_parse
 from cython.cimports.ringway.engine.native.linux import (
+    AF_UNIX,
     ECONNREFUSED,
     ENOBUFS,
     ETIMEDOUT,
@@ -47,6 +50,7 @@ from cython.cimports.ringway.engine.outcome import (
     UPSTREAM_UNTRUSTED,
 )
 from cython.cimports.ringway.engine.peers import peer_at
+from cython.cimports.ringway.engine.proxy_header import Ends, proxy_header_write
 from cython.cimports.ringway.engine.records import (
     EVENT_CONNECT_FAILED,
     EVENT_UPSTREAM_TLS_FAILED,
@@ -77,6 +81,7 @@ from cython.cimports.ringway.engine.stream import (
     stream_flush,
     stream_open,
     stream_part,
+    stream_queue,
     stream_receive_within,
     stream_refill,
     stream_secure,
@@ -190,11 +195,13 @@ def upstream_connected(w, u, result):
     if s.closing:
         stream_finish(w, s)
         return
-    name: cython.pointer(UpstreamEntry)
+    name: cython.pointer(UpstreamEntry) = cast(cython.pointer(UpstreamEntry), upstream_at(w.snapshot, u.origin.index))
     if result < 0:
-        name = cast(cython.pointer(UpstreamEntry), upstream_at(w.snapshot, u.origin.index))
         tell(w, EVENT_CONNECT_FAILED, -result, text_at(w.snapshot, name.name), name.name.length)
         connect_failed(w, u, connect_reason(-result))
+        return
+    if name.proxy_protocol and not send_proxy_header(w, u, name.proxy_protocol):
+        connect_failed(w, u, OUT_OF_MEMORY)
         return
     # It stays armed for the life of the connection: for the handshake, responses, and for watching while idle.
     stream_want(w, s, GROUP_LARGE, True, True)
@@ -207,6 +214,25 @@ def upstream_connected(w, u, result):
     stream_receive_within(w, s, 0, False)
     upstream_move(u, UPSTREAM_BUSY)
     w.handlers.upstream_ready(w, u.exchange)
+
+
+def send_proxy_header(w, u, version):
+    ends: Ends
+    none: uint32_t = 0
+    x: cython.pointer(Exchange) = u.exchange
+    b: cython.pointer(Buffer) = buffer_take(address(w.buffers), GROUP_SMALL)
+    if b == NULL:
+        return False
+    client_ends(x.client, address(ends))
+    if x.named_length:
+        # The client that a trusted proxy named: its port was not.
+        ends.known = ip_parse(x.named, x.named_length, address(ends.source))
+        ends.source_port = 0
+    if x.client.peer_family == AF_UNIX and ip_is_v4(address(ends.source)):
+        ip_from_v4(address(ends.destination), address(none))  # a Unix socket has no address, of either family
+    b.end += proxy_header_write(b.base + b.end, version, address(ends))
+    stream_queue(w, address(u.stream), b)
+    return True
 
 
 def upstream_handshake(w, u):
@@ -279,12 +305,13 @@ def connect_reason(error):
 def upstream_release(w, u):
     s: cython.pointer(Stream) = address(u.stream)
     origin: cython.pointer(Origin) = u.origin
+    entry: cython.pointer(UpstreamEntry) = cast(cython.pointer(UpstreamEntry), upstream_at(w.snapshot, origin.index))
     u.exchange = NULL
     u.served += 1
     s.keep = NULL
     if s.inbox.first == NULL:
         stream_refill(w, s)  # it may have said more already
-    if s.eof or s.error or s.inbox.first != NULL or not stream_drained(s) or w.draining:
+    if s.eof or s.error or s.inbox.first != NULL or not stream_drained(s) or w.draining or entry.proxy_protocol:
         upstream_drop(w, u)
         return
     if s.tls != NULL and s.tls.context != origin.tls:

@@ -544,7 +544,7 @@ def prepare(w: cython.pointer(Worker), brief: dict, kept: list):
     w.folders = cast(cython.p_int, calloc(len(folders) + 1, sizeof(cython.int)))
     i: cython.int
     for i in range(len(listeners)):
-        w.listeners[i].fd, w.listeners[i].tls, w.listeners[i].https_port = listeners[i]
+        w.listeners[i].fd, w.listeners[i].tls, w.listeners[i].https_port, w.listeners[i].proxied = listeners[i]
     for i in range(len(folders)):
         w.folders[i] = folders[i]
     w.control = brief["control"]
@@ -555,7 +555,7 @@ def prepare(w: cython.pointer(Worker), brief: dict, kept: list):
         raise RuntimeError(f"{brief['driver']} cannot be set up: {os.strerror(-result)}")
     if brief.get("tls"):
         open_tls(w, brief["tls"], brief["certificates"])
-    elif any(tls for _, tls, _ in listeners):
+    elif any(tls for _, tls, *_ in listeners):
         raise RuntimeError("a TLS listener without a certificate")
     open_peers(w, brief["peers"])
 

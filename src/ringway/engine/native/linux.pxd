@@ -15,6 +15,7 @@ cdef extern from "<sys/socket.h>" nogil:
     int MSG_NOSIGNAL, MSG_MORE, MSG_DONTWAIT
     int socket(int domain, int kind, int protocol)
     int getpeername(int fd, sockaddr* address, socklen_t* length)
+    int getsockname(int fd, sockaddr* address, socklen_t* length)
     int getsockopt(int fd, int level, int name, void* value, socklen_t* length)
     int setsockopt(int fd, int level, int name, const void* value, socklen_t length)
     int shutdown(int fd, int how)
@@ -36,6 +37,7 @@ cdef extern from "<netinet/in.h>" nogil:
         in6_addr sin6_addr
     int IPPROTO_TCP
     uint16_t htons(uint16_t value)
+    uint16_t ntohs(uint16_t value)
 
 cdef extern from "<netinet/tcp.h>" nogil:
     int TCP_NODELAY
