@@ -82,6 +82,36 @@ def test_connections_in_time_wait_are_no_owner() -> None:
         assert group.address == address
 
 
+def test_a_unix_socket_is_one_for_all_workers(tmp_path: Path) -> None:
+    path = tmp_path / "r.sock"
+    with opened(Wanted(Address("", 0, str(path)), False)) as (group,):
+        assert len(group.sockets) == 3
+        assert len({sock.fileno() for sock in group.sockets}) == 1
+        assert group.url == f"http://unix:{path}"
+        with pytest.raises(RingwayError, match=f"^cannot listen on unix:{path}: somebody listens there already"):
+            listeners.open_all([Wanted(group.address, False)], 1)
+        assert path.is_socket()
+    assert not path.exists()
+
+
+def test_a_unix_socket_goes_when_another_listener_fails(tmp_path: Path) -> None:
+    path = tmp_path / "r.sock"
+    before = open_descriptors()
+    with pytest.raises(RingwayError, match="this machine has no address"):
+        listeners.open_all([Wanted(Address("", 0, str(path)), False), Wanted(Address("192.0.2.1", 0), False)], 1)
+    assert not path.exists()
+    assert open_descriptors() == before
+
+
+def test_closed_twice_it_leaves_its_successor(tmp_path: Path) -> None:
+    wanted = Wanted(Address("", 0, str(tmp_path / "r.sock")), False)
+    first = listeners.open_all([wanted], 1)
+    listeners.close_all(first)
+    with opened(wanted):
+        listeners.close_all(first)
+        assert (tmp_path / "r.sock").is_socket()
+
+
 def test_an_address_of_another_machine() -> None:
     with pytest.raises(RingwayError, match=r"cannot listen on 192\.0\.2\.1:8443: this machine has no address"):
         listeners.open_all([Wanted(Address("192.0.2.1", 8443), False)], 1)

@@ -98,8 +98,10 @@ class Server(Section):
         min_length=1,
         description="Address and port to listen on, or a list of them: HTTPS when there is a `[tls]` section, plain "
         "HTTP otherwise. IP addresses only; IPv6 in brackets (`[::]:443` takes IPv6 alone, so list "
-        '`"0.0.0.0:443"` beside it for both). Port 0 takes a free port and prints it.',
-        examples=["0.0.0.0:443", ["0.0.0.0:443", "[::]:443"]],
+        '`"0.0.0.0:443"` beside it for both). Port 0 takes a free port and prints it. `"unix:/path"` is a Unix socket, '
+        "which all workers share; its file has the mode that the umask leaves (clients need to write to it), "
+        "takes the place of one that nobody listens on, and is removed at the end.",
+        examples=["0.0.0.0:443", ["0.0.0.0:443", "[::]:443"], "unix:/run/ringway.sock"],
     )
     plain_listen: Addresses = Field(
         default=[],
@@ -336,8 +338,9 @@ class ProxyRoute(Section):
         description="Where to: `http://host:port`, with a path that replaces the matched prefix if wanted: with "
         "the prefix `/api/`, `http://h:8080` gets `/api/users` as `/users`, `http://h:8080/v2` gets it as "
         "`/v2/users`. `https://` speaks TLS with the upstream, see the keys below and docs/tls.md. The port is 80 "
-        "(443), unless given. A name is resolved at start and every `[server] dns_refresh` seconds.",
-        examples=["http://localhost:8080", "https://app.internal:8443"],
+        "(443), unless given. A name is resolved at start and every `[server] dns_refresh` seconds. "
+        "`http://unix:/path` is a Unix socket, with a path behind a colon if wanted: `http://unix:/path:/v2`.",
+        examples=["http://localhost:8080", "https://app.internal:8443", "http://unix:/run/app.sock"],
     )
     strip_prefix: bool = Field(
         default=True, description="`false` forwards the whole path, with the prefix, behind the path of `url`."

@@ -1,5 +1,7 @@
 """Listening sockets: opened once, by the supervisor, one per worker and address, in worker order.
 
+Of a Unix socket there is one for all workers, since several cannot share its path.
+
 The supervisor keeps them for its life. A worker that dies takes no listener along, and the order of the group, which
 the steering program counts on, never changes.
 """
@@ -8,6 +10,7 @@ import contextlib
 import errno
 import os
 import socket
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -29,13 +32,15 @@ class Wanted(NamedTuple):
 
 @dataclass(frozen=True)
 class Group:
-    """The listeners of one address: `sockets[i]` belongs to worker i."""
+    """The listeners of one address: `sockets[i]` belongs to worker i. Of a Unix socket all are the same one."""
 
     address: Address
     """With the real port where 0 was asked for."""
     tls: bool
     sockets: list[socket.socket]
     proxied: bool = False
+    inode: int = 0
+    """Of a Unix socket's file, by which it is known as ours."""
 
     @property
     def url(self) -> str:
@@ -51,7 +56,7 @@ def open_all(wanted: Sequence[Wanted], workers: int) -> list[Group]:
             if one.address.port:
                 _refuse_foreign(one.address)
         for one in wanted:
-            groups.append(_bind_group(one, workers, opened))
+            groups.append((_bind_unix if one.address.path else _bind_group)(one, workers, opened))
         for group in groups:
             for sock in group.sockets:
                 with _explained(group.address):
@@ -63,6 +68,8 @@ def open_all(wanted: Sequence[Wanted], workers: int) -> list[Group]:
 def close_all(groups: Sequence[Group]) -> None:
     """Nobody is accepted any more, once the workers have closed theirs too."""
     for group in groups:
+        if group.address.path and group.sockets[0].fileno() >= 0:
+            _remove(group)
         for sock in group.sockets:
             sock.close()
 
@@ -80,6 +87,38 @@ def _bind_group(wanted: Wanted, workers: int, opened: contextlib.ExitStack) -> G
         sockets.append(sock)
         address = Address(address.ip, sock.getsockname()[1])
     return Group(address, wanted.tls, sockets, wanted.proxied)
+
+
+def _bind_unix(wanted: Wanted, workers: int, opened: contextlib.ExitStack) -> Group:
+    path = wanted.address.path
+    with _explained(wanted.address):
+        sock = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC))
+        if _is_stale(path):
+            os.unlink(path)
+        sock.bind(path)
+        opened.callback(os.unlink, path)
+        inode = os.lstat(path).st_ino
+    return Group(wanted.address, wanted.tls, [sock] * workers, wanted.proxied, inode)
+
+
+def _remove(group: Group) -> None:
+    """The file of a Unix socket, unless another one has taken its place."""
+    with contextlib.suppress(OSError):
+        if os.lstat(group.address.path).st_ino == group.inode:
+            os.unlink(group.address.path)
+
+
+def _is_stale(path: str) -> bool:
+    """A socket that nobody listens on any more: whoever did was killed."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return stat.S_ISSOCK(os.lstat(path).st_mode)
+        except OSError:
+            return False
+    return False
 
 
 def _refuse_foreign(address: Address) -> None:
@@ -121,6 +160,10 @@ def _explained(address: Address) -> Iterator[None]:
 
 
 def _explanation(address: Address, error: OSError) -> str:
+    if address.path and error.errno == errno.EADDRINUSE:
+        return "somebody listens there already, or it is no socket; end it, or choose another path in [server] listen"
+    if address.path:
+        return f"{os.strerror(error.errno or 0)}; correct the folder, or choose another path in [server] listen"
     if error.errno == errno.EADDRINUSE:
         return (
             f"the port is in use; find its owner with `ss -ltnp 'sport = :{address.port}'`, or choose another port "

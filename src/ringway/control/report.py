@@ -99,6 +99,10 @@ def _target(plan: Plan, route: dict[str, Any]) -> str:
 def _upstreams(plan: Plan) -> list[tuple[str, str]]:
     rows = []
     for upstream, tls in zip(plan["upstreams"], plan["upstream_tls"], strict=True):
+        if upstream["host"].startswith("/"):
+            there = os.path.exists(upstream["host"])
+            rows.append((upstream["name"], "a Unix socket" if there else "does not exist: 502 until it does"))
+            continue
         try:
             found = resolver.lookup(upstream["host"], upstream["port"])
             text = ", ".join(ip for ip, _ in found)

@@ -126,7 +126,7 @@ class Supervisor:
         self._log = AccessLog(config.access_log.path, config.access_log.format)
         self._groups = listeners.open_all(wanted_listeners(config), count)
         if config.performance.reuseport_balancing == "cbpf":
-            steering.attach_all([group.sockets for group in self._groups])
+            steering.attach_all([group.sockets for group in self._groups if not group.address.path])
         self._build()
         self._log.start()
         logs.info(f"I/O driver: {io_driver.line(config)}")
@@ -291,7 +291,7 @@ class Supervisor:
         ring = memory.Shared(f"ringway records {seat.index}", records.SIZE)
         own = {"counters": block.descriptor, "records": ring.descriptor}
         https = (
-            next((group.address.port for group in self._groups if group.tls), 0)
+            next((group.address.port for group in self._groups if group.tls and group.address.port), 0)
             if self.config.server.redirect_https
             else 0
         )

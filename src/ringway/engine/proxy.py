@@ -52,7 +52,7 @@ from cython.cimports.ringway.engine.request_head import (
     method_is_idempotent,
 )
 from cython.cimports.ringway.engine.response_head import ResponseHead, response_parse
-from cython.cimports.ringway.engine.snapshot import UpstreamEntry, text_at, upstream_at
+from cython.cimports.ringway.engine.snapshot import UpstreamEntry, text_at, upstream_at, upstream_is_unix
 from cython.cimports.ringway.engine.spans import piece_span, span
 from cython.cimports.ringway.engine.state import (
     EXCHANGE_CONNECT,
@@ -152,6 +152,8 @@ def write_forward(w, x, data, path):
         # RFC 9110 7.2: host and port of the upstream, an IPv6 address in brackets: its name behind "http(s)://".
         scheme = 8 if entry.tls else 7
         f.host = span(text_at(w.snapshot, entry.name) + scheme, entry.name.length - scheme)
+        if upstream_is_unix(w.snapshot, entry):
+            f.host = span(b"localhost", 9)  # a path is no host
     return write_request(w.scratch, data, head, address(f))
 
 

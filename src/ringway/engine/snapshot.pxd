@@ -16,6 +16,7 @@ cdef enum:
     SNAPSHOT_VERSION = 4            # changes with any struct below
     ROUTE_NONE = -1
     HOST_BYTES_MAX = 256            # a DNS name has at most 253; longer ones belong to "*"
+    UNIX_PATH_MAX = 107             # sockaddr_un has 108, with a terminating zero
     SUFFIX_BYTES_MAX = 32           # of a media type's suffix; the longest registered have about 15
 
 cdef enum RouteKind:
@@ -57,7 +58,7 @@ cdef struct HostEntry:
 
 cdef struct UpstreamEntry:
     Text name               # "http://h:8080", for logs
-    Text host               # "h"
+    Text host               # "h"; "/run/app.sock": a Unix socket
     uint16_t port
     uint8_t tls             # 1: https; how, is in the worker's brief
     uint8_t proxy_protocol  # connections begin with its header of this version, 1 or 2, for one client each; 0: none
@@ -133,6 +134,9 @@ cdef inline const Route* route_at(const Snapshot* s, int32_t index) noexcept nog
 
 cdef inline const UpstreamEntry* upstream_at(const Snapshot* s, uint32_t index) noexcept nogil:
     return <const UpstreamEntry*>(<const char*>s + s.upstreams) + index
+
+cdef inline bint upstream_is_unix(const Snapshot* s, const UpstreamEntry* u) noexcept nogil:
+    return u.host.length != 0 and text_at(s, u.host)[0] == 47
 
 cdef inline const HostEntry* host_at(const Snapshot* s, uint32_t index) noexcept nogil:
     return <const HostEntry*>(<const char*>s + s.hosts) + index

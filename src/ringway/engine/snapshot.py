@@ -147,6 +147,8 @@ def snapshot_valid(block, size):
     for i in range(s.upstream_count):
         if not text_fits(s, upstream_at(s, i).name) or not text_fits(s, upstream_at(s, i).host):
             return False
+        if upstream_is_unix(s, upstream_at(s, i)) and upstream_at(s, i).host.length > UNIX_PATH_MAX:
+            return False
     return routes_valid(s) and hosts_valid(s) and media_valid(s)
 
 

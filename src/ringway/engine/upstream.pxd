@@ -15,6 +15,8 @@ cdef void upstream_move(Upstream* u, int to) noexcept nogil
 cdef const char* upstream_state_name(int state) noexcept nogil
 cdef void upstream_acquire(Worker* w, Exchange* x, bint fresh) noexcept nogil
     # `fresh`: not from the pool (a retry)
+cdef int upstream_address(Worker* w, Upstream* u, Origin* origin) noexcept nogil
+    # where to connect to; the number of its addresses, 0: none
 cdef bint upstream_connect(Worker* w, Exchange* x, Origin* origin) noexcept nogil
 cdef void upstream_connected(Worker* w, Upstream* u, int result) noexcept nogil
 cdef bint send_proxy_header(Worker* w, Upstream* u, int version) noexcept nogil

@@ -4,7 +4,7 @@ import cython
 from cython import NULL, address, cast
 from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.libc.stdlib import calloc, free
-from cython.cimports.libc.string import strlen
+from cython.cimports.libc.string import memcpy, memset, strlen
 from cython.cimports.ringway.engine.addresses import address_pick, address_version
 from cython.cimports.ringway.engine.buffers import GROUP_LARGE, GROUP_SMALL, Buffer, buffer_take
 from cython.cimports.ringway.engine.check import BUG_ON
@@ -26,6 +26,7 @@ from cython.cimports.ringway.engine.native.linux import (
     AF_UNIX,
     ECONNREFUSED,
     ENOBUFS,
+    ENOENT,
     ETIMEDOUT,
     IPPROTO_TCP,
     SOCK_CLOEXEC,
@@ -33,6 +34,7 @@ from cython.cimports.ringway.engine.native.linux import (
     TCP_NODELAY,
     setsockopt,
     sockaddr,
+    sockaddr_un,
     socket,
 )
 from cython.cimports.ringway.engine.native.openssl import X509_STORE
@@ -57,7 +59,7 @@ from cython.cimports.ringway.engine.records import (
     EVENT_UPSTREAM_UNTRUSTED,
 )
 from cython.cimports.ringway.engine.slots import slot_at, slot_give, slot_take
-from cython.cimports.ringway.engine.snapshot import UpstreamEntry, text_at, upstream_at
+from cython.cimports.ringway.engine.snapshot import UpstreamEntry, text_at, upstream_at, upstream_is_unix
 from cython.cimports.ringway.engine.spans import put
 from cython.cimports.ringway.engine.state import (
     KIND_UPSTREAM,
@@ -148,15 +150,28 @@ def upstream_acquire(w, x, fresh):
     upstream_connect(w, x, origin)
 
 
+def upstream_address(w, u, origin):
+    entry: cython.pointer(UpstreamEntry) = cast(cython.pointer(UpstreamEntry), upstream_at(w.snapshot, origin.index))
+    path: cython.pointer(sockaddr_un) = cast(cython.pointer(sockaddr_un), address(u.address))
+    if not upstream_is_unix(w.snapshot, entry):
+        return address_pick(
+            w.addresses, origin.index, origin.turn, address(u.address), address(u.address_length), address(u.version)
+        )
+    memset(path, 0, cython.sizeof(sockaddr_un))
+    path.sun_family = AF_UNIX
+    memcpy(path.sun_path, text_at(w.snapshot, entry.host), entry.host.length)
+    u.address_length = cython.sizeof(sockaddr_un)
+    u.version = address_version(w.addresses, origin.index)
+    return 1
+
+
 def upstream_connect(w, x, origin):
     u: cython.pointer(Upstream) = cast(cython.pointer(Upstream), slot_take(address(w.upstreams)))
     if u == NULL:
         w.handlers.upstream_failed(w, x, UPSTREAM_LIMIT)
         return False
     s: cython.pointer(Stream) = address(u.stream)
-    x.addresses = address_pick(
-        w.addresses, origin.index, origin.turn, address(u.address), address(u.address_length), address(u.version)
-    )
+    x.addresses = upstream_address(w, u, origin)
     origin.turn += 1
     fd: cython.int = -1
     if x.addresses:
@@ -166,7 +181,8 @@ def upstream_connect(w, x, origin):
         w.handlers.upstream_failed(w, x, TOO_MANY_OPEN_FILES if x.addresses else UPSTREAM_UNRESOLVED)
         return False
     one: cython.int = 1
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, address(one), cython.sizeof(one))
+    if u.address.ss_family != AF_UNIX:
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, address(one), cython.sizeof(one))
     gauge(w.counters, GAUGE_UPSTREAMS, 1)
     count(w.counters, COUNT_CONNECTS, 1)
     stream_open(w, s, KIND_UPSTREAM, fd, False)
@@ -294,7 +310,7 @@ def try_next_address(w, x, reason):
 
 
 def connect_reason(error):
-    if error == ECONNREFUSED:
+    if error == ECONNREFUSED or error == ENOENT:  # a Unix socket that is not there (yet)
         return UPSTREAM_REFUSED
     return UPSTREAM_CONNECT_TIMEOUT if error == ETIMEDOUT else UPSTREAM_UNREACHABLE
 

@@ -22,6 +22,11 @@ cdef extern from "<sys/socket.h>" nogil:
     ssize_t send(int fd, const void* data, size_t length, int flags)
     ssize_t recv(int fd, void* data, size_t length, int flags)
 
+cdef extern from "<sys/un.h>" nogil:
+    cdef struct sockaddr_un:
+        uint16_t sun_family
+        char sun_path[108]
+
 cdef extern from "<netinet/in.h>" nogil:
     cdef struct in_addr:
         uint32_t s_addr
