@@ -495,6 +495,29 @@ def test_redirect_https_needs_both_sides(tmp_path: Path, missing: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        (
+            'proxy_protocol = "127.0.0.1:2"',
+            "server.proxy_protocol: Ringway does not listen on 127.0.0.1:2; write an addr",
+        ),
+        (
+            'proxy_protocol = "127.0.0.1:1"',
+            "server.proxy_protocol: nobody may connect there without `trusted",
+        ),
+        (
+            'trusted_proxies = ["::1", "10.0.0.1/8"]',
+            'server.trusted_proxies[1]: "10.0.0.1/8" has bits behind its pref',
+        ),
+        ('trusted_proxies = "x"', 'server.trusted_proxies[0]: "x" is neither an address nor a network; write it like'),
+    ],
+)
+def test_trust_that_makes_no_sense(tmp_path: Path, keys: str, problem: str) -> None:
+    (found,) = problems(tmp_path, f'[server]\nlisten = "127.0.0.1:1"\n{keys}\n')
+    assert found.startswith(problem)
+
+
 def test_keys_of_certificates_and_hosts_have_their_place(tmp_path: Path) -> None:
     text = '[server]\nlisten = "127.0.0.1:0"\n[tls]\n[[tls.certificates]]\ncert_pth = "x"\n'
     text += '[tls.hosts."a.example"]\nhst = "x"\n'

@@ -52,7 +52,7 @@ from cython.cimports.ringway.engine.request_head import (
     method_is_idempotent,
 )
 from cython.cimports.ringway.engine.response_head import ResponseHead, response_parse
-from cython.cimports.ringway.engine.snapshot import UpstreamEntry, text_at, upstream_at, upstream_is_unix
+from cython.cimports.ringway.engine.snapshot import UpstreamEntry, text_at, upstream_at
 from cython.cimports.ringway.engine.spans import piece_span, span
 from cython.cimports.ringway.engine.state import (
     EXCHANGE_CONNECT,
@@ -146,14 +146,9 @@ def write_forward(w, x, data, path):
         f.proto = w.said.proto if w.said.proto.length else f.proto
         f.asked = w.said.host if w.said.host.length else f.asked
     entry: cython.pointer(UpstreamEntry)
-    scheme: uint32_t
     if head.host.length == 0:
         entry = cast(cython.pointer(UpstreamEntry), upstream_at(w.snapshot, x.route.upstream))
-        # RFC 9110 7.2: host and port of the upstream, an IPv6 address in brackets: its name behind "http(s)://".
-        scheme = 8 if entry.tls else 7
-        f.host = span(text_at(w.snapshot, entry.name) + scheme, entry.name.length - scheme)
-        if upstream_is_unix(w.snapshot, entry):
-            f.host = span(b"localhost", 9)  # a path is no host
+        f.host = span(text_at(w.snapshot, entry.authority), entry.authority.length)
     return write_request(w.scratch, data, head, address(f))
 
 

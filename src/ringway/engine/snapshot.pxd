@@ -58,6 +58,7 @@ cdef struct HostEntry:
 
 cdef struct UpstreamEntry:
     Text name               # "http://h:8080", for logs
+    Text authority          # "h:8080": Host of a request that came without (RFC 9110 7.2); of a Unix socket "localhost"
     Text host               # "h"; "/run/app.sock": a Unix socket
     uint16_t port
     uint8_t tls             # 1: https; how, is in the worker's brief

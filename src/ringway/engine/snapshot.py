@@ -145,9 +145,10 @@ def snapshot_valid(block, size):
         if trusted_at(s, i).bits > 128:
             return False
     for i in range(s.upstream_count):
-        if not text_fits(s, upstream_at(s, i).name) or not text_fits(s, upstream_at(s, i).host):
+        u = upstream_at(s, i)
+        if not text_fits(s, u.name) or not text_fits(s, u.host) or not text_fits(s, u.authority):
             return False
-        if upstream_is_unix(s, upstream_at(s, i)) and upstream_at(s, i).host.length > UNIX_PATH_MAX:
+        if upstream_is_unix(s, u) and u.host.length > UNIX_PATH_MAX:
             return False
     return routes_valid(s) and hosts_valid(s) and media_valid(s)
 
@@ -218,6 +219,11 @@ def sorted_media(plan: dict) -> list:
             raise ValueError(f"not the suffix of a file name: {suffix!r}")
         media[data] = value
     return sorted(media.items())
+
+
+def authority_of(upstream: dict) -> str:
+    """A path is no host."""
+    return "localhost" if upstream["host"].startswith("/") else upstream["name"].partition("://")[2]
 
 
 def prefixes(plan: dict) -> list:
@@ -298,6 +304,7 @@ def write_tables(base: cython.p_char, plan: dict, media: list, texts: object):
     for i in range(len(plan["upstreams"])):
         u[i].name = texts.put(plan["upstreams"][i]["name"])
         u[i].host = texts.put(plan["upstreams"][i]["host"])
+        u[i].authority = texts.put(authority_of(plan["upstreams"][i]))
         u[i].port = plan["upstreams"][i]["port"]
         u[i].tls = plan["upstreams"][i]["tls"]
         u[i].proxy_protocol = plan["upstreams"][i]["proxy_protocol"]
