@@ -292,6 +292,29 @@ def test_an_upstream_that_comes_and_goes(ringway, upstream, tmp_path):
         assert len(again.requests) == 1
 
 
+def test_an_upstream_whose_backlog_is_full(ringway, tmp_path):
+    """io_uring waits for room until the deadline, epoll cannot and says so at once; nothing of it is left."""
+    path = str(tmp_path / "app.sock")
+    server = ringway(
+        {
+            "timeouts": {"connect": 0.5, "drain": 5},
+            "host_routes": {"*": {"type": "Proxy", "url": f"http://unix:{path}"}},
+        }
+    )
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(path)
+        listener.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:  # until there is no room
+                waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.setblocking(False)
+                waiting.connect(path)
+        with server.connect() as link:
+            response = link.get("/")
+        assert (response.status, response.reason) in ((504, "upstream_connect_timeout"), (502, "upstream_refused"))
+
+
 def test_a_kept_connection_that_closes_is_replaced(ringway, upstream, tmp_path):
     origin = upstream(answers(HELLO, None), path=str(tmp_path / "app.sock"))
     server = ringway({"host_routes": {"*": {"type": "Proxy", "url": origin.url}}})
