@@ -1,5 +1,6 @@
 """What the end-to-end tests share: nginx, an origin in Python for large bodies, curl, one running site."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,3 +94,27 @@ def site(running_site: Site) -> Iterator[Site]:
     running_site.server.assert_sound()
     running_site.rest.assert_back()
     running_site.origin.assert_sound()
+
+
+class Names:
+    """The names that Ringway finds."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.env = {
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, [str(Path(__file__).parent / "names"), os.environ.get("PYTHONPATH")])
+            ),
+            "RINGWAY_TEST_NAMES": str(file),
+        }
+        self.set()
+
+    def set(self, **addresses: str) -> None:
+        new = self.file.with_suffix(".new")
+        new.write_text("".join(f"{name} {ips}\n" for name, ips in addresses.items()))
+        os.replace(new, self.file)
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> Names:
+    return Names(tmp_path / "names")

@@ -305,6 +305,55 @@ def test_plain_http_that_is_sent_on(ringway, tmp_path):
             assert response.status in (308, 403)
 
 
+def test_plain_http_of_a_trusted_proxy(ringway, tmp_path):
+    """What it got by HTTPS is not sent on, but who came to it has shown us no certificate."""
+    (tmp_path / "f").write_text("secret")
+    server = ringway(
+        {
+            "server": {
+                "listen": "127.0.0.1:0",
+                "plain_listen": "127.0.0.1:0",
+                "redirect_https": True,
+                "trusted_proxies": "127.0.0.1",
+            },
+            "tls": {
+                **make(tmp_path / "s.crt", tmp_path / "s.key", ["a.example", "open.example"]),
+                "client_ca": str(Authority(tmp_path).path),
+                "hosts": {"a.example": {"client_auth": "require"}},
+            },
+            "host_routes": {"*": {"type": "File", "path": tmp_path}},
+        }
+    )
+    with server.connect() as client:
+        assert client.get("/f", host="a.example").status == 308
+        assert client.get("/f", "X-Forwarded-Proto: https", host="open.example").body == b"secret"
+        response = client.get("/f", "X-Forwarded-Proto: https", host="a.example")
+        assert (response.status, response.reason) == (403, "client_certificate_missing")
+
+
+def test_behind_the_proxy_protocol(ringway, upstream, tmp_path):
+    authority, origin = Authority(tmp_path), upstream()
+    server = ringway(
+        {
+            "server": {"listen": "127.0.0.1:0", "proxy_protocol": "127.0.0.1:0", "trusted_proxies": "127.0.0.1"},
+            "tls": {
+                **make(tmp_path / "s.crt", tmp_path / "s.key", ["a.example"]),
+                "client_auth": "require",
+                "client_ca": str(authority.path),
+            },
+            "host_routes": {"*": {"type": "Proxy", "url": origin.url}},
+        }
+    )
+    port = server.listener(True).port
+    target = origin.on(OK)
+    certificate, key = authority.issue(["alice"], client=True)
+    url, where = f"https://a.example:{port}{target}", ("--haproxy-protocol", "--resolve", f"a.example:{port}:127.0.0.1")
+    server.expected.append("client certificate is missing")
+    assert curl(url, *where, "--cert", str(certificate), "--key", str(key)).status == 200
+    assert origin.request(target).one("x-client-subject") == "CN=alice"
+    assert curl(url, *where).code != 0
+
+
 FORGED = [
     *(f"X-Client-{name.title()}" for name in IDENTITY),
     *("x_client_subject", "X_Client-Verified", "X-Client_Fingerprint", "X_CLIENT_SERIAL", "x-client_issuer"),

@@ -8,7 +8,7 @@ import threading
 import pytest
 from harness import bulk
 from harness.memory import counters_of
-from harness.raw import message
+from harness.raw import Client, message
 from harness.waiting import DEADLINE, wait
 
 MIB = 1 << 20
@@ -339,3 +339,40 @@ def test_many_reloads_leave_nothing(ringway, upstream, certificate, tmp_path):
     server.reload(config(0))
     wait(lambda: counters_of(pid)["clients"] == 0, "no clients")
     wait(lambda: (descriptors(pid), descriptors(server.process.pid)) <= before, f"{before} descriptors")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_unix_socket_comes_and_goes(ringway, tmp_path, threads):
+    path = tmp_path / "r.sock"
+    with_it = {"threads": threads, "listen": ["127.0.0.1:0", f"unix:{path}"]}
+    server = ringway(site("/one", server={"threads": threads}))
+    server.reload(site("/two", server=with_it))
+    with Client(str(path)) as client:
+        assert goes_to(client) == "/two"
+        server.reload(site("/three", server=with_it))
+        assert goes_to(client) == "/three"
+        server.reload(site("/four", server={**with_it, "threads": 3 - threads}))
+        with Client(str(path)) as other:
+            assert goes_to(other) == "/four"
+        server.reload(site("/five", server={"threads": 3 - threads}))
+        assert not path.exists()
+    server.wait_line(f"no longer listening on http://unix:{path}")
+    with pytest.raises(FileNotFoundError):
+        Client(str(path))
+    server.reload(site("/six", server={**with_it, "threads": 3 - threads}))
+    with Client(str(path)) as client:
+        assert goes_to(client) == "/six"
+
+
+def test_a_listener_begins_to_take_the_proxy_protocol(ringway, tmp_path):
+    path = str(tmp_path / "r.sock")
+    listen = {"listen": ["127.0.0.1:0", f"unix:{path}"]}
+    server = ringway(site("/one", server=listen))
+    with Client(path) as before:
+        assert goes_to(before) == "/one"
+        server.reload(site("/two", server={**listen, "trusted_proxies": "unix", "proxy_protocol": f"unix:{path}"}))
+        assert goes_to(before) == "/two"
+    with Client(path) as client:
+        client.send(b"PROXY TCP4 192.0.2.1 192.0.2.2 1234 80\r\n")
+        assert goes_to(client, "/by-proxy") == "/two"
+    assert server.record("/by-proxy")["client"] == "192.0.2.1"

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from harness.memory import runs
-from harness.raw import message
+from harness.raw import Client, message
 from harness.waiting import DEADLINE, wait
 
 
@@ -130,3 +130,27 @@ def test_tickets_of_before_open_afterwards(upgraded, certificate):
     assert server.process.wait(3 * DEADLINE) == 0
     with connect(session) as second:
         assert second.session_reused
+
+
+def test_unix_sockets_go_over(upgraded, tmp_path):
+    """The file stays, also when a successor cannot start; the last process removes it."""
+    path, other = tmp_path / "r.sock", tmp_path / "other.sock"
+    listen = ["127.0.0.1:0", f"unix:{path}"]
+    server = upgraded(site("/one", server={"listen": [*listen, f"unix:{other}"], "threads": 2}))
+    server.expected.append("not upgraded|error: ")
+    inode = path.stat().st_ino
+    server.file.write_text("this is no TOML")
+    assert server.command("upgrade").returncode == 1
+    with Client(str(path)) as client:
+        assert client.get("/").one("location") == "/one"
+    server.rewrite(site("/two", server={"listen": listen, "threads": 3}))
+    assert server.command("upgrade").returncode == 0
+    assert server.process.wait(3 * DEADLINE) == 0
+    assert path.stat().st_ino == inode
+    assert not other.exists()
+    for _ in range(6):
+        with Client(str(path)) as client:
+            assert client.get("/").one("location") == "/two"
+    (new,) = successors(server)
+    end(new)
+    assert not path.exists()

@@ -1,40 +1,13 @@
 """Names of upstreams: none, several addresses, others later. And what a Python server and nginx make of a request."""
 
-import os
 import socket
 import threading
-from pathlib import Path
 
-import pytest
 from harness.authority import Authority
 from harness.upstream import Upstream
 from harness.waiting import DEADLINE
 
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
-
-
-class Names:
-    """The names that Ringway finds."""
-
-    def __init__(self, file):
-        self.file = file
-        self.env = {
-            "PYTHONPATH": os.pathsep.join(
-                filter(None, [str(Path(__file__).parent / "names"), os.environ.get("PYTHONPATH")])
-            ),
-            "RINGWAY_TEST_NAMES": str(file),
-        }
-        self.set()
-
-    def set(self, **addresses):
-        new = self.file.with_suffix(".new")
-        new.write_text("".join(f"{name} {ips}\n" for name, ips in addresses.items()))
-        os.replace(new, self.file)
-
-
-@pytest.fixture
-def names(tmp_path):
-    return Names(tmp_path / "names")
 
 
 def config(port, **more):

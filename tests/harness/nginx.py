@@ -45,11 +45,13 @@ http {{
 
 class Nginx:
     """`/length/NAME` and `/chunked/NAME` answer the files of `files`; `PUT /up/NAME` writes them to `uploads`. With a
-    `pair` (certificate and key) it speaks TLS."""
+    `pair` (certificate and key) it speaks TLS. `proxied`: it awaits the PROXY protocol's header, and says in the field
+    X-Ends what that said."""
 
-    def __init__(self, folder: Path, pair: tuple[Path, Path] | None = None) -> None:
+    def __init__(self, folder: Path, pair: tuple[Path, Path] | None = None, proxied: bool = False) -> None:
         self.folder = folder
         self._pair = pair
+        self._proxied = proxied
         self.files = folder / "root" / "length"
         self.uploads = folder / "root" / "up"
         self.files.mkdir(parents=True)
@@ -63,7 +65,10 @@ class Nginx:
         with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
             self.port: int = listener.getsockname()[1]
             config = self.folder / "nginx.conf"
-            tls = " ssl" if self._pair else ""
+            tls = (" proxy_protocol" if self._proxied else "") + (" ssl" if self._pair else "")
+            if self._proxied:
+                ends = "$proxy_protocol_addr $proxy_protocol_port $proxy_protocol_server_addr"
+                tls += f'; add_header X-Ends "{ends} $proxy_protocol_server_port"'
             if self._pair:
                 tls += "; ssl_certificate {}; ssl_certificate_key {}; ssl_session_cache shared:s:1m".format(*self._pair)
             config.write_text(_CONFIG.format(folder=self.folder, port=self.port, tls=tls))

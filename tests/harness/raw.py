@@ -196,18 +196,20 @@ class Reader:
 
 
 class Client:
-    """A connection to Ringway. `window` bounds what it takes in without reading; `source` is its own address."""
+    """A connection to Ringway. `window` bounds what it takes in without reading; `source` is its own address. A text in
+    the place of an address is the path of a Unix socket."""
 
     def __init__(
         self,
-        address: tuple[str, int],
+        address: tuple[str, int] | str,
         tls: bool = False,
         window: int | None = None,
         source: str | None = None,
         context: ssl.SSLContext | None = None,
         host: str = "localhost",
     ) -> None:
-        self.sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.sock = socket.socket(socket.AF_UNIX if isinstance(address, str) else family, socket.SOCK_STREAM)
         try:
             if window is not None:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
@@ -215,7 +217,8 @@ class Client:
                 self.sock.bind((source, 0))
             self.sock.settimeout(DEADLINE)
             self.sock.connect(address)
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if not isinstance(address, str):
+                self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if tls:
                 # An end without close_notify is an error: it may have been anybody's.
                 self.sock = (context or any_certificate()).wrap_socket(

@@ -182,8 +182,11 @@ class Upstream:
         host: str = "127.0.0.1",
         port: int = 0,
         context: ssl.SSLContext | None = None,
+        path: str | None = None,
     ) -> None:
+        """`path`: of a Unix socket, in the place of host and port."""
         self.context = context
+        self.path = path
         self.requests: list[Request] = []
         self.links: list[Link] = []
         self.failures: list[str] = []
@@ -195,17 +198,19 @@ class Upstream:
         self._answers: dict[str, Answer] = {}
         self._targets = itertools.count(1)
         self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server((host, port))
-        self.port: int = self._listener.getsockname()[1]
+        self._listener = _listen((host, port) if path is None else path)
+        self.port: int = 0 if path is not None else self._listener.getsockname()[1]
         self.host = host
 
     @property
     def url(self) -> str:
-        return f"{'http' if self.context is None else 'https'}://{self.host}:{self.port}"
+        if self.path is not None:
+            return f"http://unix:{self.path}"
+        return f"{'http' if self.context is None else 'https'}://{self.authority}"
 
     @property
     def authority(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __enter__(self) -> "Upstream":
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
@@ -272,7 +277,8 @@ class Upstream:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.path is None:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             link = Link(self, sock, len(self.links))
             with self.journal:
                 self.links.append(link)
@@ -305,6 +311,16 @@ class Upstream:
             else:
                 link.body(request)
                 link.send(answer)
+
+
+def _listen(address: tuple[str, int] | str) -> socket.socket:
+    if not isinstance(address, str):
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        return socket.create_server(address, family=family)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(address)
+    listener.listen()
+    return listener
 
 
 def answers(*given: bytes | None) -> Callable[[Link], None]:

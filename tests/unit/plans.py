@@ -47,6 +47,7 @@ def plan(**changes: object) -> dict:
         "timeouts": {name: number for number, name in enumerate(TIMEOUTS, 100)},
         "access_log": False,
         "media_types": {},
+        "trusted_proxies": [],
         "folders": [],
         "upstreams": [],
         "upstream_tls": [],

@@ -263,22 +263,25 @@ def test_upstreams_are_one_only_if_they_agree_in_all(tmp_path: Path) -> None:
         f'ca_path = "{pairs[0][0]}"',
         f'ca_path = "{pairs[1][0]}"',
         *(f'cert_path = "{certificate}", key_path = "{key}"' for certificate, key in pairs),
+        'proxy_protocol = "v1"',
+        'proxy_protocol = "v2"',
     ]
     routes = [
         f'"/{number}" = {{ type = "Proxy", url = "https://h/{number}", {text} }}' for number, text in enumerate(more)
     ]
     plain = '"/plain" = { type = "Proxy", url = "http://h:443" }'
     plan = plan_of("\n".join(["[path_routes.x]", *routes, plain]).replace(",  }", " }"))
-    assert [route["upstream"] for route in plan["routes"]] == [0, 0, 0, 1, 2, 3, 4, 5, 6, 7]
-    assert len(plan["upstreams"]) == len(plan["upstream_tls"]) == 8
-    assert plan["upstreams"][0] == {"name": "https://h:443", "host": "h", "port": 443, "tls": True}
+    assert [route["upstream"] for route in plan["routes"]] == [0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert len(plan["upstreams"]) == len(plan["upstream_tls"]) == 10
+    first = {"name": "https://h:443", "host": "h", "port": 443, "tls": True, "proxy_protocol": 0}
+    assert plan["upstreams"][0] == first
     nothing = {"authorities": None, "certificate": None, "key": None}
     assert plan["upstream_tls"][:3] == [
         {"name": "h", "address": False, "verify": True, **nothing},
         {"name": "other", "address": False, "verify": True, **nothing},
         {"name": "h", "address": False, "verify": False, **nothing},
     ]
-    assert plan["upstream_tls"][7] is None
+    assert plan["upstream_tls"][9] is None
 
 
 def test_a_key_for_upstreams_that_others_may_read_is_warned_about(tmp_path: Path) -> None:
@@ -317,8 +320,8 @@ head = 2.5
 """
     )
     assert plan["upstreams"] == [
-        {"name": "http://localhost:8080", "host": "localhost", "port": 8080, "tls": False},
-        {"name": "http://[::1]:80", "host": "::1", "port": 80, "tls": False},
+        {"name": "http://localhost:8080", "host": "localhost", "port": 8080, "tls": False, "proxy_protocol": 0},
+        {"name": "http://[::1]:80", "host": "::1", "port": 80, "tls": False, "proxy_protocol": 0},
     ]
     assert plan["upstream_tls"] == [None, None]
     assert plan["folders"] == [str(tmp_path)]  # a single file is looked up below its folder
@@ -490,6 +493,29 @@ def test_redirect_https_needs_both_sides(tmp_path: Path, missing: str) -> None:
     assert [
         line for line in problems(tmp_path, text) if line.startswith("server.redirect_https: there is no " + missing)
     ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        (
+            'proxy_protocol = "127.0.0.1:2"',
+            "server.proxy_protocol: Ringway does not listen on 127.0.0.1:2; write an addr",
+        ),
+        (
+            'proxy_protocol = "127.0.0.1:1"',
+            "server.proxy_protocol: nobody may connect there without `trusted",
+        ),
+        (
+            'trusted_proxies = ["::1", "10.0.0.1/8"]',
+            'server.trusted_proxies[1]: "10.0.0.1/8" has bits behind its pref',
+        ),
+        ('trusted_proxies = "x"', 'server.trusted_proxies[0]: "x" is neither an address nor a network; write it like'),
+    ],
+)
+def test_trust_that_makes_no_sense(tmp_path: Path, keys: str, problem: str) -> None:
+    (found,) = problems(tmp_path, f'[server]\nlisten = "127.0.0.1:1"\n{keys}\n')
+    assert found.startswith(problem)
 
 
 def test_keys_of_certificates_and_hosts_have_their_place(tmp_path: Path) -> None:

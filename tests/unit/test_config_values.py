@@ -11,12 +11,65 @@ from ringway.config.values import (
     path_prefix,
     redirect_target,
     server_name,
+    trusted_proxy,
 )
 
 
-@pytest.mark.parametrize("text", ["0.0.0.0:443", "[::1]:8443", "[::]:0", "127.0.0.1:65535"])
+@pytest.mark.parametrize("text", ["0.0.0.0:443", "[::1]:8443", "[::]:0", "127.0.0.1:65535", "unix:/run/a.sock"])
 def test_address(text: str) -> None:
     assert str(parse_address(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["unix:", "unix:a", "unix:a/b", "unix:/", "unix:/a/", "unix:/a b", "unix:/a:1", f"unix:/{'x' * 107}"]
+)
+def test_no_path_of_a_unix_socket(text: str) -> None:
+    for parse, url in ((parse_address, text), (parse_url, f"http://{text.replace(':1', ' ')}")):
+        with pytest.raises(Flaw):
+            parse(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "base"),
+    [
+        ("http://unix:/run/a.sock", "/run/a.sock", ""),
+        ("http://unix:/run/a.sock:", "/run/a.sock", ""),
+        ("http://unix:/run/a.sock:/", "/run/a.sock", ""),
+        ("http://unix:/run/a.sock:/v2/x", "/run/a.sock", "/v2/x"),
+    ],
+)
+def test_url_of_a_unix_socket(text: str, host: str, base: str) -> None:
+    url = parse_url(text)
+    assert (url.host, url.port, url.base, url.tls, url.name) == (host, 0, base, False, f"http://unix:{host}")
+
+
+@pytest.mark.parametrize("text", ["https://unix:/run/a.sock", "http://unix:/run/a.sock:v2", "http://unix:/a:/b?c"])
+def test_no_url_of_a_unix_socket(text: str) -> None:
+    with pytest.raises(Flaw):
+        parse_url(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("192.0.2.1", "192.0.2.1/32"),
+        ("2001:DB8::/32", "2001:db8::/32"),
+        ("::1", "::1/128"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("unix", "unix"),
+    ],
+)
+def test_trusted_proxy(text: str, expected: str) -> None:
+    assert trusted_proxy(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "10.0.0.0/33", "10.0.0.1/8", "2001:db8::1/32", "[::1]", "localhost", "unix:", "::1/"]
+)
+def test_no_trusted_proxy(text: str) -> None:
+    with pytest.raises(Flaw):
+        trusted_proxy(text)
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,14 @@ import pytest
 
 from ringway.config.values import Address
 from ringway.control import listeners
+from ringway.control.listeners import Wanted
 from ringway.errors import RingwayError
 
 HERE = Address("127.0.0.1", 0)
 
 
 @contextlib.contextmanager
-def opened(*wanted: tuple[Address, bool], workers: int = 3) -> Iterator[list[listeners.Group]]:
+def opened(*wanted: Wanted, workers: int = 3) -> Iterator[list[listeners.Group]]:
     groups = listeners.open_all(wanted, workers)
     try:
         yield groups
@@ -29,7 +30,7 @@ def open_descriptors() -> int:
 
 
 def test_port_0_takes_one_free_port_for_all_workers() -> None:
-    with opened((HERE, True)) as (group,):
+    with opened(Wanted(HERE, True)) as (group,):
         ports = {sock.getsockname()[1] for sock in group.sockets}
         assert ports == {group.address.port}
         assert group.address.port != 0
@@ -38,7 +39,7 @@ def test_port_0_takes_one_free_port_for_all_workers() -> None:
 
 
 def test_what_is_set_on_each() -> None:
-    with opened((HERE, False)) as (group,):
+    with opened(Wanted(HERE, False)) as (group,):
         for sock in group.sockets:
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT) == 1
@@ -48,9 +49,9 @@ def test_what_is_set_on_each() -> None:
 
 @pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="no IPv6 here")
 def test_ipv6_any_is_ipv6_alone() -> None:
-    with opened((Address("0.0.0.0", 0), False)) as (four,):
+    with opened(Wanted(Address("0.0.0.0", 0), False)) as (four,):
         wanted = Address("::", four.address.port)
-        with opened((wanted, False)) as (six,):
+        with opened(Wanted(wanted, False)) as (six,):
             assert six.sockets[0].getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
             assert six.url == f"http://[::]:{four.address.port}"
 
@@ -66,24 +67,53 @@ def test_a_port_of_somebody_else_is_refused_even_if_he_would_share_it(shares: bo
         with pytest.raises(
             RingwayError, match=rf"^cannot listen on 127.0.0.1:{port}: the port is in use; find .*ss -ltnp"
         ):
-            listeners.open_all([(HERE, False), (Address("127.0.0.1", port), False)], 2)
+            listeners.open_all([Wanted(HERE, False), Wanted(Address("127.0.0.1", port), False)], 2)
         assert open_descriptors() == before
 
 
 def test_connections_in_time_wait_are_no_owner() -> None:
-    with opened((HERE, False), workers=1) as (group,):
+    with opened(Wanted(HERE, False), workers=1) as (group,):
         address = group.address
         with socket.create_connection((address.ip, address.port)) as client:
             accepted, _ = group.sockets[0].accept()
             accepted.close()  # first: this side is in TIME_WAIT then
             assert client.recv(1) == b""
-    with opened((address, False)) as (group,):
+    with opened(Wanted(address, False)) as (group,):
         assert group.address == address
+
+
+def test_a_unix_socket_is_one_for_all_workers(tmp_path: Path) -> None:
+    path = tmp_path / "r.sock"
+    with opened(Wanted(Address("", 0, str(path)), False)) as (group,):
+        assert [group.of(worker, 3) for worker in range(3)] == [[(f"unix:{path}/0#0", group.sockets[0])]] * 3
+        assert group.url == f"http://unix:{path}"
+        with pytest.raises(RingwayError, match=f"^cannot listen on unix:{path}: somebody listens there already"):
+            listeners.open_all([Wanted(group.address, False)], 1)
+        assert path.is_socket()
+    assert not path.exists()
+
+
+def test_a_unix_socket_goes_when_another_listener_fails(tmp_path: Path) -> None:
+    path = tmp_path / "r.sock"
+    before = open_descriptors()
+    with pytest.raises(RingwayError, match="this machine has no address"):
+        listeners.open_all([Wanted(Address("", 0, str(path)), False), Wanted(Address("192.0.2.1", 0), False)], 1)
+    assert not path.exists()
+    assert open_descriptors() == before
+
+
+def test_closed_twice_it_leaves_its_successor(tmp_path: Path) -> None:
+    wanted = Wanted(Address("", 0, str(tmp_path / "r.sock")), False)
+    first = listeners.open_all([wanted], 1)
+    listeners.close_all(first)
+    with opened(wanted):
+        listeners.close_all(first)
+        assert (tmp_path / "r.sock").is_socket()
 
 
 def test_an_address_of_another_machine() -> None:
     with pytest.raises(RingwayError, match=r"cannot listen on 192\.0\.2\.1:8443: this machine has no address"):
-        listeners.open_all([(Address("192.0.2.1", 8443), False)], 1)
+        listeners.open_all([Wanted(Address("192.0.2.1", 8443), False)], 1)
 
 
 def test_a_port_for_root_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,4 +124,4 @@ def test_a_port_for_root_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         RingwayError, match=r"port 443 is reserved for root; allow it with .*ip_unprivileged_port_start=443"
     ):
-        listeners.open_all([(Address("0.0.0.0", 443), True)], 1)
+        listeners.open_all([Wanted(Address("0.0.0.0", 443), True)], 1)

@@ -27,8 +27,8 @@ FULL = plan(
     media_types={"html": "text/html; charset=utf-8", "css": "text/css", "7z": "application/x-7z-compressed"},
     folders=["/var/www", "/srv/one.html"],
     upstreams=[
-        {"name": "http://h:8080", "host": "h", "port": 8080, "tls": False},
-        {"name": "https://[::1]:1", "host": "::1", "port": 65535, "tls": True},
+        {"name": "http://h:8080", "host": "h", "port": 8080, "tls": False, "proxy_protocol": 0},
+        {"name": "https://[::1]:1", "host": "::1", "port": 65535, "tls": True, "proxy_protocol": 2},
     ],
     routes=[FILE, PROXY, redirect("to https")],
     hosts=[

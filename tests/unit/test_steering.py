@@ -7,6 +7,7 @@ import pytest
 
 from ringway.config.values import Address
 from ringway.control import listeners, logs, steering
+from ringway.control.listeners import Wanted
 
 LISTENERS = 4
 CLIENTS = 64
@@ -39,7 +40,7 @@ def arrivals(group: listeners.Group) -> dict[str, set[int]]:
 
 
 def test_each_client_always_meets_the_same_worker() -> None:
-    (group,) = listeners.open_all([(Address("127.0.0.1", 0), False)], LISTENERS)
+    (group,) = listeners.open_all([Wanted(Address("127.0.0.1", 0), False)], LISTENERS)
     try:
         assert steering.attach_all([group.sockets])
         found = arrivals(group)
@@ -55,7 +56,7 @@ def test_each_client_always_meets_the_same_worker() -> None:
 
 
 def test_one_listener_needs_no_program() -> None:
-    (group,) = listeners.open_all([(Address("127.0.0.1", 0), False)], 1)
+    (group,) = listeners.open_all([Wanted(Address("127.0.0.1", 0), False)], 1)
     assert steering.attach_all([group.sockets])
     listeners.close_all([group])
 
@@ -67,7 +68,7 @@ def test_where_the_kernel_refuses_its_own_balancing_stays_with_one_warning(
         raise OSError(92, "Protocol not available")
 
     monkeypatch.setattr(steering, "attach", refused)
-    (group,) = listeners.open_all([(Address("127.0.0.1", 0), False)], 2)
+    (group,) = listeners.open_all([Wanted(Address("127.0.0.1", 0), False)], 2)
     assert not steering.attach_all([group.sockets, group.sockets])
     listeners.close_all([group])
     logs.flush()

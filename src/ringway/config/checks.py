@@ -38,6 +38,9 @@ def check_system(parts: Parts) -> list[Problem]:
             missing = "plain_listen" if parts.tls_written else "[tls]"
             remedy = f"add {missing}, or take redirect_https away"
             problems.append(Problem("server.redirect_https", f"there is no {missing} to redirect with", remedy))
+        elif parts.server.redirect_https and all(parse_address(text).path for text in parts.server.listen):
+            remedy = "add an address with a port to listen, or take redirect_https away"
+            problems.append(Problem("server.redirect_https", "a Unix socket has no port to redirect to", remedy))
     if parts.performance is not None:
         problems += _check_driver(parts.performance)
     if parts.tls is not None:
@@ -113,7 +116,10 @@ def _check_addresses(server: Server) -> list[Problem]:
     for section, addresses in (("listen", server.listen), ("plain_listen", server.plain_listen)):
         for address in addresses:
             other = seen.setdefault(address, section)
-            if parse_address(address).port and (other != section or addresses.count(address) > 1):
+            parsed = parse_address(address)
+            if parsed.path:
+                problems += _check_socket(f"server.{section}", parsed.path)
+            if (parsed.port or parsed.path) and (other != section or addresses.count(address) > 1):
                 problems.append(Problem(f"server.{section}", f"{address} is listed twice", "keep one of them"))
     return list(dict.fromkeys(problems))
 
@@ -128,6 +134,17 @@ def _check_driver(performance: Performance) -> list[Problem]:
         return []
     remedy = f'{tried.remedy}, or set io_driver = "auto" or "epoll"'
     return [Problem("performance.io_driver", f"io_uring cannot be used here ({tried.why})", remedy)]
+
+
+def _check_socket(key: str, path: str) -> list[Problem]:
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        return [Problem(key, f'the folder "{folder}" does not exist', f'create it: mkdir -p "{folder}"')]
+    if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
+        return [Problem(key, f'"{path}" is there, and no socket', "choose another path, or remove it")]
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return [Problem(key, f'"{folder}" may not be written by this user', "correct its rights")]
+    return []
 
 
 def _check_tls(tls: Tls) -> list[Problem]:

@@ -41,6 +41,7 @@ class _Compiler:
             "timeouts": {f"{name}_ms": round(value * 1000) for name, value in config.timeouts},
             "access_log": config.access_log.path is not None,
             "media_types": MEDIA_TYPES,
+            "trusted_proxies": config.server.trusted_proxies,
             "folders": list(self.folders),
             "upstreams": self.upstream_entries,
             "upstream_tls": self.upstream_tls,
@@ -106,10 +107,12 @@ class _Compiler:
         requests."""
         url = parse_url(route.url)
         tls = upstream_tls(route)
-        identity = (url.name, *(tls or {}).values())
+        version = {None: 0, "v1": 1, "v2": 2}[route.proxy_protocol]
+        identity = (url.name, version, *(tls or {}).values())
         if identity not in self.upstreams:
             self.upstreams[identity] = len(self.upstream_entries)
-            self.upstream_entries.append({"name": url.name, "host": url.host, "port": url.port, "tls": url.tls})
+            entry = {"name": url.name, "host": url.host, "port": url.port, "tls": url.tls, "proxy_protocol": version}
+            self.upstream_entries.append(entry)
             self.upstream_tls.append(tls)
         return {"upstream": self.upstreams[identity], "base": url.base}
 

@@ -45,6 +45,11 @@ def _some_path(text: str) -> str:
 Addresses = Annotated[
     list[Annotated[str, AfterValidator(_address)]], BeforeValidator(_listed), WithJsonSchema(_ONE_OR_MANY)
 ]
+TrustedProxies = Annotated[
+    list[Annotated[str, AfterValidator(values.trusted_proxy)]],
+    BeforeValidator(_listed),
+    WithJsonSchema(_ONE_OR_MANY),
+]
 HostName = Annotated[str, AfterValidator(values.host_name)]
 PathPrefix = Annotated[str, AfterValidator(lambda text: values.path_prefix(text) + "/")]
 SystemPath = Annotated[str, AfterValidator(_some_path)]
@@ -93,18 +98,39 @@ class Server(Section):
         min_length=1,
         description="Address and port to listen on, or a list of them: HTTPS when there is a `[tls]` section, plain "
         "HTTP otherwise. IP addresses only; IPv6 in brackets (`[::]:443` takes IPv6 alone, so list "
-        '`"0.0.0.0:443"` beside it for both). Port 0 takes a free port and prints it.',
-        examples=["0.0.0.0:443", ["0.0.0.0:443", "[::]:443"]],
+        '`"0.0.0.0:443"` beside it for both). Port 0 takes a free port and prints it. `"unix:/path"` is a Unix socket, '
+        "which all workers share; its file has the mode that the umask leaves (clients need to write to it), "
+        "takes the place of one that nobody listens on, and is removed at the end.",
+        examples=["0.0.0.0:443", ["0.0.0.0:443", "[::]:443"], "unix:/run/ringway.sock"],
     )
     plain_listen: Addresses = Field(
         default=[],
         description="Address or list of addresses that serve plain HTTP beside TLS, with the same routes.",
         examples=["0.0.0.0:80"],
     )
+    trusted_proxies: TrustedProxies = Field(
+        default=[],
+        max_length=1000,
+        description="Addresses and networks of proxies in front of Ringway that may say whom a request comes from; "
+        '`"unix"` is whoever comes by a Unix socket. From them, X-Forwarded-For (or Forwarded, where there is no '
+        "X-Forwarded-For) is walked from the right, and the first address that is not trusted is the client: for the "
+        "access log, and for upstreams, which get the list with the proxy's address behind it, and its "
+        "X-Forwarded-Proto and -Host. From anybody else these fields are removed. List only proxies that write the "
+        "fields anew or add to them.",
+        examples=["10.0.0.0/8", ["10.0.0.0/8", "2001:db8::7", "unix"]],
+    )
+    proxy_protocol: Addresses = Field(
+        default=[],
+        description="Those of `listen` and `plain_listen` on which every connection begins with the header of the "
+        "PROXY protocol, version 1 or 2, which says whose it is. Only `trusted_proxies` may connect there; who is none "
+        "of them, or does not begin with the header, is closed, which is counted and told.",
+        examples=["0.0.0.0:443"],
+    )
     redirect_https: bool = Field(
         default=False,
         description="What comes to `plain_listen` is sent on to HTTPS (308), at the port of the first `listen`. Only "
-        "paths below `/.well-known/acme-challenge/` are served as usual, so that certificates can be issued.",
+        "paths below `/.well-known/acme-challenge/` are served as usual, so that certificates can be issued, and so is "
+        "what a trusted proxy got by HTTPS.",
     )
     threads: int = _count(
         0,
@@ -125,6 +151,19 @@ class Server(Section):
         "503 until it does; a name that stops resolving keeps its last addresses.",
         least=1,
     )
+
+    @field_validator("proxy_protocol")
+    @classmethod
+    def _known_listeners(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        listened = [*info.data.get("listen", []), *info.data.get("plain_listen", [])]
+        for address in value:
+            if "listen" in info.data and "plain_listen" in info.data and address not in listened:
+                raise values.Flaw(f"Ringway does not listen on {address}", "write an address of `listen`")
+        if value and info.data.get("trusted_proxies") == []:
+            raise values.Flaw(
+                "nobody may connect there without `trusted_proxies`", 'add trusted_proxies = "10.0.0.0/8"'
+            )
+        return value
 
 
 class Performance(Section):
@@ -328,11 +367,18 @@ class ProxyRoute(Section):
         description="Where to: `http://host:port`, with a path that replaces the matched prefix if wanted: with "
         "the prefix `/api/`, `http://h:8080` gets `/api/users` as `/users`, `http://h:8080/v2` gets it as "
         "`/v2/users`. `https://` speaks TLS with the upstream, see the keys below and docs/tls.md. The port is 80 "
-        "(443), unless given. A name is resolved at start and every `[server] dns_refresh` seconds.",
-        examples=["http://localhost:8080", "https://app.internal:8443"],
+        "(443), unless given. A name is resolved at start and every `[server] dns_refresh` seconds. "
+        "`http://unix:/path` is a Unix socket, with a path behind a colon if wanted: `http://unix:/path:/v2`.",
+        examples=["http://localhost:8080", "https://app.internal:8443", "http://unix:/run/app.sock"],
     )
     strip_prefix: bool = Field(
         default=True, description="`false` forwards the whole path, with the prefix, behind the path of `url`."
+    )
+    proxy_protocol: Literal["v1", "v2"] | None = Field(
+        default=None,
+        description="Begin every connection to the upstream with the header of the PROXY protocol, version 1 or 2, "
+        "which says who the client is. Such a connection is for one client, so it is closed after its response instead "
+        "of kept for others.",
     )
     verify: bool = Field(
         default=True,

@@ -13,6 +13,9 @@ _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PATH_SAFE = "/%:@!$&'()*+,;=-._~"
+_UNIX = "unix:"
+_UNIX_PATH_MOST = 107
+"""Bytes: sockaddr_un has 108, with a terminating zero."""
 _ADDRESS_REMEDY = 'write an address and a port, like "0.0.0.0:443", "127.0.0.1:8443" or "[::1]:8443"'
 _URL_REMEDY = 'write it like "http://localhost:8080" or "https://10.0.0.5/v2"'
 
@@ -31,22 +34,26 @@ class Flaw(ValueError):
 
 @dataclass(frozen=True)
 class Address:
-    """Where a listener stands: an IP address and a port (0: any free one)."""
+    """Where a listener stands: an IP address and a port (0: any free one), or the path of a Unix socket."""
 
     ip: str
     port: int
+    path: str = ""
 
     @property
     def ipv6(self) -> bool:
         return ":" in self.ip
 
     def __str__(self) -> str:
+        if self.path:
+            return f"{_UNIX}{self.path}"
         return f"[{self.ip}]:{self.port}" if self.ipv6 else f"{self.ip}:{self.port}"
 
 
 @dataclass(frozen=True)
 class Url:
-    """Where an upstream is: `http://host:port` and the path that replaces a matched prefix ("" or "/v2")."""
+    """Where an upstream is: `http://host:port` and the path that replaces a matched prefix ("" or "/v2"). The host of a
+    Unix socket is its path, which begins with a slash."""
 
     host: str
     port: int
@@ -56,6 +63,8 @@ class Url:
     @property
     def name(self) -> str:
         """For logs; two upstreams with one name may still differ in how TLS is spoken with them."""
+        if self.host.startswith("/"):
+            return f"http://{_UNIX}{self.host}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
 
@@ -69,7 +78,9 @@ def parse_port(text: str, lowest: int) -> int:
 
 
 def parse_address(text: str) -> Address:
-    """`0.0.0.0:443` or `[::1]:443`."""
+    """`0.0.0.0:443`, `[::1]:443` or `unix:/run/ringway.sock`."""
+    if text.startswith(_UNIX):
+        return Address("", 0, unix_path(text.removeprefix(_UNIX)))
     host, colon, port_text = text.rpartition(":")
     if not colon or not host:
         raise Flaw(f'"{text}" is not an address with a port', _ADDRESS_REMEDY)
@@ -85,6 +96,33 @@ def parse_address(text: str) -> Address:
         wanted = f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
         raise Flaw("brackets go around IPv6 addresses and nothing else", f'write "{wanted}"')
     return Address(str(ip), port)
+
+
+def unix_path(path: str) -> str:
+    """Of a Unix socket."""
+    if not path.startswith("/") or path.endswith("/"):
+        raise Flaw(f'"{path}" is no whole path of a Unix socket', 'write it like "unix:/run/ringway.sock"')
+    if len(path.encode()) > _UNIX_PATH_MOST:
+        raise Flaw(f'the path "{path[:40]}..." is longer than {_UNIX_PATH_MOST} bytes', "choose a shorter one")
+    if any(ord(mark) <= 32 or ord(mark) == 127 or mark in ":?#" for mark in path):
+        raise Flaw(f'"{path}" has a space or one of ":?#"', "choose a path without")
+    return path
+
+
+def trusted_proxy(text: str) -> str:
+    """`10.0.0.0/8`, `::1`, or `unix`."""
+    if text == "unix":
+        return text
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise Flaw(
+            f'"{text}" is neither an address nor a network',
+            'write it like "10.0.0.0/8", "192.0.2.1" or "2001:db8::/32", or "unix" for whoever comes by a Unix socket',
+        ) from None
+    if ipaddress.ip_address(text.partition("/")[0]) != network.network_address:
+        raise Flaw(f'"{text}" has bits behind its prefix', f'write "{network}"')
+    return str(network)
 
 
 def host_name(text: str) -> str:
@@ -152,7 +190,12 @@ _BASE_MOST = 400
 
 
 def parse_url(text: str) -> Url:
-    """`http://host[:port][/base]`, or https."""
+    """`http://host[:port][/base]`, or https; `http://unix:/path[:/base]`."""
+    if text.startswith(f"http://{_UNIX}"):
+        path, _, base = text.removeprefix(f"http://{_UNIX}").partition(":")
+        return Url(unix_path(path), 0, _base(text, base))
+    if text.startswith(f"https://{_UNIX}"):
+        raise Flaw("TLS is not spoken on Unix sockets", f'write "http{text.removeprefix("https")}"')
     try:
         parts = urlsplit(text)
         host = (parts.hostname or "").lower()
@@ -169,10 +212,14 @@ def parse_url(text: str) -> Url:
     port = parse_port(port_text, 1)
     if port < 0:
         raise Flaw(f'"{port_text}" in "{text}" is not a port', "write a number from 1 to 65535")
-    base = path_prefix(parts.path) if parts.path else ""
+    return Url(_upstream_host(text, host), port, _base(text, parts.path), tls)
+
+
+def _base(text: str, path: str) -> str:
+    base = path_prefix(path) if path else ""
     if len(base) > _BASE_MOST:
         raise Flaw(f'the path in "{text[:60]}..." is longer than {_BASE_MOST} bytes', "shorten it")
-    return Url(_upstream_host(text, host), port, base, tls)
+    return base
 
 
 def _upstream_host(text: str, host: str) -> str:

@@ -326,6 +326,7 @@ EVENTS = {
     "upstream_untrusted": "the certificate is not accepted of",
     "peers": "the new certificate or authorities cannot be used, the old ones stay, of",
     "client_untrusted": "the client certificate is missing or not accepted of",
+    "proxy_refused": "a connection was closed that should begin with the PROXY protocol, from",
     "clients_full": "a connection was closed at once: `[limits] client_connections` is met",
 }
 """What a worker tells by the names of `engine.records`; each is told at most once a second."""

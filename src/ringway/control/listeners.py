@@ -1,5 +1,8 @@
 """Listening sockets: opened once, by the supervisor, one per worker and address, in worker order.
 
+Of a Unix socket there is one for all workers, since several cannot share its path. Whoever made its file removes
+it; after an upgrade that is the successor (`own_files`).
+
 Those that a service manager passes are used instead (`control/activation.py`). The supervisor keeps them for its life.
 A worker that dies takes no listener along, and the order of the group, which the steering program counts on, never
 changes.
@@ -9,8 +12,10 @@ import contextlib
 import errno
 import os
 import socket
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ringway.config.values import Address
 from ringway.control.activation import Passed
@@ -19,10 +24,20 @@ from ringway.errors import RingwayError
 _BACKLOG = 4096
 
 
+class Wanted(NamedTuple):
+    """One address, and what is spoken there."""
+
+    address: Address
+    tls: bool
+    proxied: bool = False
+    """Connections begin with the PROXY protocol's header."""
+
+
 @dataclass(eq=False)
 class Group:
     """The listeners of one address. Of `n` workers, worker i has the sockets i, i+n, i+2n: there are more sockets than
-    workers after a reload with fewer of them, because closing one would lose who waits in it."""
+    workers after a reload with fewer of them, because closing one would lose who waits in it. Of a Unix socket there is
+    one, which every worker has."""
 
     address: Address
     """With the real port where 0 was asked for."""
@@ -30,9 +45,14 @@ class Group:
     sockets: list[socket.socket]
     name: str
     """The address as it stands in the configuration, and which of its occurrences there it is: `127.0.0.1:0/1`."""
+    proxied: bool = False
+    inode: int = 0
+    """Of a Unix socket's file, by which it is known as ours to remove; 0: it is not ours."""
 
     def of(self, worker: int, workers: int) -> list[tuple[str, socket.socket]]:
         """The sockets of this worker, each with a name of its own."""
+        if self.address.path:
+            return [(f"{self.name}#0", self.sockets[0])]
         return [(f"{self.name}#{index}", self.sockets[index]) for index in range(worker, len(self.sockets), workers)]
 
     @property
@@ -40,21 +60,22 @@ class Group:
         return f"{'https' if self.tls else 'http'}://{self.address}"
 
 
-def open_all(wanted: Sequence[tuple[Address, bool]], workers: int, passed: Passed | None = None) -> list[Group]:
-    """Opens the listeners of every (address, TLS?), or none: raises RingwayError with one sentence, and whatever was
+def open_all(wanted: Sequence[Wanted], workers: int, passed: Passed | None = None) -> list[Group]:
+    """Opens the listeners of every address, or none: raises RingwayError with one sentence, and whatever was
     open is closed. All are bound before the first listens, and they listen in worker order."""
     passed = passed or Passed()
-    passed.refuse_unnamed([address for address, _ in wanted])
-    names = _names([address for address, _ in wanted])
+    passed.refuse_unnamed([one.address for one in wanted])
     groups: list[Group] = []
     with contextlib.ExitStack() as opened:
-        given = [_passed_sockets(address, workers, passed, opened) for address, _ in wanted]
-        for (address, _), sockets in zip(wanted, given, strict=True):
-            if address.port and not sockets:
-                _refuse_foreign(address)
-        for (address, tls), sockets, name in zip(wanted, given, names, strict=True):
-            groups.append(Group(address, tls, sockets, "") if sockets else _bind_group(address, tls, workers, opened))
-            groups[-1].name = name
+        given = [_passed_sockets(one.address, workers, passed, opened) for one in wanted]
+        for one, sockets in zip(wanted, given, strict=True):
+            if one.address.port and not sockets:
+                _refuse_foreign(one.address)
+        for one, sockets, name in zip(wanted, given, _names(wanted), strict=True):
+            if sockets:
+                groups.append(Group(one.address, one.tls, sockets, name, one.proxied))
+            else:
+                groups.append((_bind_unix if one.address.path else _bind_group)(one, name, workers, opened))
         for group in groups:
             for sock in group.sockets:
                 with _explained(group.address):
@@ -64,47 +85,67 @@ def open_all(wanted: Sequence[tuple[Address, bool]], workers: int, passed: Passe
 
 
 def adopt(
-    old: Sequence[Group], wanted: Sequence[tuple[Address, bool]], workers: int, passed: Passed | None = None
+    old: Sequence[Group], wanted: Sequence[Wanted], workers: int, passed: Passed | None = None
 ) -> tuple[list[Group], list[Group], list[socket.socket]]:
     """For a reload or an upgrade: the groups that are wanted, made of those that are open where the address is the same
-    and opened anew where it is not; those that are not wanted any more; and the sockets that were opened for it, which
-    are to be closed if it fails. Changes none of the old groups. Raises RingwayError, with nothing opened."""
+    and opened anew where it is not; those that are not wanted any more; and the sockets that were opened for it, for
+    discard() if it fails. Changes none of the old groups. Raises RingwayError, with nothing opened."""
     known = {group.name: group for group in old}
-    names = _names([address for address, _ in wanted])
-    missing = [(listener, name) for listener, name in zip(wanted, names, strict=True) if name not in known]
-    fresh = open_all([listener for listener, _ in missing], workers, passed)
+    names = _names(wanted)
+    missing = [(one, name) for one, name in zip(wanted, names, strict=True) if name not in known]
+    fresh = open_all([one for one, _ in missing], workers, passed)
     for group, (_, name) in zip(fresh, missing, strict=True):
         group.name = name
     made = {group.name: group for group in fresh}
     opened = [sock for group in fresh for sock in group.sockets]
     groups = []
     try:
-        for (_, tls), name in zip(wanted, names, strict=True):
+        for one, name in zip(wanted, names, strict=True):
             group = made.get(name) or known[name]
             sockets = list(group.sockets)
             with _explained(group.address):
-                while len(sockets) < workers:
+                while len(sockets) < workers and not group.address.path:
                     sockets.append(_bound(group.address))
                     opened.append(sockets[-1])
                     sockets[-1].listen(_backlog())
-            groups.append(Group(group.address, tls, sockets, name))
+            groups.append(Group(group.address, one.tls, sockets, name, one.proxied, group.inode))
     except RingwayError:
-        for sock in opened:
-            sock.close()
+        discard(opened)
         raise
     kept = {group.name for group in groups}
     return groups, [group for group in old if group.name not in kept], opened
 
 
-def _names(addresses: Sequence[Address]) -> list[str]:
+def _names(wanted: Sequence[Wanted]) -> list[str]:
+    addresses = [one.address for one in wanted]
     return [f"{address}/{addresses[:place].count(address)}" for place, address in enumerate(addresses)]
 
 
-def close_all(groups: Sequence[Group]) -> None:
-    """Nobody is accepted any more, once the workers have closed theirs too."""
+def close_all(groups: Sequence[Group], files: bool = True) -> None:
+    """Nobody is accepted any more, once the workers have closed theirs too. `files`: also remove those of Unix sockets;
+    a successor that accepts at them needs them."""
     for group in groups:
+        if files and group.inode and group.sockets[0].fileno() >= 0 and _inode(group.address.path) == group.inode:
+            with contextlib.suppress(OSError):
+                os.unlink(group.address.path)
         for sock in group.sockets:
             sock.close()
+
+
+def discard(opened: Sequence[socket.socket]) -> None:
+    """What adopt() opened for nothing."""
+    for sock in opened:
+        if sock.family == socket.AF_UNIX and sock.fileno() >= 0:
+            with contextlib.suppress(OSError):
+                os.unlink(sock.getsockname())
+        sock.close()
+
+
+def own_files(groups: Sequence[Group]) -> None:
+    """The predecessor leaves: the files of the Unix sockets that it handed over are ours to remove."""
+    for group in groups:
+        if group.address.path:
+            group.inode = _inode(group.address.path)
 
 
 def _passed_sockets(
@@ -118,13 +159,46 @@ def _passed_sockets(
     return sockets
 
 
-def _bind_group(address: Address, tls: bool, workers: int, opened: contextlib.ExitStack) -> Group:
+def _bind_group(wanted: Wanted, name: str, workers: int, opened: contextlib.ExitStack) -> Group:
+    address = wanted.address
     sockets: list[socket.socket] = []
     for _ in range(workers):
         with _explained(address):
             sockets.append(opened.enter_context(_bound(address)))
         address = Address(address.ip, sockets[0].getsockname()[1])
-    return Group(address, tls, sockets, "")
+    return Group(address, wanted.tls, sockets, name, wanted.proxied)
+
+
+def _bind_unix(wanted: Wanted, name: str, workers: int, opened: contextlib.ExitStack) -> Group:
+    path = wanted.address.path
+    with _explained(wanted.address):
+        sock = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC))
+        if _is_stale(path):
+            os.unlink(path)
+        sock.bind(path)
+        opened.callback(os.unlink, path)
+    return Group(wanted.address, wanted.tls, [sock], name, wanted.proxied, _inode(path))
+
+
+def _inode(path: str) -> int:
+    """0: there is no such file."""
+    try:
+        return os.lstat(path).st_ino
+    except OSError:
+        return 0
+
+
+def _is_stale(path: str) -> bool:
+    """A socket that nobody listens on any more: whoever did was killed."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return stat.S_ISSOCK(os.lstat(path).st_mode)
+        except OSError:
+            return False
+    return False
 
 
 def _bound(address: Address) -> socket.socket:
@@ -179,6 +253,10 @@ def _explained(address: Address) -> Iterator[None]:
 
 
 def _explanation(address: Address, error: OSError) -> str:
+    if address.path and error.errno == errno.EADDRINUSE:
+        return "somebody listens there already, or it is no socket; end it, or choose another path in [server] listen"
+    if address.path:
+        return f"{os.strerror(error.errno or 0)}; correct the folder, or choose another path in [server] listen"
     if error.errno == errno.EADDRINUSE:
         return (
             f"the port is in use; find its owner with `ss -ltnp 'sport = :{address.port}'`, or choose another port "

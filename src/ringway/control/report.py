@@ -44,7 +44,10 @@ def _lacking(config: Config) -> list[str]:
 
 
 def _listeners(config: Config) -> list[tuple[str, str]]:
-    rows = [(f"{'https' if tls else 'http'}://{address}", "") for address, tls in wanted_listeners(config)]
+    rows = [
+        (f"{'https' if tls else 'http'}://{address}", "behind the PROXY protocol" if proxied else "")
+        for address, tls, proxied in wanted_listeners(config)
+    ]
     return [*rows, ("balanced by", config.performance.reuseport_balancing)]
 
 
@@ -113,6 +116,10 @@ def _target(plan: Plan, route: dict[str, Any]) -> str:
 def _upstreams(plan: Plan) -> list[tuple[str, str]]:
     rows = []
     for upstream, tls in zip(plan["upstreams"], plan["upstream_tls"], strict=True):
+        if upstream["host"].startswith("/"):
+            there = os.path.exists(upstream["host"])
+            rows.append((upstream["name"], "a Unix socket" if there else "does not exist: 502 until it does"))
+            continue
         try:
             found = resolver.lookup(upstream["host"], upstream["port"])
             text = ", ".join(ip for ip, _ in found)

@@ -52,6 +52,8 @@ class Resolver:
         """Returns when every name was answered once, or the slowest had five seconds."""
         names = []
         for index, (host, port) in enumerate(self._upstreams):
+            if host.startswith("/"):
+                continue  # a Unix socket
             if _is_literal(host):
                 self._write(index, [(host, port)])
             else:

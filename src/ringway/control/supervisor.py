@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from ringway.config.load import Loaded, load
 from ringway.config.model import Config
-from ringway.config.values import Address, parse_address
+from ringway.config.values import parse_address
 from ringway.control import activation, cpus, io_driver, kernel_tls, listeners, logs, memory, room, steering
 from ringway.control.access_log import AccessLog
 from ringway.control.commands import Asker, Door
@@ -114,6 +114,8 @@ class Supervisor:
         self._door: Door | None = None
         self._passed = activation.Passed()
         self._groups: list[listeners.Group] = []
+        self._unwanted: list[listeners.Group] = []
+        """What a predecessor handed over and the configuration does not name: it serves there until we are ready."""
         self._seats: list[Seat] = []
         self._leaving: list[Seat] = []
         """Workers that drain since others have taken their place."""
@@ -176,10 +178,9 @@ class Supervisor:
         self._log = AccessLog(config.access_log.path, config.access_log.format)
         given = self._take_over
         self._passed = activation.take_passed()
-        self._groups, unwanted, _ = listeners.adopt(
+        self._groups, self._unwanted, _ = listeners.adopt(
             given.groups if given else [], wanted_listeners(config), count, self._passed
         )
-        listeners.close_all(unwanted)  # ours alone: the predecessor still serves there
         self._steer(config)
         self._rules = Rules(config, self._tell, given.ticket_keys if given else None)
         self._door = Door(self._file, given.door if given else None)
@@ -201,7 +202,7 @@ class Supervisor:
 
     def _steer(self, config: Config) -> None:
         if config.performance.reuseport_balancing == "cbpf":
-            steering.attach_all([group.sockets for group in self._groups])
+            steering.attach_all([group.sockets for group in self._groups if not group.address.path])
 
     def _follow_file(self, config: Config) -> None:
         """Tells the loop when the configuration file changes, if that is wanted."""
@@ -231,7 +232,7 @@ class Supervisor:
             self._successor.give_up()
         if self._file_watch is not None:
             self._file_watch.stop()
-        listeners.close_all(self._groups)
+        listeners.close_all([*self._groups, *self._unwanted])
         self._passed.close()
         if self._door is not None:
             self._door.close()
@@ -380,13 +381,14 @@ class Supervisor:
         rules = self._rules_of(seat)
         groups = change.groups if change is not None else self._groups
         seats = change.seats if change is not None and change.seats else self._seats
-        https = next((group.address.port for group in groups if group.tls), 0)
+        https = next((group.address.port for group in groups if group.tls and group.address.port), 0)
         entries = [
             {
                 "name": name,
                 "fd": sock.fileno(),
                 "tls": group.tls,
                 "https": https if rules.config.server.redirect_https and not group.tls else 0,
+                "proxied": group.proxied,
             }
             for group in groups
             for name, sock in group.of(seat.place, len(seats))
@@ -424,6 +426,8 @@ class Supervisor:
             logs.info("ready")
             notify(f"MAINPID={os.getpid()}\nREADY=1\nSTATUS=ready")
             if self._take_over is not None:
+                listeners.own_files([*self._groups, *self._unwanted])
+                listeners.close_all(self._unwanted)
                 self._take_over.ready()
             if self._on_ready is not None:
                 self._on_ready(self._groups)
@@ -464,7 +468,7 @@ class Supervisor:
         config = loaded.config
         for warning in loaded.warnings:
             logs.warning(warning)
-        self._passed.refuse_unnamed([address for address, _ in wanted_listeners(config)])
+        self._passed.refuse_unnamed([one.address for one in wanted_listeners(config)])
         anew = self._needs_new_workers(config)
         seats = self._new_seats(config) if anew else []
         count = len(seats or self._seats)
@@ -476,8 +480,7 @@ class Supervisor:
             rules = Rules(config, self._tell, self._rules.ticket_keys)
             self._log.change(config.access_log.path, config.access_log.format)
         except RingwayError:
-            for sock in opened:
-                sock.close()
+            listeners.discard(opened)
             if rules is not None:
                 rules.close()
             raise
@@ -572,8 +575,7 @@ class Supervisor:
         assert change is not None
         self._kill(change.seats)
         self._leaving += [seat for seat in change.seats if seat.process is not None]
-        for sock in change.opened:
-            sock.close()
+        listeners.discard(change.opened)
         change.rules.close()
         if self._log is not None:
             self._log.change(self.config.access_log.path, self.config.access_log.format)
@@ -685,6 +687,7 @@ class Supervisor:
             seat.process = None
 
     def _drain(self, name: str, announce: bool = True) -> None:
+        """`announce`: this is the end, and no successor goes on."""
         self._ending = True
         if self._change is not None:
             self._abandon("Ringway ends") if self._change.seats else self._overdue(self._change)
@@ -701,7 +704,7 @@ class Supervisor:
                 seat.process.drain()
         logs.info(f"{name}: no new connections, running requests have {drain:g} s")
         # The workers close theirs; with ours gone too, new connections are refused instead of left waiting.
-        listeners.close_all(self._groups)
+        listeners.close_all(self._groups, files=announce)
 
     def _end_at_once(self, name: str) -> None:
         logs.info(f"{name} again: ending at once")
@@ -721,11 +724,12 @@ SIZES = ("client_connections", "buffer_bytes", "body_buffer_bytes", "open_files"
 """[limits] that a worker has from its start."""
 
 
-def wanted_listeners(config: Config) -> list[tuple[Address, bool]]:
-    """Addresses in the order of the file, each with whether TLS is spoken there."""
-    tls = config.tls is not None
-    wanted = [(parse_address(text), tls) for text in config.server.listen]
-    return wanted + [(parse_address(text), False) for text in config.server.plain_listen]
+def wanted_listeners(config: Config) -> list[listeners.Wanted]:
+    """Addresses in the order of the file, each with what is spoken there."""
+    server = config.server
+    wanted = [(text, config.tls is not None) for text in server.listen]
+    wanted += [(text, False) for text in server.plain_listen]
+    return [listeners.Wanted(parse_address(text), tls, text in server.proxy_protocol) for text, tls in wanted]
 
 
 def _answer_all(askers: list[Asker], ok: bool, lines: list[str]) -> None:

@@ -63,7 +63,7 @@ class Successor:
             "groups": [
                 {
                     "name": group.name,
-                    "address": [group.address.ip, group.address.port],
+                    "address": [group.address.ip, group.address.port, group.address.path],
                     "tls": group.tls,
                     "sockets": len(group.sockets),
                 }

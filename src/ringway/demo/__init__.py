@@ -28,6 +28,8 @@ def run_demo(listen: str) -> int:
         address = parse_address(listen)
     except Flaw as flaw:
         raise RingwayError(f"--listen: {flaw}") from None
+    if address.path:
+        raise RingwayError(f"--listen: a browser cannot open {address}; write an address and a port")
     for number in (signal.SIGTERM, signal.SIGHUP):
         # Outside of the supervisor's run too, an end by signal passes through the `with` below.
         signal.signal(number, _leave)

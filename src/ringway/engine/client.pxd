@@ -4,11 +4,16 @@ What happens while a request is being served (CLIENT_BUSY) is the exchange's bus
 `w.handlers.request` when a whole head lies at the front of the inbox (or cannot be accepted), and through
 `w.handlers.client_*` for everything that arrives meanwhile.
 """
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint16_t, uint32_t
 
+from ringway.engine.ips cimport Ip
+from ringway.engine.native.linux cimport sockaddr_storage
+from ringway.engine.proxy_header cimport Ends
+from ringway.engine.snapshot cimport Snapshot
 from ringway.engine.state cimport Client, Listener, Stream, Worker
 
 cdef enum:
+    TELL_PEER_BYTES = 128       # a peer's address and what is said of it
     ACCEPT_AGAIN_MS = 100       # after EMFILE and the like
     # RFC 9112 9.6: a client that asks again and again has its next request on the way, and a close now would lose it. So
     # while the worker drains a connection counts as idle after so long without a request.
@@ -27,6 +32,14 @@ cdef void listener_end(Worker* w, uint32_t index) noexcept nogil
 cdef void client_take(Worker* w, Listener* listener, int fd) noexcept nogil
     # this worker's descriptor of it: connections are refused once nobody holds one
 cdef void client_accepted(Worker* w, uint32_t index, int result, bint more) noexcept nogil
+cdef void client_begin(Worker* w, Client* c) noexcept nogil
+    # TLS, or the first request
+cdef void await_proxy_header(Worker* w, Client* c) noexcept nogil
+cdef void proxy_header_received(Worker* w, Client* c) noexcept nogil
+cdef int find_proxy_header(Worker* w, Client* c) noexcept nogil
+    # as proxy_header_read(), of what is in the inbox; what is found is taken out of it
+cdef void refuse_proxy(Worker* w, Client* c, const char* why) noexcept nogil
+    # close it: on this listener only trusted proxies speak, and they begin with the header
 cdef void client_received(Worker* w, Stream* s) noexcept nogil
 cdef void client_sent(Worker* w, Stream* s) noexcept nogil
 cdef void client_late(Worker* w, Stream* s) noexcept nogil
@@ -52,6 +65,11 @@ cdef bint takes_on(Client* c) noexcept nogil
 cdef void client_abort(Worker* w, Client* c) noexcept nogil
 cdef void client_peer(Client* c) noexcept nogil
     # fills in `peer`
+cdef void client_ends(Client* c, Ends* out) noexcept nogil
+    # as client_peer(), for both ends and with ports
+cdef bint read_end(sockaddr_storage* found, Ip* ip, uint16_t* port) noexcept nogil
+cdef bint client_trusted(const Snapshot* s, Client* c) noexcept nogil
+    # is it one of `trusted_proxies`? Who was once asked about stays what it was
 cdef void client_drain(Worker* w, const Listener* listener) noexcept nogil
     # close the idle ones; the others say `Connection: close` in their next answer and end after it. NULL: of all listeners
 cdef bint merge_first(Worker* w, Stream* s, uint32_t limit) noexcept nogil

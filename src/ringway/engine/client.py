@@ -24,6 +24,7 @@ from cython.cimports.ringway.engine.counters import (
     COUNT_ACCEPT_ERRORS,
     COUNT_ACCEPTED,
     COUNT_CLIENT_CERTIFICATE_ERRORS,
+    COUNT_PROXY_REFUSED,
     COUNT_REFUSED,
     COUNT_TIMEOUTS,
     GAUGE_CLIENTS,
@@ -33,9 +34,11 @@ from cython.cimports.ringway.engine.counters import (
     gauge,
 )
 from cython.cimports.ringway.engine.driver import OP_ACCEPT, tag
+from cython.cimports.ringway.engine.ips import Ip, ip_from_v4, ip_parse, ip_text, ip_trusted
 from cython.cimports.ringway.engine.native.linux import (
     AF_INET,
     AF_INET6,
+    AF_UNIX,
     ECANCELED,
     ECONNABORTED,
     EMFILE,
@@ -50,8 +53,10 @@ from cython.cimports.ringway.engine.native.linux import (
     close,
     fcntl,
     getpeername,
+    getsockname,
     inet_ntop,
     ioctl,
+    ntohs,
     shutdown,
     sockaddr,
     sockaddr_in,
@@ -65,7 +70,13 @@ from cython.cimports.ringway.engine.outcome import (
     OUT_OF_MEMORY,
     TARGET_TOO_LONG,
 )
-from cython.cimports.ringway.engine.records import EVENT_ACCEPT_FAILED, EVENT_CLIENT_UNTRUSTED, EVENT_CLIENTS_FULL
+from cython.cimports.ringway.engine.proxy_header import PROXY_HEADER_MAX, proxy_header_read
+from cython.cimports.ringway.engine.records import (
+    EVENT_ACCEPT_FAILED,
+    EVENT_CLIENT_UNTRUSTED,
+    EVENT_CLIENTS_FULL,
+    EVENT_PROXY_REFUSED,
+)
 from cython.cimports.ringway.engine.request_head import request_scan
 from cython.cimports.ringway.engine.response_head import response_scan
 from cython.cimports.ringway.engine.rules import rules_refer, rules_release
@@ -79,13 +90,18 @@ from cython.cimports.ringway.engine.state import (
     CLIENT_HEAD,
     CLIENT_IDLE,
     CLIENT_LINGER,
+    CLIENT_PROXY,
     KIND_CLIENT,
+    TRUST_NO,
+    TRUST_UNKNOWN,
+    TRUST_YES,
     Client,
     Listener,
     Stream,
 )
 from cython.cimports.ringway.engine.stream import (
     LATE_SEND,
+    stream_abort,
     stream_close,
     stream_drained,
     stream_flush,
@@ -93,6 +109,7 @@ from cython.cimports.ringway.engine.stream import (
     stream_open,
     stream_receive_within,
     stream_refill,
+    stream_secure_now,
     stream_send_within,
     stream_short,
     stream_wait_buffers,
@@ -102,7 +119,9 @@ from cython.cimports.ringway.engine.tell import tell
 
 
 def client_state_name(state):
-    if state == CLIENT_HANDSHAKE:
+    if state == CLIENT_PROXY:
+        return b"proxy header"
+    elif state == CLIENT_HANDSHAKE:
         return b"handshake"
     elif state == CLIENT_IDLE:
         return b"idle"
@@ -120,7 +139,8 @@ def client_state_name(state):
 def client_move(c, to):
     # The legal steps are drawn in state.pxd.
     was: cython.int = c.stream.state
-    BUG_ON(to == CLIENT_HANDSHAKE and was != CLIENT_FREE)
+    BUG_ON(to == CLIENT_PROXY and was != CLIENT_FREE)
+    BUG_ON(to == CLIENT_HANDSHAKE and was != CLIENT_FREE and was != CLIENT_PROXY)
     BUG_ON(to == CLIENT_HEAD and was != CLIENT_IDLE)
     BUG_ON(to == CLIENT_BUSY and was != CLIENT_IDLE and was != CLIENT_HEAD)
     BUG_ON(was == CLIENT_CLOSING and to != CLIENT_FREE)
@@ -220,18 +240,90 @@ def client_take(w, listener, fd):
     s: cython.pointer(Stream) = address(c.stream)
     s.progress_bytes = w.snapshot.limits.progress_bytes
     s.send_window_ms = w.snapshot.timeouts.write_ms
-    if not stream_open(w, s, KIND_CLIENT, fd, listener.tls):
+    c.secured = listener.tls
+    if not stream_open(w, s, KIND_CLIENT, fd, listener.tls and not listener.proxied):
         stream_close(w, s)
-        return
+    elif listener.proxied:
+        await_proxy_header(w, c)
+    else:
+        client_begin(w, c)
+        stream_want(w, s, GROUP_SMALL, False, False)
+
+
+def client_begin(w, c):
     # Single receives until the first request is served: a connection for one request then has nothing in flight when
     # it ends, and costs a completion and a system call less.
-    if listener.tls:
+    if c.secured:
         client_move(c, CLIENT_HANDSHAKE)
-        stream_receive_within(w, s, w.snapshot.timeouts.handshake_ms, False)
-        stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
+        stream_receive_within(w, address(c.stream), w.snapshot.timeouts.handshake_ms, False)
     else:
         client_idle(w, c, w.snapshot.timeouts.head_ms)
-        stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
+
+
+# ------------------------------------------------------------------------------------------- the PROXY protocol
+
+
+def await_proxy_header(w, c):
+    s: cython.pointer(Stream) = address(c.stream)
+    if not client_trusted(w.snapshot, c):
+        refuse_proxy(w, c, b"it is none of trusted_proxies")
+        return
+    client_move(c, CLIENT_PROXY)
+    stream_receive_within(w, s, w.snapshot.timeouts.handshake_ms if c.secured else w.snapshot.timeouts.head_ms, False)
+    stream_want(w, s, GROUP_SMALL, False, False)
+
+
+def proxy_header_received(w, c):
+    s: cython.pointer(Stream) = address(c.stream)
+    found: cython.int = find_proxy_header(w, c)
+    if found < 0:
+        refuse_proxy(w, c, b"no header, or a malformed one")
+    elif found == 0 and s.eof:
+        client_abort(w, c)  # a probe of the port
+    elif found == 0:
+        stream_want(w, s, GROUP_SMALL, False, False)
+    else:
+        if c.ends.known:
+            c.peer_length = cast(cython.uchar, ip_text(address(c.ends.source), c.peer))
+            c.peer_family = AF_INET  # one with an address
+            c.trust = TRUST_UNKNOWN
+        client_begin(w, c)
+        if c.secured and not stream_secure_now(w, s):
+            client_abort(w, c)
+        else:
+            client_received(w, s)
+
+
+def find_proxy_header(w, c):
+    s: cython.pointer(Stream) = address(c.stream)
+    b: cython.pointer(Buffer)
+    found: cython.int = 0
+    while s.inbox.first != NULL:
+        found = proxy_header_read(data_of(s.inbox.first), length_of(s.inbox.first), address(c.ends))
+        if found != 0 or s.inbox.first.next == NULL:
+            break
+        if not merge_first(w, s, PROXY_HEADER_MAX):
+            return -1
+    if found > 0:
+        b = queue_pop(address(s.inbox))
+        b.start += cast(uint32_t, found)
+        if length_of(b):
+            queue_push_front(address(s.inbox), b)
+        else:
+            buffer_give(address(w.buffers), b)
+    return found
+
+
+def refuse_proxy(w, c, why):
+    text: cython.char[TELL_PEER_BYTES]
+    client_peer(c)
+    p: cython.p_char = put(text, c.peer, c.peer_length)
+    p = put(p, b" (", 2)
+    p = put(p, why, cast(uint32_t, min(strlen(why), 64)))
+    p = put(p, b")", 1)
+    count(w.counters, COUNT_PROXY_REFUSED, 1)
+    tell(w, EVENT_PROXY_REFUSED, 0, text, cast(uint32_t, p - cast(cython.p_char, text)))
+    stream_abort(w, address(c.stream))
 
 
 # --------------------------------------------------------------------------------------------------- receiving
@@ -258,6 +350,8 @@ def client_received(w, s):
             client_move(c, CLIENT_LINGER)  # the alert says why: let it go out
         else:
             client_abort(w, c)
+    elif state == CLIENT_PROXY:
+        proxy_header_received(w, c)
     elif state == CLIENT_HANDSHAKE:
         if s.tls_version:
             if s.refused != NULL:
@@ -395,9 +489,50 @@ def client_peer(c):
             inet_ntop(AF_INET, address(v4.sin_addr), c.peer, 46)
         elif found.ss_family == AF_INET6:
             inet_ntop(AF_INET6, address(v6.sin6_addr), c.peer, 46)
+        elif found.ss_family == AF_UNIX:
+            memcpy(c.peer, b"unix:", 6)
+        c.peer_family = cast(cython.uchar, found.ss_family)
     if c.peer[0] == 0:
         memcpy(c.peer, b"unknown", 8)  # RFC 7239 6.2; it has gone already
     c.peer_length = cast(cython.uchar, strlen(c.peer))
+
+
+def client_ends(c, out):
+    found: sockaddr_storage
+    size: socklen_t = cython.sizeof(sockaddr_storage)
+    out[0] = c.ends
+    if out.known:
+        return
+    if getpeername(c.stream.fd, cast(cython.pointer(sockaddr), address(found)), address(size)) == 0:
+        out.known = read_end(address(found), address(out.source), address(out.source_port))
+    size = cython.sizeof(sockaddr_storage)
+    if getsockname(c.stream.fd, cast(cython.pointer(sockaddr), address(found)), address(size)) == 0:
+        read_end(address(found), address(out.destination), address(out.destination_port))
+
+
+def read_end(found, ip, port):
+    v4: cython.pointer(sockaddr_in) = cast(cython.pointer(sockaddr_in), found)
+    v6: cython.pointer(sockaddr_in6) = cast(cython.pointer(sockaddr_in6), found)
+    if found.ss_family == AF_INET:
+        ip_from_v4(ip, address(v4.sin_addr))
+        port[0] = ntohs(v4.sin_port)
+    elif found.ss_family == AF_INET6:
+        memcpy(ip.bytes, address(v6.sin6_addr), 16)
+        port[0] = ntohs(v6.sin6_port)
+    return found.ss_family == AF_INET or found.ss_family == AF_INET6
+
+
+def client_trusted(s, c):
+    ip: Ip
+    trusted: cython.bint
+    if c.trust == TRUST_UNKNOWN:
+        client_peer(c)
+        if c.peer_family == AF_UNIX:
+            trusted = s.trusted_unix
+        else:
+            trusted = ip_parse(c.peer, c.peer_length, address(ip)) and ip_trusted(s, address(ip))
+        c.trust = TRUST_YES if trusted else TRUST_NO
+    return c.trust == TRUST_YES
 
 
 # ---------------------------------------------------------------------------------------------------- answering
@@ -507,6 +642,8 @@ def client_late(w, s):
             stream_close(w, s)
     elif s.state == CLIENT_IDLE:
         client_finish(w, c)
+    elif s.state == CLIENT_PROXY:
+        refuse_proxy(w, c, b"the header did not come in time")
     else:
         client_abort(w, c)
 

@@ -21,6 +21,7 @@ cdef enum Counter:
     COUNT_ACCEPTED = GAUGE_COUNT
     COUNT_ACCEPT_ERRORS
     COUNT_REFUSED           # connections closed at once: `[limits] client_connections`
+    COUNT_PROXY_REFUSED     # ... on a listener with `proxy_protocol`: not trusted, or no header (in time)
     COUNT_REQUESTS
     COUNT_STATUS_1XX
     COUNT_STATUS_2XX

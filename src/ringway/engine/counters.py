@@ -6,7 +6,7 @@ from cython.cimports.ringway.engine.counters import COUNTER_COUNT, GAUGE_COUNT
 
 NAMES = (
     "clients exchanges upstreams upstreams_idle buffers operations files memory_bytes tls "
-    "accepted accept_errors refused requests status_1xx status_2xx status_3xx status_4xx status_5xx "
+    "accepted accept_errors refused proxy_refused requests status_1xx status_2xx status_3xx status_4xx status_5xx "
     "client_bytes_in client_bytes_out upstream_bytes_in upstream_bytes_out connects reused retries "
     "upstream_handshakes upstream_resumed upstream_tls_errors idle_dropped "
     "handshakes resumed handshake_errors client_certificate_errors certificates peers "

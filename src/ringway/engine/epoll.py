@@ -39,6 +39,7 @@ from cython.cimports.ringway.engine.native.linux import (
     EAGAIN,
     EALREADY,
     ECANCELED,
+    ECONNREFUSED,
     EINPROGRESS,
     EINTR,
     EMFILE,
@@ -477,6 +478,8 @@ def call_connect(s):
     # Asked once more, connect(2) tells how the first time ended: EALREADY, 0, or what went wrong.
     if connect(s.fd, cast(cython.pointer(sockaddr), s.data), s.length) == 0:
         return 0
+    if errno == EAGAIN:
+        return -ECONNREFUSED  # a Unix socket whose backlog is full: no event would tell of room in it
     return -EAGAIN if errno == EINPROGRESS or errno == EALREADY else -errno
 
 

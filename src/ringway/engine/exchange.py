@@ -40,7 +40,7 @@ from cython.cimports.ringway.engine.request_head import METHOD_HEAD
 from cython.cimports.ringway.engine.rules import rules_refer, rules_release
 from cython.cimports.ringway.engine.slots import slot_give, slot_take
 from cython.cimports.ringway.engine.snapshot import ROUTE_PROXY, UpstreamEntry, text_at, upstream_at
-from cython.cimports.ringway.engine.spans import put, put_number, span
+from cython.cimports.ringway.engine.spans import Span, put, put_number, put_span, span
 from cython.cimports.ringway.engine.state import (
     EXCHANGE_ANSWER,
     EXCHANGE_CONNECT,
@@ -299,7 +299,10 @@ def write_record(w, x):
     if cipher_length:
         cipher = c.stream.tls_cipher
     upstream_length: uint32_t = upstream.name.length if upstream != NULL else 0
-    texts: uint32_t = c.peer_length + x.log.host_length + x.log.method_length + x.log.target_length
+    client: Span = span(c.peer, c.peer_length)
+    if x.named_length:
+        client = span(x.named, x.named_length)
+    texts: uint32_t = client.length + x.log.host_length + x.log.method_length + x.log.target_length
     texts += upstream_length + x.log.agent_length + x.log.referer_length + cipher_length
     r: cython.pointer(Record) = record_begin(w.records, texts)
     if r == NULL:
@@ -311,7 +314,7 @@ def write_record(w, x):
     r.reason = x.reason
     r.tls = c.stream.tls_version
     r.offload = c.stream.offload
-    r.client_length = c.peer_length
+    r.client_length = cast(cython.ushort, client.length)
     r.host_length = x.log.host_length
     r.method_length = x.log.method_length
     r.target_length = x.log.target_length
@@ -325,7 +328,7 @@ def write_record(w, x):
         r.first_byte_us = cast(uint32_t, (x.first_byte_ns - x.began_ns) // 1000)
     r.total_us = cast(uint32_t, min((w.clock.now_ns - x.began_ns) // 1000, cast(uint64_t, 0xFFFFFFF)))
     p: cython.p_char = cast(cython.p_char, r) + sizeof(Record)
-    p = put(p, c.peer, c.peer_length)
+    p = put_span(p, client)
     p = put(p, x.log.host, x.log.host_length)
     p = put(p, x.log.method, x.log.method_length)
     p = put(p, x.log.target, x.log.target_length)

@@ -18,9 +18,12 @@ cdef struct Forward:        # what a request to an upstream says besides the cli
     Span path               # what is left of the path: "" or "/..."
     Span query              # with its "?"
     Span host               # Host: the client's own, or the upstream's when an HTTP/1.0 client sent none
-    Span peer               # the client's address
+    bint chain              # X-Forwarded-For came from a trusted proxy: it goes in front of
+    Span client             # ... the client's address that such a one gave otherwise; length 0: none
+    Span peer               # the address of whoever connected; length 0: it has none
     Span identity           # whole lines: who the client is, see client_auth.pxd
-    bint https              # how the client came
+    Span proto              # how the client came: "https" or "http"
+    Span asked              # which host it asked for; length 0: none
     bint chunked            # framing of the body as it is sent on
     bint has_length
     uint64_t content_length
@@ -43,6 +46,9 @@ cdef uint32_t write_own(char* out, uint16_t status, const Reply* r) noexcept nog
     # status line, Server, Date, Connection: the beginning of an answer of our own
 cdef const char* status_phrase(uint16_t status) noexcept nogil
 
+cdef char* put_forwarded_for(char* out, const char* data, const RequestHead* head, const Forward* f) noexcept nogil
+cdef char* put_listed(char* out, const char* begin, Span element) noexcept nogil
+    # behind the elements from `begin` on
 cdef char* put_fields(char* out, const char* data, const Field* fields, uint16_t count, uint32_t dropped) noexcept nogil
     # all fields but those named by Connection and those whose id is set in the bits `dropped`
 cdef char* put_upgrade(char* out, const char* data, const Field* fields, uint16_t count) noexcept nogil

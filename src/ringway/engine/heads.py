@@ -87,19 +87,38 @@ def write_request(out, data, head, f):
         out = put(out, b"\r\n", 2)
     if head.upgrade:
         out = put_upgrade(out, data, head.fields, head.field_count)
-    out = put(out, b"X-Forwarded-For: ", 17)
-    out = put_span(out, f.peer)
-    if f.https:
-        out = put(out, b"\r\nX-Forwarded-Proto: https\r\n", 28)
-    else:
-        out = put(out, b"\r\nX-Forwarded-Proto: http\r\n", 27)
-    if head.host.length:
+    out = put_forwarded_for(out, data, head, f)
+    out = put(out, b"X-Forwarded-Proto: ", 19)
+    out = put_span(out, f.proto)
+    out = put(out, b"\r\n", 2)
+    if f.asked.length:
         out = put(out, b"X-Forwarded-Host: ", 18)
-        out = put_span(out, f.host)
+        out = put_span(out, f.asked)
         out = put(out, b"\r\n", 2)
     out = put_span(out, f.identity)
     out = put(out, b"\r\n", 2)
     return cast(uint32_t, out - begin)
+
+
+def put_forwarded_for(out, data, head, f):
+    i: uint16_t
+    begin: cython.p_char = put(out, b"X-Forwarded-For: ", 17)
+    end: cython.p_char = begin
+    if f.chain:
+        for i in range(head.field_count):
+            if head.fields[i].id == FIELD_X_FORWARDED_FOR:
+                end = put_listed(end, begin, piece_span(data, head.fields[i].value))
+    end = put_listed(end, begin, f.client)
+    end = put_listed(end, begin, f.peer)
+    return put(end, b"\r\n", 2) if end != begin else out
+
+
+def put_listed(out, begin, element):
+    if element.length == 0:
+        return out
+    if out != begin:
+        out = put(out, b", ", 2)
+    return put_span(out, element)
 
 
 def put_upgrade(out, data, fields, count):

@@ -30,6 +30,7 @@ from cython.cimports.ringway.engine.exchange import (
     exchange_settle,
 )
 from cython.cimports.ringway.engine.heads import Forward, Reply, write_request, write_response
+from cython.cimports.ringway.engine.native.linux import AF_UNIX
 from cython.cimports.ringway.engine.outcome import (
     BAD_HOST,
     BODY_TOO_LARGE,
@@ -149,20 +150,27 @@ def write_forward(w, x, data, path):
     f.base = span(text_at(x.rules.snapshot, x.route.base), x.route.base.length)
     f.path = path
     f.query = piece_span(data, head.query)
-    f.peer = span(c.peer, c.peer_length)
+    # A Unix socket's other end has no address.
+    f.peer = span(c.peer, c.peer_length if c.peer_family != AF_UNIX else 0)
     f.identity = span(c.stream.identity, c.stream.identity_length)
-    f.https = c.stream.secure
+    f.proto = span(b"https", 5) if c.stream.secure else span(b"http", 4)
     f.chunked = head.framing == FRAMING_CHUNKED
     f.has_length = head.has_length
     f.content_length = head.content_length
     f.host = piece_span(data, head.host)
+    f.asked = f.host
+    f.chain = False
+    f.client.length = 0
+    if w.said.trusted:
+        f.chain = w.said.chain
+        if not w.said.chain:
+            f.client = span(x.named, x.named_length)
+        f.proto = w.said.proto if w.said.proto.length else f.proto
+        f.asked = w.said.host if w.said.host.length else f.asked
     entry: cython.pointer(UpstreamEntry)
-    scheme: uint32_t
     if head.host.length == 0:
         entry = cast(cython.pointer(UpstreamEntry), upstream_at(x.rules.snapshot, x.route.upstream))
-        # RFC 9110 7.2: host and port of the upstream, an IPv6 address in brackets: its name behind "http(s)://".
-        scheme = 8 if entry.tls else 7
-        f.host = span(text_at(x.rules.snapshot, entry.name) + scheme, entry.name.length - scheme)
+        f.host = span(text_at(x.rules.snapshot, entry.authority), entry.authority.length)
     return write_request(w.scratch, data, head, address(f))
 
 

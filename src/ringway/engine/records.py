@@ -21,6 +21,7 @@ EVENTS = (
     "upstream_untrusted",
     "peers",
     "client_untrusted",
+    "proxy_refused",
 )
 OFFLOADS = ("", "send", "receive", "send+receive")
 

@@ -12,7 +12,7 @@ from cython.cimports.ringway.engine.buffers import (
     data_of,
     queue_pop,
 )
-from cython.cimports.ringway.engine.client import client_abort, client_next_seen, client_peer
+from cython.cimports.ringway.engine.client import client_abort, client_next_seen, client_peer, client_trusted
 from cython.cimports.ringway.engine.exchange import (
     exchange_answer,
     exchange_cut,
@@ -23,6 +23,8 @@ from cython.cimports.ringway.engine.exchange import (
 )
 from cython.cimports.ringway.engine.fields import FIELD_REFERER, FIELD_USER_AGENT
 from cython.cimports.ringway.engine.files import file_settled
+from cython.cimports.ringway.engine.forwarded import forwarded_read
+from cython.cimports.ringway.engine.ips import ip_text
 from cython.cimports.ringway.engine.octets import OCTET_TOKEN, octet_is
 from cython.cimports.ringway.engine.outcome import (
     BAD_HOST,
@@ -55,8 +57,16 @@ from cython.cimports.ringway.engine.request_head import (
 )
 from cython.cimports.ringway.engine.router import door_find, route_find
 from cython.cimports.ringway.engine.serve import serve_begin, serve_continue, serve_ready
-from cython.cimports.ringway.engine.snapshot import AUTH_REQUIRE, ROUTE_FILE, ROUTE_NONE, ROUTE_PROXY, route_at, text_at
-from cython.cimports.ringway.engine.spans import Span, piece_span, put, put_number, put_span, span
+from cython.cimports.ringway.engine.snapshot import (
+    AUTH_REQUIRE,
+    ROUTE_FILE,
+    ROUTE_NONE,
+    ROUTE_PROXY,
+    route_at,
+    text_at,
+    trusts_anybody,
+)
+from cython.cimports.ringway.engine.spans import Span, piece_span, put, put_number, put_span, span, span_is_text
 from cython.cimports.ringway.engine.state import (
     EXCHANGE_DONE,
     EXCHANGE_OPEN,
@@ -106,6 +116,9 @@ def request_accept(w, x, data, length):
     reason: cython.int = request_parse(data, length, head)
     if x.rules.snapshot.access_log:
         keep_for_log(w, x, data)
+    w.said.trusted = False
+    if reason == 0 and trusts_anybody(x.rules.snapshot):
+        hear_proxy(w, x, data)
     if reason == 0 and head.field_count > x.rules.snapshot.limits.head_fields:
         reason = -TOO_MANY_FIELDS
     if reason < 0:
@@ -127,6 +140,13 @@ def request_accept(w, x, data, length):
     ):
         return -BODY_TOO_LARGE
     return 0
+
+
+def hear_proxy(w, x, data):
+    if client_trusted(x.rules.snapshot, x.client):
+        forwarded_read(x.rules.snapshot, data, address(w.request), address(w.said))
+        if w.said.found:
+            x.named_length = cast(cython.uchar, ip_text(address(w.said.client), x.named))
 
 
 def take_body(w, x, b, head, start, got):
@@ -176,7 +196,7 @@ def request_route(w, x, b, head, length, start, got):
         options_for_all(w, x)
         return
     reason = normal_path(w, data, address(path))
-    if reason == 0 and x.client.listener.https_port and not is_challenge(path):
+    if reason == 0 and x.client.listener.https_port and not is_challenge(path) and not came_by_https(w):
         to_https(w, x, data)
         buffer_give(address(w.buffers), b)
         return
@@ -208,6 +228,11 @@ def request_route(w, x, b, head, length, start, got):
         buffer_give(address(w.buffers), b)
 
 
+def came_by_https(w):
+    """To the trusted proxy in front of us: sent on, the client would come the same way again."""
+    return w.said.trusted and span_is_text(w.said.proto, b"https", 5)
+
+
 def is_challenge(path):
     # RFC 8555 8.3: how a certificate authority looks whether the host is ours; it comes by plain HTTP.
     return path.length > 28 and memcmp(path.at, cast(cython.p_char, b"/.well-known/acme-challenge/"), 28) == 0
@@ -226,9 +251,10 @@ def at_the_door(w, x, host, path):
         return -CLIENT_CERTIFICATE_REFUSED if s.refused != NULL else 0
     if door.auth != AUTH_REQUIRE:
         return 0
-    if not x.client.listener.https_port:
+    # What a trusted proxy got by HTTPS is not sent on either, but no certificate was shown to us.
+    if not x.client.listener.https_port or not is_challenge(path):
         return -CLIENT_CERTIFICATE_MISSING
-    # Not sent on to HTTPS, so a challenge: let it in, but nothing that an upstream might read as another path.
+    # A challenge: let it in, but nothing that an upstream might read as another path.
     for i in range(28, path.length):
         if not octet_is(path.at[i], OCTET_TOKEN) or path.at[i] == 37:
             return -CLIENT_CERTIFICATE_MISSING

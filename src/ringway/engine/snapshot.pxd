@@ -5,7 +5,7 @@ command line tools read it with the same router. Offsets count bytes from the st
 Strings are not terminated: a Text is offset and length.
 
     Snapshot | hosts (sorted by name) | paths (per host, longest prefix first) | doors (sorted by name) | routes |
-    upstreams | media types | text
+    upstreams | media types | trusted prefixes | text
 """
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -13,9 +13,10 @@ from ringway.engine.spans cimport bytes_order, lower, table_find
 
 cdef enum:
     SNAPSHOT_MAGIC = 0x52474E57     # "RGNW"
-    SNAPSHOT_VERSION = 4            # changes with any struct below
+    SNAPSHOT_VERSION = 6            # changes with any struct below
     ROUTE_NONE = -1
     HOST_BYTES_MAX = 256            # a DNS name has at most 253; longer ones belong to "*"
+    UNIX_PATH_MAX = 107             # sockaddr_un has 108, with a terminating zero
     SUFFIX_BYTES_MAX = 32           # of a media type's suffix; the longest registered have about 15
 
 cdef enum RouteKind:
@@ -68,13 +69,19 @@ cdef struct Door:           # what a host wants of its clients
 
 cdef struct UpstreamEntry:
     Text name               # "http://h:8080", for logs
-    Text host               # "h"
+    Text authority          # "h:8080": Host of a request that came without (RFC 9110 7.2); of a Unix socket "localhost"
+    Text host               # "h"; "/run/app.sock": a Unix socket
     uint16_t port
     uint8_t tls             # 1: https; how, is in the worker's brief
+    uint8_t proxy_protocol  # connections begin with its header of this version, 1 or 2, for one client each; 0: none
 
 cdef struct MediaType:
     Text suffix             # lower case, without the dot: "html"; sorted
     Text value              # "text/html; charset=utf-8"
+
+cdef struct Prefix:         # of addresses of trusted proxies
+    uint8_t bytes[16]       # IPv4 as ::ffff:a.b.c.d
+    uint8_t bits            # so many of them count: 0 to 128
 
 cdef struct Limits:         # `[limits]`: every bound, with its unit. Without padding: equal plans make equal blocks
     uint32_t head_bytes             # of a request or response head
@@ -128,6 +135,9 @@ cdef struct Snapshot:
     uint32_t doors              # offset; sorted by name
     Door any_door               # of every other host
     uint8_t client_auth         # 1: some door wants certificates
+    uint32_t trusted_count
+    uint32_t trusted            # offset of Prefix: who may say whom a request or a connection comes from
+    uint8_t trusted_unix        # 1: whoever comes by a Unix socket may
     uint8_t access_log          # 1: write access records
     Limits limits
     Timeouts timeouts
@@ -141,6 +151,9 @@ cdef inline const Route* route_at(const Snapshot* s, int32_t index) noexcept nog
 cdef inline const UpstreamEntry* upstream_at(const Snapshot* s, uint32_t index) noexcept nogil:
     return <const UpstreamEntry*>(<const char*>s + s.upstreams) + index
 
+cdef inline bint upstream_is_unix(const Snapshot* s, const UpstreamEntry* u) noexcept nogil:
+    return u.host.length != 0 and text_at(s, u.host)[0] == 47
+
 cdef inline const HostEntry* host_at(const Snapshot* s, uint32_t index) noexcept nogil:
     return <const HostEntry*>(<const char*>s + s.hosts) + index
 
@@ -152,6 +165,12 @@ cdef inline const PathEntry* path_at(const Snapshot* s, const HostEntry* h, uint
 
 cdef inline const MediaType* media_at(const Snapshot* s, uint32_t index) noexcept nogil:
     return <const MediaType*>(<const char*>s + s.media) + index
+
+cdef inline const Prefix* trusted_at(const Snapshot* s, uint32_t index) noexcept nogil:
+    return <const Prefix*>(<const char*>s + s.trusted) + index
+
+cdef inline bint trusts_anybody(const Snapshot* s) noexcept nogil:
+    return s.trusted_count != 0 or s.trusted_unix
 
 cdef const MediaType* media_type_of(const Snapshot* s, const char* path, uint32_t length) noexcept nogil
     # by the suffix of the last segment, without case; NULL: none known

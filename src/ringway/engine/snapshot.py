@@ -1,5 +1,7 @@
 """The configuration as one flat block: built once by the supervisor, checked once by each reader, then only read."""
 
+import ipaddress
+
 import cython
 from cython import NULL, address, cast, sizeof
 from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t, uint64_t
@@ -160,10 +162,17 @@ def snapshot_valid(block, size):
         and table_fits(s, s.upstreams, s.upstream_count, sizeof(UpstreamEntry))
         and table_fits(s, s.media, s.media_count, sizeof(MediaType))
         and table_fits(s, s.doors, s.door_count, sizeof(Door))
+        and table_fits(s, s.trusted, s.trusted_count, sizeof(Prefix))
     ):
         return False
+    for i in range(s.trusted_count):
+        if trusted_at(s, i).bits > 128:
+            return False
     for i in range(s.upstream_count):
-        if not text_fits(s, upstream_at(s, i).name) or not text_fits(s, upstream_at(s, i).host):
+        u = upstream_at(s, i)
+        if not text_fits(s, u.name) or not text_fits(s, u.host) or not text_fits(s, u.authority):
+            return False
+        if upstream_is_unix(s, u) and u.host.length > UNIX_PATH_MAX:
             return False
     return routes_valid(s) and hosts_valid(s) and doors_valid(s) and media_valid(s)
 
@@ -247,6 +256,33 @@ def sorted_media(plan: dict) -> list:
     return sorted(media.items())
 
 
+def authority_of(upstream: dict) -> str:
+    """A path is no host."""
+    return "localhost" if upstream["host"].startswith("/") else upstream["name"].partition("://")[2]
+
+
+def prefixes(plan: dict) -> list:
+    """(sixteen bytes, bits) of each trusted prefix."""
+    found = []
+    for text in plan["trusted_proxies"]:
+        if text != "unix":
+            network = ipaddress.ip_network(text)
+            front = b"\0" * 10 + b"\xff\xff" if network.version == 4 else b""
+            found.append((front + network.network_address.packed, 8 * len(front) + network.prefixlen))
+    return found
+
+
+@cython.cfunc
+def write_prefixes(base: cython.p_char, trusted: list):
+    s: cython.pointer(Snapshot) = cast(cython.pointer(Snapshot), base)
+    p: cython.pointer(Prefix) = cast(cython.pointer(Prefix), base + s.trusted)
+    i: uint32_t
+    raw: bytes
+    for i in range(len(trusted)):
+        raw, p[i].bits = trusted[i]
+        memcpy(p[i].bytes, cast(cython.p_char, raw), 16)
+
+
 @cython.cfunc
 def write_hosts(base: cython.p_char, hosts: list, texts: object):
     s: cython.pointer(Snapshot) = cast(cython.pointer(Snapshot), base)
@@ -321,8 +357,10 @@ def write_tables(base: cython.p_char, plan: dict, media: list, texts: object):
     for i in range(len(plan["upstreams"])):
         u[i].name = texts.put(plan["upstreams"][i]["name"])
         u[i].host = texts.put(plan["upstreams"][i]["host"])
+        u[i].authority = texts.put(authority_of(plan["upstreams"][i]))
         u[i].port = plan["upstreams"][i]["port"]
         u[i].tls = plan["upstreams"][i]["tls"]
+        u[i].proxy_protocol = plan["upstreams"][i]["proxy_protocol"]
     for i in range(len(media)):
         m[i].suffix = texts.put(media[i][0])
         m[i].value = texts.put(media[i][1])
@@ -341,6 +379,7 @@ def build(plan: dict) -> bytes:
     hosts = sorted_hosts(plan)
     media = sorted_media(plan)
     doors = sorted_doors(plan)
+    trusted = prefixes(plan)
     memset(address(head), 0, sizeof(Snapshot))  # padding too: equal plans make equal blocks
     head.magic = SNAPSHOT_MAGIC
     head.version = SNAPSHOT_VERSION
@@ -350,6 +389,8 @@ def build(plan: dict) -> bytes:
         if set(given) != set(known):
             raise ValueError(f"unknown to the engine: {', '.join(sorted(set(given) - set(known)))}")
     head.access_log = bool(plan["access_log"])
+    head.trusted_count = len(trusted)
+    head.trusted_unix = "unix" in plan["trusted_proxies"]
     head.folder_count = len(plan["folders"])
     head.host_count = len(hosts)
     head.route_count = len(plan["routes"])
@@ -364,7 +405,8 @@ def build(plan: dict) -> bytes:
     head.routes = at = aligned(at + head.door_count * sizeof(Door))
     head.upstreams = at = aligned(at + head.route_count * sizeof(Route))
     head.media = at = aligned(at + head.upstream_count * sizeof(UpstreamEntry))
-    at = aligned(at + head.media_count * sizeof(MediaType))
+    head.trusted = at = aligned(at + head.media_count * sizeof(MediaType))
+    at = aligned(at + head.trusted_count * sizeof(Prefix))
     tables = bytearray(at)
     texts = Texts(at)
     base = tables
@@ -372,6 +414,7 @@ def build(plan: dict) -> bytes:
     write_hosts(base, hosts, texts)
     write_doors(base, doors, texts)
     write_tables(base, plan, media, texts)
+    write_prefixes(base, trusted)
     cast(cython.pointer(Snapshot), base).size = aligned(at + len(texts.kept))
     block = bytes(tables + texts.kept).ljust(aligned(at + len(texts.kept)), b"\0")
     data = block
@@ -421,6 +464,18 @@ def describe_host(s: cython.pointer(cython.const[Snapshot]), h: cython.pointer(c
     }
 
 
+@cython.cfunc
+def describe_trusted(s: cython.pointer(cython.const[Snapshot])):
+    i: uint32_t
+    found = ["unix"] if s.trusted_unix else []
+    for i in range(s.trusted_count):
+        raw = cast(cython.p_char, trusted_at(s, i).bytes)[:16]
+        bits = trusted_at(s, i).bits
+        mapped = ipaddress.IPv6Address(raw).ipv4_mapped if bits >= 96 else None
+        found.append(f"{mapped}/{bits - 96}" if mapped else f"{ipaddress.IPv6Address(raw)}/{bits}")
+    return found
+
+
 def describe(block: bytes) -> dict:
     """The plan that a block was built from, in the order of the block; of the folders only their number is kept."""
     data: cython.p_const_char = block
@@ -434,12 +489,14 @@ def describe(block: bytes) -> dict:
         media[text_str(s, media_at(s, i).suffix)] = text_str(s, media_at(s, i).value)
     for i in range(s.upstream_count):
         u = upstream_at(s, i)
-        upstreams.append({"name": text_str(s, u.name), "host": text_str(s, u.host), "port": u.port, "tls": bool(u.tls)})
+        entry = {"name": text_str(s, u.name), "host": text_str(s, u.host), "port": u.port, "tls": bool(u.tls)}
+        upstreams.append({**entry, "proxy_protocol": u.proxy_protocol})
     return {
         "limits": s.limits,
         "timeouts": s.timeouts,
         "access_log": bool(s.access_log),
         "media_types": media,
+        "trusted_proxies": describe_trusted(s),
         "folder_count": s.folder_count,
         "upstreams": upstreams,
         "routes": [describe_route(s, route_at(s, i)) for i in range(s.route_count)],

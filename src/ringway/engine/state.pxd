@@ -18,8 +18,10 @@ from ringway.engine.chunked cimport Chunked
 from ringway.engine.clock cimport Clock
 from ringway.engine.counters cimport Counters
 from ringway.engine.driver cimport Driver
+from ringway.engine.forwarded cimport Said
 from ringway.engine.ktls cimport KtlsKeys
 from ringway.engine.native.linux cimport open_how, sockaddr_storage, socklen_t, statx_t
+from ringway.engine.proxy_header cimport Ends
 from ringway.engine.ranges cimport ETAG_BYTES_MAX, RANGES_MAX, ByteRange, FileFacts
 from ringway.engine.records cimport RecordRing
 from ringway.engine.request_head cimport RequestHead
@@ -101,12 +103,13 @@ cdef struct Stream:         # one socket and its bytes; first member of Client a
 
 # ------------------------------------------------------------------------------------------------------ clients
 #
-#   accepted -> HANDSHAKE -> IDLE -> HEAD -> BUSY -> IDLE ...          IDLE also after a plain accept
-#                  |          |       |       +---> LINGER -> CLOSING  an answer that ends the connection
+#   accepted -> HANDSHAKE -> IDLE -> HEAD -> BUSY -> IDLE ...          IDLE also after a plain accept. PROXY before
+#                  |          |       |       +---> LINGER -> CLOSING  either. An answer that ends the connection
 #                  +----------+-------+-------+-------------> CLOSING  closed, broken, too late
 
 cdef enum ClientState:
     CLIENT_FREE = 0
+    CLIENT_PROXY            # the PROXY protocol's header is awaited
     CLIENT_HANDSHAKE        # TLS is being agreed on
     CLIENT_IDLE             # between requests; nothing of the next one is here
     CLIENT_HEAD             # a part of a request head is here
@@ -115,9 +118,15 @@ cdef enum ClientState:
     CLIENT_CLOSING          # shut down
     CLIENT_STATES
 
+cdef enum Trust:
+    TRUST_UNKNOWN = 0       # nobody asked yet
+    TRUST_NO
+    TRUST_YES               # one of `trusted_proxies`
+
 cdef struct Listener:
     int fd                  # owned, a duplicate of the supervisor's; -1: closed, draining
     bint tls
+    bint proxied            # connections begin with the PROXY protocol's header
     uint16_t https_port     # requests are sent on to HTTPS at this port; 0: they are served
     bint accepting          # an accept is in flight
     bint removed            # by a reload: what came by it is drained
@@ -136,8 +145,11 @@ cdef struct Client:
     bint shut               # FIN was sent
     int left                # while lingering: bytes of the answer that the client had not taken when it was looked last
     uint8_t peer_length     # bytes of `peer`; 0: not asked for yet
-    uint8_t peer_family
-    char peer[46]           # address as text
+    uint8_t peer_family     # AF_INET, AF_INET6, AF_UNIX; 0: unknown
+    char peer[46]           # address as text; "unix:": it came by a Unix socket
+    bint secured            # TLS is spoken, behind the PROXY header if there is one
+    uint8_t trust           # Trust: may it say whom its requests come from?
+    Ends ends               # known: as a PROXY header said; `peer` then is its source
 
 # ---------------------------------------------------------------------------------------------------- upstreams
 #
@@ -328,10 +340,12 @@ cdef struct Exchange:
     uint16_t range_next
     bint conditional        # the request has conditions or ranges
     bint part_due           # ranges: the header of the next part comes first
+    uint8_t named_length    # bytes of `named`
     # Not cleared for a new exchange: valid only when what is above says so.
     Chunked up_chunks       # when up.framing is FRAMING_CHUNKED
     Chunked down_chunks
     ByteRange ranges[RANGES_MAX]
+    char named[46]          # the client's address, as a trusted proxy gave it
     LogText log
 
 # ------------------------------------------------------------------------------------------------------- worker
@@ -405,5 +419,6 @@ cdef struct Worker:
     uint32_t files_most         # files that may be kept open, beside `[limits] open_files`
     RequestHead request         # the head being looked at: valid during one handler
     ResponseHead response
+    Said said                   # what a trusted proxy said of `request`: valid as long
     char scratch[SCRATCH_BYTES] # a head being written
     char path[PATH_BYTES]       # a path in its normal form, or decoded

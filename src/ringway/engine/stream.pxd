@@ -27,6 +27,8 @@ cdef enum:
 cdef bint stream_open(Worker* w, Stream* s, int kind, int fd, bint tls) noexcept nogil
 cdef bint stream_secure(Worker* w, Stream* s, TlsContext* context) noexcept nogil
     # TLS from here on. False: no memory
+cdef bint stream_secure_now(Worker* w, Stream* s) noexcept nogil
+    # a server's TLS begins: what has come already is its beginning. False: no memory
 cdef bint stream_shake(Worker* w, Stream* s) noexcept nogil
     # a client begins the handshake. False: it failed
 cdef void stream_want(Worker* w, Stream* s, int group, bint many, bint later) noexcept nogil

@@ -120,10 +120,17 @@ def stream_open(w, s, kind, fd, tls):
     s.fd = fd
     s.nonblocking = w.driver.nonblocking
     s.timer.owner = s
-    if tls:
-        if not stream_secure(w, s, s.rules.tls):
-            return False
-        offload_attach(w, s)
+    return stream_secure_now(w, s) if tls else True
+
+
+def stream_secure_now(w, s):
+    if not stream_secure(w, s, s.rules.tls):
+        return False
+    offload_attach(w, s)
+    while s.inbox.first != NULL:
+        queue_push(address(s.cipher), queue_pop(address(s.inbox)))
+    if s.cipher.first != NULL:
+        pump(w, s)
     return True
 
 

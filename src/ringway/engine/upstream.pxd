@@ -15,8 +15,12 @@ cdef void upstream_move(Upstream* u, int to) noexcept nogil
 cdef const char* upstream_state_name(int state) noexcept nogil
 cdef void upstream_acquire(Worker* w, Exchange* x, bint fresh) noexcept nogil
     # `fresh`: not from the pool (a retry)
+cdef int upstream_address(Upstream* u, Origin* origin) noexcept nogil
+    # where to connect to; the number of its addresses, 0: none
 cdef bint upstream_connect(Worker* w, Exchange* x, Origin* origin) noexcept nogil
 cdef void upstream_connected(Worker* w, Upstream* u, int result) noexcept nogil
+cdef bint send_proxy_header(Worker* w, Upstream* u, int version) noexcept nogil
+    # in front of everything else. False: no buffer
 cdef void upstream_handshake(Worker* w, Upstream* u) noexcept nogil
     # more of the handshake came, or its end
 cdef int upstream_lost(Worker* w, Upstream* u) noexcept nogil

@@ -4,10 +4,11 @@ import cython
 from cython import NULL, address, cast
 from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.libc.stdlib import calloc, free
-from cython.cimports.libc.string import strlen
+from cython.cimports.libc.string import memcpy, memset, strlen
 from cython.cimports.ringway.engine.addresses import address_pick, address_version
-from cython.cimports.ringway.engine.buffers import GROUP_LARGE
+from cython.cimports.ringway.engine.buffers import GROUP_LARGE, GROUP_SMALL, Buffer, buffer_take
 from cython.cimports.ringway.engine.check import BUG_ON
+from cython.cimports.ringway.engine.client import client_ends
 from cython.cimports.ringway.engine.client_auth import authorities_close
 from cython.cimports.ringway.engine.counters import (
     COUNT_CONNECTS,
@@ -21,9 +22,12 @@ from cython.cimports.ringway.engine.counters import (
     gauge,
 )
 from cython.cimports.ringway.engine.driver import OP_UPSTREAM_CONNECT, tag
+from cython.cimports.ringway.engine.ips import ip_from_v4, ip_is_v4, ip_parse
 from cython.cimports.ringway.engine.native.linux import (
+    AF_UNIX,
     ECONNREFUSED,
     ENOBUFS,
+    ENOENT,
     ETIMEDOUT,
     IPPROTO_TCP,
     SOCK_CLOEXEC,
@@ -31,6 +35,7 @@ from cython.cimports.ringway.engine.native.linux import (
     TCP_NODELAY,
     setsockopt,
     sockaddr,
+    sockaddr_un,
     socket,
 )
 from cython.cimports.ringway.engine.native.openssl import X509_STORE
@@ -48,6 +53,7 @@ from cython.cimports.ringway.engine.outcome import (
     UPSTREAM_UNTRUSTED,
 )
 from cython.cimports.ringway.engine.peers import peer_at
+from cython.cimports.ringway.engine.proxy_header import Ends, proxy_header_write
 from cython.cimports.ringway.engine.records import (
     EVENT_CONNECT_FAILED,
     EVENT_UPSTREAM_TLS_FAILED,
@@ -55,7 +61,7 @@ from cython.cimports.ringway.engine.records import (
 )
 from cython.cimports.ringway.engine.rules import rules_refer, rules_release
 from cython.cimports.ringway.engine.slots import slot_at, slot_give, slot_take
-from cython.cimports.ringway.engine.snapshot import UpstreamEntry, text_at, upstream_at
+from cython.cimports.ringway.engine.snapshot import UpstreamEntry, text_at, upstream_at, upstream_is_unix
 from cython.cimports.ringway.engine.spans import put
 from cython.cimports.ringway.engine.state import (
     KIND_UPSTREAM,
@@ -68,6 +74,7 @@ from cython.cimports.ringway.engine.state import (
     UPSTREAM_TUNNEL,
     Exchange,
     Origin,
+    Rules,
     Stream,
     Upstream,
 )
@@ -79,6 +86,7 @@ from cython.cimports.ringway.engine.stream import (
     stream_flush,
     stream_open,
     stream_part,
+    stream_queue,
     stream_receive_within,
     stream_refill,
     stream_secure,
@@ -145,20 +153,36 @@ def upstream_acquire(w, x, fresh):
     upstream_connect(w, x, origin)
 
 
+def upstream_address(u, origin):
+    rules: cython.pointer(Rules) = origin.rules
+    entry: cython.pointer(UpstreamEntry) = cast(
+        cython.pointer(UpstreamEntry), upstream_at(rules.snapshot, origin.index)
+    )
+    path: cython.pointer(sockaddr_un) = cast(cython.pointer(sockaddr_un), address(u.address))
+    if not upstream_is_unix(rules.snapshot, entry):
+        return address_pick(
+            rules.addresses,
+            origin.index,
+            origin.turn,
+            address(u.address),
+            address(u.address_length),
+            address(u.version),
+        )
+    memset(path, 0, cython.sizeof(sockaddr_un))
+    path.sun_family = AF_UNIX
+    memcpy(path.sun_path, text_at(rules.snapshot, entry.host), entry.host.length)
+    u.address_length = cython.sizeof(sockaddr_un)
+    u.version = address_version(rules.addresses, origin.index)
+    return 1
+
+
 def upstream_connect(w, x, origin):
     u: cython.pointer(Upstream) = cast(cython.pointer(Upstream), slot_take(address(w.upstreams)))
     if u == NULL:
         w.handlers.upstream_failed(w, x, UPSTREAM_LIMIT)
         return False
     s: cython.pointer(Stream) = address(u.stream)
-    x.addresses = address_pick(
-        origin.rules.addresses,
-        origin.index,
-        origin.turn,
-        address(u.address),
-        address(u.address_length),
-        address(u.version),
-    )
+    x.addresses = upstream_address(u, origin)
     origin.turn += 1
     fd: cython.int = -1
     if x.addresses:
@@ -168,7 +192,8 @@ def upstream_connect(w, x, origin):
         w.handlers.upstream_failed(w, x, TOO_MANY_OPEN_FILES if x.addresses else UPSTREAM_UNRESOLVED)
         return False
     one: cython.int = 1
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, address(one), cython.sizeof(one))
+    if u.address.ss_family != AF_UNIX:
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, address(one), cython.sizeof(one))
     gauge(w.counters, GAUGE_UPSTREAMS, 1)
     count(w.counters, COUNT_CONNECTS, 1)
     stream_open(w, s, KIND_UPSTREAM, fd, False)
@@ -198,11 +223,15 @@ def upstream_connected(w, u, result):
     if s.closing:
         stream_finish(w, s)
         return
-    name: cython.pointer(UpstreamEntry)
+    name: cython.pointer(UpstreamEntry) = cast(
+        cython.pointer(UpstreamEntry), upstream_at(u.origin.rules.snapshot, u.origin.index)
+    )
     if result < 0:
-        name = cast(cython.pointer(UpstreamEntry), upstream_at(u.origin.rules.snapshot, u.origin.index))
         tell(w, EVENT_CONNECT_FAILED, -result, text_at(u.origin.rules.snapshot, name.name), name.name.length)
         connect_failed(w, u, connect_reason(-result))
+        return
+    if name.proxy_protocol and not send_proxy_header(w, u, name.proxy_protocol):
+        connect_failed(w, u, OUT_OF_MEMORY)
         return
     # It stays armed for the life of the connection: for the handshake, responses, and for watching while idle.
     stream_want(w, s, GROUP_LARGE, True, True)
@@ -215,6 +244,25 @@ def upstream_connected(w, u, result):
     stream_receive_within(w, s, 0, False)
     upstream_move(u, UPSTREAM_BUSY)
     w.handlers.upstream_ready(w, u.exchange)
+
+
+def send_proxy_header(w, u, version):
+    ends: Ends
+    none: uint32_t = 0
+    x: cython.pointer(Exchange) = u.exchange
+    b: cython.pointer(Buffer) = buffer_take(address(w.buffers), GROUP_SMALL)
+    if b == NULL:
+        return False
+    client_ends(x.client, address(ends))
+    if x.named_length:
+        # The client that a trusted proxy named: its port was not.
+        ends.known = ip_parse(x.named, x.named_length, address(ends.source))
+        ends.source_port = 0
+    if x.client.peer_family == AF_UNIX and ip_is_v4(address(ends.source)):
+        ip_from_v4(address(ends.destination), address(none))  # a Unix socket has no address, of either family
+    b.end += proxy_header_write(b.base + b.end, version, address(ends))
+    stream_queue(w, address(u.stream), b)
+    return True
 
 
 def upstream_handshake(w, u):
@@ -278,7 +326,7 @@ def try_next_address(w, x, reason):
 
 
 def connect_reason(error):
-    if error == ECONNREFUSED:
+    if error == ECONNREFUSED or error == ENOENT:  # a Unix socket that is not there (yet)
         return UPSTREAM_REFUSED
     return UPSTREAM_CONNECT_TIMEOUT if error == ETIMEDOUT else UPSTREAM_UNREACHABLE
 
@@ -289,12 +337,16 @@ def connect_reason(error):
 def upstream_release(w, u):
     s: cython.pointer(Stream) = address(u.stream)
     origin: cython.pointer(Origin) = u.origin
+    entry: cython.pointer(UpstreamEntry) = cast(
+        cython.pointer(UpstreamEntry), upstream_at(origin.rules.snapshot, origin.index)
+    )
     u.exchange = NULL
     u.served += 1
     s.keep = NULL
     if s.inbox.first == NULL:
         stream_refill(w, s)  # it may have said more already
-    if s.eof or s.error or s.inbox.first != NULL or not stream_drained(s) or w.draining or origin.rules != w.rules:
+    given_up: cython.bint = w.draining or origin.rules != w.rules or entry.proxy_protocol != 0
+    if s.eof or s.error or s.inbox.first != NULL or not stream_drained(s) or given_up:
         upstream_drop(w, u)
         return
     if s.tls != NULL and s.tls.context != origin.tls:

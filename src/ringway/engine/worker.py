@@ -599,6 +599,7 @@ def take_listeners(w: cython.pointer(Worker), wanted: list, places: dict):
         i = places[entry["name"]]
         w.listeners[i].tls = entry["tls"]
         w.listeners[i].https_port = entry["https"]
+        w.listeners[i].proxied = entry["proxied"]
 
 
 @cython.cfunc

@@ -16,11 +16,17 @@ cdef extern from "<sys/socket.h>" nogil:
     int accept4(int fd, sockaddr* peer, socklen_t* length, int flags)
     int socket(int domain, int kind, int protocol)
     int getpeername(int fd, sockaddr* address, socklen_t* length)
+    int getsockname(int fd, sockaddr* address, socklen_t* length)
     int getsockopt(int fd, int level, int name, void* value, socklen_t* length)
     int setsockopt(int fd, int level, int name, const void* value, socklen_t length)
     int shutdown(int fd, int how)
     ssize_t send(int fd, const void* data, size_t length, int flags)
     ssize_t recv(int fd, void* data, size_t length, int flags)
+
+cdef extern from "<sys/un.h>" nogil:
+    cdef struct sockaddr_un:
+        uint16_t sun_family
+        char sun_path[108]
 
 cdef extern from "<netinet/in.h>" nogil:
     cdef struct in_addr:
@@ -37,6 +43,7 @@ cdef extern from "<netinet/in.h>" nogil:
         in6_addr sin6_addr
     int IPPROTO_TCP
     uint16_t htons(uint16_t value)
+    uint16_t ntohs(uint16_t value)
 
 cdef extern from "<netinet/tcp.h>" nogil:
     int TCP_NODELAY

@@ -1,0 +1,136 @@
+"""IPv6 and dual stack: listeners, upstreams by address and by a name of both families, what is said about clients."""
+
+import contextlib
+import socket
+
+import pytest
+from harness.authority import Authority
+from harness.curl import curl
+from harness.raw import Client, message
+from harness.upstream import HELLO, Upstream
+
+
+def has_ipv6() -> bool:
+    with contextlib.suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return True
+    return False
+
+
+pytestmark = pytest.mark.skipif(not has_ipv6(), reason="this machine has no ::1")
+
+
+def files(tmp_path, listen, **more):
+    (tmp_path / "a.txt").write_text("a")
+    return {"server": {"listen": listen}, "host_routes": {"*": {"type": "File", "path": tmp_path}}, **more}
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_both_families(ringway, tmp_path, certificate, tls):
+    config = files(tmp_path, ["0.0.0.0:0", "[::]:0"], **({"tls": certificate} if tls else {}))
+    server = ringway(config)
+    four, six = server.listeners
+    assert (four.host, six.host) == ("0.0.0.0", "::")
+    scheme = "https" if tls else "http"
+    assert curl(f"{scheme}://127.0.0.1:{four.port}/a.txt?4").body == b"a"
+    assert curl(f"{scheme}://[::1]:{six.port}/a.txt?6").body == b"a"
+    assert server.record("/a.txt?4")["client"] == "127.0.0.1"
+    assert server.record("/a.txt?6")["client"] == "::1"
+
+
+def test_both_families_at_one_port(ringway, tmp_path):
+    """[::] is IPv6 alone, so that 0.0.0.0 stands beside it; several workers, steered."""
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = taken.getsockname()[1]
+    config = files(tmp_path, [f"0.0.0.0:{port}", f"[::]:{port}"])
+    config["server"]["threads"] = 2
+    ringway({**config, "performance": {"reuseport_balancing": "cbpf"}})
+    for address in (("127.0.0.1", port), ("::1", port)):
+        with Client(address) as link:
+            assert link.get("/a.txt").body == b"a"
+
+
+def test_a_host_that_is_an_address(ringway, tmp_path):
+    server = ringway(files(tmp_path, "[::1]:0"))
+    with server.connect() as link:
+        for host in ("[::1]", f"[::1]:{server.address[1]}", "[2001:db8::1]:80"):
+            assert link.get("/a.txt", host=host).body == b"a"
+        link.send(message("GET /a.txt HTTP/1.1", "Host: ::1"))
+        assert link.response().status == 400
+
+
+def test_what_upstreams_are_told(ringway, upstream):
+    origin = upstream()
+    server = ringway(
+        {
+            "server": {"listen": "[::1]:0", "trusted_proxies": ["::1", "2001:db8::/32"]},
+            "host_routes": {"*": {"type": "Proxy", "url": origin.url}},
+        }
+    )
+    chain = "2001:db9::7, [2001:db8::1]:443"
+    told = []
+    for fields in ([], [f"X-Forwarded-For: {chain}"], ['Forwarded: for="[2001:db9::7]:80", for="[2001:db8::1]"']):
+        target = origin.on(HELLO)
+        with server.connect() as link:
+            link.get(target, *fields)
+        told.append((origin.request(target).one("x-forwarded-for"), server.record(target)["client"]))
+    assert told == [("::1", "::1"), (f"{chain}, ::1", "2001:db9::7"), ("2001:db9::7, ::1", "2001:db9::7")]
+
+
+def test_an_upstream_by_its_address(ringway):
+    with Upstream(host="::1") as origin:
+        server = ringway({"host_routes": {"*": {"type": "Proxy", "url": f"{origin.url}/base"}}})
+        with server.connect() as link:
+            assert link.get("/x").body == b"hello"
+            link.send(b"GET /old HTTP/1.0\r\n\r\n")
+            assert link.response().status == 200
+        assert [(r.target, r.one("host")) for r in origin.requests] == [
+            ("/base/x", "localhost"),
+            ("/base/old", origin.authority),
+        ]
+        assert server.record("/x")["upstream"] == origin.url
+
+
+def test_a_tls_upstream_by_its_address(ringway, tmp_path):
+    authority = Authority(tmp_path)
+    with Upstream(host="::1", context=authority.serves("::1")) as origin:
+        server = ringway({"host_routes": {"*": {"type": "Proxy", "url": origin.url, "ca_path": authority.path}}})
+        with server.connect() as link:
+            assert link.get("/").body == b"hello"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("order", ["127.0.0.1 ::1", "::1 127.0.0.1"])
+def test_a_name_of_both_families(ringway, names, host, order):
+    """One of them refuses: the next one is taken, for each request."""
+    names.set(app=order)
+    with Upstream(host=host) as origin:
+        server = ringway(
+            {
+                "limits": {"upstream_idle": 0},
+                "host_routes": {"*": {"type": "Proxy", "url": f"http://app:{origin.port}"}},
+            },
+            env=names.env,
+        )
+        with server.connect() as link:
+            for _ in range(4):
+                assert link.get("/").body == b"hello"
+        server.wait_line(r"cannot connect to http://app:\d+ \(Connection refused\)")
+
+
+def test_the_proxy_protocol_over_ipv6(ringway, upstream):
+    lines = []
+
+    def serve(link):
+        lines.append(link.line())
+        link.request()
+        link.send(HELLO)
+
+    server = ringway(
+        {
+            "server": {"listen": "[::1]:0"},
+            "host_routes": {"*": {"type": "Proxy", "url": upstream(serve).url, "proxy_protocol": "v1"}},
+        }
+    )
+    with server.connect() as link:
+        assert link.get("/").body == b"hello"
+        assert lines == [b"PROXY TCP6 ::1 ::1 %d %d" % (link.own_address[1], server.address[1])]
