@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from harness.foreign import SANITIZED
 from harness.memory import counters_of, left_with
 from harness.raw import Client
 from harness.server import toml
@@ -184,6 +185,7 @@ def test_one_for_ipv6_that_takes_ipv4_too(tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("systemd-socket-activate") is None, reason="no systemd-socket-activate here")
+@pytest.mark.skipif(SANITIZED, reason="the launcher does not hand on what a sanitizer needs")
 def test_the_launcher_of_systemd(tmp_path):
     """It starts Ringway when the first connection comes, which waits in the socket until then."""
     with bound() as (sock,):

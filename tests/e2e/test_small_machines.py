@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness.foreign import SANITIZED
 from harness.memory import counters_of, resident
 from harness.raw import Client
 
+ROOMY = pytest.mark.skipif(SANITIZED, reason="no 64 MiB are enough for the address sanitizer")
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="makes a namespace, or a control group, as root")
 
 
@@ -103,6 +105,7 @@ def memory_group(most):
 
 
 @ROOT
+@ROOMY
 def test_64_mib(ringway, folder, upstream):
     """In a control group of 64 MiB: it starts, says which bounds are larger than that, and serves."""
     group = memory_group(64 << 20)
@@ -122,6 +125,7 @@ def test_64_mib(ringway, folder, upstream):
 
 
 @ROOT
+@ROOMY
 def test_bounds_that_fit_are_no_warning(ringway, folder):
     group = memory_group(64 << 20)
     if group is None:
