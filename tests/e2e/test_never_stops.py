@@ -101,7 +101,7 @@ class Wrk:
 def talk(link):
     link.head()
     link.send(message("HTTP/1.1 101 Switching Protocols", "Connection: upgrade", "Upgrade: websocket"))
-    while word := link.exactly(4):
+    while word := link.exactly(4, 600):
         if word == b"end.":
             return
         link.send(word.upper())
