@@ -1,7 +1,7 @@
 """Reloads, upgrades and killed workers while load runs on it: nobody notices but who was connected to a killed worker.
 
 Load is wrk, plain and over TLS, and clients that look at every octet of every answer. `RINGWAY_TEST_ROUNDS` is the
-number of reloads; there is an upgrade for each twenty of them, and a kill for each five.
+number of reloads (100 are a minute more); there is an upgrade for each twenty of them, and a kill for each five.
 """
 
 import os
@@ -18,7 +18,7 @@ from harness.memory import counters_of, resident, runs
 from harness.raw import Ended, message
 from harness.waiting import DEADLINE, wait
 
-ROUNDS = int(os.environ.get("RINGWAY_TEST_ROUNDS", "100"))
+ROUNDS = int(os.environ.get("RINGWAY_TEST_ROUNDS", "30"))
 SIZE = 100_000
 TUNNELS = 50
 
