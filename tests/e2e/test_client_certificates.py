@@ -17,11 +17,11 @@ from cryptography.x509.oid import NameOID
 from harness.authority import Authority
 from harness.certificates import make
 from harness.curl import curl
-from harness.memory import Rest, total
+from harness.memory import Rest, total, wait_for_total
 from harness.raw import any_certificate, message
 from harness.server import Server
 from harness.upstream import Upstream
-from harness.waiting import DEADLINE
+from harness.waiting import DEADLINE, wait
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 BOTH = pytest.mark.parametrize("version", [V12, V13], ids=["1.2", "1.3"])
@@ -142,7 +142,7 @@ def told(doors, pattern, *how):
         answer(doors, *how)
         return any(re.search(pattern, line) for line in doors.server.lines)
 
-    wait(look)
+    wait(look, "what it looks for", 2 * DEADLINE)
 
 
 @BOTH
@@ -503,8 +503,7 @@ def test_a_ticket_does_not_outlive_the_certificate(doors, version):
     end = time.monotonic() + 4
     assert client.ask("a.example")[0] is False
     assert client.ask("a.example")[0] is True
-    while time.monotonic() < end + 1.5:  # until it has expired: nothing tells when
-        time.sleep(0.1)
+    wait(lambda: time.monotonic() > end + 1.5, "end of its time", 10)  # nothing tells when it has expired
     with pytest.raises(ssl.SSLError, match=r"(?i)expired"):
         client.ask("a.example")
 
@@ -532,7 +531,7 @@ def test_other_authorities_while_it_runs(ringway, upstream, tmp_path):
     with doors.connect("a.example", alice) as old:
         file.write_bytes(b.path.read_bytes())
         server.wait_line(r'client certificates are accepted by the new ".*clients\.pem"')
-        wait(lambda: total(server, "certificates") == 2)
+        wait_for_total(server, "certificates", lambda count: count == 2)
         assert doors.forwarded(old, "a.example").one("x-client-subject") == "CN=alice"
     with pytest.raises(ssl.SSLError, match=r"(?i)unknown.ca"):
         client.ask("a.example")
@@ -542,13 +541,6 @@ def test_other_authorities_while_it_runs(ringway, upstream, tmp_path):
     server.wait_line(r"certificates: tls\.client_ca: .* has no certificate in PEM form.*what is in use stays")
     with doors.connect("a.example", bob) as new:
         assert doors.forwarded(new, "a.example").one("x-client-subject") == "CN=bob"
-
-
-def wait(look):
-    end = time.monotonic() + 2 * DEADLINE
-    while not look():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def test_the_clients_are_told_whose_certificates_are_wanted(doors):

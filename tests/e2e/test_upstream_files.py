@@ -1,12 +1,11 @@
 """Files of TLS to upstreams that change while it runs, and secrets that go nowhere else."""
 
 import os
-import time
 from pathlib import Path
 
 import pytest
 from harness.authority import Authority
-from harness.memory import total
+from harness.memory import total, wait_for_total
 from harness.raw import message
 from harness.upstream_tls import config, refused, to
 from harness.waiting import DEADLINE
@@ -20,10 +19,7 @@ def put(source, target):
 
 def taken(server, number):
     """Until every worker has so many blocks."""
-    end = time.monotonic() + 3 * DEADLINE
-    while total(server, "peers") < number:
-        assert time.monotonic() < end, server.text
-        time.sleep(0.01)
+    wait_for_total(server, "peers", lambda count: count >= number, 3 * DEADLINE)
 
 
 @pytest.fixture
