@@ -1,4 +1,4 @@
-"""A client connection: accept, handshake, request heads, keep-alive, the last answer, the end.
+"""A client connection: handshake, request heads, keep-alive, the last answer, the end.
 
 What happens while a request is being served (CLIENT_BUSY) is the exchange's business: level 5 is called through
 `w.handlers.request` when a whole head lies at the front of the inbox (or cannot be accepted), and through
@@ -14,7 +14,6 @@ from ringway.engine.state cimport Client, Listener, Stream, Worker
 
 cdef enum:
     TELL_PEER_BYTES = 128       # a peer's address and what is said of it
-    ACCEPT_AGAIN_MS = 100       # after EMFILE and the like
     # RFC 9112 9.6: a client that asks again and again has its next request on the way, and a close now would lose it. So
     # while the worker drains a connection counts as idle after so long without a request.
     DRAIN_IDLE_MS = 1000
@@ -22,16 +21,8 @@ cdef enum:
 cdef void client_move(Client* c, int to) noexcept nogil
 cdef const char* client_state_name(int state) noexcept nogil
 
-cdef void listener_accept(Worker* w, uint32_t index) noexcept nogil
-cdef void listener_go_on(Worker* w, uint32_t index) noexcept nogil
-    # accept, or wait if the descriptors that are left are for what the clients that are here may ask for
-cdef void accept_later(Worker* w, Listener* listener, int error) noexcept nogil
-cdef void listener_close(Worker* w, uint32_t index) noexcept nogil
-cdef void listener_remove(Worker* w, uint32_t index) noexcept nogil     # accept no more there, drain what came by it
-cdef void listener_end(Worker* w, uint32_t index) noexcept nogil
 cdef void client_take(Worker* w, Listener* listener, int fd) noexcept nogil
-    # this worker's descriptor of it: connections are refused once nobody holds one
-cdef void client_accepted(Worker* w, uint32_t index, int result, bint more) noexcept nogil
+    # a connection that was accepted; closed at once if there is no place for it
 cdef void client_begin(Worker* w, Client* c) noexcept nogil
     # TLS, or the first request
 cdef void await_proxy_header(Worker* w, Client* c) noexcept nogil

@@ -21,37 +21,24 @@ from cython.cimports.ringway.engine.buffers import (
 )
 from cython.cimports.ringway.engine.check import BUG_ON
 from cython.cimports.ringway.engine.counters import (
-    COUNT_ACCEPT_ERRORS,
     COUNT_ACCEPTED,
     COUNT_CLIENT_CERTIFICATE_ERRORS,
     COUNT_PROXY_REFUSED,
     COUNT_REFUSED,
     COUNT_TIMEOUTS,
     GAUGE_CLIENTS,
-    GAUGE_FILES,
     count,
-    counted,
     gauge,
 )
-from cython.cimports.ringway.engine.driver import OP_ACCEPT, tag
 from cython.cimports.ringway.engine.ips import Ip, ip_from_v4, ip_parse, ip_text, ip_trusted
 from cython.cimports.ringway.engine.native.linux import (
     AF_INET,
     AF_INET6,
     AF_UNIX,
-    ECANCELED,
-    ECONNABORTED,
-    EMFILE,
-    F_SETFL,
     FIONREAD,
-    O_NONBLOCK,
     SHUT_WR,
     SIOCOUTQNSD,
-    SOCK_CLOEXEC,
-    SOCK_NONBLOCK,
-    accept4,
     close,
-    fcntl,
     getpeername,
     getsockname,
     inet_ntop,
@@ -72,7 +59,6 @@ from cython.cimports.ringway.engine.outcome import (
 )
 from cython.cimports.ringway.engine.proxy_header import PROXY_HEADER_MAX, proxy_header_read
 from cython.cimports.ringway.engine.records import (
-    EVENT_ACCEPT_FAILED,
     EVENT_CLIENT_UNTRUSTED,
     EVENT_CLIENTS_FULL,
     EVENT_PROXY_REFUSED,
@@ -96,7 +82,6 @@ from cython.cimports.ringway.engine.state import (
     TRUST_UNKNOWN,
     TRUST_YES,
     Client,
-    Listener,
     Stream,
 )
 from cython.cimports.ringway.engine.stream import (
@@ -148,81 +133,6 @@ def client_move(c, to):
 
 
 # --------------------------------------------------------------------------------------------------- accepting
-
-
-def listener_accept(w, index):
-    listener: cython.pointer(Listener) = address(w.listeners[index])
-    listener.accepting = True
-    listener.again_ms = 0
-    w.driver.accept(address(w.driver), listener.fd, tag(OP_ACCEPT, index, 0))
-
-
-def listener_go_on(w, index):
-    if w.descriptors_most == 0:
-        listener_accept(w, index)
-    elif w.clients.used + w.upstreams.used + counted(w.counters, GAUGE_FILES) < w.descriptors_most:
-        listener_accept(w, index)
-    else:
-        accept_later(w, address(w.listeners[index]), EMFILE)
-
-
-def accept_later(w, listener, error):
-    # Out of descriptors, most likely: trying again at once would only burn the CPU.
-    count(w.counters, COUNT_ACCEPT_ERRORS, 1)
-    tell(w, EVENT_ACCEPT_FAILED, error, NULL, 0)
-    listener.again_ms = w.clock.now_ms + ACCEPT_AGAIN_MS
-
-
-def listener_close(w, index):
-    listener: cython.pointer(Listener) = address(w.listeners[index])
-    if listener.fd >= 0:
-        close(listener.fd)
-        listener.fd = -1
-
-
-def listener_remove(w, index):
-    listener: cython.pointer(Listener) = address(w.listeners[index])
-    listener.removed = True
-    if listener.accepting:
-        w.driver.cancel(address(w.driver), listener.fd, tag(OP_ACCEPT, index, 0))
-    else:
-        listener_end(w, index)
-    client_drain(w, listener)
-
-
-def listener_end(w, index):
-    """No accept is in flight any more. Who waits to be accepted at an address that is given up is taken first."""
-    listener: cython.pointer(Listener) = address(w.listeners[index])
-    fd: cython.int
-    if listener.fd < 0:
-        return
-    if listener.removed and not w.draining:
-        fcntl(listener.fd, F_SETFL, O_NONBLOCK)
-        fd = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC | (SOCK_NONBLOCK if w.driver.nonblocking else 0))
-        while fd >= 0:
-            client_take(w, listener, fd)
-            fd = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC | (SOCK_NONBLOCK if w.driver.nonblocking else 0))
-    listener_close(w, index)
-
-
-def client_accepted(w, index, result, more):
-    listener: cython.pointer(Listener) = address(w.listeners[index])
-    ending: cython.bint = w.draining or listener.removed
-    if not more:
-        listener.accepting = False
-        if ending:
-            listener_end(w, index)
-    if result < 0:
-        if ending:
-            return
-        if result != -ECANCELED and result != -ECONNABORTED:
-            accept_later(w, listener, -result)
-        elif not more:
-            listener_go_on(w, index)
-        return
-    if not more and not ending:
-        listener_go_on(w, index)
-    client_take(w, listener, result)
 
 
 def client_take(w, listener, fd):

@@ -10,17 +10,12 @@ from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.ringway.engine.buffers import buffer_give, buffers_close, buffers_open
 from cython.cimports.ringway.engine.client import (
-    client_accepted,
     client_drain,
     client_gone,
     client_late,
     client_received,
     client_sent,
     client_state_name,
-    listener_accept,
-    listener_close,
-    listener_go_on,
-    listener_remove,
 )
 from cython.cimports.ringway.engine.clock import clock_update
 from cython.cimports.ringway.engine.counters import (
@@ -54,6 +49,13 @@ from cython.cimports.ringway.engine.files import (
     files_close,
     files_forget,
     view_given,
+)
+from cython.cimports.ringway.engine.listener import (
+    listener_accept,
+    listener_accepted,
+    listener_close,
+    listener_go_on,
+    listener_remove,
 )
 from cython.cimports.ringway.engine.native.linux import (
     ENOMEM,
@@ -188,7 +190,7 @@ def dispatch(w, c):
             stream_sent(w, s, c.result)
             return
     elif operation == OP_ACCEPT:
-        client_accepted(w, c.index, c.result, c.more)
+        listener_accepted(w, c.index, c.result, c.more)
         return
     elif operation == OP_UPSTREAM_CONNECT:
         s = cast(cython.pointer(Stream), slot_find(address(w.upstreams), c.index, c.generation))
