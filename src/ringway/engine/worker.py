@@ -527,6 +527,7 @@ def prepare(w: cython.pointer(Worker), brief: dict, kept: list, places: dict):
             why += 'workers, or set io_driver = "epoll"'
         raise RuntimeError(why)
     fill_rules(w, w.rules, brief)
+    free_places(w, brief["listeners"], places)
     take_listeners(w, brief["listeners"], places)
 
 
@@ -576,6 +577,7 @@ def renew(w: cython.pointer(Worker), brief: dict, places: dict) -> str:
 
 @cython.cfunc
 def free_places(w: cython.pointer(Worker), wanted: list, places: dict):
+    """Are there enough for those that are new? Raises RuntimeError."""
     i: cython.int
     free_count = sum(1 for i in range(LISTENERS_MAX) if w.listeners[i].fd < 0 and w.listeners[i].clients == 0)
     if sum(entry["name"] not in places for entry in wanted) > free_count:
