@@ -41,6 +41,21 @@ def test_routes_change_within_a_connection(ringway):
     assert server.worker_pids == pids
 
 
+def test_all_who_ask_at_once_are_answered(ringway):
+    """One reload is under way, the others wait for the next: also when that needs new workers."""
+    server = ringway(site("/one"))
+    server.rewrite(site("/two", server={"listen": "127.0.0.1:0", "threads": 2}))
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(server.command("reload").returncode)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(4 * DEADLINE)
+    assert answers == [0] * 5
+    with server.connect() as client:
+        assert goes_to(client) == "/two"
+
+
 def test_sighup_reloads(ringway):
     server = ringway(site("/one"))
     server.rewrite(site("/two"))

@@ -15,7 +15,7 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -77,7 +77,7 @@ class Change:
     removed: list[listeners.Group]
     opened: list[socket.socket]
     """What is to be closed if it fails."""
-    askers: list[Asker]
+    askers: Sequence[Asker]
     due: float
     waiting: list[Seat]
     """Those that have not answered."""
@@ -221,6 +221,7 @@ class Supervisor:
 
     def _close(self) -> None:
         """Also after a start that failed half way: whatever is open or running is not any more."""
+        self._ending = True
         if self._change is not None:
             self._abandon("it ended")
         for seat in self._everyone():
@@ -440,9 +441,8 @@ class Supervisor:
 
     # Reloading
 
-    def _reload(self, why: str, asker: Asker | None = None) -> None:
+    def _reload(self, why: str, *askers: Asker) -> None:
         """Reads the configuration file again. If anything is wrong with it nothing changes."""
-        askers = [asker] if asker is not None else []
         if self._ending or not self._was_ready or self._successor is not None:
             state = "ending" if self._ending else "starting" if not self._was_ready else "being upgraded"
             _answer_all(askers, False, [f"Ringway is {state}: nothing was reloaded"])
@@ -458,13 +458,13 @@ class Supervisor:
         except (ConfigError, RingwayError, OSError) as error:
             self._refused(str(error), askers)
 
-    def _refused(self, error: str, askers: list[Asker]) -> None:
+    def _refused(self, error: str, askers: Sequence[Asker]) -> None:
         for line in error.splitlines():
             logs.error(f"not reloaded, everything stays as it was: {line}")
         notify("READY=1\nSTATUS=ready; the last reload was refused")
         _answer_all(askers, False, error.splitlines())
 
-    def _begin_change(self, loaded: Loaded, askers: list[Asker]) -> None:
+    def _begin_change(self, loaded: Loaded, askers: Sequence[Asker]) -> None:
         config = loaded.config
         for warning in loaded.warnings:
             logs.warning(warning)
@@ -550,15 +550,13 @@ class Supervisor:
         )
         notify("READY=1\nSTATUS=ready")
         _answer_all(change.askers, not change.errors, lines)
+        self._reload_as_asked()
+
+    def _reload_as_asked(self) -> None:
+        """What was asked for while another reload was under way."""
         if self._reload_again:
             askers, self._asked_again, self._reload_again = self._asked_again, [], False
-            self._reload("asked for meanwhile", askers.pop(0) if askers else None)
-            self._asked_again += askers if self._change is not None else []
-            if self._change is None:
-                _answer_all(askers, False, ["the reload that was under way has ended, the next was refused"])
-            else:
-                self._change.askers += self._asked_again
-                self._asked_again = []
+            self._reload("asked for meanwhile", *askers)
 
     def _overdue(self, change: Change) -> None:
         if change.seats:
@@ -580,6 +578,7 @@ class Supervisor:
         if self._log is not None:
             self._log.change(self.config.access_log.path, self.config.access_log.format)
         self._refused(why, change.askers)
+        self._reload_as_asked()
 
     def _leave(self, seats: list[Seat]) -> None:
         """Others have taken their place: they finish what runs."""
@@ -732,7 +731,7 @@ def wanted_listeners(config: Config) -> list[listeners.Wanted]:
     return [listeners.Wanted(parse_address(text), tls, text in server.proxy_protocol) for text, tls in wanted]
 
 
-def _answer_all(askers: list[Asker], ok: bool, lines: list[str]) -> None:
+def _answer_all(askers: Sequence[Asker], ok: bool, lines: list[str]) -> None:
     for asker in askers:
         asker.answer(ok, lines)
 
