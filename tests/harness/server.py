@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from harness import forked
 from harness.raw import Client
 from harness.waiting import PATIENCE, Found, Journal
 
@@ -103,7 +104,7 @@ class Server:
         self._reading = threading.Event()
         self._reading.set()
         self._stands = threading.Event()
-        self._env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
+        self._env = forked.environment(env)
         self._options = options
         self._through = through
         self._stdout = stdout
@@ -116,13 +117,13 @@ class Server:
     def __enter__(self) -> "Server":
         program = [sys.executable, "-P", "-m", "ringway", "run", "--config", str(self.file)]
         command = [*self._through, *program, *self._options]
-        self.process = subprocess.Popen(
+        self.process = forked.popen(
             command,
+            self._env,
+            self._close_fds,
             stdin=subprocess.DEVNULL,
             stdout=self._stdout,
             stderr=subprocess.PIPE,
-            env=self._env,
-            close_fds=self._close_fds,
         )
         streams = ((self.process.stderr, self._take_line), (self.process.stdout, self._take_record))
         self._readers = [
@@ -187,7 +188,9 @@ class Server:
     def command(self, name: str, seconds: float = START_WITHIN) -> "subprocess.CompletedProcess[str]":
         """`ringway reload` or `ringway upgrade`, as an operator calls it."""
         program = [sys.executable, "-P", "-m", "ringway", name, "--config", str(self.file)]
-        return subprocess.run(program, capture_output=True, text=True, env=self._env, timeout=seconds, check=False)
+        with forked.popen(program, self._env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            output = process.communicate(timeout=seconds)
+        return subprocess.CompletedProcess(program, process.returncode, *output)
 
     def reload(self, config: Mapping[str, Any] | None = None) -> "subprocess.CompletedProcess[str]":
         """Takes another configuration, or what stands in its file. It must be taken."""

@@ -490,6 +490,11 @@ def stream_flush(w, s):
     b: cython.pointer(Buffer) = queue_pop(address(s.outbox))
     if s.send_due_ms == 0:
         stream_send_within(w, s, s.send_window_ms)
+    lend(w, s, b)
+
+
+def lend(w, s, b):
+    """The kernel has it until stream_sent()."""
     buffer_move(b, BUFFER_LENT)
     s.sending = b
     w.moving += 1
@@ -567,18 +572,7 @@ def stream_sent(w, s, result):
         queue_give(address(w.buffers), address(s.outbox))
     if result > 0 and b.start < b.end and not s.closing:
         # A short send: the rest goes out again, in front of everything else.
-        buffer_move(b, BUFFER_LENT)
-        s.sending = b
-        w.moving += 1
-        s.operations += 1
-        w.driver.send(
-            address(w.driver),
-            s.fd,
-            data_of(b),
-            length_of(b),
-            s.outbox.first != NULL,
-            tag(operation_of(s, OP_CLIENT_SEND), s.slot.index, s.slot.generation),
-        )
+        lend(w, s, b)
         return
     if b != s.keep:
         buffer_give(address(w.buffers), b)
