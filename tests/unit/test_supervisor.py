@@ -21,7 +21,8 @@ from ringway.control import logs, process, supervisor
 from ringway.control.certificates import write_self_signed
 from ringway.control.listeners import Group
 from ringway.control.rules import Rules
-from ringway.control.supervisor import Supervisor, restart_pause
+from ringway.control.seats import restart_pause
+from ringway.control.supervisor import Supervisor
 from ringway.errors import RingwayError
 
 WAIT = 20
