@@ -5,7 +5,7 @@ it; after an upgrade that is the successor (`own_files`).
 
 Those that a service manager passes are used instead (`control/activation.py`). The supervisor keeps them for its life.
 A worker that dies takes no listener along, and the order of the group, which the steering program counts on, never
-changes.
+changes. While a worker is away (`control/seats.py`) another one accepts from its sockets too.
 """
 
 import contextlib
@@ -49,11 +49,11 @@ class Group:
     inode: int = 0
     """Of a Unix socket's file, by which it is known as ours to remove; 0: it is not ours."""
 
-    def of(self, worker: int, workers: int) -> list[tuple[str, socket.socket]]:
-        """The sockets of this worker, each with a name of its own."""
-        if self.address.path:
-            return [(f"{self.name}#0", self.sockets[0])]
-        return [(f"{self.name}#{index}", self.sockets[index]) for index in range(worker, len(self.sockets), workers)]
+    def of(self, places: Sequence[int], workers: int) -> dict[str, socket.socket]:
+        """The sockets of the workers with these numbers, each once, by the name that no other socket has."""
+        count = 1 if self.address.path else workers
+        sockets = [sock for place in places for sock in self.sockets[place % count :: count]]
+        return {f"socket {os.fstat(sock.fileno()).st_ino}": sock for sock in sockets}
 
     @property
     def url(self) -> str:

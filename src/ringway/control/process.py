@@ -32,8 +32,12 @@ class WorkerProcess:
         """Why it could not start."""
         self.renewed: list[dict[str, Any]] = []
         """What it said of new rules, to be taken out by whoever waits for it."""
-        self.listens = {entry["name"] for entry in brief["listeners"]}
-        """Names of the sockets that it has."""
+        self.listens = _names(brief)
+        """Names of the sockets that it was told to have."""
+        self._has = self.listens
+        """As far as it has answered."""
+        self._told: list[set[str]] = []
+        """What is to be had by each brief that it has not answered yet."""
         self.stopped: dict[str, Any] | None = None
         """What was still open at its end."""
         self._received = b""
@@ -83,9 +87,10 @@ class WorkerProcess:
         for name in DESCRIPTORS:
             if told.get(name) is not None:
                 told[name] = place(told[name])
+        # Whatever it answers to the briefs before, these it has.
+        kept = self._has.intersection(*self._told)
         told["listeners"] = [
-            {**entry, "fd": None if entry["name"] in self.listens else place(entry["fd"])}
-            for entry in brief["listeners"]
+            {**entry, "fd": None if entry["name"] in kept else place(entry["fd"])} for entry in brief["listeners"]
         ]
         text = memory.sealed("ringway brief", json.dumps(told).encode())
         try:
@@ -94,7 +99,8 @@ class WorkerProcess:
                 socket.send_fds(self.control, [b"+"], [text, *row])
         finally:
             os.close(text)
-        self.listens = {entry["name"] for entry in brief["listeners"]}
+        self.listens = _names(brief)
+        self._told.append(self.listens)
 
     def drain(self) -> None:
         """Stop accepting, finish what runs, exit."""
@@ -135,6 +141,9 @@ class WorkerProcess:
             self.ready = message["ready"]
         elif "renewed" in message:
             self.renewed.append(message["renewed"])
+            names = self._told.pop(0)
+            if not message["renewed"]["error"]:
+                self._has = names
         elif "failed" in message:
             self.failed = str(message["failed"])
         elif "stopped" in message:
@@ -161,6 +170,10 @@ class WorkerProcess:
 
     def close(self) -> None:
         self.control.close()
+
+
+def _names(brief: dict[str, Any]) -> set[str]:
+    return {entry["name"] for entry in brief["listeners"]}
 
 
 def raise_limits() -> int:

@@ -28,7 +28,7 @@ from ringway.control.notify import notify
 from ringway.control.process import WorkerProcess, raise_limits
 from ringway.control.reload import Change, Reloads
 from ringway.control.rules import CERTIFICATES, PEERS, Rules
-from ringway.control.seats import START_WITHIN, Seat, restart_pause
+from ringway.control.seats import START_WITHIN, Seat, places_of, restart_pause, stand_in
 from ringway.control.takeover import TakeOver
 from ringway.control.upgrade import Upgrades
 from ringway.control.watching import LOOK_EVERY, Settled, Ticking, signature_of
@@ -317,6 +317,7 @@ class Supervisor:
             self._check_start(seat)
         self._upgrades.look(now)
         self._reloads.look(now)
+        self._share_sockets()
         if self._leave_by is not None and now >= self._leave_by:
             self._leave_by = None
             self._kill(self._leaving)
@@ -388,7 +389,7 @@ class Supervisor:
                 "proxied": group.proxied,
             }
             for group in groups
-            for name, sock in group.of(seat.place, len(seats))
+            for name, sock in group.of(places_of(seat, seats), len(seats)).items()
         ]
         return {**rules.brief, "listeners": entries}
 
@@ -403,7 +404,11 @@ class Supervisor:
         if process.ready is not None and not was_ready:
             self._ready(seat, process)
         while process.renewed:
-            self._reloads.answered(seat, process.renewed.pop(0))
+            answer = process.renewed.pop(0)
+            if answer["number"]:
+                self._reloads.answered(seat, answer)
+            elif answer["error"]:
+                logs.warning(f"worker {seat.index} cannot change for whom it accepts: {answer['error']}")
 
     def _ready(self, seat: Seat, process: WorkerProcess) -> None:
         found = process.ready or {}
@@ -411,6 +416,7 @@ class Supervisor:
         place = f"on CPU {seat.cpu}" if found.get("pinned") else f"not pinned: CPU {seat.cpu} is gone"
         driver = f"{found.get('driver', 'unknown driver')}{': ' if features else ''}{features}"
         logs.info(f"worker {seat.index} (pid {process.pid}) ready {place}, {driver}")
+        seat.away = False
         self._reloads.ready(seat)
         if not self.was_ready and all(other.process and other.process.ready is not None for other in self.seats):
             self.was_ready = True
@@ -424,6 +430,15 @@ class Supervisor:
                 self._take_over.ready()
             if self._on_ready is not None:
                 self._on_ready(self.groups)
+
+    def _share_sockets(self) -> None:
+        """Who stands in for others gets their sockets, and gives them back: by a brief that says the same else. While a
+        reload is under way nobody is told: its briefs say so too, and when it has ended there is another look."""
+        for seat in self.seats if not self.ending and not self.reloading else []:
+            if seat.process is not None and seat.serves:
+                brief = self.brief_of(seat)
+                if {entry["name"] for entry in brief["listeners"]} != seat.process.listens:
+                    seat.process.renew({**brief, "number": 0})
 
     def _check_start(self, seat: Seat) -> None:
         process = seat.process
@@ -470,7 +485,10 @@ class Supervisor:
         seat.quick_deaths = seat.quick_deaths + 1 if lived < _QUICK_DEATH else 0
         pause = restart_pause(seat.quick_deaths)
         seat.restart_at = time.monotonic() + pause
-        logs.error(f"{sentence}; started again {f'in {pause:.0f} s' if pause else 'now'}")
+        seat.away = pause > 0
+        other = stand_in(seat, self.seats)
+        meanwhile = f", worker {other.index} accepts for it meanwhile" if other is not None else ""
+        logs.error(f"{sentence}; started again {f'in {pause:.0f} s' if pause else 'now'}{meanwhile}")
         self._reloads.lost(seat)
 
     def _forget(self, seat: Seat) -> None:

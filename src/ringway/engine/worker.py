@@ -600,6 +600,8 @@ def take_listeners(w: cython.pointer(Worker), wanted: list, places: dict):
             w.listeners[i].fd = entry["fd"]
             w.listener_count = max(w.listener_count, cast(uint32_t, i + 1))
             places[entry["name"]] = i
+        elif entry["fd"] is not None:
+            os.close(entry["fd"])
         i = places[entry["name"]]
         w.listeners[i].tls = entry["tls"]
         w.listeners[i].https_port = entry["https"]
