@@ -114,6 +114,12 @@ class Names:
         new.write_text("".join(f"{name} {ips}\n" for name, ips in addresses.items()))
         os.replace(new, self.file)
 
+    def hang(self) -> None:
+        """From now on a lookup lasts until its line is written to the file."""
+        new = self.file.with_suffix(".new")
+        os.mkfifo(new)
+        os.replace(new, self.file)
+
 
 @pytest.fixture
 def names(tmp_path: Path) -> Names:

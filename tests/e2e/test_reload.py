@@ -65,6 +65,50 @@ def test_sighup_reloads(ringway):
         assert goes_to(client) == "/two"
 
 
+def test_names_that_take_their_time_hold_up_nothing_else(ringway, upstream, names):
+    """While a lookup hangs a worker that dies is started again; who asks is answered, in order."""
+    origin = upstream()
+    server = ringway(site("/one"), env=names.env)
+    names.hang()
+    server.rewrite({"host_routes": {"*": {"type": "Proxy", "url": f"http://app:{origin.port}"}}})
+    answers = []
+    asked = [threading.Thread(target=lambda: answers.append(server.command("reload"))) for _ in range(2)]
+    asked[0].start()
+    server.wait_line(" info ringway reload: reading ")
+    (pid,) = server.worker_pids
+    server.expected.append(rf"pid {pid}\) died")
+    os.kill(pid, signal.SIGKILL)
+    server.wait_for(lambda: len(server.worker_pids) == 2, "new worker")
+    asked[1].start()
+    done = server.command("upgrade")
+    assert done.returncode == 1
+    assert "changing already" in done.stderr
+    with server.connect() as client:
+        assert goes_to(client) == "/one"
+        assert " info reloaded" not in server.text
+        with open(names.file, "w", encoding="ascii") as answer:  # whoever looks up has opened it
+            names.set(app="127.0.0.1")
+            answer.write("app 127.0.0.1\n")
+        for thread in asked:
+            thread.join(4 * DEADLINE)
+        assert [done.returncode for done in answers] == [0, 0]
+        assert client.get("/").body == b"hello"
+    assert not any("is not resolved yet" in line for line in server.lines)
+
+
+def test_the_end_does_not_wait_for_names(ringway, names):
+    server = ringway(site("/one"), env=names.env)
+    server.expected.append("not reloaded")
+    names.hang()
+    server.rewrite({"host_routes": {"*": {"type": "Proxy", "url": "http://app"}}})
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_line(" info SIGHUP: reading ")
+    server.tell_to_end()
+    server.wait_line("not reloaded, everything stays as it was: Ringway ends")
+    assert server.process.wait(DEADLINE) == 0
+    assert not any("is not resolved yet" in line for line in server.lines)
+
+
 def test_a_change_of_the_file_reloads_where_that_is_wanted(ringway):
     server = ringway(site("/one", server={"reload_on_change": True}))
     server.rewrite(site("/two", server={"reload_on_change": True}))

@@ -1,8 +1,8 @@
 """Reloading: the configuration file is read again while everything runs, and every worker takes what it says.
 
-    ask -> _begin -> every worker has answered -> _finish
-             |                |
-          _refused         abandon: new workers could not start
+    ask -> _prepare -> names are looked up -> _hand_out -> every worker has answered -> _finish
+              |                                   |
+           _refused                            abandon: new workers could not start
 
 A reload swaps the rules within the workers; what a worker cannot change while it runs, its CPU or the size of its
 tables, takes new workers beside the old, which then drain. There is one reload at a time: whoever asks while it is
@@ -19,6 +19,7 @@ from ringway.config.model import Config
 from ringway.control import listeners, logs
 from ringway.control.commands import Asker, answer_all
 from ringway.control.notify import notify
+from ringway.control.resolver import FIRST_WAIT
 from ringway.control.rules import Rules
 from ringway.control.seats import START_WITHIN, Seat
 from ringway.errors import ConfigError, RingwayError
@@ -36,7 +37,6 @@ _RENEW_WITHIN = 20.0
 class Change:
     """A reload that is under way."""
 
-    number: int
     config: Config
     rules: Rules
     groups: list[listeners.Group]
@@ -44,17 +44,19 @@ class Change:
     opened: "list[socket.socket]"
     """What is to be closed if it fails."""
     askers: Sequence[Asker]
-    due: float
-    waiting: list[Seat]
-    """Those that have not answered."""
-    seats: list[Seat] = field(default_factory=list)
+    seats: list[Seat]
     """New workers; empty: those that are there take the new rules."""
+    due: float
+    number: int = 0
+    """0: no worker was told yet, since names are looked up."""
+    waiting: list[Seat] = field(default_factory=list)
+    """Those that have not answered."""
     errors: list[str] = field(default_factory=list)
 
 
 class Reloads:
-    """Those of one supervisor, which calls what is public here: somebody asks, a worker is ready, has answered, is
-    lost, time passes, the end."""
+    """Those of one supervisor, which calls what is public here: somebody asks, names were looked up, a worker is ready,
+    has answered, is lost, time passes, the end."""
 
     def __init__(self, supervisor: "Supervisor") -> None:
         self._supervisor = supervisor
@@ -69,6 +71,11 @@ class Reloads:
         return self._change is not None
 
     @property
+    def asks_workers(self) -> bool:
+        """It is under way, and workers were told."""
+        return self._change is not None and self._change.number > 0
+
+    @property
     def due(self) -> float | None:
         """When look() has something to do."""
         return self._change.due if self._change is not None else None
@@ -79,9 +86,11 @@ class Reloads:
         return self._change.seats if self._change is not None else []
 
     def change_for(self, seat: Seat) -> Change | None:
-        """The change that is under way, if it is for this worker."""
+        """The change that workers are told, if it is for this one."""
         change = self._change
-        return change if change is not None and (not change.seats or seat in change.seats) else None
+        if change is None or not self.asks_workers:
+            return None
+        return change if not change.seats or seat in change.seats else None
 
     def ask(self, why: str, *askers: Asker) -> None:
         """Reads the configuration file again. If anything is wrong with it nothing changes."""
@@ -96,7 +105,7 @@ class Reloads:
         logs.info(f"{why}: reading {supervisor.file} again")
         notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
-            self._begin(load(supervisor.file), askers)
+            self._prepare(load(supervisor.file), askers)
         except (ConfigError, RingwayError, OSError) as error:
             self._refused(str(error), askers)
 
@@ -106,7 +115,7 @@ class Reloads:
         notify("READY=1\nSTATUS=ready; the last reload was refused")
         answer_all(askers, False, error.splitlines())
 
-    def _begin(self, loaded: Loaded, askers: Sequence[Asker]) -> None:
+    def _prepare(self, loaded: Loaded, askers: Sequence[Asker]) -> None:
         supervisor, config = self._supervisor, loaded.config
         for warning in loaded.warnings:
             logs.warning(warning)
@@ -114,23 +123,36 @@ class Reloads:
         seats = supervisor.new_seats(config) if anew else []
         groups, removed, opened = supervisor.adopt(config, len(seats or supervisor.seats))
         assert supervisor.rules is not None
-        assert supervisor.log is not None
-        rules = None
         try:
             rules = Rules(config, supervisor.tell, supervisor.rules.ticket_keys)
-            supervisor.log.change(config.access_log.path, config.access_log.format)
         except RingwayError:
             listeners.discard(opened)
-            if rules is not None:
-                rules.close()
             raise
+        due = time.monotonic() + FIRST_WAIT
+        self._change = Change(config, rules, groups, removed, opened, askers, seats, due)
+        self.resolved()
+
+    def resolved(self) -> None:
+        """Names of some rules were looked up: perhaps of these."""
+        change = self._change
+        if change is not None and not self.asks_workers and change.rules.resolver.resolved:
+            self._hand_out(change)
+
+    def _hand_out(self, change: Change) -> None:
+        supervisor, log = self._supervisor, change.config.access_log
+        assert supervisor.log is not None
+        try:
+            supervisor.log.change(log.path, log.format)
+        except RingwayError as error:
+            self.abandon(str(error))
+            return
         self._changes += 1
-        due = time.monotonic() + (START_WITHIN if anew else _RENEW_WITHIN)
-        waiting = seats or [seat for seat in supervisor.seats if seat.process is not None]
-        change = Change(self._changes, config, rules, groups, removed, opened, askers, due, list(waiting), seats)
-        self._change = change
+        change.number = self._changes
+        change.due = time.monotonic() + (START_WITHIN if change.seats else _RENEW_WITHIN)
+        waiting = change.seats or [seat for seat in supervisor.seats if seat.process is not None]
+        change.waiting = list(waiting)
         for seat in waiting:
-            if seats:
+            if change.seats:
                 supervisor.start(seat)
             else:
                 self._renew(seat, change)
@@ -194,8 +216,14 @@ class Reloads:
 
     def look(self, now: float) -> None:
         """Whether the time of the change has passed."""
-        if self._change is not None and now >= self._change.due:
-            self._overdue(self._change)
+        change = self._change
+        if change is None or now < change.due:
+            return
+        if self.asks_workers:
+            self._overdue(change)
+        else:
+            change.rules.resolver.go_on_without()
+            self._hand_out(change)
 
     def _overdue(self, change: Change) -> None:
         if change.seats:
@@ -208,13 +236,16 @@ class Reloads:
 
     def end(self) -> None:
         """Ringway ends: nobody is waited for."""
-        if self._change is not None and self._change.seats:
+        change = self._change
+        if change is None:
+            return
+        if change.seats or not self.asks_workers:
             self.abandon("Ringway ends")
-        elif self._change is not None:
-            self._overdue(self._change)
+        else:
+            self._overdue(change)
 
     def abandon(self, why: str) -> None:
-        """New workers could not start: the old ones go on, as if nothing had been."""
+        """No worker goes by it, new ones could not start: the old ones go on, as if nothing had been."""
         change, self._change = self._change, None
         if change is None:
             return

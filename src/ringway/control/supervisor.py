@@ -8,6 +8,7 @@ it run the resolver's threads, the access log's, and those that watch files.
 What changes it while it runs stands in modules of their own: reload.py, upgrade.py.
 """
 
+import contextlib
 import functools
 import os
 import selectors
@@ -27,7 +28,7 @@ from ringway.control.commands import Door
 from ringway.control.notify import notify
 from ringway.control.process import WorkerProcess, raise_limits
 from ringway.control.reload import Change, Reloads
-from ringway.control.rules import CERTIFICATES, PEERS, Rules
+from ringway.control.rules import CERTIFICATES, PEERS, RESOLVED, Rules
 from ringway.control.seats import START_WITHIN, Seat, places_of, restart_pause, stand_in
 from ringway.control.takeover import TakeOver
 from ringway.control.upgrade import Upgrades
@@ -143,6 +144,7 @@ class Supervisor:
         )
         self._steer(config)
         self.rules = Rules(config, self.tell, given.ticket_keys if given else None)
+        self.rules.resolver.wait()
         self.door = Door(self.file, given.door if given else None)
         if self.door.socket is not None:
             self.selector.register(self.door.socket, selectors.EVENT_READ, self._take_command)
@@ -219,7 +221,7 @@ class Supervisor:
 
             def look() -> None:
                 if settled.changed():
-                    self._wakeup.send(_FILE_CHANGED)
+                    self.tell(_FILE_CHANGED)
 
             self._file_watch = Ticking("configuration", LOOK_EVERY, look)
             self._file_watch.start()
@@ -253,7 +255,8 @@ class Supervisor:
 
     def tell(self, news: bytes) -> None:
         """From other threads: the loop takes it as it takes a signal."""
-        self._wakeup.send(news)
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            self._wakeup.send(news)
 
     def _take_signals(self, wakeup: socket.socket) -> dict[int, Any]:
         wakeup.setblocking(False)
@@ -277,6 +280,8 @@ class Supervisor:
                     seat.process.renew_certificates()
                 elif seat.process is not None:
                     seat.process.renew_peers()
+        elif number == RESOLVED[0]:
+            self._reloads.resolved()
         elif number in (signal.SIGTERM, signal.SIGINT) or (number == signal.SIGHUP and self._hangup_ends):
             name = signal.Signals(number).name
             if self.ending:
@@ -432,9 +437,10 @@ class Supervisor:
                 self._on_ready(self.groups)
 
     def _share_sockets(self) -> None:
-        """Who stands in for others gets their sockets, and gives them back: by a brief that says the same else. While a
-        reload is under way nobody is told: its briefs say so too, and when it has ended there is another look."""
-        for seat in self.seats if not self.ending and not self.reloading else []:
+        """Who stands in for others gets their sockets, and gives them back: by a brief that says the same else. While
+        workers have to answer to a reload nobody is told: its briefs say so too, and at its end there is another
+        look."""
+        for seat in self.seats if not self.ending and not self._reloads.asks_workers else []:
             if seat.process is not None and seat.serves:
                 brief = self.brief_of(seat)
                 if {entry["name"] for entry in brief["listeners"]} != seat.process.listens:
