@@ -64,7 +64,6 @@ class Supervisor:
         self._hangup_ends = hangup_ends
         self._take_over = take_over
         self.door: Door | None = None
-        self._passed = activation.Passed()
         self.groups: list[listeners.Group] = []
         self._unwanted: list[listeners.Group] = []
         """What a predecessor handed over and the configuration does not name: it serves there until we are ready."""
@@ -138,10 +137,10 @@ class Supervisor:
             logs.warning(warning)
         self.log = AccessLog(config.access_log.path, config.access_log.format)
         given = self._take_over
-        self._passed = activation.take_passed()
-        self.groups, self._unwanted, _ = listeners.adopt(
-            given.groups if given else [], wanted_listeners(config), count, self._passed
-        )
+        with contextlib.closing(activation.take_passed()) as passed:
+            self.groups, self._unwanted, _ = listeners.adopt(
+                given.groups if given else [], wanted_listeners(config), count, passed
+            )
         self._steer(config)
         self.rules = Rules(config, self.tell, given.ticket_keys if given else None)
         self.rules.resolver.wait()
@@ -178,9 +177,7 @@ class Supervisor:
         self, config: Config, workers: int
     ) -> tuple[list[listeners.Group], list[listeners.Group], list[socket.socket]]:
         """Listeners for another configuration, beside those of now: see listeners.adopt()."""
-        wanted = wanted_listeners(config)
-        self._passed.refuse_unnamed([one.address for one in wanted])
-        return listeners.adopt(self.groups, wanted, workers)
+        return listeners.adopt(self.groups, wanted_listeners(config), workers)
 
     def go_by(self, change: Change) -> None:
         """Its rules, its listeners and its workers take the place of those of now."""
@@ -239,7 +236,6 @@ class Supervisor:
         if self._file_watch is not None:
             self._file_watch.stop()
         listeners.close_all([*self.groups, *self._unwanted])
-        self._passed.close()
         if self.door is not None:
             self.door.close()
         if self.log is not None:

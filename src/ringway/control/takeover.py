@@ -66,6 +66,7 @@ class Successor:
                     "address": [group.address.ip, group.address.port, group.address.path],
                     "tls": group.tls,
                     "sockets": len(group.sockets),
+                    "passed": group.passed,
                 }
                 for group in groups
             ],
@@ -142,7 +143,15 @@ class TakeOver:
         self.groups = []
         for group in told["groups"]:
             sockets = [socket.socket(fileno=row.pop(0)) for _ in range(group["sockets"])]
-            self.groups.append(listeners.Group(Address(*group["address"]), group["tls"], sockets, group["name"]))
+            self.groups.append(
+                listeners.Group(
+                    Address(*group["address"]),
+                    group["tls"],
+                    sockets,
+                    group["name"],
+                    passed=group.get("passed", ""),  # a predecessor of another version may not say it
+                )
+            )
 
     @classmethod
     def of_environment(cls) -> "TakeOver | None":
