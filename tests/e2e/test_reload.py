@@ -280,6 +280,16 @@ def test_listeners_come_and_go(ringway):
             assert goes_to(client) == "/three"
 
 
+def test_as_many_listeners_as_a_worker_has_places_for(ringway):
+    """More descriptors than a message to it may have."""
+    hosts = [f"127.0.1.{number}" for number in range(1, 254)] + ["127.0.2.1", "127.0.2.2"]
+    server = ringway(site(server=at("127.0.0.2")))
+    server.reload(site("/two", server=at("127.0.0.2", *hosts)))
+    for host in ("127.0.0.2", "127.0.1.1", "127.0.2.2"):
+        with server.connect_to(place(server, host)) as client:
+            assert goes_to(client) == "/two"
+
+
 def test_a_busy_connection_of_a_listener_that_goes(ringway, upstream):
     """Its response says that it is the last."""
     asked, go_on = threading.Event(), threading.Event()

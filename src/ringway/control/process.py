@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ringway.control import memory
+from ringway.control import descriptors, memory
 from ringway.control.rules import DESCRIPTORS
 
 _LINE_MOST = 65536
@@ -22,8 +22,8 @@ COMMAND = [sys.executable, "-P", "-m", "ringway.control.worker"]
 class WorkerProcess:
     """A running worker. Started by exec with its descriptors passed, never by fork."""
 
-    def __init__(self, index: int, brief: dict[str, Any], descriptors: Sequence[int]) -> None:
-        """Starts it. `descriptors` are what it gets beside its control socket, under the same numbers."""
+    def __init__(self, index: int, brief: dict[str, Any], passed: Sequence[int]) -> None:
+        """Starts it. `passed` are descriptors that it gets beside its control socket, under the same numbers."""
         self.index = index
         self.started = time.monotonic()
         self.ready: dict[str, Any] | None = None
@@ -48,7 +48,7 @@ class WorkerProcess:
                     [*COMMAND, str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno(), *descriptors],
+                    pass_fds=[theirs.fileno(), *passed],
                     # A Ctrl-C in the terminal is for the supervisor alone.
                     start_new_session=True,
                 )
@@ -81,7 +81,7 @@ class WorkerProcess:
 
         def place(descriptor: int) -> int:
             row.append(descriptor)
-            return len(row)  # the brief itself is the first
+            return len(row) - 1
 
         told = dict(brief)
         for name in DESCRIPTORS:
@@ -92,11 +92,13 @@ class WorkerProcess:
         told["listeners"] = [
             {**entry, "fd": None if entry["name"] in kept else place(entry["fd"])} for entry in brief["listeners"]
         ]
+        told["descriptors"] = len(row)
         text = memory.sealed("ringway brief", json.dumps(told).encode())
         try:
             self._send(b"r")
             with contextlib.suppress(OSError):
-                socket.send_fds(self.control, [b"+"], [text, *row])
+                descriptors.send(self.control, [text])
+                descriptors.send(self.control, row)
         finally:
             os.close(text)
         self.listens = _names(brief)
