@@ -81,6 +81,7 @@ def test_it_is_used_instead_of_a_new_one(ringway, tmp_path, blocking):
         assert [listener.address for listener in server.listeners] == [address]
         for _ in range(20):
             assert serves(address)
+        assert [counters_of(pid)["accept_errors"] for pid in server.worker_pids] == [0] * 3
         server.stop()
         with Client(address) as late:
             late.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")

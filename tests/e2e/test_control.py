@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness import bulk
-from harness.memory import counters_of, runs
+from harness.memory import counters_of, runs, sockets_of
 from harness.raw import Client, Ended
 from harness.waiting import DEADLINE, PATIENCE, wait
 
@@ -175,11 +175,6 @@ def test_nobody_waits_for_a_worker_that_is_away(ringway, folder):
         with client:
             assert client.get("/").status == 200
     assert 0 < counters_of(server.workers[0])["requests"] < 40
-
-
-def sockets_of(pid):
-    found = (os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd"))
-    return {name for name in found if name.startswith("socket:")}
 
 
 def test_workers_end_when_the_supervisor_is_killed(ringway, folder):

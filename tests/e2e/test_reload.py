@@ -2,12 +2,13 @@
 
 import contextlib
 import os
+import resource
 import signal
 import threading
 
 import pytest
 from harness import bulk
-from harness.memory import counters_of
+from harness.memory import counters_of, sockets_of
 from harness.raw import Client, message
 from harness.waiting import DEADLINE, wait
 
@@ -431,6 +432,43 @@ def test_a_unix_socket_comes_and_goes(ringway, tmp_path, threads):
     server.reload(site("/six", server={**with_it, "threads": 3 - threads}))
     with Client(str(path)) as client:
         assert goes_to(client) == "/six"
+
+
+def test_one_worker_that_refuses_goes_on_where_the_others_do_not(ringway, tmp_path):
+    """A Unix socket is given up by one of two who share it: the other one accepts there in peace until the next reload.
+    Then it takes what is new, too."""
+    path = tmp_path / "r.sock"
+    server = ringway(site("/one", server={"threads": 2, "listen": ["127.0.0.1:0", f"unix:{path}"]}))
+    server.expected.append("worker 1 cannot take it")
+    pid = server.workers[1]
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    taken = {int(number) for number in os.listdir(f"/proc/{pid}/fd")}
+    one_more = next(number for number in range(1000) if number not in taken) + 1
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (one_more, before[1]))
+    new = {"threads": 2, "listen": ["127.0.0.1:0", "127.0.0.2:0"]}
+    server.rewrite(site("/two", server=new))
+    done = server.command("reload")
+    assert done.returncode == 1
+    assert "worker 1 cannot take it and goes on as before: Too many open files" in done.stderr
+    assert not path.exists()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    assert listens_at(pid, path)
+    with server.connect() as client:
+        assert goes_to(client) in ("/one", "/two")
+    server.reload(site("/three", server=new))
+    for address in [server.address, place(server, "127.0.0.2")] * 10:
+        with server.connect_to(address) as client:
+            assert goes_to(client) == "/three"
+    for pid in server.worker_pids:
+        assert counters_of(pid)["accept_errors"] == 0
+        wait(lambda pid=pid: not listens_at(pid, path), "end of the Unix socket")
+    assert len(server.worker_pids) == 2
+
+
+def listens_at(pid, path):
+    """Whether this process still has a Unix socket that was bound there."""
+    with open("/proc/net/unix", encoding="ascii", errors="replace") as stream:
+        return any(line.split()[6] in sockets_of(pid) for line in stream if line.rstrip().endswith(str(path)))
 
 
 def test_a_listener_begins_to_take_the_proxy_protocol(ringway, tmp_path):
