@@ -30,6 +30,8 @@ class WorkerProcess:
         """What it found, once its loop runs."""
         self.failed = ""
         """Why it could not start."""
+        self.driver_error = 0
+        """The error number, if it was the I/O driver."""
         self.renewed: list[dict[str, Any]] = []
         """What it said of new rules, to be taken out by whoever waits for it."""
         self.listens = _names(brief)
@@ -148,6 +150,8 @@ class WorkerProcess:
                 self._has = names
         elif "failed" in message:
             self.failed = str(message["failed"])
+        elif "no_driver" in message:
+            self.driver_error = int(message["no_driver"]["error"])
         elif "stopped" in message:
             self.stopped = message["stopped"]
 

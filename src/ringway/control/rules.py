@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ringway.config.compile import compile_plan
 from ringway.config.model import Config, Tls
-from ringway.control import io_driver, kernel_tls, logs, memory
+from ringway.control import kernel_tls, logs, memory
 from ringway.control.resolver import Addresses, Resolver
 from ringway.errors import RingwayError
 
@@ -71,7 +71,6 @@ class Rules:
         self._resolver = Resolver(upstreams, write, self.config.server.dns_refresh, resolved=tell)
         self._resolver.start()
         brief = {
-            "driver": io_driver.chosen(self.config),
             "folders": plan["folders"],
             "tls": tls_brief(self.config.tls),
             "snapshot": self._snapshot,

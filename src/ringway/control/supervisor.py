@@ -392,7 +392,7 @@ class Supervisor:
             for group in groups
             for name, sock in group.of(places_of(seat, seats), len(seats)).items()
         ]
-        return {**rules.brief, "listeners": entries}
+        return {"driver": io_driver.chosen(rules.config), **rules.brief, "listeners": entries}
 
     def _listen_to(self, seat: Seat) -> None:
         process = seat.process
@@ -470,9 +470,29 @@ class Supervisor:
             if process.stopped is None and not self._error:
                 logs.warning(f"worker {seat.index} (pid {process.pid}) ended with {process.how_it_ended()}")
             return
+        if process.driver_error and not self.was_ready and self.config.performance.io_driver == "auto":
+            self._fall_back(process.driver_error)
+            return
         what = "died" if process.ready is not None else "could not start"
         sentence = f"worker {seat.index} (pid {process.pid}) {what}: {process.how_it_ended()}"
         self._lost(seat, sentence, process.lived())
+
+    def _fall_back(self, error: int) -> None:
+        """At the start one of the workers could not have io_uring: all of them take epoll. Those that accept already
+        finish what they have."""
+        io_driver.refused(error)
+        logs.warning(f"I/O driver: {io_driver.line(self.config)}")
+        for seat in self.seats:
+            if seat.process is not None and seat.process.ready is None:
+                seat.process.kill()
+                seat.process.process.wait()
+                self._forget(seat)
+            if seat.process is None and self.log is not None:
+                self.log.detach(seat.index)
+        self._leave(self.seats)
+        self.seats = self.new_seats(self.config)
+        for seat in self.seats:
+            self.start(seat)
 
     def _lost(self, seat: Seat, sentence: str, lived: float) -> None:
         """A worker is missing: at the first start that is the end, later it gets a successor."""
