@@ -161,49 +161,6 @@ class Supervisor:
         first, self._seats_made = self._seats_made, self._seats_made + count
         return [Seat(first + place, cpu, place) for place, cpu in enumerate(cpus.pin(count, usable))]
 
-    def needs_new_workers(self, config: Config) -> bool:
-        """What a worker has when it starts, it keeps: CPUs, the driver, tables and buffers of a size."""
-        before = self.config
-        usable = cpus.allowed()
-        count = cpus.worker_count(config.server.threads, usable, cpus.quota())
-        return (
-            count != len(self.seats)
-            or cpus.pin(count, usable) != [seat.cpu for seat in self.seats]
-            or io_driver.chosen(config) != io_driver.chosen(before)
-            or any(getattr(config.limits, name) != getattr(before.limits, name) for name in SIZES)
-        )
-
-    def adopt(
-        self, config: Config, workers: int
-    ) -> tuple[list[listeners.Group], list[listeners.Group], list[socket.socket]]:
-        """Listeners for another configuration, beside those of now: see listeners.adopt()."""
-        return listeners.adopt(self.groups, wanted_listeners(config), workers)
-
-    def go_by(self, change: Change) -> None:
-        """Its rules, its listeners and its workers take the place of those of now."""
-        old, self.rules = self.rules, change.rules
-        self.config = change.config
-        before = {group.name for group in self.groups}
-        self.groups = change.groups
-        for group in self.groups:
-            if group.name not in before:
-                logs.info(f"listening on {group.url}")
-        if change.seats:
-            self._leave(self.seats)
-            self.seats = change.seats
-        listeners.close_all(change.removed)
-        for group in change.removed:
-            logs.info(f"no longer listening on {group.url}")
-        self._steer(change.config)
-        self._follow_file(change.config)
-        if old is not None:
-            old.close()
-
-    def dismiss(self, seats: list[Seat]) -> None:
-        """Workers that never came to serve."""
-        self._kill(seats)
-        self._leaving += [seat for seat in seats if seat.process is not None]
-
     def _steer(self, config: Config) -> None:
         if config.performance.reuseport_balancing == "cbpf":
             steering.attach_all([group.sockets for group in self.groups if not group.address.path])
@@ -448,6 +405,60 @@ class Supervisor:
             process.failed = f"not ready within {START_WITHIN:.0f} s"
             process.kill()
 
+    # What a reload asks for
+
+    def needs_new_workers(self, config: Config) -> bool:
+        """What a worker has when it starts, it keeps: CPUs, the driver, tables and buffers of a size."""
+        before = self.config
+        usable = cpus.allowed()
+        count = cpus.worker_count(config.server.threads, usable, cpus.quota())
+        return (
+            count != len(self.seats)
+            or cpus.pin(count, usable) != [seat.cpu for seat in self.seats]
+            or io_driver.chosen(config) != io_driver.chosen(before)
+            or any(getattr(config.limits, name) != getattr(before.limits, name) for name in SIZES)
+        )
+
+    def adopt(
+        self, config: Config, workers: int
+    ) -> tuple[list[listeners.Group], list[listeners.Group], list[socket.socket]]:
+        """Listeners for another configuration, beside those of now: see listeners.adopt()."""
+        return listeners.adopt(self.groups, wanted_listeners(config), workers)
+
+    def go_by(self, change: Change) -> None:
+        """Its rules, its listeners and its workers take the place of those of now."""
+        old, self.rules = self.rules, change.rules
+        self.config = change.config
+        before = {group.name for group in self.groups}
+        self.groups = change.groups
+        for group in self.groups:
+            if group.name not in before:
+                logs.info(f"listening on {group.url}")
+        if change.seats:
+            self._leave(self.seats)
+            self.seats = change.seats
+        listeners.close_all(change.removed)
+        for group in change.removed:
+            logs.info(f"no longer listening on {group.url}")
+        self._steer(change.config)
+        self._follow_file(change.config)
+        if old is not None:
+            old.close()
+
+    def dismiss(self, seats: list[Seat]) -> None:
+        """Workers that never came to serve."""
+        self._kill(seats)
+        self._leaving += [seat for seat in seats if seat.process is not None]
+
+    def _leave(self, seats: list[Seat]) -> None:
+        """Others have taken their place: they finish what runs."""
+        for seat in seats:
+            seat.restart_at = None
+            if seat.process is not None:
+                seat.process.drain()
+                self._leaving.append(seat)
+        self._leave_by = time.monotonic() + self.config.timeouts.drain + _GRACE
+
     # Ends
 
     def _ended(self, seat: Seat) -> None:
@@ -538,15 +549,6 @@ class Supervisor:
         logs.info(f"{name}: no new connections, running requests have {drain:g} s")
         # The workers close theirs; with ours gone too, new connections are refused instead of left waiting.
         listeners.close_all(self.groups, files=announce)
-
-    def _leave(self, seats: list[Seat]) -> None:
-        """Others have taken their place: they finish what runs."""
-        for seat in seats:
-            seat.restart_at = None
-            if seat.process is not None:
-                seat.process.drain()
-                self._leaving.append(seat)
-        self._leave_by = time.monotonic() + self.config.timeouts.drain + _GRACE
 
     def _end_at_once(self, name: str) -> None:
         logs.info(f"{name} again: ending at once")
