@@ -1,7 +1,7 @@
 """What the end-to-end tests share: nginx, an origin in Python for large bodies, curl, one running site."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from harness.curl import Curl, curl
 from harness.memory import Rest
 from harness.nginx import Nginx
 from harness.server import SITE_DRIVERS, Server
+from harness.successors import end, successors
 from harness.upstream import Upstream
 
 
@@ -96,6 +97,21 @@ def site(running_site: Site) -> Iterator[Site]:
     running_site.origin.assert_sound()
 
 
+@pytest.fixture
+def upgraded(ringway: Callable[..., Server]) -> Iterator[Callable[..., Server]]:
+    """Starts a Ringway whose successors are ended with it."""
+    servers: list[Server] = []
+
+    def start(*arguments: Any, **options: Any) -> Server:
+        servers.append(ringway(*arguments, **options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        for pid in successors(server):
+            end(pid)
+
+
 class Names:
     """The names that Ringway finds."""
 
@@ -112,6 +128,12 @@ class Names:
     def set(self, **addresses: str) -> None:
         new = self.file.with_suffix(".new")
         new.write_text("".join(f"{name} {ips}\n" for name, ips in addresses.items()))
+        os.replace(new, self.file)
+
+    def hang(self) -> None:
+        """From now on a lookup lasts until its line is written to the file."""
+        new = self.file.with_suffix(".new")
+        os.mkfifo(new)
         os.replace(new, self.file)
 
 

@@ -81,6 +81,7 @@ def test_it_is_used_instead_of_a_new_one(ringway, tmp_path, blocking):
         assert [listener.address for listener in server.listeners] == [address]
         for _ in range(20):
             assert serves(address)
+        assert [counters_of(pid)["accept_errors"] for pid in server.worker_pids] == [0] * 3
         server.stop()
         with Client(address) as late:
             late.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -111,6 +112,40 @@ def test_one_for_each_worker_can_be_steered(ringway, tmp_path):
         for _ in range(30):
             assert serves(sockets[0].getsockname())
         assert sorted(counters_of(pid)["requests"] for pid in server.worker_pids) == [0, 0, 30]
+
+
+def test_a_reload_shares_it_among_more_workers_and_gives_none_up(ringway, tmp_path):
+    with bound() as (sock,):
+        port = sock.getsockname()[1]
+        server = ringway(config(tmp_path, port), through=launched([sock]), close_fds=False)
+        assert_kept_by_reloads(server, tmp_path, port)
+
+
+def test_a_successor_knows_it_too(upgraded, tmp_path):
+    with bound() as (sock,):
+        port = sock.getsockname()[1]
+        server = upgraded(config(tmp_path, port), through=launched([sock]), close_fds=False)
+        server.rewrite(config(tmp_path, 0))
+        server.expected.append(f"not upgraded|error: .* 127.0.0.1:{port} ")
+        assert server.command("upgrade").returncode == 1
+        server.wait_line(f"a socket for 127.0.0.1:{port} .web0.socket., and no key names this address")
+        server.rewrite(config(tmp_path, port))
+        assert server.command("upgrade").returncode == 0, server.text
+        assert server.process.wait(3 * DEADLINE) == 0
+        assert_kept_by_reloads(server, tmp_path, port)
+
+
+def assert_kept_by_reloads(server, folder, port):
+    for workers in (3, 2):
+        server.reload(config(folder, port, 0, workers=workers))
+        for _ in range(10):
+            assert serves(("127.0.0.1", port))
+    server.expected.append("not reloaded")
+    server.rewrite(config(folder, 0))
+    done = server.command("reload")
+    assert done.returncode == 1
+    assert f"a socket for 127.0.0.1:{port} (web0.socket), and no key names this address" in done.stderr
+    assert serves(("127.0.0.1", port))
 
 
 def test_another_address_is_opened_as_usual(ringway, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from harness import bulk
-from harness.memory import counters_of, runs
+from harness.memory import counters_of, runs, sockets_of
 from harness.raw import Client, Ended
 from harness.waiting import DEADLINE, PATIENCE, wait
 
@@ -147,6 +147,34 @@ def test_back_off_when_it_dies_again_and_again(ringway, folder):
     assert server.process.wait(DEADLINE) == 0
     assert time.monotonic() - began < 1.5 * PATIENCE
     server.kill()
+
+
+def test_nobody_waits_for_a_worker_that_is_away(ringway, folder):
+    """While it is not started again for some seconds, another one accepts from its sockets too, and gives them back."""
+    server = ringway(config(folder, workers=2, server={"listen": ["127.0.0.1:0"] * 2, "threads": 2}))
+    other = server.workers[1]
+    server.wait_for(lambda: len(server.listeners) == 2, "listeners")
+    before = sockets_of(other)
+    for pause in ("now", "in 1 s", "in 2 s"):
+        kill_worker(server, server.workers[0])
+        server.wait_line(f"worker 0 .* died: .*; started again {pause}")
+        if pause != "in 2 s":
+            count = len(server.worker_pids)
+            server.wait_for(lambda count=count: len(server.worker_pids) > count, "new worker")
+    server.wait_line("started again in 2 s, worker 1 accepts for it meanwhile")
+    clients = [Client(listener.address) for listener in server.listeners for _ in range(20)]
+    for client in clients:
+        with client:
+            assert client.get("/").status == 200
+    assert len(server.worker_pids) == 4, "they have waited"
+    assert counters_of(other)["requests"] >= 40
+    server.wait_for(lambda: len(server.worker_pids) == 5, "new worker")
+    wait(lambda: sockets_of(other) == before, "return of the sockets")
+    clients = [server.connect() for _ in range(40)]
+    for client in clients:
+        with client:
+            assert client.get("/").status == 200
+    assert 0 < counters_of(server.workers[0])["requests"] < 40
 
 
 def test_workers_end_when_the_supervisor_is_killed(ringway, folder):

@@ -2,12 +2,13 @@
 
 import contextlib
 import os
+import resource
 import signal
 import threading
 
 import pytest
 from harness import bulk
-from harness.memory import counters_of
+from harness.memory import counters_of, sockets_of
 from harness.raw import Client, message
 from harness.waiting import DEADLINE, wait
 
@@ -63,6 +64,50 @@ def test_sighup_reloads(ringway):
     server.wait_line(" info reloaded, 1 worker$")
     with server.connect() as client:
         assert goes_to(client) == "/two"
+
+
+def test_names_that_take_their_time_hold_up_nothing_else(ringway, upstream, names):
+    """While a lookup hangs a worker that dies is started again; who asks is answered, in order."""
+    origin = upstream()
+    server = ringway(site("/one"), env=names.env)
+    names.hang()
+    server.rewrite({"host_routes": {"*": {"type": "Proxy", "url": f"http://app:{origin.port}"}}})
+    answers = []
+    asked = [threading.Thread(target=lambda: answers.append(server.command("reload"))) for _ in range(2)]
+    asked[0].start()
+    server.wait_line(" info ringway reload: reading ")
+    (pid,) = server.worker_pids
+    server.expected.append(rf"pid {pid}\) died")
+    os.kill(pid, signal.SIGKILL)
+    server.wait_for(lambda: len(server.worker_pids) == 2, "new worker")
+    asked[1].start()
+    done = server.command("upgrade")
+    assert done.returncode == 1
+    assert "changing already" in done.stderr
+    with server.connect() as client:
+        assert goes_to(client) == "/one"
+        assert " info reloaded" not in server.text
+        with open(names.file, "w", encoding="ascii") as answer:  # whoever looks up has opened it
+            names.set(app="127.0.0.1")
+            answer.write("app 127.0.0.1\n")
+        for thread in asked:
+            thread.join(4 * DEADLINE)
+        assert [done.returncode for done in answers] == [0, 0]
+        assert client.get("/").body == b"hello"
+    assert not any("is not resolved yet" in line for line in server.lines)
+
+
+def test_the_end_does_not_wait_for_names(ringway, names):
+    server = ringway(site("/one"), env=names.env)
+    server.expected.append("not reloaded")
+    names.hang()
+    server.rewrite({"host_routes": {"*": {"type": "Proxy", "url": "http://app"}}})
+    server.process.send_signal(signal.SIGHUP)
+    server.wait_line(" info SIGHUP: reading ")
+    server.tell_to_end()
+    server.wait_line("not reloaded, everything stays as it was: Ringway ends")
+    assert server.process.wait(DEADLINE) == 0
+    assert not any("is not resolved yet" in line for line in server.lines)
 
 
 def test_a_change_of_the_file_reloads_where_that_is_wanted(ringway):
@@ -236,6 +281,16 @@ def test_listeners_come_and_go(ringway):
             assert goes_to(client) == "/three"
 
 
+def test_as_many_listeners_as_a_worker_has_places_for(ringway):
+    """More descriptors than a message to it may have."""
+    hosts = [f"127.0.1.{number}" for number in range(1, 254)] + ["127.0.2.1", "127.0.2.2"]
+    server = ringway(site(server=at("127.0.0.2")))
+    server.reload(site("/two", server=at("127.0.0.2", *hosts)))
+    for host in ("127.0.0.2", "127.0.1.1", "127.0.2.2"):
+        with server.connect_to(place(server, host)) as client:
+            assert goes_to(client) == "/two"
+
+
 def test_a_busy_connection_of_a_listener_that_goes(ringway, upstream):
     """Its response says that it is the last."""
     asked, go_on = threading.Event(), threading.Event()
@@ -377,6 +432,43 @@ def test_a_unix_socket_comes_and_goes(ringway, tmp_path, threads):
     server.reload(site("/six", server={**with_it, "threads": 3 - threads}))
     with Client(str(path)) as client:
         assert goes_to(client) == "/six"
+
+
+def test_one_worker_that_refuses_goes_on_where_the_others_do_not(ringway, tmp_path):
+    """A Unix socket is given up by one of two who share it: the other one accepts there in peace until the next reload.
+    Then it takes what is new, too."""
+    path = tmp_path / "r.sock"
+    server = ringway(site("/one", server={"threads": 2, "listen": ["127.0.0.1:0", f"unix:{path}"]}))
+    server.expected.append("worker 1 cannot take it")
+    pid = server.workers[1]
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    taken = {int(number) for number in os.listdir(f"/proc/{pid}/fd")}
+    one_more = next(number for number in range(1000) if number not in taken) + 1
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (one_more, before[1]))
+    new = {"threads": 2, "listen": ["127.0.0.1:0", "127.0.0.2:0"]}
+    server.rewrite(site("/two", server=new))
+    done = server.command("reload")
+    assert done.returncode == 1
+    assert "worker 1 cannot take it and goes on as before: Too many open files" in done.stderr
+    assert not path.exists()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    assert listens_at(pid, path)
+    with server.connect() as client:
+        assert goes_to(client) in ("/one", "/two")
+    server.reload(site("/three", server=new))
+    for address in [server.address, place(server, "127.0.0.2")] * 10:
+        with server.connect_to(address) as client:
+            assert goes_to(client) == "/three"
+    for pid in server.worker_pids:
+        assert counters_of(pid)["accept_errors"] == 0
+        wait(lambda pid=pid: not listens_at(pid, path), "end of the Unix socket")
+    assert len(server.worker_pids) == 2
+
+
+def listens_at(pid, path):
+    """Whether this process still has a Unix socket that was bound there."""
+    with open("/proc/net/unix", encoding="ascii", errors="replace") as stream:
+        return any(line.split()[6] in sockets_of(pid) for line in stream if line.rstrip().endswith(str(path)))
 
 
 def test_a_listener_begins_to_take_the_proxy_protocol(ringway, tmp_path):

@@ -1,6 +1,7 @@
 """Few descriptors, little memory, one CPU, nothing that may be written to: it serves, or says what is lacking."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -140,14 +141,34 @@ def test_bounds_that_fit_are_no_warning(ringway, folder):
         group.rmdir()
 
 
+FEW_LOCKED = ["setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock", "prlimit", "--memlock=1048576:1048576"]
+
+
 @ROOT
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv here")
 def test_locked_memory_that_does_not_hold_the_rings_of_all_workers(ringway, folder):
-    """Newer kernels count them: it starts, or the line says what to raise. One ring alone would fit."""
-    few = ["setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock", "prlimit", "--memlock=1048576:1048576"]
+    """Newer kernels count them. One ring alone would fit, so the trial says yes; then all workers take epoll."""
+    config = {"server": {"threads": 4}, "host_routes": {"*": {"type": "File", "path": folder}}}
+    server = ringway({**config, "performance": {"io_driver": "auto"}}, through=FEW_LOCKED)
+    said = [line for line in server.lines if "I/O driver: epoll, because io_uring cannot be used here" in line]
+    assert len(said) <= 1
+    assert all("Cannot allocate memory; let it have more memory (LimitMEMLOCK=" in line for line in said)
+    drivers = [line for line in server.lines if re.search(r"ready on CPU .*" + ("epoll" if said else "io_uring"), line)]
+    assert len(drivers) == 4
+    for _ in range(20):
+        with server.connect() as client:
+            assert client.get("/1.txt").status == 200
+    server.reload({**config, "performance": {"io_driver": "auto"}})
+
+
+@ROOT
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv here")
+def test_locked_memory_that_does_not_hold_the_rings_that_are_a_must(ringway, folder):
+    """It starts, or the line says what to raise."""
+    config = {"server": {"threads": 4}, "host_routes": {"*": {"type": "File", "path": folder}}}
     said = "started"
     try:
-        ringway({"server": {"threads": 4}, "host_routes": {"*": {"type": "File", "path": folder}}}, through=few)
+        ringway({**config, "performance": {"io_driver": "io_uring"}}, through=FEW_LOCKED)
     except AssertionError as error:
         said = str(error)
     refused = (

@@ -1,43 +1,17 @@
 """`ringway upgrade` and SIGUSR2: another process takes over the sockets, and the old one ends when it is done."""
 
-import os
 import re
 import signal
 import threading
 
-import pytest
 from harness.memory import runs
 from harness.raw import Client, message
+from harness.successors import end, successors
 from harness.waiting import DEADLINE, wait
 
 
 def site(to="/one", **more):
     return {"host_routes": {"*": {"type": "Redirect", "to": to, "status": 302}}, **more}
-
-
-@pytest.fixture
-def upgraded(ringway):
-    """Starts a Ringway whose successors are ended with it."""
-    servers = []
-
-    def start(*arguments, **options):
-        servers.append(ringway(*arguments, **options))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        for pid in successors(server):
-            end(pid)
-
-
-def successors(server):
-    return [int(match[1]) for line in server.lines if (match := re.search(r"process (\d+) is ready and goes on", line))]
-
-
-def end(pid):
-    if runs(pid):
-        os.kill(pid, signal.SIGTERM)
-        wait(lambda: not runs(pid), f"end of {pid}", 3 * DEADLINE)
 
 
 def test_the_new_process_serves_and_the_old_one_ends(upgraded):

@@ -21,6 +21,18 @@ def counters_of(pid: int) -> dict[str, int]:
     raise AssertionError(f"process {pid} has no counters")
 
 
+def sockets_of(pid: int) -> set[str]:
+    """Inodes of the sockets that a process has."""
+    folder = Path(f"/proc/{pid}/fd")
+    found = set()
+    for name in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            kind, _, inode = os.readlink(folder / name).partition(":")
+            if kind == "socket":
+                found.add(inode.strip("[]"))
+    return found
+
+
 def total(server: Server, name: str) -> int:
     """One counter of all workers that run now."""
     return sum(counters_of(pid)[name] for pid in server.workers.values())

@@ -85,7 +85,7 @@ def test_connections_in_time_wait_are_no_owner() -> None:
 def test_a_unix_socket_is_one_for_all_workers(tmp_path: Path) -> None:
     path = tmp_path / "r.sock"
     with opened(Wanted(Address("", 0, str(path)), False)) as (group,):
-        assert [group.of(worker, 3) for worker in range(3)] == [[(f"unix:{path}/0#0", group.sockets[0])]] * 3
+        assert [list(group.of([worker], 3).values()) for worker in range(3)] == [[group.sockets[0]]] * 3
         assert group.url == f"http://unix:{path}"
         with pytest.raises(RingwayError, match=f"^cannot listen on unix:{path}: somebody listens there already"):
             listeners.open_all([Wanted(group.address, False)], 1)

@@ -40,13 +40,15 @@ def test_literal_addresses_are_there_at_once() -> None:
     written: dict[int, Addresses] = {}
     found = Resolver([("10.0.0.1", 80), ("::1", 81)], written.__setitem__, 30)
     found.start()
+    found.wait()
     assert written == {0: [("10.0.0.1", 80)], 1: [("::1", 81)]}
 
 
-def test_names_are_there_when_start_returns() -> None:
+def test_names_are_there_when_it_has_waited() -> None:
     written: dict[int, Addresses] = {}
     found = Resolver([("h", 80), ("10.0.0.9", 1), ("h", 81)], written.__setitem__, 3600, Names(ONE).find)
     found.start()
+    found.wait()
     found.stop()
     assert written == {0: ONE, 1: [("10.0.0.9", 1)], 2: ONE}
 
@@ -56,6 +58,7 @@ def test_a_name_that_does_not_resolve_warns_once_and_is_found_later(log: "queue.
     written: queue.SimpleQueue[Addresses] = queue.SimpleQueue()
     found = Resolver([("h", 80)], lambda index, addresses: written.put(addresses), 0.001, names.find)
     found.start()
+    found.wait()
     assert written.get(timeout=10) == ONE
     found.stop()
     warning = "warning upstream h:80 does not resolve (Name or service not known), its requests are answered with 503"
@@ -69,6 +72,7 @@ def test_changes_are_written_and_lost_names_keep_their_addresses(log: "queue.Sim
     written: queue.SimpleQueue[Addresses] = queue.SimpleQueue()
     found = Resolver([("h", 80)], lambda index, addresses: written.put(addresses), 0.001, names.find)
     found.start()
+    found.wait()
     assert written.get(timeout=10) == ONE
     assert written.get(timeout=10) == list(reversed(TWO))
     assert log.get(timeout=10) == "info upstream h:80 is now at 10.0.0.1, 10.0.0.2"
@@ -80,7 +84,7 @@ def test_changes_are_written_and_lost_names_keep_their_addresses(log: "queue.Sim
 def test_a_lookup_that_hangs_does_not_hold_up_the_start(
     monkeypatch: pytest.MonkeyPatch, log: "queue.SimpleQueue[str]"
 ) -> None:
-    monkeypatch.setattr(resolver, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(resolver, "FIRST_WAIT", 0.01)
     release = threading.Event()
 
     def find(host: str, port: int) -> Addresses:
@@ -90,10 +94,32 @@ def test_a_lookup_that_hangs_does_not_hold_up_the_start(
     written: queue.SimpleQueue[Addresses] = queue.SimpleQueue()
     found = Resolver([("h", 80)], lambda index, addresses: written.put(addresses), 3600, find)
     found.start()
+    found.wait()
     assert log.get(timeout=10) == "warning upstream h:80 is not resolved yet, its requests are answered with 503"
     release.set()
     assert written.get(timeout=10) == ONE
     found.stop()
+
+
+def test_it_tells_once_when_every_name_was_answered() -> None:
+    first, told = threading.Event(), threading.Semaphore(0)
+
+    def find(host: str, port: int) -> Addresses:
+        if host == "slow":
+            assert first.wait(10)
+            raise UNKNOWN
+        return ONE
+
+    written: queue.SimpleQueue[int] = queue.SimpleQueue()
+    found = Resolver([("h", 80), ("slow", 80)], lambda index, _: written.put(index), 0.001, find, told.release)
+    found.start()
+    assert written.get(timeout=10) == 0
+    assert not found.resolved
+    first.set()
+    assert told.acquire(timeout=10)
+    assert found.resolved
+    found.stop()
+    assert not told.acquire(timeout=0.1)
 
 
 def test_this_machine_knows_itself() -> None:

@@ -17,11 +17,12 @@ import pytest
 
 from ringway.config.load import Loaded
 from ringway.config.model import Config
-from ringway.control import logs, process, supervisor
+from ringway.control import io_driver, logs, process, supervisor
 from ringway.control.certificates import write_self_signed
 from ringway.control.listeners import Group
 from ringway.control.rules import Rules
-from ringway.control.supervisor import Supervisor, restart_pause
+from ringway.control.seats import restart_pause
+from ringway.control.supervisor import Supervisor
 from ringway.errors import RingwayError
 
 WAIT = 20
@@ -63,15 +64,21 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
 
 
 def run(
-    monkeypatch: pytest.MonkeyPatch, behaviours: str, scene: Callable[[list[Group]], None], drain: float = 20
+    monkeypatch: pytest.MonkeyPatch,
+    behaviours: str,
+    scene: Callable[[list[Group]], None],
+    drain: float = 20,
+    workers: int = 0,
+    driver: str = "auto",
 ) -> list[Group]:
     """Runs a supervisor in this thread; `scene` plays in another one once all workers are ready, and must end it."""
     monkeypatch.setenv("DOUBLE", behaviours)
     config = Config.model_validate(
         {
-            "server": {"listen": "127.0.0.1:0", "threads": len(behaviours.split())},
+            "server": {"listen": "127.0.0.1:0", "threads": workers or len(behaviours.split())},
             "host_routes": {"*": {"type": "Redirect", "to": "/"}},
             "timeouts": {"drain": drain},
+            "performance": {"io_driver": driver},
         }
     )
     seen: list[Group] = []
@@ -126,6 +133,26 @@ def test_one_worker_that_does_not_start_starts_nothing(
         run(monkeypatch, f"obeys {behaviour} obeys", lambda groups: pytest.fail("was never ready"))
     assert "info ready" not in log.lines
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_at_the_start_all_workers_take_epoll_if_one_cannot_have_io_uring(
+    monkeypatch: pytest.MonkeyPatch, log: Log
+) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(io_driver, "_tried", io_driver.Trial(("everything",)))
+    run(monkeypatch, "obeys ringless obeys ringless", lambda groups: None, workers=2)
+    (line,) = [line for line in log.lines if line.startswith("warning I/O driver: epoll, because ")]
+    assert "setting it up for all workers: Cannot allocate memory" in line
+    assert not any("could not start" in line for line in log.lines)
+    assert {"info worker 2 stopped, nothing left open", "info worker 3 stopped, nothing left open"} <= set(log.lines)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_it_does_not_start_where_io_uring_is_a_must_and_a_worker_cannot_have_it(
+    monkeypatch: pytest.MonkeyPatch, log: Log
+) -> None:
+    with pytest.raises(RingwayError, match="could not start: io_uring cannot be set up"):
+        run(monkeypatch, "obeys ringless", lambda groups: pytest.fail("was never ready"), driver="io_uring")
 
 
 def ready_pids(log: Log) -> list[int]:

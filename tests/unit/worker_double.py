@@ -4,6 +4,7 @@ Started as the supervisor starts a worker, with the number of its end of the con
 environment variable DOUBLE, one word for each index.
 """
 
+import errno
 import json
 import os
 import signal
@@ -22,6 +23,10 @@ def main() -> int:
         behaviour = os.environ["DOUBLE"].split()[brief["index"]]
         if behaviour == "fails":
             say(control, {"failed": "there is no ring here"})
+            return 1
+        if behaviour == "ringless" and brief["driver"] == "io_uring":
+            say(control, {"no_driver": {"error": errno.ENOMEM}})
+            say(control, {"failed": "io_uring cannot be set up"})
             return 1
         if behaviour == "crashes":
             signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # sanitizers and faulthandler have one of their own

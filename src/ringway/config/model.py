@@ -174,8 +174,8 @@ class Performance(Section):
         description='`"io_uring"`: needs Linux 6.1 and the permission, which containers\' default seccomp profiles '
         'and `sysctl kernel.io_uring_disabled` refuse; Ringway then does not start. `"epoll"`: works everywhere; a '
         'file that is not in the page cache holds up its worker while it is read. `"auto"`: io_uring if every '
-        "operation that is needed works when it is tried at the start, else epoll; one line of the log says which and "
-        "why, as `ringway check` does.",
+        "operation that is needed works when it is tried at the start, and every worker can set it up; else epoll. One "
+        "line of the log says which and why, as `ringway check` does of the trial.",
     )
     reuseport_balancing: Literal["kernel", "cbpf"] = Field(
         default="kernel",

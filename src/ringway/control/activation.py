@@ -31,12 +31,12 @@ class Passed:
 
     def refuse_unnamed(self, wanted: Sequence[Address]) -> None:
         """Connections to a socket that nobody accepts from would wait for ever: raises RingwayError."""
-        for address in self._sockets:
-            if address not in wanted:
-                raise RingwayError(
-                    f"{self._said(address)}, and no key names this address; add it to [server] listen or plain_listen, "
-                    "or remove it from the socket unit"
-                )
+        for address, name in self._names.items():
+            refuse_unnamed(address, name, wanted)
+
+    def name_of(self, address: Address) -> str:
+        """What the service manager calls it. "": none was passed for this address."""
+        return self._names.get(address, "")
 
     def take(self, address: Address, workers: int) -> list[socket.socket]:
         """A socket for each worker, in worker order: if there are fewer, several workers accept from one. Empty: none
@@ -68,7 +68,20 @@ class Passed:
         self._sockets = {}
 
     def _said(self, address: Address) -> str:
-        return f"the service manager passes a socket for {address} ({self._names[address]})"
+        return _said(address, self._names[address])
+
+
+def refuse_unnamed(address: Address, name: str, wanted: Sequence[Address]) -> None:
+    """Raises RingwayError if nobody would accept at this address, for which the service manager passed a socket."""
+    if address not in wanted:
+        raise RingwayError(
+            f"{_said(address, name)}, and no key names this address; add it to [server] listen or plain_listen, "
+            "or remove it from the socket unit"
+        )
+
+
+def _said(address: Address, name: str) -> str:
+    return f"the service manager passes a socket for {address} ({name})"
 
 
 def take_passed() -> Passed:

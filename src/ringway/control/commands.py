@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from ringway.control import logs
@@ -92,6 +93,11 @@ class Asker:
         with contextlib.suppress(OSError):  # it is gone; everything was logged too
             self._link.sendall(json.dumps({"ok": ok, "lines": lines}).encode() + b"\n")
         self._link.close()
+
+
+def answer_all(askers: Sequence[Asker], ok: bool, lines: list[str]) -> None:
+    for asker in askers:
+        asker.answer(ok, lines)
 
 
 def ask(file: str, command: str) -> list[str]:

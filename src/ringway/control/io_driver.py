@@ -1,7 +1,6 @@
 """Which I/O driver the workers use: io_uring where it has been seen to work, epoll elsewhere."""
 
 import errno
-import functools
 import os
 import platform
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ _DISABLED = "/proc/sys/kernel/io_uring_disabled"
 """There since Linux 6.6; 1: for processes without CAP_SYS_ADMIN that are not in its group, 2: for all."""
 
 _REMEDIES = {
-    errno.ENOMEM: "let it have more memory (ulimit -l, or the container's limit)",
+    errno.ENOMEM: "let it have more memory (LimitMEMLOCK=, ulimit -l, or the container's limit), or fewer workers",
     errno.EAGAIN: "let it have more threads (ulimit -u, or the container's pids limit)",
     errno.EMFILE: "let it have more open files (ulimit -n)",
 }
@@ -28,9 +27,25 @@ class Trial:
     remedy: str = ""
 
 
-@functools.cache
+_tried: Trial | None = None
+
+
 def io_uring() -> Trial:
-    """Tried once for the life of the process: connect, accept, receive, send, cancel, ask for a file's status."""
+    """Tried once for the life of the process."""
+    global _tried
+    if _tried is None:
+        _tried = _try()
+    return _tried
+
+
+def refused(error: int) -> None:
+    """A worker could not set it up after all: the trial had it for itself, several have not."""
+    global _tried
+    _tried = failed(error, "setting it up for all workers")
+
+
+def _try() -> Trial:
+    """Connect, accept, receive, send, cancel, ask for a file's status."""
     try:
         from ringway.engine import trial
     except ImportError as error:

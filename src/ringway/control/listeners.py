@@ -5,7 +5,7 @@ it; after an upgrade that is the successor (`own_files`).
 
 Those that a service manager passes are used instead (`control/activation.py`). The supervisor keeps them for its life.
 A worker that dies takes no listener along, and the order of the group, which the steering program counts on, never
-changes.
+changes. While a worker is away (`control/seats.py`) another one accepts from its sockets too.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ringway.config.values import Address
-from ringway.control.activation import Passed
+from ringway.control.activation import Passed, refuse_unnamed
 from ringway.errors import RingwayError
 
 _BACKLOG = 4096
@@ -48,12 +48,14 @@ class Group:
     proxied: bool = False
     inode: int = 0
     """Of a Unix socket's file, by which it is known as ours to remove; 0: it is not ours."""
+    passed: str = ""
+    """What the service manager calls it, if that passed it: such a one is never given up while we run."""
 
-    def of(self, worker: int, workers: int) -> list[tuple[str, socket.socket]]:
-        """The sockets of this worker, each with a name of its own."""
-        if self.address.path:
-            return [(f"{self.name}#0", self.sockets[0])]
-        return [(f"{self.name}#{index}", self.sockets[index]) for index in range(worker, len(self.sockets), workers)]
+    def of(self, places: Sequence[int], workers: int) -> dict[str, socket.socket]:
+        """The sockets of the workers with these numbers, each once, by the name that no other socket has."""
+        count = 1 if self.address.path else workers
+        sockets = [sock for place in places for sock in self.sockets[place % count :: count]]
+        return {f"socket {os.fstat(sock.fileno()).st_ino}": sock for sock in sockets}
 
     @property
     def url(self) -> str:
@@ -73,7 +75,9 @@ def open_all(wanted: Sequence[Wanted], workers: int, passed: Passed | None = Non
                 _refuse_foreign(one.address)
         for one, sockets, name in zip(wanted, given, _names(wanted), strict=True):
             if sockets:
-                groups.append(Group(one.address, one.tls, sockets, name, one.proxied))
+                groups.append(
+                    Group(one.address, one.tls, sockets, name, one.proxied, passed=passed.name_of(one.address))
+                )
             else:
                 groups.append((_bind_unix if one.address.path else _bind_group)(one, name, workers, opened))
         for group in groups:
@@ -90,6 +94,9 @@ def adopt(
     """For a reload or an upgrade: the groups that are wanted, made of those that are open where the address is the same
     and opened anew where it is not; those that are not wanted any more; and the sockets that were opened for it, for
     discard() if it fails. Changes none of the old groups. Raises RingwayError, with nothing opened."""
+    for group in old:
+        if group.passed:
+            refuse_unnamed(group.address, group.passed, [one.address for one in wanted])
     known = {group.name: group for group in old}
     names = _names(wanted)
     missing = [(one, name) for one, name in zip(wanted, names, strict=True) if name not in known]
@@ -105,15 +112,20 @@ def adopt(
             sockets = list(group.sockets)
             with _explained(group.address):
                 while len(sockets) < workers and not group.address.path:
-                    sockets.append(_bound(group.address))
+                    sockets.append(_one_more(group, len(sockets)))
                     opened.append(sockets[-1])
                     sockets[-1].listen(_backlog())
-            groups.append(Group(group.address, one.tls, sockets, name, one.proxied, group.inode))
+            groups.append(Group(group.address, one.tls, sockets, name, one.proxied, group.inode, group.passed))
     except RingwayError:
         discard(opened)
         raise
     kept = {group.name for group in groups}
     return groups, [group for group in old if group.name not in kept], opened
+
+
+def _one_more(group: Group, index: int) -> socket.socket:
+    """More workers share those that were passed, as in Passed.take(): they need not allow others beside them."""
+    return group.sockets[index % len(group.sockets)].dup() if group.passed else _bound(group.address)
 
 
 def _names(wanted: Sequence[Wanted]) -> list[str]:

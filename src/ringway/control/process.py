@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ringway.control import memory
+from ringway.control import descriptors, memory
 from ringway.control.rules import DESCRIPTORS
 
 _LINE_MOST = 65536
@@ -22,18 +22,24 @@ COMMAND = [sys.executable, "-P", "-m", "ringway.control.worker"]
 class WorkerProcess:
     """A running worker. Started by exec with its descriptors passed, never by fork."""
 
-    def __init__(self, index: int, brief: dict[str, Any], descriptors: Sequence[int]) -> None:
-        """Starts it. `descriptors` are what it gets beside its control socket, under the same numbers."""
+    def __init__(self, index: int, brief: dict[str, Any], passed: Sequence[int]) -> None:
+        """Starts it. `passed` are descriptors that it gets beside its control socket, under the same numbers."""
         self.index = index
         self.started = time.monotonic()
         self.ready: dict[str, Any] | None = None
         """What it found, once its loop runs."""
         self.failed = ""
         """Why it could not start."""
+        self.driver_error = 0
+        """The error number, if it was the I/O driver."""
         self.renewed: list[dict[str, Any]] = []
         """What it said of new rules, to be taken out by whoever waits for it."""
-        self.listens = {entry["name"] for entry in brief["listeners"]}
-        """Names of the sockets that it has."""
+        self.listens = _names(brief)
+        """Names of the sockets that it was told to have."""
+        self._has = self.listens
+        """As far as it has answered."""
+        self._told: list[set[str]] = []
+        """What is to be had by each brief that it has not answered yet."""
         self.stopped: dict[str, Any] | None = None
         """What was still open at its end."""
         self._received = b""
@@ -44,7 +50,7 @@ class WorkerProcess:
                     [*COMMAND, str(theirs.fileno())],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno(), *descriptors],
+                    pass_fds=[theirs.fileno(), *passed],
                     # A Ctrl-C in the terminal is for the supervisor alone.
                     start_new_session=True,
                 )
@@ -77,24 +83,28 @@ class WorkerProcess:
 
         def place(descriptor: int) -> int:
             row.append(descriptor)
-            return len(row)  # the brief itself is the first
+            return len(row) - 1
 
         told = dict(brief)
         for name in DESCRIPTORS:
             if told.get(name) is not None:
                 told[name] = place(told[name])
+        # Whatever it answers to the briefs before, these it has.
+        kept = self._has.intersection(*self._told)
         told["listeners"] = [
-            {**entry, "fd": None if entry["name"] in self.listens else place(entry["fd"])}
-            for entry in brief["listeners"]
+            {**entry, "fd": None if entry["name"] in kept else place(entry["fd"])} for entry in brief["listeners"]
         ]
+        told["descriptors"] = len(row)
         text = memory.sealed("ringway brief", json.dumps(told).encode())
         try:
             self._send(b"r")
             with contextlib.suppress(OSError):
-                socket.send_fds(self.control, [b"+"], [text, *row])
+                descriptors.send(self.control, [text])
+                descriptors.send(self.control, row)
         finally:
             os.close(text)
-        self.listens = {entry["name"] for entry in brief["listeners"]}
+        self.listens = _names(brief)
+        self._told.append(self.listens)
 
     def drain(self) -> None:
         """Stop accepting, finish what runs, exit."""
@@ -135,8 +145,13 @@ class WorkerProcess:
             self.ready = message["ready"]
         elif "renewed" in message:
             self.renewed.append(message["renewed"])
+            names = self._told.pop(0)
+            if not message["renewed"]["error"]:
+                self._has = names
         elif "failed" in message:
             self.failed = str(message["failed"])
+        elif "no_driver" in message:
+            self.driver_error = int(message["no_driver"]["error"])
         elif "stopped" in message:
             self.stopped = message["stopped"]
 
@@ -161,6 +176,10 @@ class WorkerProcess:
 
     def close(self) -> None:
         self.control.close()
+
+
+def _names(brief: dict[str, Any]) -> set[str]:
+    return {entry["name"] for entry in brief["listeners"]}
 
 
 def raise_limits() -> int:

@@ -16,8 +16,8 @@ from ringway.control import logs
 
 Addresses = list[tuple[str, int]]
 _THREADS = 4
-_FIRST_WAIT = 5.0
-"""Seconds that the start waits for the first answers."""
+FIRST_WAIT = 5.0
+"""Seconds that a start or a reload waits for the first answers."""
 
 
 def lookup(host: str, port: int) -> Addresses:
@@ -35,12 +35,17 @@ class Resolver:
         write: Callable[[int, Addresses], None],
         refresh: float,
         find: Callable[[str, int], Addresses] = lookup,
+        resolved: Callable[[], None] = lambda: None,
     ) -> None:
-        """`upstreams`: host and port, in the order of the plan; `refresh` in seconds."""
+        """`upstreams`: host and port, in the order of the plan; `refresh` in seconds. `resolved` is called in a thread
+        of this, when every name was answered once."""
         self._upstreams = list(upstreams)
         self._write = write
         self._refresh = refresh
         self._find = find
+        self._tell_resolved = resolved
+        self._names: list[int] = []
+        """Those that are no addresses, by their places."""
         self._known: dict[int, Addresses] = {}
         self._failing: set[int] = set()
         self._lock = threading.Lock()
@@ -49,24 +54,34 @@ class Resolver:
         self._queue: queue.SimpleQueue[tuple[float, int]] = queue.SimpleQueue()
 
     def start(self) -> None:
-        """Returns when every name was answered once, or the slowest had five seconds."""
-        names = []
+        """Addresses are there at once, names when wait() returns or `resolved` is called."""
         for index, (host, port) in enumerate(self._upstreams):
             if host.startswith("/"):
                 continue  # a Unix socket
             if _is_literal(host):
                 self._write(index, [(host, port)])
             else:
-                names.append(index)
-        if not names:
-            return
-        for index in names:
+                self._names.append(index)
+        for index in self._names:
             self._queue.put((0.0, index))
-        for _ in range(min(_THREADS, len(names))):
+        for _ in range(min(_THREADS, len(self._names))):
             threading.Thread(target=self._work, name="resolver", daemon=True).start()
+
+    @property
+    def resolved(self) -> bool:
+        """Whether every name was answered once, or was given up for now."""
+        return len(self._known.keys() | self._failing) == len(self._names)
+
+    def wait(self) -> None:
+        """Until every name was answered once, or the slowest had five seconds."""
         with self._answered:
-            self._answered.wait_for(lambda: self._answers() >= len(names), _FIRST_WAIT)
-            for index in names:
+            self._answered.wait_for(lambda: self.resolved, FIRST_WAIT)
+        self.go_on_without()
+
+    def go_on_without(self) -> None:
+        """Those that were not answered yet are waited for no longer."""
+        with self._answered:
+            for index in self._names:
                 if index not in self._known and index not in self._failing:
                     self._failing.add(index)
                     logs.warning(f"{self._name(index)} is not resolved yet, its requests are answered with 503")
@@ -74,9 +89,6 @@ class Resolver:
     def stop(self) -> None:
         """No more lookups; one that hangs dies with the process."""
         self._stop.set()
-
-    def _answers(self) -> int:
-        return len(self._known.keys() | self._failing)
 
     def _name(self, index: int) -> str:
         host, port = self._upstreams[index]
@@ -109,7 +121,7 @@ class Resolver:
                 if before is not None or index in self._failing:
                     logs.info(f"{self._name(index)} is now at {', '.join(ip for ip, _ in addresses)}")
             self._failing.discard(index)
-            self._answered.notify_all()
+            self._tell(first=before is None)
 
     def _not_found(self, index: int, reason: str) -> None:
         with self._answered:
@@ -117,8 +129,15 @@ class Resolver:
                 kept = index in self._known
                 effect = "its last addresses are kept" if kept else "its requests are answered with 503"
                 logs.warning(f"{self._name(index)} does not resolve ({reason}), {effect}")
+            first = index not in self._known and index not in self._failing
             self._failing.add(index)
-            self._answered.notify_all()
+            self._tell(first)
+
+    def _tell(self, first: bool) -> None:
+        """`first`: this is the first answer for a name."""
+        self._answered.notify_all()
+        if first and self.resolved:
+            self._tell_resolved()
 
 
 def _is_literal(host: str) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ringway.config.compile import compile_plan
 from ringway.config.model import Config, Tls
-from ringway.control import io_driver, kernel_tls, logs, memory
+from ringway.control import kernel_tls, logs, memory
 from ringway.control.resolver import Addresses, Resolver
 from ringway.errors import RingwayError
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 CERTIFICATES = b"\x80"
 PEERS = b"\x81"
-"""What has changed, as it is told to the supervisor's loop, where signals arrive by their numbers."""
+RESOLVED = b"\x83"
+"""What is new (certificates, files for upstreams, every name looked up), as it is told to the supervisor's loop, where
+signals arrive by their numbers."""
 DESCRIPTORS = ("snapshot", "addresses", "certificates", "peers")
 """Keys of the brief whose values are descriptors, if they are there."""
 
@@ -32,9 +34,8 @@ class Rules:
     def __init__(
         self, config: Config, changed: Callable[[bytes], None], ticket_keys: list[bytes] | None = None
     ) -> None:
-        """`changed` is called in other threads when something new was published. `ticket_keys`: of before, so that
-        sessions go on. Returns when names were resolved once, or had some seconds. Raises RingwayError, with
-        nothing left open."""
+        """`changed` is called in other threads when something new was published, or names were resolved.
+        `ticket_keys`: of before, so that sessions go on. Raises RingwayError, with nothing left open."""
         self.config = config
         self._changed = changed
         self._kept: list[memory.Shared | memory.Published] = []
@@ -66,10 +67,10 @@ class Rules:
             with contextlib.suppress(ValueError):  # a name that took so long that these rules are gone
                 addresses.write(table.map, index, found)
 
-        self._resolver = Resolver(upstreams, write, self.config.server.dns_refresh)
+        tell = functools.partial(self._changed, RESOLVED)
+        self._resolver = Resolver(upstreams, write, self.config.server.dns_refresh, resolved=tell)
         self._resolver.start()
         brief = {
-            "driver": io_driver.chosen(self.config),
             "folders": plan["folders"],
             "tls": tls_brief(self.config.tls),
             "snapshot": self._snapshot,
@@ -119,6 +120,12 @@ class Rules:
         block[:] = bytes(len(block))
         if kind:
             self._changed(kind)
+
+    @property
+    def resolver(self) -> Resolver:
+        """Whose first answers a start and a reload wait for."""
+        assert self._resolver is not None
+        return self._resolver
 
     @property
     def descriptors(self) -> list[int]:

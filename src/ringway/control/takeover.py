@@ -21,14 +21,13 @@ import time
 from typing import Any
 
 from ringway.config.values import Address
-from ringway.control import listeners
+from ringway.control import descriptors, listeners
 from ringway.control.commands import Asker
 from ringway.errors import RingwayError
 
 VARIABLE = "RINGWAY_TAKE_OVER"
 """Names the descriptor of the socket to the predecessor."""
 READY_WITHIN = 60.0
-_DESCRIPTORS_MOST = 250
 
 
 class Successor:
@@ -66,6 +65,7 @@ class Successor:
                     "address": [group.address.ip, group.address.port, group.address.path],
                     "tls": group.tls,
                     "sockets": len(group.sockets),
+                    "passed": group.passed,
                 }
                 for group in groups
             ],
@@ -76,8 +76,7 @@ class Successor:
         row += [door.fileno()] if door is not None else []
         with contextlib.suppress(OSError):  # it is gone: says_ready() tells
             self._link.sendall(json.dumps(told).encode() + b"\n")
-            for at in range(0, len(row), _DESCRIPTORS_MOST):
-                socket.send_fds(self._link, [b"+"], row[at : at + _DESCRIPTORS_MOST])
+            descriptors.send(self._link, row)
 
     @property
     def pid(self) -> int:
@@ -129,20 +128,24 @@ class TakeOver:
             line += link.recv(end + 1 if end >= 0 else len(seen))
         told: dict[str, Any] = json.loads(line)
         count = sum(group["sockets"] for group in told["groups"]) + told["door"]
-        row: list[int] = []
-        while len(row) < count:
-            _, descriptors, _, _ = socket.recv_fds(link, 1, _DESCRIPTORS_MOST)
-            if not descriptors:
-                raise RingwayError("the process to take over from is gone")
-            row += descriptors
-        for descriptor in row:
-            os.set_inheritable(descriptor, False)
+        try:
+            row = descriptors.receive(link, count)
+        except OSError as error:
+            raise RingwayError(f"nothing can be taken over ({error.strerror})") from None
         self.door: int | None = row.pop() if told["door"] else None
         self.ticket_keys = [bytes.fromhex(key) for key in told["ticket_keys"]]
         self.groups = []
         for group in told["groups"]:
             sockets = [socket.socket(fileno=row.pop(0)) for _ in range(group["sockets"])]
-            self.groups.append(listeners.Group(Address(*group["address"]), group["tls"], sockets, group["name"]))
+            self.groups.append(
+                listeners.Group(
+                    Address(*group["address"]),
+                    group["tls"],
+                    sockets,
+                    group["name"],
+                    passed=group.get("passed", ""),  # a predecessor of another version may not say it
+                )
+            )
 
     @classmethod
     def of_environment(cls) -> "TakeOver | None":

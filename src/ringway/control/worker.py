@@ -7,15 +7,14 @@ never on a command line or in an environment. Messages and the brief are describ
 import contextlib
 import json
 import os
-import select
 import signal
 import socket
 import sys
 from typing import Any
 
+from ringway.control import descriptors
+
 _PEEK = 65536
-_DESCRIPTORS_MOST = 253
-"""SCM_MAX_FD of include/net/scm.h."""
 
 
 def main(descriptor: int) -> int:
@@ -63,25 +62,24 @@ def read_brief(control: socket.socket) -> dict[str, Any] | None:
 
 def next_brief(control: socket.socket) -> dict[str, Any] | None:
     """After an "r" on the control socket: the new brief with its descriptors, see WorkerProcess.renew(). None: the
-    supervisor is gone."""
-    select.select([control], [], [])
+    supervisor is gone, or knows that it cannot be taken."""
     try:
-        _, descriptors, _, _ = socket.recv_fds(control, 1, _DESCRIPTORS_MOST)
+        (text,) = descriptors.receive(control, 1)
     except OSError:
         return None
-    if not descriptors:
+    brief: dict[str, Any] = json.loads(os.pread(text, os.fstat(text).st_size, 0))
+    os.close(text)
+    try:
+        row = descriptors.receive(control, brief["descriptors"])
+    except OSError as error:
+        answer(control, {"renewed": {"number": brief["number"], "error": error.strerror}})
         return None
-    size = os.fstat(descriptors[0]).st_size
-    brief: dict[str, Any] = json.loads(os.pread(descriptors[0], size, 0))
-    os.close(descriptors[0])
     for name in ("snapshot", "addresses", "certificates", "peers"):
         if brief.get(name) is not None:
-            brief[name] = descriptors[brief[name]]
+            brief[name] = row[brief[name]]
     for entry in brief["listeners"]:
         if entry["fd"] is not None:
-            entry["fd"] = descriptors[entry["fd"]]
-    for descriptor in descriptors[1:]:
-        os.set_inheritable(descriptor, False)
+            entry["fd"] = row[entry["fd"]]
     brief["folders"] = [open_folder(path) for path in brief["folders"]]
     return brief
 

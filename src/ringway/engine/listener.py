@@ -69,6 +69,9 @@ def listener_end(w, index):
     if listener.fd < 0:
         return
     if listener.removed and not w.draining:
+        # The flag is the description's, and a worker that refused the reload, or that this one stood in for, may go on
+        # accepting there. That is no matter: io_uring's accept waits all the same on every kernel that has multishot
+        # accepts, and the epoll driver sets it itself.
         fcntl(listener.fd, F_SETFL, O_NONBLOCK)
         fd = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC | (SOCK_NONBLOCK if w.driver.nonblocking else 0))
         while fd >= 0:

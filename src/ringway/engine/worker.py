@@ -472,7 +472,8 @@ def worker_close(w):
 def run(brief: dict, say, next_brief) -> dict:
     """Run a worker until it is told to stop; see docs/architecture.md for `brief`.
 
-    `say("ready", found)` is called once, when everything is open and the loop is about to start. When the supervisor
+    `say("ready", found)` is called once, when everything is open and the loop is about to start, or `say("no_driver",
+    {"error": number})` when io_uring cannot be set up, before RuntimeError. When the supervisor
     has new rules, `next_brief()` gets them, and `say("renewed", {"number": ..., "error": sentence or ""})` tells what
     came of it; after an error the old ones stay. Returns {"gauges": {...}, "open": [...]} of the end: all zero and
     empty when nothing was left open. Raises RuntimeError with a sentence when it cannot start or go on.
@@ -483,7 +484,7 @@ def run(brief: dict, say, next_brief) -> dict:
     kept = []  # the mapped memory, for as long as the engine uses it
     places = {}  # of listeners, by name
     try:
-        prepare(w, brief, kept, places)
+        prepare(w, brief, kept, places, say)
         descriptors = len(os.listdir("/proc/self/fd"))
         share_descriptors(w, descriptors)
         descriptors -= owned(w)
@@ -508,7 +509,7 @@ def run(brief: dict, say, next_brief) -> dict:
 
 
 @cython.cfunc
-def prepare(w: cython.pointer(Worker), brief: dict, kept: list, places: dict):
+def prepare(w: cython.pointer(Worker), brief: dict, kept: list, places: dict, say):
     i: cython.int
     w.counters = cast(cython.pointer(Counters), address_of(share(brief["counters"], kept, writable=True)))
     w.records = cast(cython.pointer(RecordRing), address_of(share(brief["records"], kept, writable=True)))
@@ -520,6 +521,8 @@ def prepare(w: cython.pointer(Worker), brief: dict, kept: list, places: dict):
     w.snapshot = w.rules.snapshot
     result: cython.int = worker_open(w, brief["driver"] == "io_uring")
     if result < 0:
+        if brief["driver"] == "io_uring":
+            say("no_driver", {"error": -result})
         why = f"{brief['driver']} cannot be set up: {os.strerror(-result)}"
         if result == -ENOMEM and brief["driver"] == "io_uring":
             # The supervisor's trial had it for itself.
@@ -600,6 +603,8 @@ def take_listeners(w: cython.pointer(Worker), wanted: list, places: dict):
             w.listeners[i].fd = entry["fd"]
             w.listener_count = max(w.listener_count, cast(uint32_t, i + 1))
             places[entry["name"]] = i
+        elif entry["fd"] is not None:
+            os.close(entry["fd"])
         i = places[entry["name"]]
         w.listeners[i].tls = entry["tls"]
         w.listeners[i].https_port = entry["https"]

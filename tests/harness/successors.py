@@ -1,0 +1,19 @@
+"""The processes that took over from a Ringway which a test started."""
+
+import os
+import re
+import signal
+
+from harness.memory import runs
+from harness.server import Server
+from harness.waiting import DEADLINE, wait
+
+
+def successors(server: Server) -> list[int]:
+    return [int(match[1]) for line in server.lines if (match := re.search(r"process (\d+) is ready and goes on", line))]
+
+
+def end(pid: int) -> None:
+    if runs(pid):
+        os.kill(pid, signal.SIGTERM)
+        wait(lambda: not runs(pid), f"end of {pid}", 3 * DEADLINE)
