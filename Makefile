@@ -82,7 +82,7 @@ test-epoll: build $(VENV)/.extras ## the protocol and end-to-end tests on the ep
 # changes, on io_uring alone. KERNEL=new: on Debian's newest kernel.
 test-kernel: build $(VENV)/.extras ## kernel TLS on Linux 6.1 in a virtual machine, and the end-to-end tests (15 minutes)
 	@tools/need.sh kernel $(BIN)/python
-	@mkdir -p build/kernel && echo "$(ONLY)" >build/kernel/only
+	@mkdir -p build/kernel && printf '%s\n' 'only="$(ONLY)"' 'arguments="$(ARGS)"' >build/kernel/wanted
 	tools/kernel_vm.sh tests/kernel/guest.sh
 
 bench-kernel: build $(VENV)/.extras ## kernel TLS beside TLS in user space, in that machine (emulated)

@@ -4,13 +4,15 @@ cd "$(dirname "$0")/../.."
 uname -r
 ulimit -n 4096
 # Emulated code is many times slower. RINGWAY_TEST_KERNEL makes a missing kernel TLS a failure instead of a skip.
-export RINGWAY_TEST_PATIENCE=12 RINGWAY_TEST_KERNEL=1 PYTHONDONTWRITEBYTECODE=1
+export RINGWAY_TEST_PATIENCE=12 RINGWAY_TEST_KERNEL=1 RINGWAY_TEST_FORK=1 PYTHONDONTWRITEBYTECODE=1
 # A tenth of the time that a start takes: pydantic looks for plugins among all that is installed.
 export PYDANTIC_DISABLE_PLUGINS=__all__
-only=$(cat build/kernel/only 2>/dev/null)
+. build/kernel/wanted # by the Makefile: only=, arguments=
 run() { .venv/bin/python -m pytest -p no:cacheprovider --timeout=900 --durations=10 "$@"; }
 end_to_end() { RINGWAY_TEST_KERNEL_TLS=1 run -m "not kernel and not slow" "$@"; }
 
+# shellcheck disable=SC2086
+[ -n "$arguments" ] && { end_to_end $arguments; exit; }
 [ "$only" = kernel ] && { run -m kernel tests/kernel; exit; }
 
 shared="tests/e2e/test_files.py tests/e2e/test_bodies.py"
