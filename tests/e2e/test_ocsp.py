@@ -155,6 +155,36 @@ def test_a_new_certificate_waits_for_its_staple(ringway, authority, tmp_path):
     until(lambda: stapled(server, authority) == serial_of(pair), "the new staple is not taken")
 
 
+def in_folder(folder, name, pair):
+    """The pair as `NAME.crt` and `NAME.key`."""
+    target = folder / f"{name}.crt", folder / f"{name}.key"
+    for source, there in zip(pair, target, strict=True):
+        source.replace(there)
+    return target
+
+
+def test_a_file_in_a_folder(ringway, authority, tmp_path):
+    """It lies beside its certificate, comes, is renewed and goes while that serves."""
+    folder = tmp_path / "certificates"
+    (folder / "b.example").mkdir(parents=True)
+    pair = in_folder(folder, "a", issue(authority, ["a.example"]))
+    other = issue(authority, ["b.example"])
+    other[0].replace(folder / "b.example/fullchain.pem")
+    other[1].replace(folder / "b.example/privkey.pem")
+    other = (folder / "b.example/fullchain.pem",)
+    write(folder / "b.example/fullchain.ocsp", say(authority, other[0]))
+    server = ringway({"tls": {"certificates_path": str(folder)}})
+    assert stapled(server, authority, "-tls1_3", "-servername", "b.example") == serial_of(other)
+    assert stapled(server, authority) is None
+    file = write(folder / "a.ocsp", b"nonsense")
+    server.wait_line(r' warning certificate ".*a\.crt" is not stapled with ".*a\.ocsp": it is no OCSP response')
+    write(file, say(authority, pair[0]))
+    until(lambda: stapled(server, authority) == serial_of(pair), "the new file is not taken")
+    file.unlink()
+    until(lambda: stapled(server, authority) is None, "the file is gone, and still shown")
+    assert not any("in use no more" in line for line in server.lines)
+
+
 # The responder
 
 

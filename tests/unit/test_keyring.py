@@ -102,6 +102,11 @@ def test_a_folder(tmp_path: Path) -> None:
     assert problems == []
     assert found is not None
     assert found.names == ["a.example", "b.example"]
+    assert [source.ocsp_path for source in sources_of(config)[0]] == [None, None]
+    staples = [tmp_path / "a.ocsp", tmp_path / "site/fullchain.ocsp"]
+    for file in staples:
+        file.write_bytes(b"x")
+    assert [source.ocsp_path for source in sources_of(config)[0]] == [str(file) for file in staples]
     (tmp_path / "lonely.pem").write_text("x")
     assert "has no key beside it" in str(sources_of(config)[1][0])
     assert "cannot be listed" in str(sources_of(tls(certificates_path=str(tmp_path / "none")))[1][0])

@@ -268,7 +268,8 @@ class Tls(Section):
     certificates_path: SystemPath | None = Field(
         default=None,
         description="A folder of further certificates: `NAME.crt` (or `.pem`) with `NAME.key` beside it, and folders "
-        "below it with `fullchain.pem` and `privkey.pem`. Files that come and go are noticed.",
+        "below it with `fullchain.pem` and `privkey.pem`. An OCSP response beside them (`NAME.ocsp`, `fullchain.ocsp`) "
+        "is stapled, as that of an `ocsp_path`. Files that come and go are noticed.",
         examples=["/etc/letsencrypt/live"],
     )
     client_ca: SystemPath | None = Field(

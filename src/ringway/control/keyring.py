@@ -39,7 +39,8 @@ class Source:
     key_path: str
     section: str
     """Where it stands in the configuration: `tls`, `tls.certificates[0]`, `tls.certificates_path`."""
-    ocsp_path: str | None = None
+    ocsp_path: str | None = field(default=None, compare=False)
+    """In a folder it may come and go; the source is the same."""
 
 
 def sources_of(tls: Tls) -> tuple[list[Source], list[Problem]]:
@@ -64,9 +65,9 @@ def sources_of(tls: Tls) -> tuple[list[Source], list[Problem]]:
         if os.path.isdir(path):
             chain, key = os.path.join(path, "fullchain.pem"), os.path.join(path, "privkey.pem")
             if os.path.exists(chain):
-                found.append(Source(chain, key, "tls.certificates_path"))
+                found.append(_beside(chain, key))
         elif suffix in _CHAINS and os.path.exists(f"{stem}.key"):
-            found.append(Source(path, f"{stem}.key", "tls.certificates_path"))
+            found.append(_beside(path, f"{stem}.key"))
         elif suffix in _CHAINS:
             sentence = f'"{path}" has no key beside it'
             problems.append(Problem("tls.certificates_path", sentence, f'put it into "{stem}.key"'))
@@ -74,6 +75,12 @@ def sources_of(tls: Tls) -> tuple[list[Source], list[Problem]]:
         sentence = f'there is no certificate in "{tls.certificates_path}"'
         problems.append(Problem("tls.certificates_path", sentence, "put NAME.crt and NAME.key there"))
     return found, problems
+
+
+def _beside(cert_path: str, key_path: str) -> Source:
+    """Of a folder. A response to be stapled has the certificate's name."""
+    ocsp_path = os.path.splitext(cert_path)[0] + ".ocsp"
+    return Source(cert_path, key_path, "tls.certificates_path", ocsp_path if os.path.exists(ocsp_path) else None)
 
 
 @dataclass(frozen=True)
