@@ -17,7 +17,7 @@ from ringway.config.doors import Policy, place_of, policies
 from ringway.config.model import Tls
 from ringway.control import certificates, logs, watching
 from ringway.control.certificates import Pair, load_client_authorities, load_pair
-from ringway.control.ocsp import Stapler
+from ringway.control.stapler import Stapler
 from ringway.control.watching import Settled, Signature, Ticking, signature_of
 from ringway.errors import Problem
 
