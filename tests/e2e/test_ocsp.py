@@ -253,6 +253,81 @@ def test_a_revoked_certificate(ringway, authority, responder):
     until(lambda: stapled(server, authority) is None, "it is still stapled")
 
 
+# What is kept
+
+
+def test_a_reload_goes_on_with_what_was_fetched(ringway, authority, responder):
+    pair = issue(authority, ["a.example"], responder.url)
+    responder.answer = say(authority, pair[0])
+    server = ringway({"tls": {**keys(pair), "ocsp_stapling": True}})
+    until(lambda: stapled(server, authority) == serial_of(pair), "it is not stapled")
+    responder.answer = 503
+    server.reload()
+    assert stapled(server, authority) == serial_of(pair)
+    assert len(responder.asked) == 1
+
+
+def test_a_restart_goes_on_with_what_is_in_the_folder(ringway, authority, responder, tmp_path):
+    """From the first connection on; the responder is asked when it would have been anyhow."""
+    pairs = [issue(authority, [name], responder.url) for name in ("a.example", "b.example")]
+    responder.answers = {serial_of(pair): say(authority, pair[0]) for pair in pairs}
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    stapling = {"ocsp_stapling": True, "ocsp_cache": str(cache)}
+    config = {"tls": {**keys(pairs[0]), "certificates": [keys(pairs[1])], **stapling}}
+    first = ringway(config)
+    until(lambda: len(list(cache.glob("*.ocsp"))) == 2, "there are not two responses in the folder")
+    first.stop()
+    responder.answers = {}
+    second = ringway(config)
+    assert stapled(second, authority) == serial_of(pairs[0])
+    assert stapled(second, authority, "-tls1_3", "-servername", "b.example") == serial_of(pairs[1])
+    assert sorted(responder.asked) == sorted(map(serial_of, pairs))
+
+
+def test_a_file_in_the_cache_is_judged(ringway, authority, responder, tmp_path):
+    """One that says revoked, is about another certificate, or is nonsense, is not shown: the responder is asked."""
+    pair = issue(authority, ["a.example"], responder.url)
+    wrong = [say(authority, pair[0], "revoked"), say(authority, issue(authority, ["b.example"])[0]), b"nonsense"]
+    config = {"tls": {**keys(pair), "ocsp_stapling": True, "ocsp_cache": str(tmp_path)}}
+    responder.answer = say(authority, pair[0])
+    ringway(config).wait_line("; stapled")
+    (file,) = tmp_path.glob("*.ocsp")
+    for number, data in enumerate(wrong, 2):
+        file.write_bytes(data)
+        ringway(config).wait_line("; stapled")
+        assert len(responder.asked) == number
+        assert file.read_bytes() == responder.answer
+
+
+def test_what_was_revoked_is_forgotten(ringway, authority, responder, tmp_path):
+    pair = issue(authority, ["a.example"], responder.url)
+    responder.answer = say(authority, pair[0], until=DEADLINE)
+    server = ringway({"tls": {**keys(pair), "ocsp_stapling": True, "ocsp_cache": str(tmp_path)}})
+    until(lambda: list(tmp_path.glob("*.ocsp")), "it is not kept")
+    responder.answer = say(authority, pair[0], "revoked")
+    server.wait_line(r" error OCSP of .*: the certificate was revoked on .*; not stapled", 3 * DEADLINE)
+    assert list(tmp_path.glob("*.ocsp")) == []
+
+
+def test_a_folder_that_goes_away_is_told_once(ringway, authority, responder, tmp_path):
+    """And what was fetched is stapled all the same."""
+    pairs = [issue(authority, [name], responder.url) for name in ("a.example", "b.example")]
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    stapling = {"ocsp_stapling": True, "ocsp_cache": str(cache)}
+    server = ringway({"tls": {**keys(pairs[0]), "certificates": [keys(pairs[1])], **stapling}})
+    server.wait_line("does not answer")
+    cache.rmdir()
+    responder.answers = {serial_of(pair): say(authority, pair[0]) for pair in pairs}
+    for name, pair in zip(("a.example", "b.example"), pairs, strict=True):
+        look = functools.partial(stapled, server, authority, "-tls1_3", "-servername", name)
+        assert until(look, "it is not stapled") == serial_of(pair)
+    told = [line for line in server.lines if "cannot be kept" in line]
+    assert len(told) == 1
+    assert told[0].endswith("(No such file or directory): after a restart they are fetched anew")
+
+
 def test_a_responder_that_is_not_there_holds_nothing_up(ringway, authority, unused_port):
     pair = issue(authority, ["a.example"], f"http://127.0.0.1:{unused_port}")
     server = ringway({"tls": {**keys(pair), "ocsp_stapling": True}})

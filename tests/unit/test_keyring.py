@@ -141,6 +141,7 @@ def test_what_is_wrong_names_its_place(tmp_path: Path) -> None:
         ({"certificates_path": "a", "ciphers": ["RC4-SHA"]}, "TLS_AES_128_GCM_SHA256"),
         ({"certificates_path": "a", "curves": ["P-192"]}, "X25519"),
         ({"certificates_path": "a", "min_version": "1.1"}, "1.2"),
+        ({"certificates_path": "a", "ocsp_cache": "b"}, "nothing is fetched without `ocsp_stapling`"),
     ],
 )
 def test_what_the_section_refuses(keys: dict[str, object], sentence: str) -> None:

@@ -17,7 +17,7 @@ from ringway.config.doors import Policy, place_of, policies
 from ringway.config.model import Tls
 from ringway.control import certificates, logs, watching
 from ringway.control.certificates import Pair, load_client_authorities, load_pair
-from ringway.control.stapler import Stapler
+from ringway.control.stapler import Cache, Stapler
 from ringway.control.watching import Settled, Signature, Ticking, signature_of
 from ringway.errors import Problem
 
@@ -219,38 +219,42 @@ class Watch:
         ring: Keyring,
         changed: Callable[[bytearray], None],
         ticket_keys: list[bytes] | None = None,
+        stapler: Stapler | None = None,
     ) -> None:
-        """`ticket_keys`: newest first, of before a reload or an upgrade, so that sessions go on."""
+        """`ticket_keys`: newest first, of before a reload or an upgrade, so that sessions go on. `stapler`: of before a
+        reload, so that staples do."""
         self._tls = tls
         self._ring = ring
         self._changed = changed
         self._files = Settled(lambda: signature(tls))
         self.ticket_keys = ticket_keys or [os.urandom(80)]
         self._waited_tickets = self._waited_day = 0.0
-        self._stapler = Stapler() if tls.ocsp_stapling else None
+        self.stapler: Stapler | None = None
+        if tls.ocsp_stapling:
+            self.stapler = Stapler(Cache(tls.ocsp_cache) if tls.ocsp_cache is not None else None, stapler)
+            self.stapler.follow(to_be_fetched(ring))
         self._lapsed: set[bytes] = set()
         self._thread = Ticking("certificates", watching.LOOK_EVERY, self._look)
 
     def block(self) -> bytearray:
-        return self._ring.block(self.ticket_keys, self._stapler)
+        return self._ring.block(self.ticket_keys, self.stapler)
 
     def start(self) -> None:
         self._thread.start()
-        if self._stapler is not None:
-            self._stapler.follow(to_be_fetched(self._ring))
-            self._stapler.start()
+        if self.stapler is not None:
+            self.stapler.start()
 
     def stop(self) -> None:
         self._thread.stop()
-        if self._stapler is not None:
-            self._stapler.stop()
+        if self.stapler is not None:
+            self.stapler.stop()
 
     def _look(self) -> None:
         self._waited_tickets += watching.LOOK_EVERY
         self._waited_day += watching.LOOK_EVERY
         if self._files.changed():
             self._read_again()
-        if self._stapler is not None and self._stapler.news():
+        if self.stapler is not None and self.stapler.news():
             self._changed(self.block())
         self._tell_lapsed()
         if self._waited_tickets >= NEW_TICKET_KEY:
@@ -272,8 +276,8 @@ class Watch:
             ring.wipe(but=self._ring)
             return
         old, self._ring = self._ring, ring
-        if self._stapler is not None:
-            self._stapler.follow(to_be_fetched(ring))
+        if self.stapler is not None:
+            self.stapler.follow(to_be_fetched(ring))
         for source, pair in ring.pairs.items():
             if old.pairs.get(source) != pair:
                 logs.info(

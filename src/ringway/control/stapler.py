@@ -1,23 +1,31 @@
 """Who keeps staples fresh: the responders that certificates name are asked, in threads of the supervisor's own, and
 what they say is judged (ocsp.py) before anybody is shown it.
+
+    responder --fetch()--> Stapler, which a reload makes anew with all that the one before has
+                             |  ^
+                             v  | judged as if it had just come
+                           Cache: files, for a restart and an upgrade
 """
 
 import base64
-import datetime
+import contextlib
+import hashlib
 import http.client
+import os
+import tempfile
 import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
 
 from ringway.control import logs
-from ringway.control.ocsp import MOST_BYTES, Revoked, Staple, Unusable, judge, leaf_and_issuer, responder_of
+from ringway.control.ocsp import MOST_BYTES, Revoked, Staple, Unusable, judge, leaf_and_issuer, read, responder_of
 
 _FETCH_WITHIN = 10.0
 _THREADS = 4
@@ -53,6 +61,53 @@ def fetch(url: str, chain: bytes) -> Staple:
     return judge(der, chain)
 
 
+def question_in(staple: Staple, asked: float) -> float:
+    """Seconds until its responder is asked again; `asked`: when it said this, in Unix time. Half of what was left then:
+    also when a cache answers with what it already said."""
+    now = time.time()
+    asked = min(asked, now)  # clocks are put back
+    return max(1.0, asked + min((staple.until.timestamp() - asked) / 2, _LONGEST_WAIT) - now)
+
+
+class Cache:
+    """Responses as files of a folder, one for each certificate."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._told = False
+
+    def _place(self, path: str) -> str:
+        """By the certificate's path, so that the response about a renewed one takes the place of the old one's."""
+        return os.path.join(self._folder, hashlib.sha256(os.path.abspath(path).encode()).hexdigest()[:32] + ".ocsp")
+
+    def read(self, path: str, chain: bytes) -> tuple[Staple, float] | None:
+        """What can still be shown, and since when it is there."""
+        try:
+            return read(self._place(path), chain), os.stat(self._place(path)).st_mtime
+        except (Unusable, OSError):
+            return None
+
+    def write(self, path: str, staple: Staple) -> None:
+        """As a new file, renamed over what is there."""
+        new = ""
+        try:
+            descriptor, new = tempfile.mkstemp(dir=self._folder)
+            with open(descriptor, "wb") as stream:
+                stream.write(staple.der)
+            os.replace(new, self._place(path))
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.unlink(new)
+            if not self._told:
+                effect = "after a restart they are fetched anew"
+                logs.warning(f'OCSP responses cannot be kept in "{self._folder}" ({error.strerror}): {effect}')
+            self._told = True
+
+    def forget(self, path: str) -> None:
+        with contextlib.suppress(OSError):
+            os.unlink(self._place(path))
+
+
 @dataclass
 class _Order:
     """A certificate for which a staple is kept."""
@@ -73,11 +128,13 @@ class _Order:
 class Stapler:
     """Keeps a fresh staple for each certificate that names a responder, in threads of its own."""
 
-    def __init__(self) -> None:
-        self._orders: dict[bytes, _Order] = {}
+    def __init__(self, cache: Cache | None = None, before: "Stapler | None" = None) -> None:
+        """`before`: the one whose place this one takes, or does not: it goes on by itself."""
+        self._cache = cache
         self._wake = threading.Condition()
         self._ended = False
         self._news = False
+        self._orders = before.orders() if before is not None else {}
 
     def start(self) -> None:
         for _ in range(_THREADS):
@@ -98,8 +155,19 @@ class Stapler:
                 if chain in old:
                     self._orders[chain] = old[chain]
                 elif url is not None:
-                    self._orders[chain] = _Order(path, chain, url)
+                    self._orders[chain] = self._new(path, chain, url)
             self._wake.notify_all()
+
+    def _new(self, path: str, chain: bytes, url: str) -> _Order:
+        kept = self._cache.read(path, chain) if self._cache is not None else None
+        if kept is None:
+            return _Order(path, chain, url)
+        return _Order(path, chain, url, kept[0], time.monotonic() + question_in(*kept))
+
+    def orders(self) -> dict[bytes, _Order]:
+        """As they are now, for another one."""
+        with self._wake:
+            return {chain: replace(order, busy=False) for chain, order in self._orders.items()}
 
     def of(self, chain: bytes) -> Staple | None:
         order = self._orders.get(chain)
@@ -135,7 +203,8 @@ class Stapler:
         return None
 
     def _found(self, order: _Order, staple: Staple) -> None:
-        left = (staple.until - datetime.datetime.now(datetime.UTC)).total_seconds()
+        if self._cache is not None:
+            self._cache.write(order.path, staple)
         if order.staple is None or order.told:
             logs.info(f'OCSP of "{order.path}": {order.url} says good until {staple.until:%Y-%m-%d %H:%M} UTC; stapled')
         with self._wake:
@@ -143,10 +212,11 @@ class Stapler:
             order.staple = staple
             order.failures = 0
             order.told = ""
-            # Half of what is left: also when a cache answers with what it already said.
-            order.due = time.monotonic() + max(1.0, min(left / 2, _LONGEST_WAIT))
+            order.due = time.monotonic() + question_in(staple, time.time())
 
     def _not_found(self, order: _Order, why: Unusable) -> None:
+        if isinstance(why, Revoked) and self._cache is not None:
+            self._cache.forget(order.path)
         with self._wake:
             if isinstance(why, Revoked):
                 # An old "good" would be a lie by now, and "revoked" helps no client that can be helped.

@@ -477,7 +477,7 @@ class Supervisor:
         assert self._log is not None
         rules = None
         try:
-            rules = Rules(config, self._tell, self._rules.ticket_keys)
+            rules = Rules(config, self._tell, self._rules.ticket_keys, self._rules.stapler)
             self._log.change(config.access_log.path, config.access_log.format)
         except RingwayError:
             listeners.discard(opened)
