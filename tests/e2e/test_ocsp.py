@@ -253,6 +253,52 @@ def test_a_revoked_certificate(ringway, authority, responder):
     until(lambda: stapled(server, authority) is None, "it is still stapled")
 
 
+# Must-staple, RFC 7633
+
+
+MUST = x509.TLSFeature([x509.TLSFeatureType.status_request])
+
+
+def test_must_staple_and_nothing_is_stapled(ringway, authority, tmp_path):
+    """What is to be done is told: with a file that is good no more, a responder that is not asked, neither, and neither
+    in a folder."""
+    old = issue(authority, ["a.example"], extensions=[MUST])
+    named = issue(authority, ["b.example"], "http://ocsp.example/", extensions=[MUST])
+    silent = issue(authority, ["c.example"], extensions=[MUST])
+    file = write(tmp_path / "a.ocsp", say(authority, old[0], until=-1, since=-100))
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    lying = in_folder(folder, "d", issue(authority, ["d.example"], extensions=[MUST]))
+    entries = [keys(old, ocsp_path=file), keys(named), keys(silent)]
+    server = ringway({"tls": {"certificates": entries, "certificates_path": str(folder)}})
+    remedies = {
+        old: f'renew "{file}"',
+        named: "set ocsp_stapling = true",
+        silent: "name a file with a response: ocsp_path",
+        lying: f'put a response into "{folder}/d.ocsp"',
+    }
+    for pair, remedy in remedies.items():
+        told = f'"{pair[0]}" is not stapled; it is must-staple, so some clients refuse it; {remedy}$'
+        server.wait_line(f" warning certificate {told}")
+        assert re.search(f"warning +{told}", server.command("check").stdout, re.M)
+
+
+def test_must_staple_and_all_is_well(ringway, authority, responder, tmp_path):
+    """By a file and by a responder; until that fails for longer than its last response lasts."""
+    filed = issue(authority, ["b.example"], extensions=[MUST])
+    fetched = issue(authority, ["a.example"], responder.url, extensions=[MUST])
+    plain = issue(authority, ["c.example"])
+    file = write(tmp_path / "b.ocsp", say(authority, filed[0]))
+    responder.answer = say(authority, fetched[0], until=DEADLINE / 2)
+    entries = [keys(filed, ocsp_path=file), keys(plain)]
+    server = ringway({"tls": {**keys(fetched), "certificates": entries, "ocsp_stapling": True}})
+    server.wait_line("; stapled$")
+    assert "must-staple" not in server.text + server.command("check").stdout
+    responder.answer = 503
+    server.wait_line(" warning OCSP of .*; the last staple goes on until ", 3 * DEADLINE)
+    server.wait_line(" warning OCSP of .*; not stapled; it is must-staple, so some clients refuse it$", 3 * DEADLINE)
+
+
 # What is kept
 
 

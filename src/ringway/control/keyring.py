@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from ringway.config.doors import Policy, place_of, policies
 from ringway.config.model import Tls
-from ringway.control import certificates, logs, watching
+from ringway.control import certificates, logs, ocsp, watching
 from ringway.control.certificates import Pair, load_client_authorities, load_pair
 from ringway.control.stapler import Cache, Stapler
 from ringway.control.watching import Settled, Signature, Ticking, signature_of
@@ -77,9 +77,13 @@ def sources_of(tls: Tls) -> tuple[list[Source], list[Problem]]:
     return found, problems
 
 
+def _staple_beside(cert_path: str) -> str:
+    return os.path.splitext(cert_path)[0] + ".ocsp"
+
+
 def _beside(cert_path: str, key_path: str) -> Source:
-    """Of a folder. A response to be stapled has the certificate's name."""
-    ocsp_path = os.path.splitext(cert_path)[0] + ".ocsp"
+    """Of a folder."""
+    ocsp_path = _staple_beside(cert_path)
     return Source(cert_path, key_path, "tls.certificates_path", ocsp_path if os.path.exists(ocsp_path) else None)
 
 
@@ -92,6 +96,8 @@ class Keyring:
     """What hosts want of their clients."""
     authorities: dict[str, bytes] = field(default_factory=dict)
     """PEM by path: whose client certificates are accepted."""
+    stapling: bool = False
+    """Responders are asked."""
 
     @functools.cached_property
     def _by_name(self) -> dict[str, dict[str, int]]:
@@ -143,7 +149,25 @@ class Keyring:
                 certificates.wipe(pair.key)
 
     def warnings(self) -> list[str]:
-        return [warning for pair in self.pairs.values() for warning in pair.warnings]
+        lines = []
+        for source, pair in self.pairs.items():
+            lines += [*pair.warnings, *self._must_staple(source, pair)]
+        return lines
+
+    def _must_staple(self, source: Source, pair: Pair) -> list[str]:
+        """Where no response will be there; of a responder that fails the Stapler tells."""
+        asked = pair.ocsp_path is None and ocsp.responder_of(pair.chain) is not None
+        if not pair.must_staple or pair.staple is not None or (asked and self.stapling):
+            return []
+        if pair.ocsp_path is not None:
+            remedy = f'renew "{pair.ocsp_path}"'
+        elif asked:
+            remedy = "set ocsp_stapling = true"
+        elif source.section == "tls.certificates_path":
+            remedy = f'put a response into "{_staple_beside(pair.cert_path)}"'
+        else:
+            remedy = "name a file with a response: ocsp_path"
+        return [f'"{pair.cert_path}" is not stapled; {ocsp.REFUSED}; {remedy}']
 
     def expiring(self, now: datetime.datetime | None = None) -> list[str]:
         """A line for each pair that expires within three weeks."""
@@ -187,7 +211,7 @@ def load(tls: Tls, old: Keyring | None = None) -> tuple[Keyring | None, list[Pro
         if wrong and old is not None:
             text = old.authorities[path]
         authorities[path] = text
-    return (Keyring(pairs, wanted, authorities) if pairs else None), problems
+    return (Keyring(pairs, wanted, authorities, tls.ocsp_stapling) if pairs else None), problems
 
 
 def _of_folder(source: Source, problem: Problem) -> Problem:
@@ -299,4 +323,5 @@ class Watch:
         for pair in self._ring.pairs.values():
             if pair.staple is not None and pair.staple.until <= now and pair.staple.der not in self._lapsed:
                 self._lapsed.add(pair.staple.der)
-                logs.warning(f'certificate "{pair.cert_path}" is stapled no more: "{pair.ocsp_path}" has expired')
+                line = f'certificate "{pair.cert_path}" is stapled no more: "{pair.ocsp_path}" has expired'
+                logs.warning(f"{line}; {ocsp.REFUSED}" if pair.must_staple else line)

@@ -19,6 +19,8 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 
 MOST_BYTES = 64 << 10
 """Of a response: it goes into each handshake, and a usual one has 300 to 2,500."""
+REFUSED = "it is must-staple, so some clients refuse it"
+"""What comes of it when nothing is stapled, in a warning."""
 _CLOCKS_DIFFER = datetime.timedelta(minutes=5)
 
 
@@ -167,3 +169,13 @@ def responder_of(chain: bytes) -> str | None:
         if wanted and isinstance(at, x509.UniformResourceIdentifier) and at.value.startswith(("http://", "https://")):
             return at.value
     return None
+
+
+def must_be_stapled(chain: bytes) -> bool:
+    """RFC 7633 4.2.2: clients that know this extension refuse the certificate without a response."""
+    leaf = x509.load_pem_x509_certificates(chain)[0]
+    try:
+        features = leaf.extensions.get_extension_for_class(x509.TLSFeature).value
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    return x509.TLSFeatureType.status_request in features

@@ -9,6 +9,7 @@ what they say is judged (ocsp.py) before anybody is shown it.
 
 import base64
 import contextlib
+import datetime
 import hashlib
 import http.client
 import os
@@ -25,7 +26,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509 import ocsp
 
 from ringway.control import logs
-from ringway.control.ocsp import MOST_BYTES, Revoked, Staple, Unusable, judge, leaf_and_issuer, read, responder_of
+from ringway.control.ocsp import (
+    MOST_BYTES,
+    REFUSED,
+    Revoked,
+    Staple,
+    Unusable,
+    judge,
+    leaf_and_issuer,
+    must_be_stapled,
+    read,
+    responder_of,
+)
 
 _FETCH_WITHIN = 10.0
 _THREADS = 4
@@ -224,9 +236,16 @@ class Stapler:
                 order.staple = None
             order.failures += 1
             order.due = time.monotonic() + min(2.0 ** min(order.failures, 20), _LONGEST_PAUSE)
-        if order.told != str(why):
-            order.told = str(why)
-            kept = order.staple
-            effect = f"the last staple goes on until {kept.until:%F %H:%M} UTC" if kept else "not stapled"
+        text = f"{why}; {_effect(order)}"
+        if order.told != text:
+            order.told = text
             tell = logs.error if isinstance(why, Revoked) else logs.warning
-            tell(f'OCSP of "{order.path}": {why}; {effect}')
+            tell(f'OCSP of "{order.path}": {text}')
+
+
+def _effect(order: _Order) -> str:
+    """What comes of it that there is no new response."""
+    kept = order.staple
+    if kept is not None and kept.until > datetime.datetime.now(datetime.UTC):
+        return f"the last staple goes on until {kept.until:%F %H:%M} UTC"
+    return f"not stapled; {REFUSED}" if must_be_stapled(order.chain) else "not stapled"
