@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from ringway.config.doors import Policy, place_of, policies
 from ringway.config.model import Tls
-from ringway.control import certificates, logs, ocsp, watching
+from ringway.control import certificates, expiry, logs, ocsp, watching
 from ringway.control.certificates import Pair, load_client_authorities, load_pair
 from ringway.control.stapler import Cache, Stapler
 from ringway.control.watching import Settled, Signature, Ticking, signature_of
@@ -25,8 +25,6 @@ NEW_TICKET_KEY = 12 * 3600.0
 """Seconds after which tickets are sealed with a new key; the last three open them, which is longer than a ticket lives
 (two hours in OpenSSL)."""
 TICKET_KEYS = 3
-EXPIRES_SOON = datetime.timedelta(days=21)
-_DAY = 24 * 3600.0
 
 _CHAINS = (".crt", ".pem", ".cer")
 
@@ -170,16 +168,12 @@ class Keyring:
         return [f'"{pair.cert_path}" is not stapled; {ocsp.REFUSED}; {remedy}']
 
     def expiring(self, now: datetime.datetime | None = None) -> list[str]:
-        """A line for each pair that expires within three weeks."""
-        now = now or datetime.datetime.now(datetime.UTC)
+        """A line for each pair, and each authority for clients, that expires within three weeks."""
         lines = []
         for pair in self.pairs.values():
-            left = pair.until - now
-            if left < datetime.timedelta(0):
-                lines.append(f'"{pair.cert_path}" expired on {pair.until:%Y-%m-%d %H:%M} UTC; renew it')
-            elif left < EXPIRES_SOON:
-                when = f"on {pair.until:%Y-%m-%d %H:%M} UTC, in {left.days} days"
-                lines.append(f'"{pair.cert_path}" (for {shortened(pair.names)}) expires {when}; renew it')
+            lines += expiry.told(f'"{pair.cert_path}" (for {shortened(pair.names)})', pair.until, now)
+        for path, text in self.authorities.items():
+            lines += expiry.of_each(path, text, now)
         return lines
 
 
@@ -285,7 +279,7 @@ class Watch:
             self._waited_tickets = 0.0
             self.ticket_keys = [os.urandom(80), *self.ticket_keys][:TICKET_KEYS]
             self._changed(self.block())
-        if self._waited_day >= _DAY:
+        if self._waited_day >= watching.DAY:
             self._waited_day = 0.0
             for line in self._ring.expiring():
                 logs.warning(f"certificate {line}")

@@ -109,6 +109,8 @@ class Rules:
         found, problems = peers.load(plan)
         if problems:
             raise RingwayError("; ".join(map(str, problems)))
+        for line in peers.expiring(plan, found):
+            logs.warning(line)
         published = memory.Published("ringway peers")
         self._kept.append(published)
         self._follow(peers.Watch(plan, found, functools.partial(self._publish, published, PEERS)), published)
