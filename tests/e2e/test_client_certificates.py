@@ -528,9 +528,13 @@ def test_other_authorities_while_it_runs(ringway, upstream, tmp_path):
     alice, bob = a.issue(["alice"], client=True), b.issue(["bob"], client=True)
     client = Resuming(doors, V13, alice)
     assert [client.ask("a.example")[0], client.ask("a.example")[0]] == [False, True]
+    expires = r' warning .*".*clients\.pem" \(CN=authority of {}\) expires on .*; renew it$'
+    server.wait_line(expires.format("a"))
+    assert re.search(expires.format("a"), server.command("check").stdout, re.M)
     with doors.connect("a.example", alice) as old:
         file.write_bytes(b.path.read_bytes())
         server.wait_line(r'client certificates are accepted by the new ".*clients\.pem"')
+        server.wait_line(expires.format("b"))
         wait_for_total(server, "certificates", lambda count: count == 2)
         assert doors.forwarded(old, "a.example").one("x-client-subject") == "CN=alice"
     with pytest.raises(ssl.SSLError, match=r"(?i)unknown.ca"):

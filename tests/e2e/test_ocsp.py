@@ -155,6 +155,36 @@ def test_a_new_certificate_waits_for_its_staple(ringway, authority, tmp_path):
     until(lambda: stapled(server, authority) == serial_of(pair), "the new staple is not taken")
 
 
+def in_folder(folder, name, pair):
+    """The pair as `NAME.crt` and `NAME.key`."""
+    target = folder / f"{name}.crt", folder / f"{name}.key"
+    for source, there in zip(pair, target, strict=True):
+        source.replace(there)
+    return target
+
+
+def test_a_file_in_a_folder(ringway, authority, tmp_path):
+    """It lies beside its certificate, comes, is renewed and goes while that serves."""
+    folder = tmp_path / "certificates"
+    (folder / "b.example").mkdir(parents=True)
+    pair = in_folder(folder, "a", issue(authority, ["a.example"]))
+    other = issue(authority, ["b.example"])
+    other[0].replace(folder / "b.example/fullchain.pem")
+    other[1].replace(folder / "b.example/privkey.pem")
+    other = (folder / "b.example/fullchain.pem",)
+    write(folder / "b.example/fullchain.ocsp", say(authority, other[0]))
+    server = ringway({"tls": {"certificates_path": str(folder)}})
+    assert stapled(server, authority, "-tls1_3", "-servername", "b.example") == serial_of(other)
+    assert stapled(server, authority) is None
+    file = write(folder / "a.ocsp", b"nonsense")
+    server.wait_line(r' warning certificate ".*a\.crt" is not stapled with ".*a\.ocsp": it is no OCSP response')
+    write(file, say(authority, pair[0]))
+    until(lambda: stapled(server, authority) == serial_of(pair), "the new file is not taken")
+    file.unlink()
+    until(lambda: stapled(server, authority) is None, "the file is gone, and still shown")
+    assert not any("in use no more" in line for line in server.lines)
+
+
 # The responder
 
 
@@ -221,6 +251,127 @@ def test_a_revoked_certificate(ringway, authority, responder):
     responder.answer = say(authority, pair[0], "revoked")
     server.wait_line(r' error OCSP of ".*": the certificate was revoked on .*; not stapled', 3 * DEADLINE)
     until(lambda: stapled(server, authority) is None, "it is still stapled")
+
+
+# Must-staple, RFC 7633
+
+
+MUST = x509.TLSFeature([x509.TLSFeatureType.status_request])
+
+
+def test_must_staple_and_nothing_is_stapled(ringway, authority, tmp_path):
+    """What is to be done is told: with a file that is good no more, a responder that is not asked, neither, and neither
+    in a folder."""
+    old = issue(authority, ["a.example"], extensions=[MUST])
+    named = issue(authority, ["b.example"], "http://ocsp.example/", extensions=[MUST])
+    silent = issue(authority, ["c.example"], extensions=[MUST])
+    file = write(tmp_path / "a.ocsp", say(authority, old[0], until=-1, since=-100))
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    lying = in_folder(folder, "d", issue(authority, ["d.example"], extensions=[MUST]))
+    entries = [keys(old, ocsp_path=file), keys(named), keys(silent)]
+    server = ringway({"tls": {"certificates": entries, "certificates_path": str(folder)}})
+    remedies = {
+        old: f'renew "{file}"',
+        named: "set ocsp_stapling = true",
+        silent: "name a file with a response: ocsp_path",
+        lying: f'put a response into "{folder}/d.ocsp"',
+    }
+    for pair, remedy in remedies.items():
+        told = f'"{pair[0]}" is not stapled; it is must-staple, so some clients refuse it; {remedy}$'
+        server.wait_line(f" warning certificate {told}")
+        assert re.search(f"warning +{told}", server.command("check").stdout, re.M)
+
+
+def test_must_staple_and_all_is_well(ringway, authority, responder, tmp_path):
+    """By a file and by a responder; until that fails for longer than its last response lasts."""
+    filed = issue(authority, ["b.example"], extensions=[MUST])
+    fetched = issue(authority, ["a.example"], responder.url, extensions=[MUST])
+    plain = issue(authority, ["c.example"])
+    file = write(tmp_path / "b.ocsp", say(authority, filed[0]))
+    responder.answer = say(authority, fetched[0], until=DEADLINE / 2)
+    entries = [keys(filed, ocsp_path=file), keys(plain)]
+    server = ringway({"tls": {**keys(fetched), "certificates": entries, "ocsp_stapling": True}})
+    server.wait_line("; stapled$")
+    assert "must-staple" not in server.text + server.command("check").stdout
+    responder.answer = 503
+    server.wait_line(" warning OCSP of .*; the last staple goes on until ", 3 * DEADLINE)
+    server.wait_line(" warning OCSP of .*; not stapled; it is must-staple, so some clients refuse it$", 3 * DEADLINE)
+
+
+# What is kept
+
+
+def test_a_reload_goes_on_with_what_was_fetched(ringway, authority, responder):
+    pair = issue(authority, ["a.example"], responder.url)
+    responder.answer = say(authority, pair[0])
+    server = ringway({"tls": {**keys(pair), "ocsp_stapling": True}})
+    until(lambda: stapled(server, authority) == serial_of(pair), "it is not stapled")
+    responder.answer = 503
+    server.reload()
+    assert stapled(server, authority) == serial_of(pair)
+    assert len(responder.asked) == 1
+
+
+def test_a_restart_goes_on_with_what_is_in_the_folder(ringway, authority, responder, tmp_path):
+    """From the first connection on; the responder is asked when it would have been anyhow."""
+    pairs = [issue(authority, [name], responder.url) for name in ("a.example", "b.example")]
+    responder.answers = {serial_of(pair): say(authority, pair[0]) for pair in pairs}
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    stapling = {"ocsp_stapling": True, "ocsp_cache": str(cache)}
+    config = {"tls": {**keys(pairs[0]), "certificates": [keys(pairs[1])], **stapling}}
+    first = ringway(config)
+    until(lambda: len(list(cache.glob("*.ocsp"))) == 2, "there are not two responses in the folder")
+    first.stop()
+    responder.answers = {}
+    second = ringway(config)
+    assert stapled(second, authority) == serial_of(pairs[0])
+    assert stapled(second, authority, "-tls1_3", "-servername", "b.example") == serial_of(pairs[1])
+    assert sorted(responder.asked) == sorted(map(serial_of, pairs))
+
+
+def test_a_file_in_the_cache_is_judged(ringway, authority, responder, tmp_path):
+    """One that says revoked, is about another certificate, or is nonsense, is not shown: the responder is asked."""
+    pair = issue(authority, ["a.example"], responder.url)
+    wrong = [say(authority, pair[0], "revoked"), say(authority, issue(authority, ["b.example"])[0]), b"nonsense"]
+    config = {"tls": {**keys(pair), "ocsp_stapling": True, "ocsp_cache": str(tmp_path)}}
+    responder.answer = say(authority, pair[0])
+    ringway(config).wait_line("; stapled")
+    (file,) = tmp_path.glob("*.ocsp")
+    for number, data in enumerate(wrong, 2):
+        file.write_bytes(data)
+        ringway(config).wait_line("; stapled")
+        assert len(responder.asked) == number
+        assert file.read_bytes() == responder.answer
+
+
+def test_what_was_revoked_is_forgotten(ringway, authority, responder, tmp_path):
+    pair = issue(authority, ["a.example"], responder.url)
+    responder.answer = say(authority, pair[0], until=DEADLINE)
+    server = ringway({"tls": {**keys(pair), "ocsp_stapling": True, "ocsp_cache": str(tmp_path)}})
+    until(lambda: list(tmp_path.glob("*.ocsp")), "it is not kept")
+    responder.answer = say(authority, pair[0], "revoked")
+    server.wait_line(r" error OCSP of .*: the certificate was revoked on .*; not stapled", 3 * DEADLINE)
+    assert list(tmp_path.glob("*.ocsp")) == []
+
+
+def test_a_folder_that_goes_away_is_told_once(ringway, authority, responder, tmp_path):
+    """And what was fetched is stapled all the same."""
+    pairs = [issue(authority, [name], responder.url) for name in ("a.example", "b.example")]
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    stapling = {"ocsp_stapling": True, "ocsp_cache": str(cache)}
+    server = ringway({"tls": {**keys(pairs[0]), "certificates": [keys(pairs[1])], **stapling}})
+    server.wait_line("does not answer")
+    cache.rmdir()
+    responder.answers = {serial_of(pair): say(authority, pair[0]) for pair in pairs}
+    for name, pair in zip(("a.example", "b.example"), pairs, strict=True):
+        look = functools.partial(stapled, server, authority, "-tls1_3", "-servername", name)
+        assert until(look, "it is not stapled") == serial_of(pair)
+    told = [line for line in server.lines if "cannot be kept" in line]
+    assert len(told) == 1
+    assert told[0].endswith("(No such file or directory): after a restart they are fetched anew")
 
 
 def test_a_responder_that_is_not_there_holds_nothing_up(ringway, authority, unused_port):

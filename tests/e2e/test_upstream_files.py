@@ -1,6 +1,7 @@
 """Files of TLS to upstreams that change while it runs, and secrets that go nowhere else."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from harness.authority import Authority
 from harness.memory import total, wait_for_total
 from harness.raw import message
 from harness.upstream_tls import config, refused, to
-from harness.waiting import DEADLINE
+from harness.waiting import DEADLINE, wait
 
 
 def put(source, target):
@@ -142,6 +143,23 @@ def test_bad_new_files_are_told_and_the_old_ones_stay(shown):
         assert client.get().body == b"hello"
     assert total(server, "peers") == 1
     assert len(origin.links) == 1
+
+
+def test_what_expires_soon_is_told(ringway, upstream, authority):
+    """At the start, by `ringway check`, and of new files. What the tests issue lasts two days."""
+    pair = authority.issue(["client"], client=True)
+    origin = upstream(context=authority.serves("127.0.0.1", clients=authority))
+    server = ringway(config(origin.url, authority, cert_path=pair[0], key_path=pair[1]))
+    soon = "expires on .* UTC, in 1 days; renew it$"
+    lines = [f'upstream 127.0.0.1: "{pair[0]}" {soon}']
+    lines.append(rf'upstream 127.0.0.1: "{authority.path}" \(the last of its authorities\) {soon}')
+    checked = server.command("check").stdout
+    for line in lines:
+        server.wait_line(f" warning {line}")
+        assert re.search(f"warning +{line}", checked, re.M)
+    put(authority.issue(["client"], client=True), pair)
+    server.wait_line(" info upstream .*: new files are in use")
+    wait(lambda: sum(bool(re.search(lines[0], line)) for line in server.lines) == 2, "warning of the new one")
 
 
 def test_workers_read_no_file_and_are_told_no_key(ringway, upstream, authority):

@@ -18,14 +18,20 @@ class Authority:
     """`path` is its certificate. `issue(...)` makes others', each pair in files of its own. `issuer`: another authority
     has signed its certificate, which clients then send along."""
 
-    def __init__(self, folder: Path, name: str = "tests", issuer: "Authority | None" = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str = "tests",
+        issuer: "Authority | None" = None,
+        lasting: datetime.timedelta = _LONG,
+    ) -> None:
         self.folder = folder
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"authority of {name}")])
         self.key = ec.generate_private_key(ec.SECP256R1())
         self._issued = 0
         above = issuer or self
         self._issuer = issuer
-        builder = _builder(self._name, above._name, self.key, -_LONG, _LONG)
+        builder = _builder(self._name, above._name, self.key, -_LONG, lasting)
         length = 1 if issuer is None else 0
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=length), critical=True)
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), False)

@@ -31,6 +31,18 @@ def expand_label(secret: bytes, label: str, length: int) -> bytes:
     return hmac.digest(secret, info + b"\1", digest)[:length]
 
 
+def data_records(came: bytes) -> list[int]:
+    """Lengths of those that hold data, as they are on the wire. In TLS 1.3 an alert looks like data of 19 bytes, and is
+    left out."""
+    found = []
+    while came:
+        kind, _, length = struct.unpack("!BHH", came[:5])
+        if kind == 23 and length > 19:
+            found.append(length)
+        came = came[5 + length :]
+    return found
+
+
 class Peer:
     """`folder` takes the key log. `ended` says how the other side ended once `receive()` met the end."""
 
@@ -191,6 +203,13 @@ class Peer:
                 self.ended = (error.reason or str(error)).lower()
                 return found
         return found
+
+    def ticket(self) -> None:
+        """Reads on until a session ticket is there: in TLS 1.3 it comes behind the handshake, and looks like data."""
+        while self.tls.session is None or not self.tls.session.has_ticket:
+            assert self._take(), "it ended before a ticket came"
+            with contextlib.suppress(ssl.SSLWantReadError):
+                self.tls.read(1)
 
     def rest(self) -> bytes:
         """What still comes, as it is, until the other side ends by FIN or RST."""

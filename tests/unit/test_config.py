@@ -183,6 +183,10 @@ head = -1
             'tls.cert_path: "/no.crt" does not exist; make one with',
         ),
         ('[tls]\ncert_path = "/no.crt"\nkey_path = "/no.key"', 'tls.key_path: "/no.key" does not exist'),
+        (
+            '[tls]\ncertificates_path = "/no"\nocsp_stapling = true\nocsp_cache = "/no"',
+            'tls.ocsp_cache: the folder "/no" does not exist; create it: mkdir -p "/no"',
+        ),
     ],
 )
 def test_each_mistake_has_a_line(tmp_path: Path, more: str, expected: str) -> None:

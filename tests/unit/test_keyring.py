@@ -3,9 +3,11 @@
 import datetime
 import os
 import queue
+import re
 from pathlib import Path
 
 import pytest
+from harness.authority import Authority
 from harness.certificates import make
 
 from ringway.config.model import Tls
@@ -14,6 +16,8 @@ from ringway.control.keyring import Keyring, Source, Watch, load, signature, sou
 from ringway.engine import certificates
 
 KEY = bytes(80)
+LASTING = {"long": 80, "short": 30}
+"""Days, by the name of an authority."""
 
 
 def tls(**keys: object) -> Tls:
@@ -102,6 +106,11 @@ def test_a_folder(tmp_path: Path) -> None:
     assert problems == []
     assert found is not None
     assert found.names == ["a.example", "b.example"]
+    assert [source.ocsp_path for source in sources_of(config)[0]] == [None, None]
+    staples = [tmp_path / "a.ocsp", tmp_path / "site/fullchain.ocsp"]
+    for file in staples:
+        file.write_bytes(b"x")
+    assert [source.ocsp_path for source in sources_of(config)[0]] == [str(file) for file in staples]
     (tmp_path / "lonely.pem").write_text("x")
     assert "has no key beside it" in str(sources_of(config)[1][0])
     assert "cannot be listed" in str(sources_of(tls(certificates_path=str(tmp_path / "none")))[1][0])
@@ -136,6 +145,7 @@ def test_what_is_wrong_names_its_place(tmp_path: Path) -> None:
         ({"certificates_path": "a", "ciphers": ["RC4-SHA"]}, "TLS_AES_128_GCM_SHA256"),
         ({"certificates_path": "a", "curves": ["P-192"]}, "X25519"),
         ({"certificates_path": "a", "min_version": "1.1"}, "1.2"),
+        ({"certificates_path": "a", "ocsp_cache": "b"}, "nothing is fetched without `ocsp_stapling`"),
     ],
 )
 def test_what_the_section_refuses(keys: dict[str, object], sentence: str) -> None:
@@ -151,6 +161,21 @@ def test_expiry_is_told_three_weeks_before(ring: Keyring) -> None:
     assert "renewed.example" in line
     assert " in 14 days; renew it" in line
     assert "expired on" in ring.expiring(now + datetime.timedelta(days=31))[0]
+
+
+def test_authorities_for_clients_expire_too(tmp_path: Path) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    long, short = (Authority(tmp_path, name, lasting=datetime.timedelta(days=days)) for name, days in LASTING.items())
+    (tmp_path / "ca.pem").write_bytes(long.path.read_bytes() + short.path.read_bytes())
+    door = {"client_ca": str(tmp_path / "ca.pem"), "client_auth": "require"}
+    found, problems = load(tls(**pair(tmp_path, "a", ["a.example"]), **door))
+    assert problems == []
+    assert found is not None
+    assert found.expiring(now) == []
+    (line,) = found.expiring(now + datetime.timedelta(days=15))
+    assert re.fullmatch(r'".*ca\.pem" \(CN=authority of short\) expires on .* UTC, in 14 days; renew it', line)
+    (line,) = found.expiring(now + datetime.timedelta(days=31))
+    assert re.fullmatch(r'".*ca\.pem" \(CN=authority of short\) expired on .* UTC; renew it', line)
 
 
 def test_a_key_that_others_may_read_is_warned_about(tmp_path: Path) -> None:
@@ -225,6 +250,17 @@ def test_the_signature_follows_links(tmp_path: Path) -> None:
     (tmp_path / "live.crt").unlink()
     (tmp_path / "live.crt").symlink_to("2.crt")
     assert signature(config) != before
+
+
+def test_what_expires_is_told_once_a_day(watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, said, _ = watched
+    pair(folder, "a", ["a.example"], days=3)
+    assert "is in use, for a.example" in said.get(timeout=20)
+    assert "expires on" in said.get(timeout=20)
+    monkeypatch.setattr(watching, "DAY", 0.02)
+    for _ in range(2):
+        assert "warning certificate" in (line := said.get(timeout=20))
+        assert "expires on" in line
 
 
 def test_ticket_keys_are_renewed_and_old_ones_kept_for_a_while(watched, monkeypatch: pytest.MonkeyPatch) -> None:

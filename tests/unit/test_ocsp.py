@@ -12,7 +12,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from harness.authority import Authority
 from harness.ocsp import issue, opened, say
 
-from ringway.control.ocsp import MOST_BYTES, Revoked, Unusable, judge, read, responder_of
+from ringway.control import logs
+from ringway.control.ocsp import MOST_BYTES, Revoked, Staple, Unusable, judge, read, responder_of
+from ringway.control.stapler import Cache, question_in
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +105,48 @@ def test_other_reasons(authority: Authority, pair: tuple[Path, Path], tmp_path: 
 )
 def test_the_responder_that_is_named(authority: Authority, url: str | None, found: str | None) -> None:
     assert responder_of(issue(authority, ["a"], url)[0].read_bytes()) == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "left", "seconds"),
+    [
+        (0, 3600, 1800),
+        (0, 7 * 24 * 3600, 24 * 3600),
+        (-1800, 1800, 0),
+        (-600, 3000, 1200),
+        (-20 * 3600, 6 * 24 * 3600, 4 * 3600),
+        (-30 * 3600, 6 * 24 * 3600, 0),
+        (900, 3600, 1800),
+    ],
+    ids=["half", "a day", "half is over", "asked before", "a day, asked before", "the day is over", "in the future"],
+)
+def test_when_the_responder_is_asked_again(asked: float, left: float, seconds: float) -> None:
+    """As if there had been no restart between."""
+    now = datetime.datetime.now(datetime.UTC)
+    staple = Staple(b"", now + datetime.timedelta(seconds=left))
+    assert question_in(staple, now.timestamp() + asked) == pytest.approx(max(1, seconds), abs=5)
+
+
+def test_the_cache(
+    authority: Authority, pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One file for a certificate's path; what cannot be written leaves nothing behind, and is told once."""
+    told: list[str] = []
+    monkeypatch.setattr(logs, "_write", lambda level, message: told.append(message))
+    path, chain = str(pair[0]), pair[0].read_bytes()
+    cache = Cache(str(tmp_path))
+    assert cache.read(path, chain) is None
+    for _ in range(2):
+        staple = judge(say(authority, pair[0]), chain)
+        cache.write(path, staple)
+        kept = cache.read(path, chain)
+        assert kept is not None
+        assert kept[0] == staple
+        (file,) = tmp_path.iterdir()
+    cache.forget(path)
+    assert list(tmp_path.iterdir()) == []
+    file.mkdir()
+    for _ in range(2):
+        cache.write(path, staple)
+    assert list(tmp_path.iterdir()) == [file]
+    assert ["cannot be kept in" in line for line in told] == [True]

@@ -1,5 +1,6 @@
 """Files for upstreams with TLS: what workers are handed, and what happens when they change."""
 
+import datetime
 import queue
 import random
 from pathlib import Path
@@ -59,6 +60,28 @@ def test_what_is_wrong_names_the_file_and_keeps_the_old(authority: Authority) ->
     (problem,) = map(str, problems)
     assert problem.startswith(f'key_path: "{pair[1]}" has no private key in PEM form')
     assert load(plan)[0] == [None, old[1]]
+
+
+def test_what_expires_soon(tmp_path: Path) -> None:
+    """A file of authorities with the last of them; a certificate of ours. Each is told once."""
+    now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
+    long, short = (Authority(tmp_path, name, lasting=n * day) for name, n in {"long": 80, "short": 30}.items())
+    both = tmp_path / "both.pem"
+    both.write_bytes(long.path.read_bytes() + short.path.read_bytes())
+    pair = long.issue(["client"], client=True, lasting=50 * day)
+    plan = [None, tls(both), tls(short.path), tls(short.path), tls(both, pair), tls(verify=False)]
+    found, problems = load(plan)
+    assert problems == []
+    assert peers.expiring(plan, found, now) == []
+    (line,) = peers.expiring(plan, found, now + 15 * day)
+    about = f'upstream h.example: "{short.path}" (the last of its authorities)'
+    assert line.startswith(f"{about} expires on ")
+    assert line.endswith(" in 14 days; renew it")
+    lines = peers.expiring(plan, found, now + 35 * day)
+    assert lines[0].startswith(f"{about} expired on ")
+    assert lines[1].startswith(f'upstream h.example: "{pair[0]}" expires on ')
+    assert len(lines) == 2
+    assert len(peers.expiring(plan, found, now + 70 * day)) == 3
 
 
 def test_the_block_says_once_what_many_have(authority: Authority) -> None:
@@ -124,6 +147,15 @@ def test_a_key_that_others_may_read_is_told(watched) -> None:
         source.replace(target)
     assert "new files are in use" in said.get(timeout=20)
     assert "may be read by others than its owner (mode 644)" in said.get(timeout=20)
+
+
+def test_what_expires_is_told_once_a_day(watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority, pairs, _, said, _, _ = watched
+    monkeypatch.setattr(watching, "DAY", 0.02)
+    for _ in range(2):
+        lines = [said.get(timeout=20) for _ in range(3)]
+        for path in (authority.path, pairs[0][0], pairs[1][0]):
+            assert sum(line.startswith(f'warning upstream h.example: "{path}" ') for line in lines) == 1
 
 
 def test_bad_new_files_are_told_and_the_old_ones_stay(watched) -> None:

@@ -137,14 +137,9 @@ def _check_driver(performance: Performance) -> list[Problem]:
 
 
 def _check_socket(key: str, path: str) -> list[Problem]:
-    folder = os.path.dirname(path)
-    if not os.path.isdir(folder):
-        return [Problem(key, f'the folder "{folder}" does not exist', f'create it: mkdir -p "{folder}"')]
     if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
         return [Problem(key, f'"{path}" is there, and no socket', "choose another path, or remove it")]
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return [Problem(key, f'"{folder}" may not be written by this user', "correct its rights")]
-    return []
+    return _check_folder(key, os.path.dirname(path))
 
 
 def _check_tls(tls: Tls) -> list[Problem]:
@@ -167,7 +162,18 @@ def _check_tls(tls: Tls) -> list[Problem]:
     ring, wrong = load(tls)
     if ring is not None:
         ring.wipe()
+    if tls.ocsp_cache is not None:
+        problems += _check_folder("tls.ocsp_cache", tls.ocsp_cache)
     return problems + wrong
+
+
+def _check_folder(key: str, path: str) -> list[Problem]:
+    """One to write files into."""
+    if not os.path.isdir(path):
+        return [Problem(key, f'the folder "{path}" does not exist', f'create it: mkdir -p "{path}"')]
+    if not os.access(path, os.W_OK | os.X_OK):
+        return [Problem(key, f'"{path}" may not be written by this user', "correct its rights")]
+    return []
 
 
 def _check_path(key: str, path: str) -> list[Problem]:

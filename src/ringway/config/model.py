@@ -262,13 +262,20 @@ class Tls(Section):
         "The supervisor fetches them anew when half of their time is left; workers never wait for one. A certificate "
         "that names no responder, or has an `ocsp_path`, is left as it is.",
     )
+    ocsp_cache: SystemPath | None = Field(
+        default=None,
+        description="A folder in which fetched OCSP responses are kept, so that they are there at once after a restart "
+        "or an upgrade. Absent: they are fetched anew. A reload keeps them in any case.",
+        examples=["/var/cache/ringway"],
+    )
     certificates: list[Certificate] = Field(
         default=[], description="Further certificates, each a table with `cert_path` and `key_path`."
     )
     certificates_path: SystemPath | None = Field(
         default=None,
         description="A folder of further certificates: `NAME.crt` (or `.pem`) with `NAME.key` beside it, and folders "
-        "below it with `fullchain.pem` and `privkey.pem`. Files that come and go are noticed.",
+        "below it with `fullchain.pem` and `privkey.pem`. An OCSP response beside them (`NAME.ocsp`, `fullchain.ocsp`) "
+        "is stapled, as that of an `ocsp_path`. Files that come and go are noticed.",
         examples=["/etc/letsencrypt/live"],
     )
     client_ca: SystemPath | None = Field(
@@ -322,6 +329,15 @@ class Tls(Section):
         "So much of a connection's output is encrypted in user space before the kernel sends. 0: from the end of the "
         "handshake on.",
     )
+
+    @field_validator("ocsp_cache")
+    @classmethod
+    def _only_fetched(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("ocsp_stapling") is False:
+            raise values.Flaw(
+                "nothing is fetched without `ocsp_stapling`", "add ocsp_stapling = true, or remove `ocsp_cache`"
+            )
+        return value
 
     @model_validator(mode="after")
     def _some_certificate(self) -> Self:

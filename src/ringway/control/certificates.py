@@ -54,6 +54,7 @@ class Pair:
     ocsp_path: str | None = None
     staple: Staple | None = None
     """What that file says, if it can be shown."""
+    must_staple: bool = False
 
 
 def check_pair(
@@ -94,8 +95,8 @@ def load_pair(
             staple = ocsp.read(ocsp_path, chain_pem)
         except ocsp.Unusable as why:
             notes.append(f'"{cert_path}" is not stapled with "{ocsp_path}": {why}')
-    names = _names(chain[0])
-    return Pair(cert_path, key_path, chain_pem, key_pem, names, kind, until, tuple(notes), ocsp_path, staple), []
+    names, must = _names(chain[0]), ocsp.must_be_stapled(chain_pem)
+    return Pair(cert_path, key_path, chain_pem, key_pem, names, kind, until, tuple(notes), ocsp_path, staple, must), []
 
 
 def _rest(problem: Problem) -> tuple[str, str]:

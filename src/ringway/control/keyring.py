@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 from ringway.config.doors import Policy, place_of, policies
 from ringway.config.model import Tls
-from ringway.control import certificates, logs, watching
+from ringway.control import certificates, expiry, logs, ocsp, watching
 from ringway.control.certificates import Pair, load_client_authorities, load_pair
-from ringway.control.ocsp import Stapler
+from ringway.control.stapler import Cache, Stapler
 from ringway.control.watching import Settled, Signature, Ticking, signature_of
 from ringway.errors import Problem
 
@@ -25,8 +25,6 @@ NEW_TICKET_KEY = 12 * 3600.0
 """Seconds after which tickets are sealed with a new key; the last three open them, which is longer than a ticket lives
 (two hours in OpenSSL)."""
 TICKET_KEYS = 3
-EXPIRES_SOON = datetime.timedelta(days=21)
-_DAY = 24 * 3600.0
 
 _CHAINS = (".crt", ".pem", ".cer")
 
@@ -39,7 +37,8 @@ class Source:
     key_path: str
     section: str
     """Where it stands in the configuration: `tls`, `tls.certificates[0]`, `tls.certificates_path`."""
-    ocsp_path: str | None = None
+    ocsp_path: str | None = field(default=None, compare=False)
+    """In a folder it may come and go; the source is the same."""
 
 
 def sources_of(tls: Tls) -> tuple[list[Source], list[Problem]]:
@@ -64,9 +63,9 @@ def sources_of(tls: Tls) -> tuple[list[Source], list[Problem]]:
         if os.path.isdir(path):
             chain, key = os.path.join(path, "fullchain.pem"), os.path.join(path, "privkey.pem")
             if os.path.exists(chain):
-                found.append(Source(chain, key, "tls.certificates_path"))
+                found.append(_beside(chain, key))
         elif suffix in _CHAINS and os.path.exists(f"{stem}.key"):
-            found.append(Source(path, f"{stem}.key", "tls.certificates_path"))
+            found.append(_beside(path, f"{stem}.key"))
         elif suffix in _CHAINS:
             sentence = f'"{path}" has no key beside it'
             problems.append(Problem("tls.certificates_path", sentence, f'put it into "{stem}.key"'))
@@ -74,6 +73,16 @@ def sources_of(tls: Tls) -> tuple[list[Source], list[Problem]]:
         sentence = f'there is no certificate in "{tls.certificates_path}"'
         problems.append(Problem("tls.certificates_path", sentence, "put NAME.crt and NAME.key there"))
     return found, problems
+
+
+def _staple_beside(cert_path: str) -> str:
+    return os.path.splitext(cert_path)[0] + ".ocsp"
+
+
+def _beside(cert_path: str, key_path: str) -> Source:
+    """Of a folder."""
+    ocsp_path = _staple_beside(cert_path)
+    return Source(cert_path, key_path, "tls.certificates_path", ocsp_path if os.path.exists(ocsp_path) else None)
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,8 @@ class Keyring:
     """What hosts want of their clients."""
     authorities: dict[str, bytes] = field(default_factory=dict)
     """PEM by path: whose client certificates are accepted."""
+    stapling: bool = False
+    """Responders are asked."""
 
     @functools.cached_property
     def _by_name(self) -> dict[str, dict[str, int]]:
@@ -136,19 +147,33 @@ class Keyring:
                 certificates.wipe(pair.key)
 
     def warnings(self) -> list[str]:
-        return [warning for pair in self.pairs.values() for warning in pair.warnings]
+        lines = []
+        for source, pair in self.pairs.items():
+            lines += [*pair.warnings, *self._must_staple(source, pair)]
+        return lines
+
+    def _must_staple(self, source: Source, pair: Pair) -> list[str]:
+        """Where no response will be there; of a responder that fails the Stapler tells."""
+        asked = pair.ocsp_path is None and ocsp.responder_of(pair.chain) is not None
+        if not pair.must_staple or pair.staple is not None or (asked and self.stapling):
+            return []
+        if pair.ocsp_path is not None:
+            remedy = f'renew "{pair.ocsp_path}"'
+        elif asked:
+            remedy = "set ocsp_stapling = true"
+        elif source.section == "tls.certificates_path":
+            remedy = f'put a response into "{_staple_beside(pair.cert_path)}"'
+        else:
+            remedy = "name a file with a response: ocsp_path"
+        return [f'"{pair.cert_path}" is not stapled; {ocsp.REFUSED}; {remedy}']
 
     def expiring(self, now: datetime.datetime | None = None) -> list[str]:
-        """A line for each pair that expires within three weeks."""
-        now = now or datetime.datetime.now(datetime.UTC)
+        """A line for each pair, and each authority for clients, that expires within three weeks."""
         lines = []
         for pair in self.pairs.values():
-            left = pair.until - now
-            if left < datetime.timedelta(0):
-                lines.append(f'"{pair.cert_path}" expired on {pair.until:%Y-%m-%d %H:%M} UTC; renew it')
-            elif left < EXPIRES_SOON:
-                when = f"on {pair.until:%Y-%m-%d %H:%M} UTC, in {left.days} days"
-                lines.append(f'"{pair.cert_path}" (for {shortened(pair.names)}) expires {when}; renew it')
+            lines += expiry.told(f'"{pair.cert_path}" (for {shortened(pair.names)})', pair.until, now)
+        for path, text in self.authorities.items():
+            lines += expiry.of_each(path, text, now)
         return lines
 
 
@@ -180,7 +205,7 @@ def load(tls: Tls, old: Keyring | None = None) -> tuple[Keyring | None, list[Pro
         if wrong and old is not None:
             text = old.authorities[path]
         authorities[path] = text
-    return (Keyring(pairs, wanted, authorities) if pairs else None), problems
+    return (Keyring(pairs, wanted, authorities, tls.ocsp_stapling) if pairs else None), problems
 
 
 def _of_folder(source: Source, problem: Problem) -> Problem:
@@ -212,45 +237,49 @@ class Watch:
         ring: Keyring,
         changed: Callable[[bytearray], None],
         ticket_keys: list[bytes] | None = None,
+        stapler: Stapler | None = None,
     ) -> None:
-        """`ticket_keys`: newest first, of before a reload or an upgrade, so that sessions go on."""
+        """`ticket_keys`: newest first, of before a reload or an upgrade, so that sessions go on. `stapler`: of before a
+        reload, so that staples do."""
         self._tls = tls
         self._ring = ring
         self._changed = changed
         self._files = Settled(lambda: signature(tls))
         self.ticket_keys = ticket_keys or [os.urandom(80)]
         self._waited_tickets = self._waited_day = 0.0
-        self._stapler = Stapler() if tls.ocsp_stapling else None
+        self.stapler: Stapler | None = None
+        if tls.ocsp_stapling:
+            self.stapler = Stapler(Cache(tls.ocsp_cache) if tls.ocsp_cache is not None else None, stapler)
+            self.stapler.follow(to_be_fetched(ring))
         self._lapsed: set[bytes] = set()
         self._thread = Ticking("certificates", watching.LOOK_EVERY, self._look)
 
     def block(self) -> bytearray:
-        return self._ring.block(self.ticket_keys, self._stapler)
+        return self._ring.block(self.ticket_keys, self.stapler)
 
     def start(self) -> None:
         self._thread.start()
-        if self._stapler is not None:
-            self._stapler.follow(to_be_fetched(self._ring))
-            self._stapler.start()
+        if self.stapler is not None:
+            self.stapler.start()
 
     def stop(self) -> None:
         self._thread.stop()
-        if self._stapler is not None:
-            self._stapler.stop()
+        if self.stapler is not None:
+            self.stapler.stop()
 
     def _look(self) -> None:
         self._waited_tickets += watching.LOOK_EVERY
         self._waited_day += watching.LOOK_EVERY
         if self._files.changed():
             self._read_again()
-        if self._stapler is not None and self._stapler.news():
+        if self.stapler is not None and self.stapler.news():
             self._changed(self.block())
         self._tell_lapsed()
         if self._waited_tickets >= NEW_TICKET_KEY:
             self._waited_tickets = 0.0
             self.ticket_keys = [os.urandom(80), *self.ticket_keys][:TICKET_KEYS]
             self._changed(self.block())
-        if self._waited_day >= _DAY:
+        if self._waited_day >= watching.DAY:
             self._waited_day = 0.0
             for line in self._ring.expiring():
                 logs.warning(f"certificate {line}")
@@ -265,8 +294,8 @@ class Watch:
             ring.wipe(but=self._ring)
             return
         old, self._ring = self._ring, ring
-        if self._stapler is not None:
-            self._stapler.follow(to_be_fetched(ring))
+        if self.stapler is not None:
+            self.stapler.follow(to_be_fetched(ring))
         for source, pair in ring.pairs.items():
             if old.pairs.get(source) != pair:
                 logs.info(
@@ -288,4 +317,5 @@ class Watch:
         for pair in self._ring.pairs.values():
             if pair.staple is not None and pair.staple.until <= now and pair.staple.der not in self._lapsed:
                 self._lapsed.add(pair.staple.der)
-                logs.warning(f'certificate "{pair.cert_path}" is stapled no more: "{pair.ocsp_path}" has expired')
+                line = f'certificate "{pair.cert_path}" is stapled no more: "{pair.ocsp_path}" has expired'
+                logs.warning(f"{line}; {ocsp.REFUSED}" if pair.must_staple else line)

@@ -6,12 +6,13 @@
 Keys go the way of those of the certificates for clients (keyring.py): by memory that only supervisor and workers have.
 """
 
+import datetime
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ringway.control import certificates, logs, watching
+from ringway.control import certificates, expiry, logs, watching
 from ringway.control.watching import Settled, Signature, Ticking, signature_of
 from ringway.errors import Problem
 
@@ -68,6 +69,22 @@ def _of(tls: dict[str, Any], problem: Problem) -> Problem:
     return Problem(problem.key, sentence, problem.remedy)
 
 
+def expiring(plan: Plan, peers: Sequence[Peer | None], now: datetime.datetime | None = None) -> list[str]:
+    """A line for each certificate of ours, and each file of authorities, that is good for three weeks at most. Those of
+    the system are looked after by others."""
+    lines = []
+    for tls, peer in zip(plan, peers, strict=True):
+        if tls is None or peer is None:
+            continue
+        found = []
+        if peer.certificate is not None:
+            found += expiry.of_chain(tls["certificate"], peer.certificate, now)
+        if peer.authorities is not None and tls["authorities"] is not None:
+            found += expiry.of_last(tls["authorities"], peer.authorities, now)
+        lines += [f"upstream {tls['name']}: {line}" for line in found]
+    return list(dict.fromkeys(lines))
+
+
 def signature(plan: Plan) -> Signature:
     paths: dict[str, None] = {}
     for tls in plan:
@@ -91,6 +108,7 @@ class Watch:
         self._editions = [0 if peer is None else 1 for peer in peers]
         self._changed = changed
         self._files = Settled(lambda: signature(plan))
+        self._waited_day = 0.0
         self._thread = Ticking("upstream files", watching.LOOK_EVERY, self._look)
         self.start, self.stop = self._thread.start, self._thread.stop
 
@@ -111,8 +129,15 @@ class Watch:
         return peers.build(told, list(authorities))  # type: ignore[no-any-return]
 
     def _look(self) -> None:
-        if not self._files.changed():
-            return
+        self._waited_day += watching.LOOK_EVERY
+        if self._files.changed():
+            self._read_again()
+        if self._waited_day >= watching.DAY:
+            self._waited_day = 0.0
+            for line in expiring(self._plan, self._peers):
+                logs.warning(line)
+
+    def _read_again(self) -> None:
         peers, problems = load(self._plan, self._peers)
         for problem in problems:
             logs.warning(f"files for upstreams: {problem}; what is in use stays")
@@ -129,6 +154,8 @@ class Watch:
             if tls["key"] is not None:
                 for line in certificates.permissions(tls["key"]):
                     logs.warning(f"upstream {tls['name']}: {line}")
+        for line in expiring(self._plan, self._peers):
+            logs.warning(line)
         self._changed(self.block())
         _wipe(old, but=peers)
 

@@ -122,9 +122,10 @@ class Reloads:
         anew = supervisor.needs_new_workers(config)
         seats = supervisor.new_seats(config) if anew else []
         groups, removed, opened = supervisor.adopt(config, len(seats or supervisor.seats))
-        assert supervisor.rules is not None
+        before = supervisor.rules
+        assert before is not None
         try:
-            rules = Rules(config, supervisor.tell, supervisor.rules.ticket_keys)
+            rules = Rules(config, supervisor.tell, before.ticket_keys, before.stapler)
         except RingwayError:
             listeners.discard(opened)
             raise

@@ -126,7 +126,8 @@ def _upstreams(plan: Plan) -> list[tuple[str, str]]:
         except (OSError, UnicodeError) as error:
             text = f"does not resolve ({error.strerror if isinstance(error, OSError) else error}): 503 until it does"
         rows.append((upstream["name"], text + (f"; {peers.described(tls)}" if tls is not None else "")))
-    return rows
+    with_tls, _ = peers.load(plan["upstream_tls"])
+    return [*rows, *(("warning", line) for line in peers.expiring(plan["upstream_tls"], with_tls))]
 
 
 def _machine(config: Config) -> list[tuple[str, str]]:

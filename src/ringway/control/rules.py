@@ -18,6 +18,7 @@ from ringway.errors import RingwayError
 
 if TYPE_CHECKING:
     from ringway.control import keyring, peers
+    from ringway.control.stapler import Stapler
 
 CERTIFICATES = b"\x80"
 PEERS = b"\x81"
@@ -32,10 +33,15 @@ class Rules:
     """Everything that all workers share and that a reload replaces."""
 
     def __init__(
-        self, config: Config, changed: Callable[[bytes], None], ticket_keys: list[bytes] | None = None
+        self,
+        config: Config,
+        changed: Callable[[bytes], None],
+        ticket_keys: list[bytes] | None = None,
+        stapler: "Stapler | None" = None,
     ) -> None:
         """`changed` is called in other threads when something new was published, or names were resolved.
-        `ticket_keys`: of before, so that sessions go on. Raises RingwayError, with nothing left open."""
+        `ticket_keys` and `stapler`: of before, so that sessions and staples go on. Raises RingwayError, with nothing
+        left open."""
         self.config = config
         self._changed = changed
         self._kept: list[memory.Shared | memory.Published] = []
@@ -45,12 +51,12 @@ class Rules:
         self._watches: list[keyring.Watch | peers.Watch] = []
         self._keyring: keyring.Watch | None = None
         try:
-            self.brief = self._build(ticket_keys)
+            self.brief = self._build(ticket_keys, stapler)
         except BaseException:
             self.close()
             raise
 
-    def _build(self, ticket_keys: list[bytes] | None) -> dict[str, Any]:
+    def _build(self, ticket_keys: list[bytes] | None, stapler: "Stapler | None") -> dict[str, Any]:
         try:
             from ringway.engine import addresses, snapshot
         except ImportError as error:
@@ -78,12 +84,12 @@ class Rules:
             "peers": None,
         }
         if self.config.tls is not None:
-            brief["certificates"] = self._open_certificates(self.config.tls, ticket_keys)
+            brief["certificates"] = self._open_certificates(self.config.tls, ticket_keys, stapler)
         if any(plan["upstream_tls"]):
             brief["peers"] = self._open_peers(plan["upstream_tls"])
         return brief
 
-    def _open_certificates(self, tls: Tls, ticket_keys: list[bytes] | None) -> int:
+    def _open_certificates(self, tls: Tls, ticket_keys: list[bytes] | None, stapler: "Stapler | None") -> int:
         # Imported here, as below: cryptography is a quarter of our memory, and plain HTTP needs none of it.
         from ringway.control import keyring
 
@@ -94,7 +100,8 @@ class Rules:
             logs.warning(f"certificate {line}")
         published = memory.Published("ringway certificates")
         self._kept.append(published)
-        self._keyring = keyring.Watch(tls, ring, functools.partial(self._publish, published, CERTIFICATES), ticket_keys)
+        publish = functools.partial(self._publish, published, CERTIFICATES)
+        self._keyring = keyring.Watch(tls, ring, publish, ticket_keys, stapler)
         self._follow(self._keyring, published)
         return published.descriptor
 
@@ -104,6 +111,8 @@ class Rules:
         found, problems = peers.load(plan)
         if problems:
             raise RingwayError("; ".join(map(str, problems)))
+        for line in peers.expiring(plan, found):
+            logs.warning(line)
         published = memory.Published("ringway peers")
         self._kept.append(published)
         self._follow(peers.Watch(plan, found, functools.partial(self._publish, published, PEERS)), published)
@@ -134,6 +143,10 @@ class Rules:
     @property
     def ticket_keys(self) -> list[bytes]:
         return self._keyring.ticket_keys if self._keyring is not None else []
+
+    @property
+    def stapler(self) -> "Stapler | None":
+        return self._keyring.stapler if self._keyring is not None else None
 
     def close(self) -> None:
         """Workers keep what they have mapped."""

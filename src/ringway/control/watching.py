@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the files. A change is taken when it looks the same twice: nobody writes any more."""
+DAY = 24 * 3600.0
+"""What expires soon is told so often, in seconds."""
 Signature = tuple[tuple[str, int, int, int], ...]
 
 

@@ -79,13 +79,13 @@ from cython.cimports.ringway.engine.records import EVENT_KEY_UPDATE, EVENT_KTLS_
 from cython.cimports.ringway.engine.state import RECEIVE_OFF
 from cython.cimports.ringway.engine.tell import tell
 from cython.cimports.ringway.engine.tls import (
-    KtlsPolicy,
     tls_agreed,
     tls_between_records,
     tls_close,
     tls_key_update,
     tls_owes_key_update,
 )
+from cython.cimports.ringway.engine.tls_context import KtlsPolicy
 
 # --------------------------------------------------------------------------------------------- changing hands
 

@@ -83,7 +83,7 @@ from cython.cimports.ringway.engine.state import (
     Stream,
 )
 from cython.cimports.ringway.engine.stream import LATE_SEND, stream_pause
-from cython.cimports.ringway.engine.tls import tls_same_door
+from cython.cimports.ringway.engine.tls_server import tls_same_door
 
 
 def request_arrived(w, c, found):

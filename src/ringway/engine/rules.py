@@ -20,7 +20,8 @@ from cython.cimports.ringway.engine.native.linux import (
 )
 from cython.cimports.ringway.engine.snapshot import Snapshot, snapshot_valid
 from cython.cimports.ringway.engine.state import Origin, Rules
-from cython.cimports.ringway.engine.tls import tls_context_close, tls_context_take
+from cython.cimports.ringway.engine.tls_context import tls_context_close
+from cython.cimports.ringway.engine.tls_server import tls_server_take
 
 
 def rules_open(snapshot, addresses):
@@ -110,7 +111,7 @@ def take_certificates(w, r):
     if not certificates_valid(cast(cython.pointer(CertificatesHead), block), size):
         munmap(block, size)
         return -1
-    if tls_context_take(r.tls, cast(cython.pointer(CertificatesHead), block), size) < 0:
+    if tls_server_take(r.tls, cast(cython.pointer(CertificatesHead), block), size) < 0:
         return -1
     # The supervisor, and whoever looks, sees here that it has arrived.
     count(w.counters, COUNT_CERTIFICATES, sequence - r.certificates_seen)

@@ -29,7 +29,8 @@ from ringway.engine.response_head cimport ResponseHead
 from ringway.engine.slots cimport Slot, Slots
 from ringway.engine.snapshot cimport MediaType, Route, Snapshot
 from ringway.engine.timers cimport Timer, Wheel
-from ringway.engine.tls cimport Tls, TlsContext
+from ringway.engine.tls cimport Tls
+from ringway.engine.tls_context cimport TlsContext
 
 # ------------------------------------------------------------------------------------------------------ streams
 

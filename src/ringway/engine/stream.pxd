@@ -13,7 +13,7 @@ from ringway.engine.buffers cimport Buffer, buffer_scarce
 from ringway.engine.driver cimport Completion
 from ringway.engine.offload cimport OFFLOAD_SEND
 from ringway.engine.state cimport Stream, Worker
-from ringway.engine.tls cimport TlsContext
+from ringway.engine.tls_context cimport TlsContext
 
 cdef enum LateSide:
     LATE_RECEIVE = 1

@@ -8,7 +8,7 @@ from libc.stdint cimport uint32_t
 from ringway.engine.buffers cimport Buffers
 from ringway.engine.native.openssl cimport SSL, SSL_SESSION, X509_STORE
 from ringway.engine.peers cimport PeersHead
-from ringway.engine.tls cimport TlsContext
+from ringway.engine.tls_context cimport TlsContext
 
 cdef enum:
     PROVEN_SECONDS_MAX = 3600   # a chain of sessions goes on for so long, then the certificate is checked again

@@ -41,7 +41,8 @@ from cython.cimports.ringway.engine.native.openssl import (
 )
 from cython.cimports.ringway.engine.peers import Peer, authorities_at, peer_at
 from cython.cimports.ringway.engine.snapshot import Text
-from cython.cimports.ringway.engine.tls import Tls, TlsContext, new_method, tls_context_close, use_pair
+from cython.cimports.ringway.engine.tls import Tls, new_method
+from cython.cimports.ringway.engine.tls_context import TlsContext, tls_context_close, use_pair
 
 
 def tls_peer_open(head, index, stores, buffers):

@@ -94,8 +94,9 @@ from cython.cimports.ringway.engine.stream import (
     stream_want,
 )
 from cython.cimports.ringway.engine.tell import tell
-from cython.cimports.ringway.engine.tls import TlsContext, tls_context_close, tls_untrusted, tls_why
+from cython.cimports.ringway.engine.tls import tls_untrusted, tls_why
 from cython.cimports.ringway.engine.tls_client import tls_peer_open
+from cython.cimports.ringway.engine.tls_context import TlsContext, tls_context_close
 
 
 def upstream_state_name(state):

@@ -116,12 +116,8 @@ from cython.cimports.ringway.engine.stream import (
 )
 from cython.cimports.ringway.engine.tell import tell
 from cython.cimports.ringway.engine.timers import Timer, wheel_expire, wheel_open, wheel_wait_ms
-from cython.cimports.ringway.engine.tls import (
-    CIPHERS_BYTES_MAX,
-    KtlsPolicy,
-    TlsPolicy,
-    tls_context_open,
-)
+from cython.cimports.ringway.engine.tls_context import CIPHERS_BYTES_MAX, KtlsPolicy, TlsPolicy
+from cython.cimports.ringway.engine.tls_server import tls_server_open
 from cython.cimports.ringway.engine.upstream import (
     TELL_NAME_MAX,
     upstream_connected,
@@ -136,7 +132,7 @@ from cython.cimports.ringway.engine.upstream import (
 from cython.cimports.ringway.engine.uring import uring_open
 
 from ringway.engine import counters as counters_module
-from ringway.engine.tls import last_error
+from ringway.engine.tls_context import last_error
 
 # ----------------------------------------------------------------------------------------------------- the loop
 
@@ -646,7 +642,7 @@ def open_tls(w: cython.pointer(Worker), r: cython.pointer(Rules), brief: dict, c
     copy_text(policy.suites, brief["suites"])
     copy_text(policy.groups, brief["groups"])
     r.certificates = certificates
-    r.tls = tls_context_open(address(policy), address(ktls), r.snapshot, address(w.buffers))
+    r.tls = tls_server_open(address(policy), address(ktls), r.snapshot, address(w.buffers))
     if r.tls == NULL:
         raise MemoryError
     if take_certificates(w, r) < 0:
