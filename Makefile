@@ -83,6 +83,8 @@ test-epoll: build $(VENV)/.extras ## the protocol and end-to-end tests on the ep
 test-kernel: build $(VENV)/.extras ## kernel TLS on Linux 6.1 in a virtual machine, and the end-to-end tests (15 minutes)
 	@tools/need.sh kernel $(BIN)/python
 	@mkdir -p build/kernel && printf '%s\n' 'only="$(ONLY)"' 'arguments="$(ARGS)"' >build/kernel/wanted
+	@# So that pytest compiles the tests here, and not in the machine, where it takes minutes.
+	@$(BIN)/python -m pytest --collect-only --quiet tests >/dev/null
 	tools/kernel_vm.sh tests/kernel/guest.sh
 
 bench-kernel: build $(VENV)/.extras ## kernel TLS beside TLS in user space, in that machine (emulated)

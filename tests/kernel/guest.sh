@@ -8,7 +8,7 @@ export RINGWAY_TEST_PATIENCE=12 RINGWAY_TEST_KERNEL=1 RINGWAY_TEST_FORK=1 PYTHON
 # A tenth of the time that a start takes: pydantic looks for plugins among all that is installed.
 export PYDANTIC_DISABLE_PLUGINS=__all__
 . build/kernel/wanted # by the Makefile: only=, arguments=
-run() { .venv/bin/python -m pytest -p no:cacheprovider --timeout=900 --durations=10 "$@"; }
+run() { .venv/bin/python -m pytest -p no:cacheprovider --timeout=900 --durations=40 "$@"; }
 end_to_end() { RINGWAY_TEST_KERNEL_TLS=1 run -m "not kernel and not slow" "$@"; }
 
 # shellcheck disable=SC2086
