@@ -156,6 +156,24 @@ def test_locked_memory_that_does_not_hold_the_rings_of_all_workers(ringway, fold
     assert said == "started" or (refused in said and "LimitMEMLOCK=" in said)
 
 
+@pytest.mark.skipif(SANITIZED, reason="the address sanitizer needs more address space than there is")
+def test_little_address_space(ringway, folder):
+    """No room for tables to grow in: it starts, and says at a reload that it cannot have more."""
+
+    def config(clients):
+        return {"limits": {"client_connections": clients}, "host_routes": {"*": {"type": "File", "path": folder}}}
+
+    server = ringway(config(1000), through=["prlimit", f"--as={2 << 30}"])
+    server.expected.append("cannot take it")
+    server.rewrite(config(2000))
+    done = server.command("reload")
+    assert done.returncode == 1
+    assert "worker 0 cannot take it and goes on as before: there is no memory for what [limits] allows" in done.stderr
+    server.reload(config(900))
+    with server.connect() as client:
+        assert client.get("/1.txt").body == b"file 1"
+
+
 # One CPU
 
 

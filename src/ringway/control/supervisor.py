@@ -5,8 +5,8 @@ it run the resolver's threads, the access log's, and those that watch files.
 
     _open -> _start every seat -> [ _step ... _reload | _upgrade ... ] -> _drain -> _close
 
-A reload swaps the rules within the workers; what a worker cannot change while it runs, its CPU or the size of its
-tables, takes new workers beside the old, which then drain.
+A reload swaps the rules within the workers; what a worker cannot change while it runs, its CPU or its driver, takes new
+workers beside the old, which then drain.
 """
 
 import functools
@@ -499,15 +499,13 @@ class Supervisor:
             self._finish(change)
 
     def _needs_new_workers(self, config: Config) -> bool:
-        """What a worker has when it starts, it keeps: CPUs, the driver, tables and buffers of a size."""
-        before = self.config
+        """What a worker has when it starts, it keeps: its CPU, the driver."""
         usable = cpus.allowed()
         count = cpus.worker_count(config.server.threads, usable, cpus.quota())
         return (
             count != len(self._seats)
             or cpus.pin(count, usable) != [seat.cpu for seat in self._seats]
-            or io_driver.chosen(config) != io_driver.chosen(before)
-            or any(getattr(config.limits, name) != getattr(before.limits, name) for name in SIZES)
+            or io_driver.chosen(config) != io_driver.chosen(self.config)
         )
 
     def _answered(self, seat: Seat, answer: dict[str, Any]) -> None:
@@ -717,10 +715,6 @@ class Supervisor:
             seat.restart_at = None
             if seat.process is not None:
                 seat.process.kill()
-
-
-SIZES = ("client_connections", "buffer_bytes", "body_buffer_bytes", "open_files")
-"""[limits] that a worker has from its start."""
 
 
 def wanted_listeners(config: Config) -> list[listeners.Wanted]:

@@ -13,7 +13,6 @@ from cython.cimports.ringway.engine.buffers import (
     SMALL_BYTES,
     TAILROOM,
     Buffer,
-    BufferPool,
     buffer_take,
     queue_push,
 )
@@ -706,13 +705,11 @@ def bio_write(bio, data, length):
             return length
         tls.failed = True
         return -1
-    pool: cython.pointer(BufferPool)
     room: uint32_t
     while left:
         b = tls.out.last
         if b != NULL:
-            pool = address(tls.context.buffers.pool[b.group])
-            room = cast(uint32_t, pool.stride) - b.end if pool.stride else 0
+            room = b.size - b.end
         if b == NULL or room == 0:
             # Ciphertext needs no head room: the whole buffer is payload, and 64 KiB of plaintext fits one.
             b = buffer_take(
