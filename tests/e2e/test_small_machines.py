@@ -32,6 +32,13 @@ def both(folder, origin):
 # Descriptors
 
 
+def test_few_descriptors_are_told_at_a_reload_too(ringway, folder):
+    config = {"host_routes": {"*": {"type": "File", "path": folder}}}
+    server = ringway(config, through=["prlimit", "--nofile=256:256"])
+    server.reload({**config, "limits": {"client_connections": 30000}})
+    assert sum("only 256 files may be open in each worker" in line for line in server.lines) == 2
+
+
 def test_256_descriptors(ringway, folder, upstream):
     """Whoever is let in gets a file, and an upstream; the others wait until there is room for them."""
     server = ringway({"host_routes": both(folder, upstream())}, through=["prlimit", "--nofile=256:256"])

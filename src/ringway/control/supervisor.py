@@ -121,6 +121,8 @@ class Supervisor:
         """Workers that drain since others have taken their place."""
         self._leave_by: float | None = None
         self._seats_made = 0
+        self._files = 0
+        """How many may be open in each process."""
         self._selector = selectors.DefaultSelector()
         self._log: AccessLog | None = None
         self._rules: Rules | None = None
@@ -172,8 +174,8 @@ class Supervisor:
         config = self.config
         self._seats = self._new_seats(config)
         count = len(self._seats)
-        files = raise_limits()
-        for warning in room.warnings(config, count, files):
+        self._files = raise_limits()
+        for warning in room.warnings(config, count, self._files):
             logs.warning(warning)
         self._log = AccessLog(config.access_log.path, config.access_log.format)
         given = self._take_over
@@ -192,7 +194,7 @@ class Supervisor:
         if config.tls is not None and config.tls.ktls_enabled and not kernel_tls.found().why:
             for line in kernel_tls.found().lines():
                 logs.info(f"kernel TLS: {line}")
-        logs.info(f"starting {count} worker{'s' if count > 1 else ''}, {files} files may be open in each")
+        logs.info(f"starting {count} worker{'s' if count > 1 else ''}, {self._files} files may be open in each")
 
     def _new_seats(self, config: Config) -> list[Seat]:
         usable = cpus.allowed()
@@ -472,6 +474,8 @@ class Supervisor:
         anew = self._needs_new_workers(config)
         seats = self._new_seats(config) if anew else []
         count = len(seats or self._seats)
+        for warning in room.warnings(config, count, self._files):
+            logs.warning(warning)
         groups, removed, opened = listeners.adopt(self._groups, wanted_listeners(config), count)
         assert self._rules is not None
         assert self._log is not None
