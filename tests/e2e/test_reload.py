@@ -433,7 +433,7 @@ class Meanwhile:
     def _talk(link):
         link.head()
         link.send(message("HTTP/1.1 101 Switching Protocols", "Connection: upgrade", "Upgrade: websocket"))
-        while word := link.exactly(4):
+        while word := link.exactly(4, seconds=3600):
             if word == b"end.":
                 return
             link.send(word.upper())
