@@ -9,7 +9,8 @@
 set -euo pipefail
 script=$(readlink -f "$1")
 cd "$(dirname "$0")/.."
-tool=$PWD/tools/kernel_vm.sh
+here=$PWD/tools
+tool=$here/kernel_vm.sh
 work=$PWD/build/kernel${KERNEL:+-$KERNEL}
 mkdir -p "$work"
 cd "$work"
@@ -107,10 +108,18 @@ trap 'kill $files 2>/dev/null || true; rm -rf "$run"' EXIT
 for _ in $(seq 100); do [[ -S $run/fs.sock ]] && break; sleep 0.1; done
 
 cpus=(-accel "tcg,thread=multi" -smp 2)
-[[ -z ${KERNEL_VM_COUNTED:-} ]] || cpus=(-accel "tcg,thread=single" -smp 1 -icount "shift=1")
 # Emulated code is translated once where it always lies at the same address; the clock of the CPU needs no system call.
 quick="norandmaps mitigations=off clocksource=tsc tsc=reliable"
-timeout "${KERNEL_VM_SECONDS:-1500}" qemu-system-x86_64 "${cpus[@]}" -cpu max -m 3G \
+# What copies bytes one by one, or in registers that are emulated by calls, is many times slower than plain instructions.
+quick+=" clearcpuid=rep_good,erms,fsrm"
+cpu=max,-erms,-fsrm,-avx2,-avx,-la57,-smap,-smep,-umip,-pku
+if [[ -n ${KERNEL_VM_COUNTED:-} ]]; then
+  cpus=(-accel "tcg,thread=single" -smp 1 -icount "shift=1")
+else
+  # That clock is this machine's. On a busy one the kernel would measure it wrong, and its seconds be too short or too long.
+  quick+=" tsc_early_khz=$(python3 "$here/tsc_khz.py")"
+fi
+timeout "${KERNEL_VM_SECONDS:-1500}" qemu-system-x86_64 "${cpus[@]}" -cpu "$cpu" -m 3G \
   -object memory-backend-memfd,id=mem,size=3G,share=on -numa node,memdev=mem \
   -kernel "$vmlinuz" -initrd initrd.gz \
   -append "console=ttyS0 quiet panic=-1 $quick guest_script=$script" \

@@ -33,6 +33,13 @@ def both(folder, origin):
 # Descriptors
 
 
+def test_few_descriptors_are_told_at_a_reload_too(ringway, folder):
+    config = {"host_routes": {"*": {"type": "File", "path": folder}}}
+    server = ringway(config, through=["prlimit", "--nofile=256:256"])
+    server.reload({**config, "limits": {"client_connections": 30000}})
+    assert sum("only 256 files may be open in each worker" in line for line in server.lines) == 2
+
+
 def test_256_descriptors(ringway, folder, upstream):
     """Whoever is let in gets a file, and an upstream; the others wait until there is room for them."""
     server = ringway({"host_routes": both(folder, upstream())}, through=["prlimit", "--nofile=256:256"])
@@ -175,6 +182,24 @@ def test_locked_memory_that_does_not_hold_the_rings_that_are_a_must(ringway, fol
         "could not start: io_uring cannot be set up: Cannot allocate memory; the workers share what their user may"
     )
     assert said == "started" or (refused in said and "LimitMEMLOCK=" in said)
+
+
+@pytest.mark.skipif(SANITIZED, reason="the address sanitizer needs more address space than there is")
+def test_little_address_space(ringway, folder):
+    """No room for tables to grow in: it starts, and says at a reload that it cannot have more."""
+
+    def config(clients):
+        return {"limits": {"client_connections": clients}, "host_routes": {"*": {"type": "File", "path": folder}}}
+
+    server = ringway(config(1000), through=["prlimit", f"--as={2 << 30}"])
+    server.expected.append("cannot take it")
+    server.rewrite(config(2000))
+    done = server.command("reload")
+    assert done.returncode == 1
+    assert "worker 0 cannot take it and goes on as before: there is no memory for what [limits] allows" in done.stderr
+    server.reload(config(900))
+    with server.connect() as client:
+        assert client.get("/1.txt").body == b"file 1"
 
 
 # One CPU

@@ -4,9 +4,9 @@
               |                                   |
            _refused                            abandon: new workers could not start
 
-A reload swaps the rules within the workers; what a worker cannot change while it runs, its CPU or the size of its
-tables, takes new workers beside the old, which then drain. There is one reload at a time: whoever asks while it is
-under way is answered after the next one.
+A reload swaps the rules within the workers; what a worker cannot change while it runs, its CPU or its driver, takes new
+workers beside the old, which then drain. There is one reload at a time: whoever asks while it is under way is answered
+after the next one.
 """
 
 import time
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ringway.config.load import Loaded, load
 from ringway.config.model import Config
-from ringway.control import listeners, logs
+from ringway.control import listeners, logs, room
 from ringway.control.commands import Asker, answer_all
 from ringway.control.notify import notify
 from ringway.control.resolver import FIRST_WAIT
@@ -121,7 +121,10 @@ class Reloads:
             logs.warning(warning)
         anew = supervisor.needs_new_workers(config)
         seats = supervisor.new_seats(config) if anew else []
-        groups, removed, opened = supervisor.adopt(config, len(seats or supervisor.seats))
+        count = len(seats or supervisor.seats)
+        for warning in room.warnings(config, count, supervisor.files):
+            logs.warning(warning)
+        groups, removed, opened = supervisor.adopt(config, count)
         before = supervisor.rules
         assert before is not None
         try:

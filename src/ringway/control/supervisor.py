@@ -72,6 +72,8 @@ class Supervisor:
         """Workers that drain since others have taken their place."""
         self._leave_by: float | None = None
         self._seats_made = 0
+        self.files = 0
+        """How many may be open in each process."""
         self.selector = selectors.DefaultSelector()
         self.log: AccessLog | None = None
         self.rules: Rules | None = None
@@ -132,8 +134,8 @@ class Supervisor:
         config = self.config
         self.seats = self.new_seats(config)
         count = len(self.seats)
-        files = raise_limits()
-        for warning in room.warnings(config, count, files):
+        self.files = raise_limits()
+        for warning in room.warnings(config, count, self.files):
             logs.warning(warning)
         self.log = AccessLog(config.access_log.path, config.access_log.format)
         given = self._take_over
@@ -153,7 +155,7 @@ class Supervisor:
         if config.tls is not None and config.tls.ktls_enabled and not kernel_tls.found().why:
             for line in kernel_tls.found().lines():
                 logs.info(f"kernel TLS: {line}")
-        logs.info(f"starting {count} worker{'s' if count > 1 else ''}, {files} files may be open in each")
+        logs.info(f"starting {count} worker{'s' if count > 1 else ''}, {self.files} files may be open in each")
 
     def new_seats(self, config: Config) -> list[Seat]:
         usable = cpus.allowed()
@@ -408,15 +410,13 @@ class Supervisor:
     # What a reload asks for
 
     def needs_new_workers(self, config: Config) -> bool:
-        """What a worker has when it starts, it keeps: CPUs, the driver, tables and buffers of a size."""
-        before = self.config
+        """What a worker has when it starts, it keeps: its CPU, the driver."""
         usable = cpus.allowed()
         count = cpus.worker_count(config.server.threads, usable, cpus.quota())
         return (
             count != len(self.seats)
             or cpus.pin(count, usable) != [seat.cpu for seat in self.seats]
-            or io_driver.chosen(config) != io_driver.chosen(before)
-            or any(getattr(config.limits, name) != getattr(before.limits, name) for name in SIZES)
+            or io_driver.chosen(config) != io_driver.chosen(self.config)
         )
 
     def adopt(
@@ -562,10 +562,6 @@ class Supervisor:
             seat.restart_at = None
             if seat.process is not None:
                 seat.process.kill()
-
-
-SIZES = ("client_connections", "buffer_bytes", "body_buffer_bytes", "open_files")
-"""[limits] that a worker has from its start."""
 
 
 def wanted_listeners(config: Config) -> list[listeners.Wanted]:

@@ -137,7 +137,9 @@ def client_move(c, to):
 
 def client_take(w, listener, fd):
     count(w.counters, COUNT_ACCEPTED, 1)
-    c: cython.pointer(Client) = cast(cython.pointer(Client), slot_take(address(w.clients)))
+    c: cython.pointer(Client) = NULL
+    if w.clients.used < w.snapshot.limits.client_connections:
+        c = cast(cython.pointer(Client), slot_take(address(w.clients)))
     if c == NULL:
         count(w.counters, COUNT_REFUSED, 1)
         tell(w, EVENT_CLIENTS_FULL, 0, NULL, 0)
@@ -356,13 +358,13 @@ def merge_first(w, s, limit):
     b: cython.pointer(Buffer) = queue_pop(address(s.inbox))
     wide: cython.pointer(Buffer)
     n: uint32_t
-    if room_behind(address(w.buffers.pool[a.group]), a) < length_of(b) and a.start > HEADROOM:
+    if room_behind(a) < length_of(b) and a.start > HEADROOM:
         # What stood in front (interim responses, say) is gone: its place is free.
         n = length_of(a)
         memmove(a.base + HEADROOM, data_of(a), n)
         a.start = HEADROOM
         a.end = HEADROOM + n
-    if room_behind(address(w.buffers.pool[a.group]), a) < length_of(b) and a.group == GROUP_SMALL:
+    if room_behind(a) < length_of(b) and a.size < w.buffers.pool[GROUP_LARGE].size:
         # Not from the reserve: many that do not finish their heads would use it up.
         wide = NULL
         if not buffer_scarce(address(w.buffers), GROUP_LARGE):
@@ -375,7 +377,7 @@ def merge_first(w, s, limit):
         wide.end += length_of(a)
         buffer_give(address(w.buffers), a)
         a = wide
-    n = min(room_behind(address(w.buffers.pool[a.group]), a), length_of(b))
+    n = min(room_behind(a), length_of(b))
     memcpy(a.base + a.end, data_of(b), n)
     a.end += n
     b.start += n

@@ -83,6 +83,10 @@ cdef struct Driver:
     void (*cancel)(Driver* d, int fd, uint64_t tag) noexcept nogil  # its completion then comes with -ECANCELED
     void (*close)(Driver* d, int fd) noexcept nogil             # with the next batch
     bint (*has_buffers)(Driver* d, int group) noexcept nogil    # may a receive be asked for?
+    int (*grow)(Driver* d, uint64_t files) noexcept nogil
+        # for so many file operations whose completions were not taken yet. 0, or -ENOMEM with nothing changed
+    void (*call_back)(Driver* d) noexcept nogil
+        # the buffers are others by now: those that were made ready before come back, each with an OP_IGNORED
     int (*wait)(Driver* d, int timeout_ms) noexcept nogil       # submit and sleep; -1: for ever. 0, or -errno (fatal)
     bint (*next)(Driver* d, Completion* out) noexcept nogil     # one completion of this turn; False: no more
     void (*shut)(Driver* d) noexcept nogil                      # frees everything, ends what is in flight

@@ -75,7 +75,6 @@ from cython.cimports.ringway.engine.native.linux import (
 def epoll_open(d, buffers, counters, files):
     e: cython.pointer(Epoll) = cast(cython.pointer(Epoll), calloc(1, sizeof(Epoll)))
     limit: rlimit
-    slots: uint64_t = 64
     if e == NULL:
         return -ENOMEM
     d.name = b"epoll"
@@ -96,20 +95,18 @@ def epoll_open(d, buffers, counters, files):
     d.cancel = epoll_cancel
     d.close = epoll_close
     d.has_buffers = epoll_has_buffers
+    d.grow = epoll_grow
+    d.call_back = epoll_call_back
     d.wait = epoll_wait_for
     d.next = epoll_next
     d.shut = epoll_shut
-    while slots < files:
-        slots *= 2
-    e.done_mask = slots - 1
     e.watch_count = WATCHES_MAX
     if getrlimit(RLIMIT_NOFILE, address(limit)) == 0 and limit.rlim_cur < WATCHES_MAX:
         e.watch_count = cast(uint32_t, limit.rlim_cur)
     e.watches = cast(cython.pointer(Watch), reserve(e.watch_count * sizeof(Watch)))
-    e.done = cast(cython.pointer(Done), reserve(slots * sizeof(Done)))
     e.fd = epoll_create1(EPOLL_CLOEXEC)
-    result: cython.int = -errno if e.fd < 0 else 0
-    if result == 0 and (e.watches == NULL or e.done == NULL):
+    result: cython.int = -errno if e.fd < 0 else epoll_grow(d, files)
+    if e.watches == NULL:
         result = -ENOMEM
     if result < 0:
         epoll_shut(d)
@@ -298,6 +295,31 @@ def epoll_close(d, fd):
 
 def epoll_has_buffers(d, group):
     return not buffer_scarce(d.buffers, group)
+
+
+def epoll_call_back(d):
+    pass  # it takes a buffer when there is something to receive
+
+
+def epoll_grow(d, files):
+    e: cython.pointer(Epoll) = cast(cython.pointer(Epoll), d.state)
+    done: cython.pointer(Done)
+    slots: uint64_t = 64
+    i: uint64_t
+    while slots < files:
+        slots *= 2
+    if e.done != NULL and slots <= e.done_mask + 1:
+        return 0
+    done = cast(cython.pointer(Done), reserve(slots * sizeof(Done)))
+    if done == NULL:
+        return -ENOMEM
+    for i in range(e.done_first, e.done_last):
+        done[i & (slots - 1)] = e.done[i & e.done_mask]
+    if e.done != NULL:
+        munmap(e.done, (e.done_mask + 1) * sizeof(Done))
+    e.done = done
+    e.done_mask = slots - 1
+    return 0
 
 
 # ------------------------------------------------------------------------------------------------------ files

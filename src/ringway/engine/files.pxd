@@ -26,6 +26,8 @@ cdef void file_forget(Worker* w, Exchange* x) noexcept nogil
 cdef void file_opened(Worker* w, File* f, int result) noexcept nogil
 cdef void file_stated(Worker* w, File* f, int result) noexcept nogil
 cdef void file_loaded(Worker* w, File* f, int result) noexcept nogil
+cdef int files_grow(Worker* w, uint32_t most) noexcept nogil
+    # chains for so many that are kept open; whoever is in the table is forgotten when it becomes another. 0, or -ENOMEM
 cdef void files_forget(Worker* w) noexcept nogil
     # none of those that were opened is believed any more; who uses one keeps it
 cdef void files_close(Worker* w) noexcept nogil          # forget all that nobody uses

@@ -3,7 +3,7 @@
 import cython
 from cython import NULL, address, cast, sizeof
 from cython.cimports.libc.stdint import uint32_t
-from cython.cimports.libc.stdlib import free, malloc
+from cython.cimports.libc.stdlib import calloc, free, malloc
 from cython.cimports.libc.string import memcmp, memcpy, memset
 from cython.cimports.ringway.engine.check import BUG_ON
 from cython.cimports.ringway.engine.counters import (
@@ -330,6 +330,23 @@ def drop_copy(w, f):
 
 
 # -------------------------------------------------------------------------------------------------- the table
+
+
+def files_grow(w, most):
+    buckets: uint32_t = 64
+    table: cython.pointer(cython.pointer(File))
+    while buckets < most * 2:
+        buckets *= 2
+    if w.file_table != NULL and buckets <= w.file_mask + 1:
+        return 0
+    table = cast(cython.pointer(cython.pointer(File)), calloc(buckets, sizeof(cython.p_void)))
+    if table == NULL:
+        return -ENOMEM
+    files_forget(w)
+    free(w.file_table)
+    w.file_table = table
+    w.file_mask = buckets - 1
+    return 0
 
 
 def hash_path(salt, root, path, length):

@@ -115,7 +115,7 @@ def proxy_begin(w, x, b, start, got, head, path):
     last: cython.bint = x.up.done and x.up.chunked_out
     if last:
         # In the same buffer, or the request is not one that can be sent again as a whole.
-        room: uint32_t = cast(uint32_t, w.buffers.pool[b.group].stride) - b.end
+        room: uint32_t = b.size - b.end
         if room < LAST_BYTES_MAX and x.up_chunks.trailer_length + 8 > room:
             exchange_fail(w, x, OUT_OF_MEMORY)
             return
@@ -128,8 +128,8 @@ def proxy_begin(w, x, b, start, got, head, path):
 def make_room(w, b, length):
     n: uint32_t = length_of(b)
     to: cython.pointer(Buffer) = b
-    if length + n + TAILROOM > w.buffers.pool[b.group].stride:
-        if b.group == GROUP_LARGE:
+    if length + n + TAILROOM > b.size:
+        if length + n + TAILROOM > w.buffers.pool[GROUP_LARGE].size:
             return NULL
         to = buffer_take(address(w.buffers), GROUP_LARGE)
         if to == NULL:
@@ -295,7 +295,7 @@ def send_some(w, s, b):
 def send_last(w, s, body, chunks, b):
     text: cython.char[LAST_BYTES_MAX]
     n: uint32_t = body_last(body, chunks, text)
-    if n and b != NULL and cast(uint32_t, w.buffers.pool[b.group].stride) - b.end < n:
+    if n and b != NULL and b.size - b.end < n:
         stream_queue(w, s, b)
         b = NULL
     if n and b == NULL:

@@ -1,7 +1,8 @@
 """Slots: fixed places for connections and exchanges, named by index and generation.
 
-A completion carries both; a generation that does not match means that the connection it was for is gone. Memory is
-reserved for all and touched when first used; the last slot freed is the first taken.
+A completion carries both; a generation that does not match means that the connection it was for is gone. Address space
+is reserved for the most that a table may become, since who lives in a slot is pointed to: so a table grows where it is.
+Memory is touched when first used; the last slot freed is the first taken.
 """
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -18,14 +19,18 @@ cdef struct Slots:
     char* memory                # owned
     uint64_t stride             # bytes
     uint64_t zeroed             # bytes that slot_take() clears, the Slot not counted
-    uint32_t capacity           # bound
+    uint32_t capacity           # bound; grows, never shrinks
+    uint32_t most               # what it may grow to
     uint32_t made
     uint32_t used
     Slot* free
 
-cdef int slots_open(Slots* slots, uint64_t size, uint64_t zeroed, uint32_t capacity) noexcept nogil
+cdef int slots_open(Slots* slots, uint64_t size, uint64_t zeroed, uint32_t capacity, uint32_t most) noexcept nogil
     # `size` of what lives in a slot; its first `zeroed` bytes are cleared for each new owner. 0, or -ENOMEM
+cdef int slots_grow(Slots* slots, uint32_t capacity) noexcept nogil
+    # for at least so many. 0; -ENOMEM, and it is as before
 cdef void slots_close(Slots* slots) noexcept nogil
+cdef void* reserve(uint64_t bytes) noexcept nogil
 cdef Slot* slot_take(Slots* slots) noexcept nogil       # NULL: the bound is met
 cdef void slot_give(Slots* slots, Slot* s) noexcept nogil
 

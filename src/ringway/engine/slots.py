@@ -10,30 +10,50 @@ from cython.cimports.ringway.engine.native.linux import (
     MAP_FAILED,
     MAP_NORESERVE,
     MAP_PRIVATE,
+    PROT_NONE,
     PROT_READ,
     PROT_WRITE,
     mmap,
+    mprotect,
     munmap,
 )
 
 
-def slots_open(slots, size, zeroed, capacity):
+def slots_open(slots, size, zeroed, capacity, most):
     memset(slots, 0, sizeof(Slots))
     slots.stride = (size + 63) // 64 * 64  # a slot begins on a cache line
     slots.zeroed = zeroed - sizeof(Slot)
-    slots.capacity = capacity
-    memory: cython.p_void = mmap(
-        NULL, slots.stride * capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0
-    )
+    slots.most = max(capacity, most)
+    memory: cython.p_void = reserve(slots.stride * slots.most)
+    if memory == MAP_FAILED:
+        # The address space has a limit here (ulimit -v): then it cannot grow.
+        slots.most = capacity
+        memory = reserve(slots.stride * slots.most)
     if memory == MAP_FAILED:
         return -ENOMEM
     slots.memory = cast(cython.p_char, memory)
+    return slots_grow(slots, capacity)
+
+
+def reserve(bytes):
+    # What cannot be written to counts nowhere, not even where the kernel promises no more memory than there is.
+    return mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+
+
+def slots_grow(slots, capacity):
+    if capacity <= slots.capacity:
+        return 0
+    if capacity > slots.most:
+        return -ENOMEM
+    if mprotect(slots.memory, slots.stride * capacity, PROT_READ | PROT_WRITE) < 0:
+        return -ENOMEM
+    slots.capacity = capacity
     return 0
 
 
 def slots_close(slots):
     if slots.memory != NULL:
-        munmap(slots.memory, slots.stride * slots.capacity)
+        munmap(slots.memory, slots.stride * slots.most)
     slots.memory = NULL
 
 

@@ -386,14 +386,14 @@ def pump_one(w, s):
     while s.inbox.bytes < INBOX_HIGH:
         # Behind what is there, or a peer that sends records of one byte would take a buffer for each.
         b = s.inbox.last
-        behind = b != NULL and b.group != GROUP_VIEW and room_behind(address(w.buffers.pool[b.group]), b) >= FILL_MIN
+        behind = b != NULL and b.group != GROUP_VIEW and room_behind(b) >= FILL_MIN
         if not behind:
             # The buffer of the ciphertext comes back for it, so the reserve lasts.
             b = buffer_take(address(w.buffers), s.want_group)
         if b == NULL:
             stream_wait_buffers(w, s)
             return False
-        result = tls_read(s.tls, b.base + b.end, room_behind(address(w.buffers.pool[b.group]), b))
+        result = tls_read(s.tls, b.base + b.end, room_behind(b))
         if result <= 0:
             if not behind:
                 buffer_give(address(w.buffers), b)

@@ -1,7 +1,7 @@
 """TLS as a codec: OpenSSL between two queues of buffers."""
 
 import cython
-from cython import NULL, address, cast, sizeof
+from cython import NULL, cast, sizeof
 from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memcpy
@@ -12,7 +12,6 @@ from cython.cimports.ringway.engine.buffers import (
     SMALL_BYTES,
     TAILROOM,
     Buffer,
-    BufferPool,
     buffer_take,
     queue_push,
 )
@@ -315,13 +314,11 @@ def bio_write(bio, data, length):
             return length
         tls.failed = True
         return -1
-    pool: cython.pointer(BufferPool)
     room: uint32_t
     while left:
         b = tls.out.last
         if b != NULL:
-            pool = address(tls.context.buffers.pool[b.group])
-            room = cast(uint32_t, pool.stride) - b.end if pool.stride else 0
+            room = b.size - b.end
         if b == NULL or room == 0:
             # Ciphertext needs no head room: the whole buffer is payload, and 64 KiB of plaintext fits one.
             b = buffer_take(

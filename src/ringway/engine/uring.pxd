@@ -6,6 +6,8 @@ Some facts about io_uring that shape this file:
   walk all completions, then advance once. SINGLE_ISSUER binds the ring to the thread that made it.
 - A provided buffer belongs to the kernel until a completion names it (IORING_CQE_F_BUFFER). A completion with 0 or
   an error names none, whatever its flag bits say.
+- A ring of provided buffers cannot be emptied but by operations that take from it: buffers are called back by receives
+  from a socket pair of ours.
 - A multishot receive ends by itself, among others with -ENOBUFS when the buffer ring ran dry. The ring then grows
   (it begins small, because its buffers are used in turn and all of them pass through the CPU's cache).
 - What is submitted twice in one turn goes in order; a full submission queue is flushed and used again.
@@ -57,6 +59,8 @@ cdef void uring_receive_plain(Driver* d, int fd, char* data, uint32_t length, ui
 cdef void uring_cancel(Driver* d, int fd, uint64_t tag) noexcept nogil
 cdef void uring_close_fd(Driver* d, int fd) noexcept nogil
 cdef bint uring_has_buffers(Driver* d, int group) noexcept nogil
+cdef int uring_grow(Driver* d, uint64_t files) noexcept nogil
+cdef void uring_call_back(Driver* d) noexcept nogil
 cdef int uring_wait(Driver* d, int timeout_ms) noexcept nogil
 cdef bint uring_next(Driver* d, Completion* out) noexcept nogil
 cdef void uring_shut(Driver* d) noexcept nogil

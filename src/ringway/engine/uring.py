@@ -18,9 +18,18 @@ from cython.cimports.ringway.engine.buffers import (
 )
 from cython.cimports.ringway.engine.check import BUG_ON
 from cython.cimports.ringway.engine.counters import GAUGE_BUFFERS, GAUGE_OPERATIONS, gauge
-from cython.cimports.ringway.engine.driver import OP_CLOSE, RECEIVE_LARGE, RECEIVE_LATER, RECEIVE_MANY, untag
+from cython.cimports.ringway.engine.driver import (
+    OP_CLOSE,
+    OP_IGNORED,
+    RECEIVE_LARGE,
+    RECEIVE_LATER,
+    RECEIVE_MANY,
+    receive_tag,
+    untag,
+)
 from cython.cimports.ringway.engine.driver import tag as tag_of
 from cython.cimports.ringway.engine.native.linux import (
+    AF_UNIX,
     AT_EMPTY_PATH,
     EAGAIN,
     EBUSY,
@@ -32,14 +41,19 @@ from cython.cimports.ringway.engine.native.linux import (
     MAP_ANONYMOUS,
     MAP_FAILED,
     MAP_PRIVATE,
+    MSG_DONTWAIT,
     MSG_MORE,
     MSG_NOSIGNAL,
     PROT_READ,
     PROT_WRITE,
     SOCK_CLOEXEC,
+    SOCK_STREAM,
     STATX_BASIC_STATS,
+    close,
     mmap,
     munmap,
+    send,
+    socketpair,
 )
 from cython.cimports.ringway.engine.native.uring import (
     IORING_CQE_BUFFER_SHIFT,
@@ -118,6 +132,8 @@ def uring_open(d, buffers, counters):
     d.cancel = uring_cancel
     d.close = uring_close_fd
     d.has_buffers = uring_has_buffers
+    d.grow = uring_grow
+    d.call_back = uring_call_back
     d.wait = uring_wait
     d.next = uring_next
     d.shut = uring_shut
@@ -258,6 +274,34 @@ def uring_has_buffers(d, group):
     if u.provided[group].provided == 0:
         provide(d, group)
     return u.provided[group].provided > 0
+
+
+def uring_grow(d, files):
+    return 0  # the ring holds as many completions as there are
+
+
+def uring_call_back(d):
+    u: cython.pointer(Uring) = cast(cython.pointer(Uring), d.state)
+    octets: cython.char[RING_BUFFERS_MAX]
+    pair: cython.int[2]
+    group: cython.int
+    i: uint32_t
+    sqe: cython.pointer(io_uring_sqe)
+    tag: uint64_t
+    if socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0:
+        return  # no descriptor just now: then they come back when something is received into them
+    memset(octets, 0, RING_BUFFERS_MAX)
+    for group in range(2):
+        send(pair[1], octets, u.provided[group].provided, MSG_DONTWAIT | MSG_NOSIGNAL)
+        tag = receive_tag(OP_IGNORED, group, 0, 0)
+        for i in range(u.provided[group].provided):
+            sqe = next_sqe(d, tag)
+            io_uring_prep_recv(sqe, pair[0], NULL, 1, 0)
+            sqe.flags |= IOSQE_BUFFER_SELECT
+            sqe.buf_group = cast(uint16_t, group)
+            io_uring_sqe_set_data64(sqe, tag)
+    close(pair[1])
+    uring_close_fd(d, pair[0])  # what is submitted goes in order
 
 
 # -------------------------------------------------------------------------------------------------- submitting

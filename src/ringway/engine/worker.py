@@ -8,7 +8,7 @@ from cython import NULL, address, cast, sizeof
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memcpy, memset
-from cython.cimports.ringway.engine.buffers import buffer_give, buffers_close, buffers_open
+from cython.cimports.ringway.engine.buffers import buffer_give, buffers_close, buffers_open, buffers_resize
 from cython.cimports.ringway.engine.client import (
     client_drain,
     client_gone,
@@ -48,6 +48,7 @@ from cython.cimports.ringway.engine.files import (
     file_stated,
     files_close,
     files_forget,
+    files_grow,
     view_given,
 )
 from cython.cimports.ringway.engine.listener import (
@@ -83,9 +84,8 @@ from cython.cimports.ringway.engine.request import (
 )
 from cython.cimports.ringway.engine.rules import newest_block, rules_close, rules_open, rules_release, take_certificates
 from cython.cimports.ringway.engine.serve import serve_read, serve_ready, serve_writable
-from cython.cimports.ringway.engine.slots import slot_at, slot_find, slot_give, slots_close, slots_open
+from cython.cimports.ringway.engine.slots import slot_at, slot_find, slot_give, slots_close, slots_grow, slots_open
 from cython.cimports.ringway.engine.snapshot import (
-    Limits,
     UpstreamEntry,
     text_at,
     upstream_at,
@@ -229,7 +229,10 @@ def dispatch(w, c):
         control_received(w, c.result)
         return
     else:
-        return  # a cancel or a close: nobody waits for it
+        # A cancel, a close, a buffer that was called back: nobody waits for it.
+        if c.buffer != NULL:
+            buffer_give(address(w.buffers), c.buffer)
+        return
     late(w, c)
 
 
@@ -401,12 +404,7 @@ def set_handlers(w):
 
 
 def worker_open(w, uring):
-    i: uint32_t
-    limits: cython.pointer(cython.const[Limits]) = address(w.snapshot.limits)
-    clients: uint32_t = limits.client_connections
-    each: uint64_t = limits.upstream_connections + limits.upstream_idle
-    files: uint32_t = limits.open_files
-    buckets: uint32_t = 64
+    need: Places = places_of(w.snapshot)
     # How much of each a new owner finds cleared: up to a member that is not.
     x: cython.pointer(Exchange) = cast(cython.pointer(Exchange), w.scratch)
     f: cython.pointer(File) = cast(cython.pointer(File), w.scratch)
@@ -415,37 +413,61 @@ def worker_open(w, uring):
     clock_update(address(w.clock))
     wheel_open(address(w.wheel), w.clock.now_ms)
     set_handlers(w)
-    while buckets < files * 2:
-        buckets *= 2
-    w.file_mask = buckets - 1
-    w.file_table = cast(cython.pointer(cython.pointer(File)), calloc(buckets, sizeof(cython.p_void)))
     if (
-        w.file_table == NULL
-        or buffers_open(address(w.buffers), w.counters, limits.buffer_bytes, limits.body_buffer_bytes) < 0
-        or slots_open(address(w.clients), sizeof(Client), sizeof(Client), clients) < 0
-        or slots_open(
-            address(w.upstreams),
-            sizeof(Upstream),
-            sizeof(Upstream),
-            cast(uint32_t, min(each * max(w.snapshot.upstream_count, UPSTREAMS_LEAST), cast(uint64_t, 1 << 20))),
+        files_grow(w, w.snapshot.limits.open_files) < 0
+        or buffers_open(
+            address(w.buffers),
+            w.counters,
+            w.snapshot.limits.buffer_bytes,
+            w.snapshot.limits.body_buffer_bytes,
         )
         < 0
-        or slots_open(address(w.exchanges), sizeof(Exchange), x_cleared, clients * 2) < 0
-        # Files that are no longer believed but still being sent come on top of those that are kept.
-        or slots_open(address(w.files), sizeof(File), f_cleared, files + clients) < 0
+        or slots_open(address(w.clients), sizeof(Client), sizeof(Client), need.clients, CLIENTS_MOST) < 0
+        or slots_open(address(w.upstreams), sizeof(Upstream), sizeof(Upstream), need.upstreams, UPSTREAMS_MOST) < 0
+        or slots_open(address(w.exchanges), sizeof(Exchange), x_cleared, need.exchanges, EXCHANGES_MOST) < 0
+        or slots_open(address(w.files), sizeof(File), f_cleared, need.files, FILES_MOST) < 0
     ):
         return -ENOMEM
     w.buffers.view_given = view_given
     if not uring:
-        # A file, and the body that an exchange reads, each have one operation under way at most; so has a connection
-        # that is refused at once.
-        return epoll_open(
-            address(w.driver),
-            address(w.buffers),
-            w.counters,
-            w.files.capacity + w.exchanges.capacity + w.upstreams.capacity,
-        )
+        return epoll_open(address(w.driver), address(w.buffers), w.counters, file_operations(w))
     return uring_open(address(w.driver), address(w.buffers), w.counters)
+
+
+def places_of(s):
+    need: Places
+    each: uint64_t = s.limits.upstream_connections + s.limits.upstream_idle
+    need.clients = s.limits.client_connections
+    need.upstreams = cast(uint32_t, min(each * max(s.upstream_count, UPSTREAMS_LEAST), cast(uint64_t, UPSTREAMS_MOST)))
+    # One that ended while a read of its file was under way stays until that has come back.
+    need.exchanges = need.clients * 2
+    # Files that are no longer believed but still being sent come on top of those that are kept.
+    need.files = s.limits.open_files + need.clients
+    return need
+
+
+def file_operations(w):
+    # A file, and the body that an exchange reads, each have one operation under way at most; so has a connection that
+    # is refused at once.
+    return cast(uint64_t, w.files.capacity) + w.exchanges.capacity + w.upstreams.capacity
+
+
+def worker_resize(w, s):
+    need: Places = places_of(s)
+    changed: cython.int
+    if (
+        slots_grow(address(w.clients), need.clients) < 0
+        or slots_grow(address(w.upstreams), need.upstreams) < 0
+        or slots_grow(address(w.exchanges), need.exchanges) < 0
+        or slots_grow(address(w.files), need.files) < 0
+        or files_grow(w, s.limits.open_files) < 0
+        or w.driver.grow(address(w.driver), file_operations(w)) < 0
+    ):
+        return -ENOMEM
+    changed = buffers_resize(address(w.buffers), s.limits.buffer_bytes, s.limits.body_buffer_bytes)
+    if changed > 0:
+        w.driver.call_back(address(w.driver))
+    return min(changed, 0)
 
 
 def worker_close(w):
@@ -562,6 +584,8 @@ def renew(w: cython.pointer(Worker), brief: dict, places: dict) -> str:
         r = open_rules(w, brief)
         free_places(w, brief["listeners"], places)
         fill_rules(w, r, brief)
+        if worker_resize(w, r.snapshot) < 0:
+            raise RuntimeError("there is no memory for what [limits] allows")
     except (RuntimeError, OSError, MemoryError) as error:
         rules_close(r)
         for entry in brief["listeners"]:

@@ -20,6 +20,7 @@ cdef extern from "<sys/socket.h>" nogil:
     int getsockopt(int fd, int level, int name, void* value, socklen_t* length)
     int setsockopt(int fd, int level, int name, const void* value, socklen_t length)
     int shutdown(int fd, int how)
+    int socketpair(int domain, int kind, int protocol, int* pair)
     ssize_t send(int fd, const void* data, size_t length, int flags)
     ssize_t recv(int fd, void* data, size_t length, int flags)
 
@@ -54,6 +55,7 @@ cdef extern from "<arpa/inet.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
+    int getpagesize()
     long long lseek(int fd, long long offset, int whence)
     int SEEK_END
     int dup(int fd)
@@ -106,7 +108,10 @@ cdef extern from "<sys/stat.h>" nogil:
 cdef extern from "<sys/mman.h>" nogil:
     void* mmap(void* address, size_t length, int protection, int flags, int fd, int64_t offset)
     int munmap(void* address, size_t length)
-    int PROT_READ, PROT_WRITE, MAP_PRIVATE, MAP_SHARED, MAP_ANONYMOUS, MAP_NORESERVE
+    int mprotect(void* address, size_t length, int protection)
+    int madvise(void* address, size_t length, int advice)
+    int MADV_DONTNEED
+    int PROT_NONE, PROT_READ, PROT_WRITE, MAP_PRIVATE, MAP_SHARED, MAP_ANONYMOUS, MAP_NORESERVE
     void* MAP_FAILED
 
 cdef extern from "<time.h>" nogil:
