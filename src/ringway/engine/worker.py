@@ -1,4 +1,4 @@
-"""The worker: opening everything, the loop, the switch, draining, closing."""
+"""The worker from Python: opening everything, the loop between two reloads, closing."""
 
 import mmap as mapping
 import os
@@ -8,9 +8,8 @@ from cython import NULL, address, cast, sizeof
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memcpy, memset
-from cython.cimports.ringway.engine.buffers import buffer_give, buffers_close, buffers_open, buffers_resize
+from cython.cimports.ringway.engine.buffers import buffers_close, buffers_open, buffers_resize
 from cython.cimports.ringway.engine.client import (
-    client_drain,
     client_gone,
     client_late,
     client_received,
@@ -18,55 +17,15 @@ from cython.cimports.ringway.engine.client import (
     client_state_name,
 )
 from cython.cimports.ringway.engine.clock import clock_update
-from cython.cimports.ringway.engine.counters import (
-    COUNT_PEERS,
-    COUNT_STALE,
-    Counters,
-    count,
-)
-from cython.cimports.ringway.engine.driver import (
-    OP_ACCEPT,
-    OP_BODY_READ,
-    OP_CLIENT_RECEIVE,
-    OP_CLIENT_SEND,
-    OP_CLIENT_WRITABLE,
-    OP_CONTROL,
-    OP_FILE_LOAD,
-    OP_FILE_OPEN,
-    OP_FILE_STAT,
-    OP_UPSTREAM_CONNECT,
-    OP_UPSTREAM_RECEIVE,
-    OP_UPSTREAM_SEND,
-    Completion,
-    tag,
-)
+from cython.cimports.ringway.engine.counters import Counters
+from cython.cimports.ringway.engine.driver import OP_CONTROL, Completion, tag
 from cython.cimports.ringway.engine.epoll import epoll_open
 from cython.cimports.ringway.engine.exchange import exchange_gone, exchange_state_name
-from cython.cimports.ringway.engine.files import (
-    file_loaded,
-    file_opened,
-    file_stated,
-    files_close,
-    files_forget,
-    files_grow,
-    view_given,
-)
-from cython.cimports.ringway.engine.listener import (
-    listener_accept,
-    listener_accepted,
-    listener_close,
-    listener_go_on,
-    listener_remove,
-)
-from cython.cimports.ringway.engine.native.linux import (
-    ENOMEM,
-    MAP_FAILED,
-    close,
-    munmap,
-)
+from cython.cimports.ringway.engine.files import files_close, files_forget, files_grow, view_given
+from cython.cimports.ringway.engine.listener import listener_accept, listener_close, listener_remove
+from cython.cimports.ringway.engine.loop import dispatch, take_peers, worker_loop
+from cython.cimports.ringway.engine.native.linux import ENOMEM
 from cython.cimports.ringway.engine.native.openssl import TLS1_2_VERSION, TLS1_3_VERSION
-from cython.cimports.ringway.engine.outcome import STOPPED
-from cython.cimports.ringway.engine.peers import PeersHead, peers_valid
 from cython.cimports.ringway.engine.proxy import (
     proxy_failed,
     proxy_ready,
@@ -75,21 +34,17 @@ from cython.cimports.ringway.engine.proxy import (
     proxy_upstream_received,
     proxy_upstream_sent,
 )
-from cython.cimports.ringway.engine.records import EVENT_CERTIFICATES, EVENT_PEERS, RecordRing
+from cython.cimports.ringway.engine.records import RecordRing
 from cython.cimports.ringway.engine.request import (
     client_event_late,
     client_event_received,
     client_event_sent,
     request_arrived,
 )
-from cython.cimports.ringway.engine.rules import newest_block, rules_close, rules_open, rules_release, take_certificates
-from cython.cimports.ringway.engine.serve import serve_read, serve_ready, serve_writable
-from cython.cimports.ringway.engine.slots import slot_at, slot_find, slot_give, slots_close, slots_grow, slots_open
-from cython.cimports.ringway.engine.snapshot import (
-    UpstreamEntry,
-    text_at,
-    upstream_at,
-)
+from cython.cimports.ringway.engine.rules import rules_close, rules_open, rules_release, take_certificates
+from cython.cimports.ringway.engine.serve import serve_ready
+from cython.cimports.ringway.engine.slots import slot_at, slots_close, slots_grow, slots_open
+from cython.cimports.ringway.engine.snapshot import UpstreamEntry, text_at, upstream_at
 from cython.cimports.ringway.engine.state import (
     KIND_CLIENT,
     KIND_UPSTREAM,
@@ -99,285 +54,26 @@ from cython.cimports.ringway.engine.state import (
     File,
     Listener,
     Rules,
-    Stream,
     Upstream,
     Worker,
 )
-from cython.cimports.ringway.engine.stream import (
-    feed_hungry,
-    feed_starved,
-    stream_abort,
-    stream_close,
-    stream_finish,
-    stream_received,
-    stream_sent,
-    stream_timer,
-    stream_writable,
-)
-from cython.cimports.ringway.engine.tell import tell
-from cython.cimports.ringway.engine.timers import Timer, wheel_expire, wheel_open, wheel_wait_ms
+from cython.cimports.ringway.engine.timers import wheel_open
 from cython.cimports.ringway.engine.tls_context import CIPHERS_BYTES_MAX, KtlsPolicy, TlsPolicy
 from cython.cimports.ringway.engine.tls_server import tls_server_open
 from cython.cimports.ringway.engine.upstream import (
-    TELL_NAME_MAX,
-    upstream_connected,
     upstream_drain,
     upstream_gone,
     upstream_late,
     upstream_received,
     upstream_sent,
     upstream_state_name,
-    upstream_take,
 )
 from cython.cimports.ringway.engine.uring import uring_open
 
 from ringway.engine import counters as counters_module
 from ringway.engine.tls_context import last_error
 
-# ----------------------------------------------------------------------------------------------------- the loop
-
-
-def worker_loop(w):
-    c: Completion
-    sleep_ms: cython.int
-    result: cython.int
-    while not w.stopping and not w.renewing and not all_ended(w):
-        sleep_ms = wheel_wait_ms(address(w.wheel), w.clock.now_ms)
-        if sleep_ms < 0 or sleep_ms > TURN_MS_MAX:
-            sleep_ms = TURN_MS_MAX
-        if w.draining and w.drain_due_ms < w.clock.now_ms + sleep_ms:
-            # The supervisor kills a second after this deadline.
-            sleep_ms = max(10, cast(cython.int, w.drain_due_ms) - cast(cython.int, w.clock.now_ms))
-        result = w.driver.wait(address(w.driver), sleep_ms)
-        if result < 0:
-            return result
-        clock_update(address(w.clock))
-        while w.driver.next(address(w.driver), address(c)):
-            dispatch(w, address(c))
-        expire_timers(w)
-        look_after(w)
-    return 0
-
-
-def dispatch(w, c):
-    """From a completion to its handler. In the order of a request's life."""
-    s: cython.pointer(Stream)
-    f: cython.pointer(File)
-    x: cython.pointer(Exchange)
-    operation: cython.int = c.operation
-    if operation == OP_CLIENT_RECEIVE:
-        s = cast(cython.pointer(Stream), slot_find(address(w.clients), c.index, c.generation))
-        if s != NULL:
-            stream_received(w, s, c)
-            return
-    elif operation == OP_CLIENT_SEND:
-        s = cast(cython.pointer(Stream), slot_find(address(w.clients), c.index, c.generation))
-        if s != NULL:
-            stream_sent(w, s, c.result)
-            return
-    elif operation == OP_UPSTREAM_RECEIVE:
-        s = cast(cython.pointer(Stream), slot_find(address(w.upstreams), c.index, c.generation))
-        if s != NULL:
-            stream_received(w, s, c)
-            return
-    elif operation == OP_UPSTREAM_SEND:
-        s = cast(cython.pointer(Stream), slot_find(address(w.upstreams), c.index, c.generation))
-        if s != NULL:
-            stream_sent(w, s, c.result)
-            return
-    elif operation == OP_ACCEPT:
-        listener_accepted(w, c.index, c.result, c.more)
-        return
-    elif operation == OP_UPSTREAM_CONNECT:
-        s = cast(cython.pointer(Stream), slot_find(address(w.upstreams), c.index, c.generation))
-        if s != NULL:
-            upstream_connected(w, cast(cython.pointer(Upstream), s), c.result)
-            return
-    elif operation == OP_CLIENT_WRITABLE:
-        s = cast(cython.pointer(Stream), slot_find(address(w.clients), c.index, c.generation))
-        if s != NULL:
-            s.polling = False
-            s.operations -= 1
-            if s.closing:
-                stream_finish(w, s)
-            elif s.notify_due or s.outbox.first != NULL:
-                stream_writable(w, s)
-            else:
-                serve_writable(w, cast(cython.pointer(Client), s).exchange)
-            return
-    elif operation == OP_FILE_OPEN or operation == OP_FILE_STAT or operation == OP_FILE_LOAD:
-        f = cast(cython.pointer(File), slot_find(address(w.files), c.index, c.generation))
-        if f != NULL:
-            if operation == OP_FILE_OPEN:
-                file_opened(w, f, c.result)
-            elif operation == OP_FILE_STAT:
-                file_stated(w, f, c.result)
-            else:
-                file_loaded(w, f, c.result)
-            return
-    elif operation == OP_BODY_READ:
-        x = cast(cython.pointer(Exchange), slot_find(address(w.exchanges), c.index, c.generation))
-        if x != NULL:
-            if x.abandoned:
-                w.moving -= 1
-                buffer_give(address(w.buffers), x.read_buffer)
-                slot_give(address(w.exchanges), address(x.slot))
-            else:
-                serve_read(w, x, c.result)
-            return
-    elif operation == OP_CONTROL:
-        control_received(w, c.result)
-        return
-    else:
-        # A cancel, a close, a buffer that was called back: nobody waits for it.
-        if c.buffer != NULL:
-            buffer_give(address(w.buffers), c.buffer)
-        return
-    late(w, c)
-
-
-def late(w, c):
-    """A completion for somebody who is gone: what it brings must not be lost."""
-    count(w.counters, COUNT_STALE, 1)
-    if c.buffer != NULL:
-        buffer_give(address(w.buffers), c.buffer)
-    if c.operation == OP_FILE_OPEN and c.result >= 0:
-        close(c.result)
-
-
-def expire_timers(w):
-    t: cython.pointer(Timer) = wheel_expire(address(w.wheel), w.clock.now_ms)
-    while t != NULL:
-        stream_timer(w, cast(cython.pointer(Stream), t.owner))
-        t = wheel_expire(address(w.wheel), w.clock.now_ms)
-
-
-def look_after(w):
-    """What is not driven by a completion."""
-    i: uint32_t
-    if w.hungry != NULL:
-        feed_hungry(w)
-    if w.starved != NULL:
-        feed_starved(w)
-    if w.clock.now_ms < w.next_look_ms:
-        return
-    w.next_look_ms = w.clock.now_ms + 100
-    for i in range(w.listener_count):
-        if w.listeners[i].again_ms and w.listeners[i].again_ms <= w.clock.now_ms and not w.draining:
-            if w.listeners[i].accepting or w.listeners[i].removed:
-                w.listeners[i].again_ms = 0
-            else:
-                listener_go_on(w, i)
-    if w.draining and w.drain_due_ms <= w.clock.now_ms:
-        stop_now(w)
-
-
-# --------------------------------------------------------------------------------------------------- the control
-
-
-def control_received(w, result):
-    if result <= 0:
-        begin_drain(w)  # the supervisor is gone
-        return
-    if w.control_byte == 115:  # "s"
-        begin_drain(w)
-        stop_now(w)
-    elif w.control_byte == 100:  # "d"
-        begin_drain(w)
-    elif w.control_byte == 99 and w.rules.tls != NULL:  # "c"
-        if take_certificates(w, w.rules) < 0:
-            tell(w, EVENT_CERTIFICATES, 0, NULL, 0)
-    elif w.control_byte == 117 and w.rules.peers >= 0:  # "u"
-        renew_peers(w)
-    elif w.control_byte == 114 and not w.draining:  # "r"
-        w.renewing = True  # what follows on the socket is for run()
-        return
-    w.driver.receive_plain(address(w.driver), w.control, address(w.control_byte), 1, tag(OP_CONTROL, 0, 0))
-
-
-def renew_peers(w):
-    failed: cython.int = take_peers(w, w.rules)
-    name: cython.pointer(UpstreamEntry)
-    if failed != 0:
-        name = cast(cython.pointer(UpstreamEntry), upstream_at(w.snapshot, max(failed, 1) - 1))
-        tell(w, EVENT_PEERS, 0, text_at(w.snapshot, name.name), min(name.name.length, TELL_NAME_MAX))
-
-
-def take_peers(w, r):
-    sequence: uint64_t = 0
-    size: uint64_t = 0
-    failed: cython.int = -1
-    block: cython.p_void = newest_block(r.peers, r.peers_seen, address(sequence), address(size))
-    if block == NULL:
-        return 0
-    if block == MAP_FAILED:
-        return -1
-    if peers_valid(cast(cython.pointer(PeersHead), block), size):
-        failed = upstream_take(w, r, cast(cython.pointer(PeersHead), block))
-        count(w.counters, COUNT_PEERS, sequence - r.peers_seen)
-        r.peers_seen = sequence
-    munmap(block, size)
-    return failed
-
-
-def replace_rules(w, r):
-    old: cython.pointer(Rules) = w.rules
-    w.rules = r
-    w.snapshot = r.snapshot
-    if old == NULL:
-        return
-    old.references += 1  # until what is idle of theirs has been let go
-    files_forget(w)
-    upstream_drain(w)
-    rules_release(w, old)
-
-
-def begin_drain(w):
-    """Accept no more, close what is idle, let the rest finish."""
-    i: uint32_t
-    if w.draining:
-        return
-    w.draining = True
-    w.drain_due_ms = w.clock.now_ms + w.snapshot.timeouts.drain_ms
-    for i in range(w.listener_count):
-        if w.listeners[i].accepting:
-            w.driver.cancel(address(w.driver), w.listeners[i].fd, tag(OP_ACCEPT, i, 0))
-        else:
-            listener_close(w, i)
-    client_drain(w, NULL)
-    upstream_drain(w)
-
-
-def stop_now(w):
-    """The drain deadline: end what is still there."""
-    i: uint32_t
-    c: cython.pointer(Client)
-    for i in range(w.clients.made):
-        c = cast(cython.pointer(Client), slot_at(address(w.clients), i))
-        if c.stream.slot.used and not c.stream.closing:
-            if c.exchange != NULL:
-                # A response whose end is that of the connection would look whole if this were an orderly end.
-                c.exchange.reason = STOPPED
-                stream_abort(w, address(c.stream))
-            else:
-                stream_close(w, address(c.stream))
-    # What does not end by that is left; it ends with the process.
-    w.stopping = w.stopping or w.forced
-    w.forced = True
-    w.drain_due_ms = w.clock.now_ms + 500
-
-
-def all_ended(w):
-    i: uint32_t
-    if not w.draining or w.clients.used or w.upstreams.used or w.exchanges.used:
-        return False
-    for i in range(w.listener_count):
-        if w.listeners[i].accepting:
-            return False
-    return True
-
-
-# ----------------------------------------------------------------------------------------------- opening, closing
+NO_MEMORY = "there is no memory for what [limits] allows"
 
 
 def set_handlers(w):
@@ -403,7 +99,7 @@ def set_handlers(w):
     w.handlers.file_ready = serve_ready
 
 
-def worker_open(w, uring):
+def tables_open(w):
     need: Places = places_of(w.snapshot)
     # How much of each a new owner finds cleared: up to a member that is not.
     x: cython.pointer(Exchange) = cast(cython.pointer(Exchange), w.scratch)
@@ -427,8 +123,12 @@ def worker_open(w, uring):
         or slots_open(address(w.exchanges), sizeof(Exchange), x_cleared, need.exchanges, EXCHANGES_MOST) < 0
         or slots_open(address(w.files), sizeof(File), f_cleared, need.files, FILES_MOST) < 0
     ):
-        return -ENOMEM
+        return False
     w.buffers.view_given = view_given
+    return True
+
+
+def driver_open(w, uring):
     if not uring:
         return epoll_open(address(w.driver), address(w.buffers), w.counters, file_operations(w))
     return uring_open(address(w.driver), address(w.buffers), w.counters)
@@ -468,6 +168,18 @@ def worker_resize(w, s):
     if changed > 0:
         w.driver.call_back(address(w.driver))
     return min(changed, 0)
+
+
+def replace_rules(w, r):
+    old: cython.pointer(Rules) = w.rules
+    w.rules = r
+    w.snapshot = r.snapshot
+    if old == NULL:
+        return
+    old.references += 1  # until what is idle of theirs has been let go
+    files_forget(w)
+    upstream_drain(w)
+    rules_release(w, old)
 
 
 def worker_close(w):
@@ -537,7 +249,9 @@ def prepare(w: cython.pointer(Worker), brief: dict, kept: list, places: dict, sa
         w.listeners[i].fd = -1
     w.rules = open_rules(w, brief)
     w.snapshot = w.rules.snapshot
-    result: cython.int = worker_open(w, brief["driver"] == "io_uring")
+    if not tables_open(w):
+        raise RuntimeError(NO_MEMORY)
+    result: cython.int = driver_open(w, brief["driver"] == "io_uring")
     if result < 0:
         if brief["driver"] == "io_uring":
             say("no_driver", {"error": -result})
@@ -557,11 +271,14 @@ def open_rules(w: cython.pointer(Worker), brief: dict) -> cython.pointer(Rules):
     """What does not need the driver; the descriptors of folders are the rules' from here on."""
     i: cython.int
     r: cython.pointer(Rules) = rules_open(brief["snapshot"], brief["addresses"])
-    if r == NULL or r.snapshot.folder_count != len(brief["folders"]):
-        rules_close(r)
-        raise RuntimeError("the snapshot was not written by this version of Ringway")
     os.close(brief["snapshot"])
     os.close(brief["addresses"])
+    if r == NULL or r.snapshot.folder_count != len(brief["folders"]):
+        rules_close(r)
+        for descriptor in [*brief["folders"], brief["certificates"], brief["peers"]]:
+            if descriptor is not None and descriptor >= 0:
+                os.close(descriptor)
+        raise RuntimeError("there is no memory, or the snapshot was not written by this version of Ringway")
     for i in range(len(brief["folders"])):
         r.folders[i] = brief["folders"][i]
     return r
@@ -585,7 +302,7 @@ def renew(w: cython.pointer(Worker), brief: dict, places: dict) -> str:
         free_places(w, brief["listeners"], places)
         fill_rules(w, r, brief)
         if worker_resize(w, r.snapshot) < 0:
-            raise RuntimeError("there is no memory for what [limits] allows")
+            raise RuntimeError(NO_MEMORY)
     except (RuntimeError, OSError, MemoryError) as error:
         rules_close(r)
         for entry in brief["listeners"]:
