@@ -1,5 +1,5 @@
-# Run by tools/kernel_vm.sh inside the virtual machine: the tests of kernel TLS; and, unless build/kernel/only says
-# "kernel", the end-to-end suite with every TLS connection handed to the kernel. In two halves side by side.
+# Run by tools/kernel_vm.sh inside the virtual machine: the tests of kernel TLS; and, unless asked for them alone,
+# the end-to-end suite with every TLS connection handed to the kernel. In two halves side by side.
 cd "$(dirname "$0")/../.."
 uname -r
 ulimit -n 4096
@@ -20,13 +20,17 @@ kernel_alone() {
 [ -n "$arguments" ] && { end_to_end $arguments; exit; }
 [ "$only" = kernel ] && { kernel_alone; exit; }
 
-first="tests/e2e/test_files.py tests/e2e/test_bodies.py"
-second="$(ls tests/e2e/test_*.py | grep -v -e test_files.py -e test_bodies.py) tests/protocol/test_over_tls.py"
-# "short": without what is the same on every kernel (OpenSSL in user space, the supervisor, the command line).
+# Two halves, side by side. "short": of the end-to-end tests those in which much is the kernel's: sockets, files, rings, TLS.
+named() { printf 'tests/e2e/test_%s.py ' "$@"; }
+first=$(named files bodies)
+second="$(named chaos drain https_only pace tls unix_sockets upgrade uring_setup) tests/protocol/test_over_tls.py"
 if [ "$only" = short ]; then
-  second=$(echo "$second" | grep -v -e activation -e certificates -e commands -e control -e logs -e ocsp -e small_machines \
-    -e start.py -e upstream_files -e upstream_t)
   export RINGWAY_TEST_DRIVER=io_uring
+else
+  first+=$(named drivers files_that_change proxy_protocol)
+  for file in tests/e2e/test_*.py; do
+    [[ " $first $second " == *" $file "* ]] || second+=" $file"
+  done
 fi
 # shellcheck disable=SC2086
 { kernel_alone && end_to_end $first; } >build/kernel/first.log 2>&1 &
