@@ -338,7 +338,7 @@ def test_another_number_of_workers(ringway, before, after):
 @ADDRESSES
 def test_new_workers_that_cannot_start_change_nothing(ringway):
     """Less address space than they need: the old workers go on."""
-    server = ringway(site("/one"))
+    server = ringway(site("/one"), through=("env",))  # the address space of a fork would be that of the tests
     server.expected.append("not reloaded|could not start")
     resource.prlimit(server.process.pid, resource.RLIMIT_AS, (GIB, GIB))
     server.rewrite(site("/two", server={"threads": 2, "listen": "127.0.0.1:0"}, limits={"buffer_bytes": 4 * GIB}))
