@@ -48,6 +48,7 @@ def test_serves_with_what_is_left(ringway, refusing, upstream, tmp_path, certifi
     target = up.on(lambda link, request: link.send(b"HTTP/1.1 200 OK\r\n" + echo(link.body(request))))
     config = {
         "server": {"listen": "127.0.0.1:0", "plain_listen": "127.0.0.1:0"},
+        "performance": {"io_driver": "io_uring"},
         "tls": certificate,
         "host_routes": {
             "app": {"type": "Proxy", "url": up.url},
