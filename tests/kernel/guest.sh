@@ -22,14 +22,14 @@ kernel_alone() {
 
 # Two halves, side by side. "short": of the end-to-end tests those in which much is the kernel's: sockets, files, rings, TLS.
 named() { printf 'tests/e2e/test_%s.py ' "$@"; }
-first=$(named files bodies)
-second="$(named chaos drain https_only pace tls unix_sockets upgrade uring_setup) tests/protocol/test_over_tls.py"
+first="$(named files bodies)tests/protocol/test_over_tls.py "
+second=$(named chaos drain https_only tls unix_sockets upgrade uring_setup)
 if [ "$only" = short ]; then
   export RINGWAY_TEST_DRIVER=io_uring
 else
   first+=$(named drivers files_that_change proxy_protocol)
   for file in tests/e2e/test_*.py; do
-    [[ " $first $second " == *" $file "* ]] || second+=" $file"
+    [[ " $first $second " == *" $file "* ]] || second+="$file "
   done
 fi
 # shellcheck disable=SC2086
