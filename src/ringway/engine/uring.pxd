@@ -8,8 +8,7 @@ Some facts about io_uring that shape this file:
   an error names none, whatever its flag bits say.
 - A ring of provided buffers cannot be emptied but by operations that take from it: buffers are called back by receives
   from a socket pair of ours.
-- A multishot receive ends by itself, among others with -ENOBUFS when the buffer ring ran dry. The ring then grows
-  (it begins small, because its buffers are used in turn and all of them pass through the CPU's cache).
+- A multishot receive ends by itself, among others with -ENOBUFS when the ring of provided buffers ran dry.
 - What is submitted twice in one turn goes in order; a full submission queue is flushed and used again.
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -24,13 +23,12 @@ cdef enum:
     SUBMISSIONS = 1024      # entries of the submission queue: flushed early when it is full
     COMPLETIONS = 8192      # entries of the completion queue
     BATCH = 256             # completions taken at once
-    RING_BUFFERS_MAX = 4096 # entries of a ring of provided buffers: a power of two
-    RING_BUFFERS_BEGIN = 64 # provided at first; doubled each time it runs dry
+    RING_BUFFERS = 64       # of each size with the kernel at most, a power of two: they are used in turn, and all of
+                            # them pass through the CPU's cache
 
 cdef struct ProvidedRing:
     io_uring_buf_ring* ring # owned
     uint32_t provided       # buffers that the kernel has now
-    uint32_t target         # how many it should have
 
 cdef struct Uring:
     io_uring ring

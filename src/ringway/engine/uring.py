@@ -208,7 +208,7 @@ def open_provided(u, group):
     p: cython.pointer(ProvidedRing) = address(u.provided[group])
     memory: cython.p_void = mmap(
         NULL,
-        RING_BUFFERS_MAX * sizeof(io_uring_buf),
+        RING_BUFFERS * sizeof(io_uring_buf),
         PROT_READ | PROT_WRITE,
         MAP_PRIVATE | MAP_ANONYMOUS,
         -1,
@@ -220,13 +220,12 @@ def open_provided(u, group):
     reg: io_uring_buf_reg
     memset(address(reg), 0, sizeof(io_uring_buf_reg))
     reg.ring_addr = cast(uint64_t, memory)
-    reg.ring_entries = RING_BUFFERS_MAX
+    reg.ring_entries = RING_BUFFERS
     reg.bgid = cast(uint16_t, group)
     result: cython.int = io_uring_register_buf_ring(address(u.ring), address(reg), 0)
     if result < 0:
         return result
     io_uring_buf_ring_init(p.ring)
-    p.target = RING_BUFFERS_BEGIN
     return 0
 
 
@@ -238,7 +237,7 @@ def uring_shut(d):
     group: cython.int
     for group in range(2):
         if u.provided[group].ring != NULL:
-            munmap(u.provided[group].ring, RING_BUFFERS_MAX * sizeof(io_uring_buf))
+            munmap(u.provided[group].ring, RING_BUFFERS * sizeof(io_uring_buf))
     free(u)
     d.state = NULL
 
@@ -247,14 +246,14 @@ def uring_shut(d):
 
 
 def provide(d, group):
-    """Bring the ring of provided buffers up to its target."""
+    """Fill the ring of provided buffers."""
     u: cython.pointer(Uring) = cast(cython.pointer(Uring), d.state)
     p: cython.pointer(ProvidedRing) = address(u.provided[group])
     added: cython.int = 0
     b: cython.pointer(Buffer)
     payload: uint32_t = d.buffers.pool[group].payload
     # At most half of a small pool: what was received must be passed on with the other half.
-    most: uint32_t = min(p.target, max(d.buffers.pool[group].capacity // 2, 1))
+    most: uint32_t = min(RING_BUFFERS, max(d.buffers.pool[group].capacity // 2, 1))
     while p.provided < most and not buffer_scarce(d.buffers, group):
         b = buffer_take(d.buffers, group)
         if b == NULL:
@@ -262,7 +261,7 @@ def provide(d, group):
         BUG_ON(b.group != group)
         buffer_move(b, BUFFER_LENT)
         gauge(d.counters, GAUGE_BUFFERS, -1)
-        io_uring_buf_ring_add(p.ring, b.base + HEADROOM, payload, b.id, RING_BUFFERS_MAX - 1, added)
+        io_uring_buf_ring_add(p.ring, b.base + HEADROOM, payload, b.id, RING_BUFFERS - 1, added)
         added += 1
         p.provided += 1
     if added:
@@ -282,7 +281,7 @@ def uring_grow(d, files):
 
 def uring_call_back(d):
     u: cython.pointer(Uring) = cast(cython.pointer(Uring), d.state)
-    octets: cython.char[RING_BUFFERS_MAX]
+    octets: cython.char[RING_BUFFERS]
     pair: cython.int[2]
     group: cython.int
     i: uint32_t
@@ -290,7 +289,7 @@ def uring_call_back(d):
     tag: uint64_t
     if socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0:
         return  # no descriptor just now: then they come back when something is received into them
-    memset(octets, 0, RING_BUFFERS_MAX)
+    memset(octets, 0, RING_BUFFERS)
     for group in range(2):
         send(pair[1], octets, u.provided[group].provided, MSG_DONTWAIT | MSG_NOSIGNAL)
         tag = receive_tag(OP_IGNORED, group, 0, 0)
