@@ -35,7 +35,7 @@ def run_demo(listen: str) -> int:
         signal.signal(number, _leave)
     with tempfile.TemporaryDirectory(prefix="ringway-demo-") as folder, Origin() as origin:
         hosts = list(dict.fromkeys(["localhost", "127.0.0.1", "::1", address.ip]))
-        certificate, key = write_self_signed(folder, hosts, days=7)
+        certificate, key = write_self_signed(folder, hosts, days=30)
         config = demo_config(address, origin.port, certificate, key)
         loaded = Loaded(config, "demo", [])
         return Supervisor(loaded, lambda groups: _greet(groups, certificate), hangup_ends=True).run()
