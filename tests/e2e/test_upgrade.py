@@ -83,6 +83,18 @@ def test_a_new_process_that_cannot_start_changes_nothing(ringway):
     assert server.worker_pids == pids
 
 
+def test_a_new_process_that_takes_its_time_to_end(ringway, tmp_path):
+    """What it ended with is told all the same."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import atexit, os, time\nif 'RINGWAY_TAKE_OVER' in os.environ:\n    atexit.register(time.sleep, 1)\n"
+    )
+    server = ringway(site("/one"), env={"PYTHONPATH": str(tmp_path)})
+    server.expected.append("not upgraded|error: ")
+    server.file.write_text("this is no TOML")
+    done = server.command("upgrade")
+    assert (done.returncode, "exit code 1" in done.stderr) == (1, True), done.stderr
+
+
 def test_tickets_of_before_open_afterwards(upgraded, certificate):
     """TLS 1.2: a session of the old process is resumed by the new one."""
     import ssl

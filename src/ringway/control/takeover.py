@@ -28,6 +28,8 @@ from ringway.errors import RingwayError
 VARIABLE = "RINGWAY_TAKE_OVER"
 """Names the descriptor of the socket to the predecessor."""
 READY_WITHIN = 60.0
+_END_WITHIN = 5.0
+"""Seconds from the end of the conversation to the end of a process that failed."""
 
 
 class Successor:
@@ -44,6 +46,7 @@ class Successor:
         """Starts it. Raises OSError."""
         self.askers = askers
         self.due = time.monotonic() + READY_WITHIN
+        self._late = f"was not ready within {READY_WITHIN:.0f} s"
         self._link, theirs = socket.socketpair()
         try:
             with theirs:
@@ -92,6 +95,11 @@ class Successor:
         except OSError:
             return False
 
+    def hung_up(self) -> None:
+        """It closed its end and was not ready: its exit follows, and SIGCHLD tells."""
+        self.due = time.monotonic() + _END_WITHIN
+        self._late = "failed before it was ready, and did not end"
+
     def exited(self) -> bool:
         return self._process.poll() is not None
 
@@ -104,12 +112,9 @@ class Successor:
         self._link.close()
         code = self._process.poll()
         if code is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                code = self._process.wait(0.5)  # its last words are on their way
-        if code is None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
-            return f"the new process was not ready within {READY_WITHIN:.0f} s"
+            return f"the new process {self._late}"
         return f"the new process ended with exit code {code} before it was ready, its own lines say why"
 
 

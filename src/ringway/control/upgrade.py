@@ -50,10 +50,11 @@ class Upgrades:
         successor = self._successor
         if successor is None:
             return
-        if not successor.says_ready():
-            self._failed(successor)
-            return
+        ready = successor.says_ready()
         self._supervisor.selector.unregister(successor)
+        if not ready:
+            successor.hung_up()
+            return
         self._successor = None
         logs.info(f"process {successor.pid} is ready and goes on from here")
         successor.let_go()
@@ -69,7 +70,8 @@ class Upgrades:
 
     def _failed(self, successor: Successor) -> None:
         self._successor = None
-        self._supervisor.selector.unregister(successor)
+        if successor.fileno() in self._supervisor.selector.get_map():
+            self._supervisor.selector.unregister(successor)
         why = successor.give_up()
         logs.error(f"not upgraded, this process goes on: {why}")
         notify(f"MAINPID={os.getpid()}\nREADY=1\nSTATUS=ready; the last upgrade failed")
