@@ -7,11 +7,10 @@ import signal
 import socket
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from harness import bulk
-from harness.memory import counters_of, runs, sockets_of
+from harness.memory import children_of, counters_of, runs, sockets_of
 from harness.raw import Client, Ended
 from harness.waiting import DEADLINE, PATIENCE, wait
 
@@ -88,7 +87,7 @@ def test_a_reader_of_stderr_that_stands_still_holds_up_no_restart(ringway, folde
     (pid,) = server.worker_pids
     with server.full_stderr():
         for _ in range(2):
-            (pid,) = children(server.process.pid)
+            (pid,) = children_of(server.process.pid)
             kill_worker(server, pid)
             wait(lambda pid=pid: not runs(pid), "death")
             with server.connect() as client:
@@ -109,10 +108,6 @@ def test_a_reader_of_stderr_that_stands_still_holds_up_no_end(ringway, folder, n
         assert server.process.wait(DEADLINE) == 0
         assert not any(runs(pid) for pid in server.worker_pids)
     server.kill()
-
-
-def children(pid):
-    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_what_it_had_served_is_still_logged(ringway, folder):

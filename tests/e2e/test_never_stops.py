@@ -14,7 +14,7 @@ import time
 
 import pytest
 from harness import bulk
-from harness.memory import counters_of, resident, runs
+from harness.memory import counters_of, descriptors_of, resident, runs
 from harness.raw import Ended, message
 from harness.waiting import DEADLINE, wait
 
@@ -113,10 +113,6 @@ def serve(link):
         link.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % SIZE + b"".join(bulk.pieces(SIZE)))
 
 
-def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
-
-
 def age(pid):
     """Seconds since this process was started."""
     with open(f"/proc/{pid}/stat") as stream:
@@ -170,7 +166,7 @@ def test_reloads(scene):
         wait(lambda: checkers.answers > 100, "answers")
     server.reload(config(2))
     wait(lambda: sum(counters_of(pid)["clients"] for pid in pids) == TUNNELS, "the end of the first clients")
-    before = [descriptors(pid) for pid in [*pids, server.process.pid]]
+    before = [descriptors_of(pid) for pid in [*pids, server.process.pid]]
     memory = [resident(pid) for pid in pids]
     plain, tls = urls(server)
     with Wrk(plain) as one, Wrk(tls) as two, Checkers(server, ["file", "proxy"]) as checkers:
@@ -191,7 +187,7 @@ def test_reloads(scene):
     wait(
         lambda: all(
             now <= then + 2
-            for now, then in zip([descriptors(pid) for pid in [*pids, server.process.pid]], before, strict=True)
+            for now, then in zip([descriptors_of(pid) for pid in [*pids, server.process.pid]], before, strict=True)
         ),
         f"descriptors as before: {before}",
     )

@@ -21,6 +21,16 @@ def counters_of(pid: int) -> dict[str, int]:
     raise AssertionError(f"process {pid} has no counters")
 
 
+def descriptors_of(pid: int) -> int:
+    """How many it has open."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def children_of(pid: int) -> list[int]:
+    """Processes that its main thread has started, also those that it has not waited for yet."""
+    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+
+
 def sockets_of(pid: int) -> set[str]:
     """Inodes of the sockets that a process has."""
     folder = Path(f"/proc/{pid}/fd")

@@ -70,14 +70,18 @@ class Published:
 
 
 class Shared:
-    """Zeroed memory that both sides map; `map` is this side's."""
+    """Zeroed memory that both sides map; `map` is this side's. Raises OSError."""
 
     def __init__(self, name: str, size: int) -> None:
         self.descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self.descriptor, size)
-        # A mapping of a file that shrinks is a SIGBUS for everybody who reads it.
-        fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
-        self.map = mmap.mmap(self.descriptor, size)
+        try:
+            os.ftruncate(self.descriptor, size)
+            # A mapping of a file that shrinks is a SIGBUS for everybody who reads it.
+            fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+            self.map = mmap.mmap(self.descriptor, size)
+        except OSError:
+            os.close(self.descriptor)
+            raise
 
     def close(self) -> None:
         """The mapping itself goes when its last reader is collected."""

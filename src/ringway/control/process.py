@@ -78,7 +78,8 @@ class WorkerProcess:
 
     def renew(self, brief: dict[str, Any]) -> None:
         """New rules: what is a descriptor in the brief goes over beside it, and stands there as its place in the row.
-        The answer comes as `renewed`, with the number of the brief."""
+        The answer comes as `renewed`, with the number of the brief. Raises OSError, with nothing told: out of
+        descriptors or memory."""
         row: list[int] = []
 
         def place(descriptor: int) -> int:

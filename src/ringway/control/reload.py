@@ -129,7 +129,7 @@ class Reloads:
         assert before is not None
         try:
             rules = Rules(config, supervisor.tell, before.ticket_keys, before.stapler)
-        except RingwayError:
+        except (RingwayError, OSError):
             listeners.discard(opened)
             raise
         due = time.monotonic() + FIRST_WAIT
@@ -156,6 +156,8 @@ class Reloads:
         waiting = change.seats or [seat for seat in supervisor.seats if seat.process is not None]
         change.waiting = list(waiting)
         for seat in waiting:
+            if self._change is not change:
+                return  # the one before could not be started
             if change.seats:
                 supervisor.start(seat)
             else:
@@ -164,9 +166,12 @@ class Reloads:
             self._finish(change)
 
     def _renew(self, seat: Seat, change: Change) -> None:
-        if seat.process is not None and seat.process.ready is not None:
+        if seat.process is None or seat.process.ready is None:
+            return  # one that is starting is told when it is ready
+        try:
             seat.process.renew({**self._supervisor.brief_of(seat), "number": change.number})
-        # One that is starting is told when it is ready.
+        except OSError as error:
+            self.answered(seat, {"number": change.number, "error": error.strerror})
 
     def ready(self, seat: Seat) -> None:
         """Its process serves."""

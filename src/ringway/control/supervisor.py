@@ -298,34 +298,38 @@ class Supervisor:
     # Workers
 
     def start(self, seat: Seat) -> None:
-        """Starts a process for this seat. It gets fresh counters and records: what a process that died left half
-        written must not confuse its successor."""
-        from ringway.engine import counters, records
-
-        block = memory.Shared(f"ringway counters {seat.index}", counters.SIZE)
-        ring = memory.Shared(f"ringway records {seat.index}", records.SIZE)
-        own = {"counters": block.descriptor, "records": ring.descriptor}
-        brief: dict[str, Any] = {"index": seat.index, "cpu": seat.cpu, **self.brief_of(seat), **own}
-        sockets = [entry["fd"] for entry in brief["listeners"]]
+        """Starts a process for this seat."""
         seat.restart_at = None
-        if self.log is not None:
-
-            def dropped() -> int:
-                return int(counters.read(block.map).get("records_dropped", 0))
-
-            def release() -> None:
-                block.close()
-                ring.close()
-
-            self.log.attach(seat.index, records.Reader(ring.map), dropped, release)
         try:
-            seat.process = WorkerProcess(
-                seat.index, brief, [*self._rules_of(seat).descriptors, *own.values(), *sockets]
-            )
+            seat.process = self._new_process(seat)
         except OSError as error:
             self._lost(seat, f"worker {seat.index} cannot be started ({os.strerror(error.errno or 0)})", 0.0)
             return
         self.selector.register(seat.process, selectors.EVENT_READ, functools.partial(self._listen_to, seat))
+
+    def _new_process(self, seat: Seat) -> WorkerProcess:
+        """It gets fresh counters and records: what a process that died left half written must not confuse its
+        successor. Raises OSError, with nothing left open: out of descriptors, memory or processes."""
+        from ringway.engine import counters, records
+
+        with contextlib.ExitStack() as opened:
+            block = memory.Shared(f"ringway counters {seat.index}", counters.SIZE)
+            opened.callback(block.close)
+            ring = memory.Shared(f"ringway records {seat.index}", records.SIZE)
+            opened.callback(ring.close)
+            own = {"counters": block.descriptor, "records": ring.descriptor}
+            brief: dict[str, Any] = {"index": seat.index, "cpu": seat.cpu, **self.brief_of(seat), **own}
+            sockets = [entry["fd"] for entry in brief["listeners"]]
+            rules = self._rules_of(seat).descriptors
+            process = WorkerProcess(seat.index, brief, [*rules, *own.values(), *sockets])
+            release = opened.pop_all().close
+
+        def dropped() -> int:
+            return int(counters.read(block.map).get("records_dropped", 0))
+
+        if self.log is not None:
+            self.log.attach(seat.index, records.Reader(ring.map), dropped, release)
+        return process
 
     def _rules_of(self, seat: Seat) -> Rules:
         change = self._reloads.change_for(seat)
@@ -399,7 +403,8 @@ class Supervisor:
             if seat.process is not None and seat.serves:
                 brief = self.brief_of(seat)
                 if {entry["name"] for entry in brief["listeners"]} != seat.process.listens:
-                    seat.process.renew({**brief, "number": 0})
+                    with contextlib.suppress(OSError):  # out of descriptors: at the next look
+                        seat.process.renew({**brief, "number": 0})
 
     def _check_start(self, seat: Seat) -> None:
         process = seat.process
