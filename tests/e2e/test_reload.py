@@ -2,10 +2,13 @@
 
 import contextlib
 import os
+import queue
 import re
 import resource
 import signal
 import threading
+import time
+from pathlib import Path
 
 import pytest
 from harness import bulk
@@ -379,6 +382,36 @@ def test_too_few_descriptors_change_nothing(ringway):
     wait(lambda: len(children_of(pid)) == 3 and worker not in children_of(pid), "three new workers alone")
     with server.connect() as client:
         assert goes_to(client) == "/two"
+
+
+def test_who_asks_waits_for_a_descriptor(ringway):
+    """And the supervisor sleeps meanwhile instead of asking the kernel again and again."""
+    server = ringway(site("/one"))
+    pid = server.process.pid
+
+    def slept():
+        return int(re.search(r"\nvoluntary_ctxt_switches:\s*(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
+
+    def used():
+        """Of this machine's and of the supervisor's time, in seconds."""
+        ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        return time.monotonic(), sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    taken = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(set(range(1000)) - taken), before[1]))
+    answers = queue.SimpleQueue()
+    asker = threading.Thread(target=lambda: answers.put(server.command("reload")), daemon=True)
+    asker.start()
+    count = slept()
+    wait(lambda: slept() > count + 2, "the first try")
+    count, (began, cpu) = slept(), used()
+    wait(lambda: slept() > count + 10, "more tries")
+    now, cpu_now = used()
+    assert cpu_now - cpu < (now - began) / 3
+    assert answers.empty()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    assert answers.get(timeout=3 * DEADLINE).returncode == 0
 
 
 def test_tls_comes_and_goes(ringway, certificate):

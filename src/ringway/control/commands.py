@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import struct
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from ringway.errors import RingwayError
 _LINE_MOST = 1 << 20
 ANSWER_WITHIN = 90.0
 """Seconds: longer than the supervisor waits for its workers."""
+_OUT_OF_DESCRIPTORS = 0.1
+"""Seconds until the next try: who asks stays in the queue, so the supervisor's loop would be told again at once."""
 
 
 def name_of(file: str) -> str:
@@ -57,12 +60,15 @@ class Door:
             self.socket.setblocking(False)
 
     def accept(self) -> "Asker | None":
-        """Somebody with a right to ask; None: nobody."""
+        """Somebody with a right to ask; None: nobody, or not now."""
         if self.socket is None:
             return None
         try:
             link, _ = self.socket.accept()
+        except (BlockingIOError, ConnectionError):
+            return None  # it is gone
         except OSError:
+            time.sleep(_OUT_OF_DESCRIPTORS)
             return None
         if _uid_of(link) not in (0, os.geteuid()):
             link.close()
