@@ -254,6 +254,8 @@ def test_200_connections_at_once(ringway, certificate, tmp_path, mode, tls):
             "server": {"listen": "127.0.0.1:0", "plain_listen": "127.0.0.1:0"},
             "tls": certificate,
             "limits": {"open_files": 50},
+            # Before the first request: the first client waits until all have shaken hands.
+            "timeouts": {"head": 600},
             "host_routes": {"*": {"type": "File", "path": tmp_path, "mode": mode}},
         }
     )

@@ -28,6 +28,7 @@ class WorkerProcess:
         self.started = time.monotonic()
         self.ready: dict[str, Any] | None = None
         """What it found, once its loop runs."""
+        self._ready_at = 0.0
         self.failed = ""
         """Why it could not start."""
         self.driver_error = 0
@@ -144,6 +145,7 @@ class WorkerProcess:
             return
         if "ready" in message:
             self.ready = message["ready"]
+            self._ready_at = time.monotonic()
         elif "renewed" in message:
             self.renewed.append(message["renewed"])
             names = self._told.pop(0)
@@ -162,6 +164,10 @@ class WorkerProcess:
     def lived(self) -> float:
         """Seconds since its start."""
         return time.monotonic() - self.started
+
+    def served(self) -> float:
+        """Seconds since it was ready; 0: it has never been."""
+        return time.monotonic() - self._ready_at if self.ready is not None else 0.0
 
     def how_it_ended(self) -> str:
         """After it exited: `signal SIGSEGV`, `exit code 1`, or the sentence it gave."""

@@ -36,7 +36,7 @@ from ringway.control.watching import LOOK_EVERY, Settled, Ticking, signature_of
 from ringway.errors import RingwayError
 
 _QUICK_DEATH = 1.0
-"""A worker that dies younger than this (seconds) died at once: the next start waits longer."""
+"""A worker that has served for less than this (seconds) died at once: the next start waits longer."""
 _GRACE = 1.0
 """Seconds that a worker gets to close up after its deadline, before it is killed."""
 _FILE_CHANGED = b"\x82"
@@ -491,7 +491,7 @@ class Supervisor:
             return
         what = "died" if process.ready is not None else "could not start"
         sentence = f"worker {seat.index} (pid {process.pid}) {what}: {process.how_it_ended()}"
-        self._lost(seat, sentence, process.lived())
+        self._lost(seat, sentence, process.served())
 
     def _fall_back(self, error: int) -> None:
         """At the start one of the workers could not have io_uring: all of them take epoll. Those that accept already
@@ -510,7 +510,7 @@ class Supervisor:
         for seat in self.seats:
             self.start(seat)
 
-    def _lost(self, seat: Seat, sentence: str, lived: float) -> None:
+    def _lost(self, seat: Seat, sentence: str, served: float) -> None:
         """A worker is missing: at the first start that is the end, later it gets a successor."""
         if seat in self._reloads.seats:
             self._reloads.abandon(sentence)
@@ -520,7 +520,7 @@ class Supervisor:
             self.ending = True
             self._kill(self._everyone())
             return
-        seat.quick_deaths = seat.quick_deaths + 1 if lived < _QUICK_DEATH else 0
+        seat.quick_deaths = seat.quick_deaths + 1 if served < _QUICK_DEATH else 0
         pause = restart_pause(seat.quick_deaths)
         seat.restart_at = time.monotonic() + pause
         seat.away = pause > 0
