@@ -1,5 +1,5 @@
 # Run by tools/kernel_vm.sh inside the virtual machine: the tests of kernel TLS; and, unless asked for them alone,
-# the end-to-end suite with every TLS connection handed to the kernel. In two halves side by side.
+# the end-to-end suite with every TLS connection handed to the kernel.
 cd "$(dirname "$0")/../.."
 uname -r
 ulimit -n 4096
@@ -20,23 +20,17 @@ kernel_alone() {
 [ -n "$arguments" ] && { end_to_end $arguments; exit; }
 [ "$only" = kernel ] && { kernel_alone; exit; }
 
-# Two halves, side by side. "short": of the end-to-end tests those in which much is the kernel's: sockets, files, rings, TLS.
-named() { printf 'tests/e2e/test_%s.py ' "$@"; }
-first="$(named files bodies)tests/protocol/test_over_tls.py "
-second=$(named chaos drain https_only tls unix_sockets upgrade uring_setup)
+# Side by side, the end-to-end tests by two processes that each take the next file. "short": those in which much is the
+# kernel's: sockets, files, rings, TLS.
+kernel_alone >build/kernel/alone.log 2>&1 &
+wanted="tests/e2e tests/protocol/test_over_tls.py"
 if [ "$only" = short ]; then
   export RINGWAY_TEST_DRIVER=io_uring
-else
-  first+=$(named drivers files_that_change proxy_protocol)
-  for file in tests/e2e/test_*.py; do
-    [[ " $first $second " == *" $file "* ]] || second+="$file "
-  done
+  wanted="$(printf 'tests/e2e/test_%s.py ' files bodies chaos drain https_only tls unix_sockets upgrade uring_setup)"
 fi
 # shellcheck disable=SC2086
-{ kernel_alone && end_to_end $first; } >build/kernel/first.log 2>&1 &
-# shellcheck disable=SC2086
-end_to_end $second >build/kernel/second.log 2>&1
+end_to_end -n 2 --dist loadfile -v $wanted >build/kernel/end_to_end.log 2>&1
 status=$?
 wait $! || status=1
-cat build/kernel/first.log build/kernel/second.log
+cat build/kernel/alone.log build/kernel/end_to_end.log
 exit $status
