@@ -80,7 +80,7 @@ test-epoll: build $(VENV)/.extras $(VENV)/.scanner ## the protocol and end-to-en
 
 # ONLY=kernel: the tests of kernel TLS alone, three minutes; ONLY=short: beside them the end-to-end tests in which much is
 # the kernel's, on io_uring. ARGS: some end-to-end tests. KERNEL=new: on Debian's newest kernel.
-test-kernel: build $(VENV)/.extras $(VENV)/.scanner ## kernel TLS on Linux 6.1 in a virtual machine, and the end-to-end tests (an hour)
+test-kernel: build $(VENV)/.extras $(VENV)/.scanner ## kernel TLS on Linux 6.1 in a virtual machine, and the end-to-end tests (half an hour)
 	@tools/need.sh kernel $(BIN)/python
 	@mkdir -p build/kernel && printf '%s\n' 'only="$(ONLY)"' 'arguments="$(ARGS)"' >build/kernel/wanted
 	@# So that pytest compiles the tests here, and not in the machine, where it takes minutes.

@@ -541,7 +541,11 @@ class Timeouts(Section):
     """Deadlines in seconds; fractions are allowed. Every wait has one."""
 
     handshake: float = _seconds(10, "TLS handshake, from the first byte to the last.")
-    head: float = _seconds(10, "Head of a request, from its first byte to its last, however slowly it drips; 408.")
+    head: float = _seconds(
+        10,
+        "Head of a request, from its first byte to its last, however slowly it drips; 408. A new connection has as "
+        "long until that first byte, and is closed then.",
+    )
     body: float = _seconds(30, "Between one progress of a request's body and the next; 408.")
     keepalive: float = _seconds(75, "An idle connection of a client, between requests.")
     write: float = _seconds(60, "Between one progress of a response to the client and the next.")
