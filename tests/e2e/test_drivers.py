@@ -139,15 +139,19 @@ def test_an_urgent_byte_hides_nothing(ringway, tmp_path, driver):
     server = ringway(config(tmp_path, driver))
     (pid,) = server.worker_pids
     with server.connect() as client:
-        assert client.get("/", host="files").status == 200
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            client.send(b"GET / HTTP/1.1\r\nHo")
-            client.sock.send(b"!", socket.MSG_OOB)
-            client.send(b"st: files\r\n\r\n")
-        finally:
-            os.kill(pid, signal.SIGCONT)
-        assert client.response().body == b"here"
+        for _ in range(50):
+            assert client.get("/", host="files").status == 200
+            # For io_uring it is not stopped: with SIGCONT pending tcp_recvmsg() gives EAGAIN in front of the byte.
+            if driver == "epoll":
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                client.send(b"GET / HTTP/1.1\r\nHo")
+                client.sock.send(b"!", socket.MSG_OOB)
+                client.send(b"st: files\r\n\r\n")
+            finally:
+                if driver == "epoll":
+                    os.kill(pid, signal.SIGCONT)
+            assert client.response().body == b"here"
 
 
 @DRIVERS

@@ -382,6 +382,10 @@ def test_too_few_descriptors_change_nothing(ringway):
     wait(lambda: len(children_of(pid)) == 3 and worker not in children_of(pid), "three new workers alone")
     with server.connect() as client:
         assert goes_to(client) == "/two"
+    # Those that were killed, of whom some may have been ready, stopped with something left open.
+    server.tell_to_end()
+    assert server.process.wait(3 * DEADLINE) == 0
+    server.kill()
 
 
 def test_who_asks_waits_for_a_descriptor(ringway):

@@ -59,6 +59,7 @@ class Meanwhile:
             "server": {"listen": "127.0.0.1:0", "plain_listen": "127.0.0.1:0"},
             "tls": self._certificate,
             "limits": {"request_body_bytes": 0, **limits},
+            "timeouts": {"write": 600},  # readers stand still until the test lets them go on
             "host_routes": {
                 "*": {"type": "File", "path": self._folder},
                 "proxied": {"type": "Proxy", "url": self._proxied},

@@ -82,7 +82,8 @@ def test_one_after_the_other_with_few_descriptors(ringway, folder, upstream):
 
 def test_what_supervisor_and_worker_take(ringway, folder):
     """64 MiB hold both, with room for what is under way: so much they have at most before anybody connects."""
-    server = ringway({"host_routes": {"*": {"type": "File", "path": folder}}})
+    # The memory of a fork would be that of the tests.
+    server = ringway({"host_routes": {"*": {"type": "File", "path": folder}}}, through=("env",))
     (pid,) = server.worker_pids
     assert private(server.process.pid) + private(pid) < 40 << 20
     assert resident(pid) < 30 << 20

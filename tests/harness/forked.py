@@ -2,7 +2,7 @@
 
 Nine tenths of a start are imports. On an emulated machine that is five seconds each time, so there
 (RINGWAY_TEST_FORK=1) the tests have imported Ringway once, and what would be executed becomes a copy of them that
-calls its main(). Workers and the successor of an upgrade are executed by Ringway itself as ever.
+calls its main(). So do the workers of such a copy; the successor of an upgrade is executed by Ringway itself as ever.
 """
 
 import os
@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 FORK = os.environ.get("RINGWAY_TEST_FORK") == "1"
@@ -22,6 +22,8 @@ if FORK:
     import ringway.control.commands
     import ringway.control.supervisor
     import ringway.control.takeover
+    import ringway.control.worker
+    import ringway.engine.worker
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -36,28 +38,59 @@ def popen(
     alike = close_fds and env == environment() and list(command[:4]) == _PROGRAM
     if not FORK or not alike:
         return subprocess.Popen(command, env=env, close_fds=close_fds, **streams)
+    return _fork(lambda: _become(list(command[4:]), env), **streams)
+
+
+def _fork(become: Callable[[], NoReturn], **options: Any) -> "subprocess.Popen[Any]":
     with warnings.catch_warnings():
-        # The other threads of the tests hold nothing that the copy uses.
+        # The other threads of this process hold nothing that the copy uses.
         warnings.simplefilter("ignore", DeprecationWarning)
-        return subprocess.Popen(command, preexec_fn=lambda: _become(list(command[4:]), env), **streams)
+        return subprocess.Popen(["forked"], preexec_fn=become, **options)
 
 
 def _become(arguments: list[str], env: dict[str, str]) -> NoReturn:
     """In the copy, whose streams are in place already. The parent waits for the end of a pipe, which is closed here."""
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    for number in range(1, signal.NSIG):
-        if callable(signal.getsignal(number)):
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_IGN)  # as an interpreter begins
+    _as_executed(kept=[])
     os.environ.clear()
     os.environ.update(env)
     sys.argv[1:] = arguments
     sys.stdin, sys.stdout, sys.stderr = (os.fdopen(fd, "w" if fd else "r", 1) for fd in (0, 1, 2))
+    ringway.control.process.subprocess = _Workers  # type: ignore[attr-defined]
+    _end_after(ringway.cli.main)
+
+
+class _Workers:
+    """What the supervisor takes for the module subprocess."""
+
+    DEVNULL = subprocess.DEVNULL
+
+    @staticmethod
+    def Popen(command: Sequence[str], pass_fds: Sequence[int], **options: Any) -> "subprocess.Popen[Any]":
+        def become() -> NoReturn:
+            _as_executed(kept=pass_fds)
+            _end_after(lambda: ringway.control.worker.main(int(command[-1])))
+
+        return _fork(become, pass_fds=pass_fds, **options)
+
+
+def _as_executed(kept: Sequence[int]) -> None:
+    """Descriptors and signals as an interpreter begins with them."""
+    last = 2
+    for fd in [*sorted(kept), os.sysconf("SC_OPEN_MAX")]:
+        os.closerange(last + 1, fd)
+        last = fd
+    signal.set_wakeup_fd(-1)
+    for number in range(1, signal.NSIG):
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _end_after(main: Callable[[], object]) -> NoReturn:
     code: object = 1
     try:
-        ringway.cli.main()
-        code = 0
+        code = main()
     except SystemExit as end:
         code = end.code
     except BaseException:

@@ -20,7 +20,7 @@ kernel_alone() {
 [ -n "$arguments" ] && { end_to_end $arguments; exit; }
 [ "$only" = kernel ] && { kernel_alone; exit; }
 
-# Side by side, the end-to-end tests by two processes that each take the next file. "short": those in which much is the
+# Side by side, the end-to-end tests by three processes that each take the next file (some wait much). "short": those in which much is the
 # kernel's: sockets, files, rings, TLS.
 kernel_alone >build/kernel/alone.log 2>&1 &
 wanted="tests/e2e tests/protocol/test_over_tls.py"
@@ -29,7 +29,7 @@ if [ "$only" = short ]; then
   wanted="$(printf 'tests/e2e/test_%s.py ' files bodies chaos drain https_only tls unix_sockets upgrade uring_setup)"
 fi
 # shellcheck disable=SC2086
-end_to_end -n 2 --dist loadfile -v $wanted >build/kernel/end_to_end.log 2>&1
+end_to_end -n 3 --dist loadfile -v $wanted >build/kernel/end_to_end.log 2>&1
 status=$?
 wait $! || status=1
 cat build/kernel/alone.log build/kernel/end_to_end.log
