@@ -78,8 +78,7 @@ test-epoll: build $(VENV)/.extras $(VENV)/.scanner ## the protocol and end-to-en
 	@tools/need.sh test $(BIN)/python
 	RINGWAY_TEST_DRIVER=epoll $(BIN)/python -m pytest $(or $(ARGS),tests/protocol tests/e2e)
 
-# ONLY=kernel: the tests of kernel TLS alone, three minutes; ONLY=short: beside them the end-to-end tests in which much is
-# the kernel's, on io_uring. ARGS: some end-to-end tests. KERNEL=new: on Debian's newest kernel.
+# ONLY=kernel: the tests of kernel TLS alone, three minutes. ARGS: some end-to-end tests. KERNEL=new: on Debian's newest kernel.
 test-kernel: build $(VENV)/.extras $(VENV)/.scanner ## kernel TLS on Linux 6.1 in a virtual machine, and the end-to-end tests (half an hour)
 	@tools/need.sh kernel $(BIN)/python
 	@mkdir -p build/kernel && printf '%s\n' 'only="$(ONLY)"' 'arguments="$(ARGS)"' >build/kernel/wanted

@@ -369,6 +369,7 @@ def test_a_folder_that_goes_away_is_told_once(ringway, authority, responder, tmp
     for name, pair in zip(("a.example", "b.example"), pairs, strict=True):
         look = functools.partial(stapled, server, authority, "-tls1_3", "-servername", name)
         assert until(look, "it is not stapled") == serial_of(pair)
+    server.wait_line("cannot be kept")
     told = [line for line in server.lines if "cannot be kept" in line]
     assert len(told) == 1
     assert told[0].endswith("(No such file or directory): after a restart they are fetched anew")

@@ -12,6 +12,7 @@ from harness.curl import curl
 from harness.nginx import Nginx
 from harness.raw import any_certificate, message
 from harness.upstream import HELLO
+from harness.waiting import PATIENCE
 
 GET = message("GET /a.txt HTTP/1.1", "Host: x")
 V1 = b"PROXY TCP4 203.0.113.9 198.51.100.1 56324 443\r\n"
@@ -52,7 +53,7 @@ def server(ringway, certificate, tmp_path):
                 "proxy_protocol": "127.0.0.1:0",
             },
             "tls": certificate,
-            "timeouts": {"head": 0.5, "handshake": 0.5},
+            "timeouts": {"head": 0.5 * PATIENCE, "handshake": 0.5 * PATIENCE},
             "host_routes": {"*": {"type": "File", "path": tmp_path}},
         }
     )

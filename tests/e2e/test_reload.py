@@ -73,6 +73,7 @@ def test_sighup_reloads(ringway):
         assert goes_to(client) == "/two"
 
 
+@pytest.mark.slow  # all of it happens in the five seconds that names are waited for
 def test_names_that_take_their_time_hold_up_nothing_else(ringway, upstream, names):
     """While a lookup hangs a worker that dies is started again; who asks is answered, in order."""
     origin = upstream()

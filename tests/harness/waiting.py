@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 PATIENCE = float(os.environ.get("RINGWAY_TEST_PATIENCE", "1"))
-"""Factor on every deadline of the tests: more under sanitizers or on a slow machine. Never on Ringway's own."""
+"""Factor on every deadline of the tests: more under sanitizers or on a slow machine. On Ringway's own where a test sets
+them so low that they would pass there by themselves."""
 
 DEADLINE = 10.0 * PATIENCE
 """Seconds that a wait for something that must happen may take."""

@@ -8,29 +8,32 @@ export RINGWAY_TEST_PATIENCE=12 RINGWAY_TEST_KERNEL=1 RINGWAY_TEST_FORK=1 PYTHON
 # A tenth of the time that a start takes: pydantic looks for plugins among all that is installed.
 export PYDANTIC_DISABLE_PLUGINS=__all__
 . build/kernel/wanted # by the Makefile: only=, arguments=
-run() { .venv/bin/python -m pytest -p no:cacheprovider --timeout=900 --durations=40 "$@"; }
-end_to_end() { RINGWAY_TEST_KERNEL_TLS=1 run -m "not kernel and not slow" "$@"; }
+run() { .venv/bin/python -m pytest -o cache_dir=/dev/shm/pytest-cache-$1 --timeout=900 --durations=40 "${@:2}"; }
+end_to_end() { RINGWAY_TEST_KERNEL_TLS=1 run end_to_end -m "not kernel and not slow" "$@"; }
 # In a network of its own: what the kernel counts there is theirs alone.
 kernel_alone() {
   export -f run
-  unshare --net bash -c 'ip link set lo up && run -m kernel tests/kernel'
+  unshare --net bash -c 'ip link set lo up && run kernel -m kernel tests/kernel'
 }
 
 # shellcheck disable=SC2086
 [ -n "$arguments" ] && { end_to_end $arguments; exit; }
 [ "$only" = kernel ] && { kernel_alone; exit; }
 
-# Side by side, the end-to-end tests by three processes that each take the next file (some wait much). "short": those in which much is the
-# kernel's: sockets, files, rings, TLS.
+# Side by side; the end-to-end tests by three processes that each take the next file, since some wait much.
 kernel_alone >build/kernel/alone.log 2>&1 &
-wanted="tests/e2e tests/protocol/test_over_tls.py"
-if [ "$only" = short ]; then
-  export RINGWAY_TEST_DRIVER=io_uring
-  wanted="$(printf 'tests/e2e/test_%s.py ' files bodies chaos drain https_only tls unix_sockets upgrade uring_setup)"
-fi
+suite="tests/e2e tests/protocol/test_over_tls.py"
 # shellcheck disable=SC2086
-end_to_end -n 3 --dist loadfile -v $wanted >build/kernel/end_to_end.log 2>&1
+end_to_end -n 3 --dist loadfile -v $suite >build/kernel/end_to_end.log 2>&1
 status=$?
-wait $! || status=1
+wait $!
+alone=$?
 cat build/kernel/alone.log build/kernel/end_to_end.log
-exit $status
+# Three at a time on two emulated CPUs, a deadline of Ringway's own may pass. What failed has to pass alone.
+if [ $status = 1 ]; then
+  echo "what failed, once more and one by one:"
+  # shellcheck disable=SC2086
+  end_to_end --last-failed $suite
+  status=$?
+fi
+exit $((status | alone))
