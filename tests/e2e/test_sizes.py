@@ -59,7 +59,7 @@ class Meanwhile:
             "server": {"listen": "127.0.0.1:0", "plain_listen": "127.0.0.1:0"},
             "tls": self._certificate,
             "limits": {"request_body_bytes": 0, **limits},
-            "timeouts": {"write": 600},  # readers stand still until the test lets them go on
+            "timeouts": {"write": 600, "upstream": 600},  # readers stand still until the test lets them go on
             "host_routes": {
                 "*": {"type": "File", "path": self._folder},
                 "proxied": {"type": "Proxy", "url": self._proxied},
@@ -223,6 +223,7 @@ def test_a_head_that_only_the_new_buffers_can_hold(ringway, upstream):
     assert server.worker_pids == [pid]
 
 
+@pytest.mark.slow  # hundreds of megabytes of TLS, while deadlines run
 def test_buffer_bytes(meanwhile):
     """Readers that stand still take as many buffers as there are: more when there are more. When there are fewer
     nothing breaks, and new ones wait until these have gone on."""
