@@ -474,12 +474,16 @@ def test_many_reloads_leave_nothing(ringway, upstream, certificate, tmp_path):
         round(number)
     server.reload(config(0))
     wait(lambda: counters_of(pid)["clients"] == 0, "no clients")
-    before = descriptors_of(pid), descriptors_of(server.process.pid)
+    both = pid, server.process.pid
+    before = [descriptors_of(one) for one in both]
     for number in range(4, 16):
         round(number)
     server.reload(config(0))
     wait(lambda: counters_of(pid)["clients"] == 0, "no clients")
-    wait(lambda: (descriptors_of(pid), descriptors_of(server.process.pid)) <= before, f"{before} descriptors")
+    wait(
+        lambda: all(descriptors_of(one) <= then for one, then in zip(both, before, strict=True)),
+        f"{before} descriptors",
+    )
 
 
 @pytest.mark.parametrize("threads", [1, 2])

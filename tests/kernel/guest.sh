@@ -8,6 +8,7 @@ export RINGWAY_TEST_PATIENCE=12 RINGWAY_TEST_KERNEL=1 RINGWAY_TEST_FORK=1 PYTHON
 # A tenth of the time that a start takes: pydantic looks for plugins among all that is installed.
 export PYDANTIC_DISABLE_PLUGINS=__all__
 . build/kernel/wanted # by the Makefile: only=, arguments=
+# run NAME ...: pytest, which remembers under that name what failed.
 run() { .venv/bin/python -m pytest -o cache_dir=/dev/shm/pytest-cache-$1 --timeout=900 --durations=40 "${@:2}"; }
 end_to_end() { RINGWAY_TEST_KERNEL_TLS=1 run end_to_end -m "not kernel and not slow" "$@"; }
 # In a network of its own: what the kernel counts there is theirs alone.
