@@ -1,5 +1,6 @@
 """`ringway upgrade` and SIGUSR2: another process takes over the sockets, and the old one ends when it is done."""
 
+import os
 import re
 import signal
 import threading
@@ -88,7 +89,8 @@ def test_a_new_process_that_takes_its_time_to_end(ringway, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import atexit, os, time\nif 'RINGWAY_TAKE_OVER' in os.environ:\n    atexit.register(time.sleep, 1)\n"
     )
-    server = ringway(site("/one"), env={"PYTHONPATH": str(tmp_path)})
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    server = ringway(site("/one"), env={"PYTHONPATH": path})
     server.expected.append("not upgraded|error: ")
     server.file.write_text("this is no TOML")
     done = server.command("upgrade")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.waiting import PATIENCE
 
 from ringway.control import access_log, logs
 from ringway.control.access_log import AccessLog, as_json, combined
@@ -205,7 +206,7 @@ class Stuck:
         self.reader, self.writer = os.pipe()
         fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, 4096)
         monkeypatch.setattr(sys, "__stdout__", types.SimpleNamespace(fileno=lambda: self.writer))
-        monkeypatch.setattr(access_log, "_STUCK", 0.2)
+        monkeypatch.setattr(access_log, "_STUCK", 0.2 * PATIENCE)
 
     def full(self) -> None:
         full = select.poll()

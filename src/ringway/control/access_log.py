@@ -30,7 +30,7 @@ _DROPS_EVERY = 10.0
 _STUCK = 2.0
 """Seconds without progress after which the end waits no longer for who reads the log."""
 _STOP_MOST = 30.0
-"""Seconds that the end waits in all: somebody who reads a line a second would hold it up for ever."""
+"""Seconds that the end waits for who reads the log: somebody who reads a line a second would hold it up for ever."""
 _WAITING_MOST = 8
 """Rings of one worker that wait while the log cannot be written: each is a process that died meanwhile."""
 _UNSAFE = re.compile(r"[^ !#-\[\]-~]+")
@@ -137,19 +137,21 @@ class AccessLog:
         minute; one that stands still for two seconds."""
         self._stopping = True
         self._wake.set()
-        seen = -1
-        end = time.monotonic() + _STOP_MOST
-        while self._thread.is_alive() and seen != self._progress and time.monotonic() < end:
-            seen = self._progress
-            self._thread.join(_STUCK)
-        if self._thread.is_alive():
-            self._given_up = True
-            self._thread.join(_STUCK)
+        self._wait_while_it_goes_on()
+        self._given_up = True
+        self._wait_while_it_goes_on()  # what is left is counted
         if self._thread.is_alive():
             # In a write(2) that does not return: a disk, or a server of files, that does not answer.
             logs.warning(f"the access log {self._path} takes no more, its last lines are lost")
         elif self._path not in (None, "stdout"):
             os.close(self._file)
+
+    def _wait_while_it_goes_on(self) -> None:
+        seen = -1
+        end = time.monotonic() + _STOP_MOST
+        while self._thread.is_alive() and seen != self._progress and time.monotonic() < end:
+            seen = self._progress
+            self._thread.join(_STUCK)
 
     def _run(self) -> None:
         while not self._stopping:
