@@ -22,7 +22,7 @@ from pathlib import Path
 from benchmarks import configs, workloads
 from benchmarks.measure import measure
 from benchmarks.needs import build_limits
-from benchmarks.processes import BenchError, free_ports, only_child, started
+from benchmarks.processes import LOAD_CPU, SERVER_CPU, BenchError, free_ports, only_child, started
 from benchmarks.servers import HOST, Target, make_site
 from benchmarks.workloads import FILE, FILE_BYTES, Workload
 from ringway.engine import counters
@@ -49,8 +49,6 @@ ASKED = [
 ]
 """Workloads, and how many connections each has."""
 TRACED = (HUGE, UPLOAD, FRESH)
-
-SERVER_CPU, LOAD_CPU = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
 
 SINK = """\
 {user}

@@ -10,6 +10,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+SERVER_CPU, LOAD_CPU = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
+"""The same one where there is only one: in the machine that counts instructions."""
+
 
 class BenchError(Exception):
     """Something that makes the measurement worthless or impossible, in a sentence for the user."""

@@ -11,7 +11,6 @@ Memory: so many idle connections, each of which has had one response; proportion
 import argparse
 import asyncio
 import json
-import os
 import resource
 import shutil
 import ssl
@@ -24,7 +23,7 @@ from pathlib import Path
 
 from benchmarks import needs
 from benchmarks.measure import cpu_ns
-from benchmarks.processes import BenchError, on_cpu
+from benchmarks.processes import LOAD_CPU, SERVER_CPU, BenchError, on_cpu
 from benchmarks.servers import HOST, Places, Server, Target, running
 from benchmarks.workloads import FILE
 
@@ -36,7 +35,6 @@ HANDSHAKES = {
     "resumed, TLS 1.2": ["-reuse", "-tls1_2"],
 }
 _PATH = FILE + "file.bin"
-SERVER_CPU, LOAD_CPU = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
 
 
 def main() -> int:

@@ -42,7 +42,7 @@ RECORD: dict[str, Any] = {
 
 
 class Ring:
-    """Records put in by a test; `taken` is set when a reader found it empty after something was put in."""
+    """Records put in by a test; `seen` counts those that were taken out."""
 
     def __init__(self) -> None:
         self.records: list[dict[str, Any]] = []
@@ -241,6 +241,36 @@ def test_a_reader_that_stands_still_holds_up_neither_a_start_nor_the_end(
     assert [json.loads(line)["target"] for line in lines] == [f"/{number}" for number in range(len(lines))]
     (told,) = said(capfd).splitlines()
     assert told.endswith(f" warning the access log stdout takes no more, {2100 - len(lines)} lines are lost")
+
+
+def test_what_is_left_is_counted_however_long_that_takes(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pipe = Stuck(monkeypatch)
+    waited = threading.Semaphore(0)
+    join = threading.Thread.join
+
+    class Slow(Ring):
+        def read(self, limit: int) -> list[dict[str, Any]]:
+            assert waited.acquire(timeout=10)  # the end has waited once more
+            return super().read(limit)
+
+    def joined(thread: threading.Thread, timeout: float | None = None) -> None:
+        waited.release()
+        join(thread, timeout)
+
+    first, slow = Ring(), Slow()
+    first.records, slow.records = [dict(RECORD)] * 2000, [dict(RECORD)] * 5000
+    log = AccessLog("stdout", "json")
+    log.attach(0, first, lambda: 0)
+    log.start()
+    pipe.full()
+    log.attach(0, slow, lambda: 0)
+    monkeypatch.setattr(threading.Thread, "join", joined)
+    log.stop()
+    lines = pipe.read().splitlines()
+    (told,) = said(capfd).splitlines()
+    assert told.endswith(f" warning the access log stdout takes no more, {7000 - len(lines)} lines are lost")
 
 
 def test_a_reader_that_goes_on_gets_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
