@@ -11,10 +11,10 @@ import struct
 
 from mutate import run, splits
 
-from ringway.control.access_log import FORMATS
-from ringway.control.said import BrokenWorker, Lines, parse
-from ringway.engine.outcome import all_reasons
-from ringway.engine.records import EVENTS, SIZE, BrokenRing, Reader
+from ringway.control.logs.access_log import FORMATS
+from ringway.control.running.said import BrokenWorker, Lines, parse
+from ringway.engine.base.outcome import all_reasons
+from ringway.engine.base.records import EVENTS, SIZE, BrokenRing, Reader
 
 START = 128  # head and tail have a cache line each
 RING = SIZE - START

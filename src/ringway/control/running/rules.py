@@ -1,0 +1,207 @@
+"""What a configuration says, in the form in which workers take it: the snapshot, addresses, certificates, and upstreams
+with TLS. A reload makes a second one beside the first, and closes the first when every worker has taken the second.
+
+    Config --compile_plan()--> plan --> memfds (snapshot, addresses, certificates, peers) + a brief that names them
+"""
+
+import contextlib
+import functools
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ringway.config.compile import compile_plan
+from ringway.config.model import Config, Tls
+from ringway.control.logs import logs
+from ringway.control.machine import kernel_tls, memory
+from ringway.control.sockets.resolver import Addresses, Resolver
+from ringway.errors import RingwayError
+
+if TYPE_CHECKING:
+    from ringway.control.certificates import keyring, peers
+    from ringway.control.certificates.stapler import Stapler
+
+CERTIFICATES = b"\x80"
+PEERS = b"\x81"
+RESOLVED = b"\x83"
+"""What is new (certificates, files for upstreams, every name looked up), as it is told to the supervisor's loop, where
+signals arrive by their numbers."""
+_AGAIN = 1.0
+"""Seconds until memory for what is new is asked for again."""
+DESCRIPTORS = ("snapshot", "addresses", "certificates", "peers")
+"""Keys of the brief whose values are descriptors, if they are there."""
+
+
+class Rules:
+    """Everything that all workers share and that a reload replaces."""
+
+    def __init__(
+        self,
+        config: Config,
+        changed: Callable[[bytes], None],
+        ticket_keys: list[bytes] | None = None,
+        stapler: "Stapler | None" = None,
+    ) -> None:
+        """`changed` is called in other threads when something new was published, or names were resolved.
+        `ticket_keys` and `stapler`: of before, so that sessions and staples go on. Raises RingwayError, with nothing
+        left open."""
+        self.config = config
+        self._changed = changed
+        self._table: memory.ReadOnly | None = None
+        self._published: dict[str, memory.Published] = {}
+        """By the key of the brief that has its descriptor."""
+        self._full: list[memory.Published] = []
+        """Others have taken their place; the loop closes them."""
+        self._closed = threading.Event()
+        self._snapshot = -1
+        self._resolver: Resolver | None = None
+        self._watches: list[keyring.Watch | peers.Watch] = []
+        self._keyring: keyring.Watch | None = None
+        try:
+            self.brief: dict[str, Any] = {"memory": 0, "peers": None}
+            """What a worker is told of all this. `memory` grows when one of the descriptors is another one."""
+            self._build(ticket_keys, stapler)
+        except BaseException:
+            self.close()
+            raise
+
+    def _build(self, ticket_keys: list[bytes] | None, stapler: "Stapler | None") -> None:
+        try:
+            from ringway.engine.plan import addresses, snapshot
+        except ImportError as error:
+            raise RingwayError(f"the engine is not built ({error}); install Ringway with `pip install .`") from None
+
+        plan = compile_plan(self.config)
+        upstreams = [(upstream["host"], upstream["port"]) for upstream in plan["upstreams"]]
+        table = self._table = memory.ReadOnly("ringway addresses", addresses.size(len(upstreams)))
+        self._snapshot = memory.sealed("ringway snapshot", snapshot.build(plan))
+
+        def write(index: int, found: Addresses) -> None:
+            with contextlib.suppress(ValueError):  # a name that took so long that these rules are gone
+                addresses.write(table.map, index, found)
+
+        tell = functools.partial(self._changed, RESOLVED)
+        self._resolver = Resolver(upstreams, write, self.config.server.dns_refresh, resolved=tell)
+        self._resolver.start()
+        self.brief["folders"] = plan["folders"]
+        self.brief["tls"] = tls_brief(self.config.tls)
+        self.brief["snapshot"] = self._snapshot
+        self.brief["addresses"] = table.descriptor
+        if self.config.tls is not None:
+            self._open_certificates(self.config.tls, ticket_keys, stapler)
+        if any(plan["upstream_tls"]):
+            self._open_peers(plan["upstream_tls"])
+
+    def _open_certificates(self, tls: Tls, ticket_keys: list[bytes] | None, stapler: "Stapler | None") -> None:
+        # Imported here, as below: cryptography is a quarter of our memory, and plain HTTP needs none of it.
+        from ringway.control.certificates import keyring
+
+        ring, problems = keyring.load(tls)
+        if ring is None or problems:
+            raise RingwayError("; ".join(map(str, problems)))
+        for line in [*ring.warnings(), *ring.expiring()]:
+            logs.warning(f"certificate {line}")
+        publish = functools.partial(self._publish_news, "certificates", CERTIFICATES)
+        self._keyring = keyring.Watch(tls, ring, publish, ticket_keys, stapler)
+        self._follow("certificates", self._keyring)
+
+    def _open_peers(self, plan: "peers.Plan") -> None:
+        from ringway.control.certificates import peers
+
+        found, problems = peers.load(plan)
+        if problems:
+            raise RingwayError("; ".join(map(str, problems)))
+        for line in peers.expiring(plan, found):
+            logs.warning(line)
+        self._follow("peers", peers.Watch(plan, found, functools.partial(self._publish_news, "peers", PEERS)))
+
+    def _follow(self, name: str, watch: "keyring.Watch | peers.Watch") -> None:
+        self._watches.append(watch)
+        self._publish(name, watch.block())
+        watch.start()
+
+    def _publish(self, name: str, block: bytearray) -> None:
+        """There are keys in the block. Raises OSError."""
+        published = self._published.get(name)
+        if published is None or not published.has_room(block):
+            following = memory.Published(f"ringway {name}", len(block))
+            following.publish(block)
+            self._published[name] = following
+            self.brief[name] = following.descriptor
+            if published is not None:
+                self.brief["memory"] += 1
+                self._full.append(published)
+        else:
+            published.publish(block)
+        block[:] = bytes(len(block))
+
+    def _publish_news(self, name: str, news: bytes, block: bytearray) -> None:
+        """In the thread of the watch: the loop then tells the workers."""
+        warned = False
+        while not self._closed.is_set():
+            try:
+                self._publish(name, block)
+            except OSError as error:
+                if not warned:
+                    logs.error(f"what is new of {name} waits, there is no memory for it ({error.strerror})")
+                warned = True
+                self._closed.wait(_AGAIN)
+            else:
+                self._changed(news)
+                return
+
+    def close_full(self) -> None:
+        """By the loop, which may have the old descriptors in a brief until then."""
+        while self._full:
+            self._full.pop().close()
+
+    @property
+    def resolver(self) -> Resolver:
+        """Whose first answers a start and a reload wait for."""
+        assert self._resolver is not None
+        return self._resolver
+
+    @property
+    def descriptors(self) -> list[int]:
+        return [self.brief[name] for name in DESCRIPTORS if self.brief.get(name) is not None]
+
+    @property
+    def ticket_keys(self) -> list[bytes]:
+        return self._keyring.ticket_keys if self._keyring is not None else []
+
+    @property
+    def stapler(self) -> "Stapler | None":
+        return self._keyring.stapler if self._keyring is not None else None
+
+    def close(self) -> None:
+        """Workers keep what they have mapped."""
+        self._closed.set()
+        if self._resolver is not None:
+            self._resolver.stop()
+        for watch in self._watches:
+            watch.stop()
+        if self._snapshot >= 0:
+            os.close(self._snapshot)
+            self._snapshot = -1
+        self.close_full()
+        for published in self._published.values():
+            published.close()
+        if self._table is not None:
+            self._table.close()
+
+
+def tls_brief(tls: Tls | None) -> dict[str, Any] | None:
+    """What workers agree to, see docs/architecture.md; certificates and keys come in shared memory."""
+    if tls is None:
+        return None
+    suites = [name for name in tls.ciphers if name.startswith("TLS_")]
+    older = [name for name in tls.ciphers if not name.startswith("TLS_")]
+    return {
+        "min_version": tls.min_version if older else "1.3",
+        # OpenSSL takes no empty list: one that is not offered, because the version is not.
+        "ciphers": ":".join(older or ["ECDHE-ECDSA-AES128-GCM-SHA256"]),
+        "suites": ":".join(suites),
+        "groups": ":".join(tls.curves),
+        "ktls": kernel_tls.brief(tls),
+    }
