@@ -25,7 +25,7 @@ from benchmarks.needs import build_limits
 from benchmarks.processes import LOAD_CPU, SERVER_CPU, BenchError, free_ports, only_child, started
 from benchmarks.servers import HOST, Target, make_site
 from benchmarks.workloads import FILE, FILE_BYTES, Workload
-from ringway.engine import counters
+from ringway.engine.base import counters
 
 WAYS = {
     "user space": "",

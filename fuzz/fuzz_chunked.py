@@ -5,7 +5,7 @@ import re
 
 from mutate import run, splits
 
-from ringway.engine.chunked import decode_chunked
+from ringway.engine.http.chunked import decode_chunked
 
 LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?\r\n")
 TRAILER = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*\r\n")

@@ -5,7 +5,7 @@ import re
 
 from mutate import run, scan_pieces, splits
 
-from ringway.engine.request_head import parse_request, scan_request
+from ringway.engine.http.request_head import parse_request, scan_request
 
 # Written a second time, in another way: RFC 9112 3 and 5.
 HEAD = re.compile(

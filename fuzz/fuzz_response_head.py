@@ -5,7 +5,7 @@ import re
 
 from mutate import run, scan_pieces, splits
 
-from ringway.engine.response_head import parse_response, scan_response
+from ringway.engine.http.response_head import parse_response, scan_response
 
 HEAD = re.compile(
     rb"HTTP/1\.[0-9] [1-9][0-9][0-9](?: [\t -~\x80-\xff]*)?\r\n"

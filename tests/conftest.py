@@ -52,7 +52,7 @@ def unused_port() -> Iterator[int]:
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A `[tls]` section with a fresh certificate for localhost."""
-    from ringway.control.certificates import write_self_signed
+    from ringway.control.certificates.certificates import write_self_signed
 
     cert_path, key_path = write_self_signed(
         str(tmp_path_factory.mktemp("certificate")), ["localhost", "127.0.0.1"], "P-256", 2, False

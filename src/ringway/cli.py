@@ -51,8 +51,8 @@ def run(file: str) -> None:
     [timeouts] drain has passed; a second signal ends it at once.
     """
     from ringway.config.load import load
-    from ringway.control.supervisor import Supervisor
-    from ringway.control.takeover import TakeOver
+    from ringway.control.running.supervisor import Supervisor
+    from ringway.control.running.takeover import TakeOver
 
     # First: at an upgrade the predecessor waits at the other end.
     take_over = TakeOver.of_environment()
@@ -70,7 +70,7 @@ def reload(file: str) -> None:
     number of workers, or size of their tables, brings new workers, and the old ones finish what runs. SIGHUP does the
     same.
     """
-    from ringway.control.commands import ask
+    from ringway.control.commands.commands import ask
 
     click.echo("\n".join(ask(file, "reload")))
 
@@ -83,7 +83,7 @@ def upgrade(file: str) -> None:
     A new process gets the listening sockets; once it serves, the old one finishes what runs and ends. If the new one
     fails, the old one goes on and the exit code is 1. The same as SIGUSR2.
     """
-    from ringway.control.commands import ask
+    from ringway.control.commands.commands import ask
 
     click.echo("\n".join(ask(file, "upgrade")))
 
@@ -97,7 +97,7 @@ def check(file: str) -> None:
     used beside a running Ringway.
     """
     from ringway.config.load import load
-    from ringway.control.report import report
+    from ringway.control.commands.report import report
 
     click.echo("\n".join(report(load(file))))
 
@@ -127,7 +127,7 @@ def cert(folder: str, hosts: tuple[str, ...], curve: str, days: int, force: bool
 
     For development and tests: browsers warn about it. Use one of a certificate authority for the public.
     """
-    from ringway.control.certificates import write_self_signed
+    from ringway.control.certificates.certificates import write_self_signed
 
     cert_path, key_path = write_self_signed(folder, hosts, curve, days, force)
     click.echo(f"{cert_path}: {curve}, {days} days, for {', '.join(hosts)}")

@@ -16,7 +16,7 @@ from harness import bulk
 from harness.server import toml
 from harness.waiting import DEADLINE
 
-from ringway.control import io_driver
+from ringway.control.machine import io_driver
 
 HARNESS = Path(__file__).parent.parent / "harness"
 HAS_IO_URING = pytest.mark.skipif(bool(io_driver.io_uring().why), reason="there is no io_uring here")

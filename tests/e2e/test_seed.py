@@ -10,7 +10,7 @@ from harness.curl import curl
 from harness.foreign import environment
 from harness.server import Server
 
-from ringway.control import kernel_tls
+from ringway.control.machine import kernel_tls
 
 CONFIG = (Path(__file__).parent / "seed.toml").read_text(encoding="utf-8")
 KEY = (

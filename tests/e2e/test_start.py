@@ -13,7 +13,7 @@ from harness.memory import left_with
 from harness.server import toml
 from harness.waiting import DEADLINE
 
-from ringway.control import kernel_tls
+from ringway.control.machine import kernel_tls
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="gives up a right of root")
 

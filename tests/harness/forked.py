@@ -19,11 +19,11 @@ _PROGRAM = [sys.executable, "-P", "-m", "ringway"]
 if FORK:
     import ringway.cli
     import ringway.config.load
-    import ringway.control.commands
-    import ringway.control.supervisor
-    import ringway.control.takeover
-    import ringway.control.worker
-    import ringway.engine.worker
+    import ringway.control.commands.commands
+    import ringway.control.running.supervisor
+    import ringway.control.running.takeover
+    import ringway.control.running.worker
+    import ringway.engine.worker.worker
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -55,7 +55,7 @@ def _become(arguments: list[str], env: dict[str, str]) -> NoReturn:
     os.environ.update(env)
     sys.argv[1:] = arguments
     sys.stdin, sys.stdout, sys.stderr = (os.fdopen(fd, "w" if fd else "r", 1) for fd in (0, 1, 2))
-    ringway.control.process.subprocess = _Workers  # type: ignore[attr-defined]
+    ringway.control.running.process.subprocess = _Workers  # type: ignore[attr-defined]
     _end_after(ringway.cli.main)
 
 
@@ -68,7 +68,7 @@ class _Workers:
     def Popen(command: Sequence[str], pass_fds: Sequence[int], **options: Any) -> "subprocess.Popen[Any]":
         def become() -> NoReturn:
             _as_executed(kept=pass_fds)
-            _end_after(lambda: ringway.control.worker.main(int(command[-1])))
+            _end_after(lambda: ringway.control.running.worker.main(int(command[-1])))
 
         return _fork(become, pass_fds=pass_fds, **options)
 

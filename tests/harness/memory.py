@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.server import Server
 from harness.waiting import DEADLINE
-from ringway.engine import counters
+from ringway.engine.base import counters
 
 
 def counters_of(pid: int) -> dict[str, int]:

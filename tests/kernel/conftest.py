@@ -12,7 +12,7 @@ from harness import bulk
 from harness.server import Server
 from harness.upstream import Upstream
 
-from ringway.control import kernel_tls
+from ringway.control.machine import kernel_tls
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

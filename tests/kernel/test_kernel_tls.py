@@ -19,7 +19,7 @@ from harness.raw import any_certificate, message
 from harness.records import Peer, data_records
 from harness.waiting import DEADLINE, PATIENCE
 
-from ringway.control import kernel_tls
+from ringway.control.machine import kernel_tls
 
 TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 VERSION = pytest.mark.parametrize("version", [TLS12, TLS13], ids=["tls1.2", "tls1.3"])

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ringway.engine import addresses
+from ringway.engine.plan import addresses
 
 TWO = [("192.0.2.1", 80), ("2001:db8::1", 8080)]
 MOST = 16
@@ -91,7 +91,7 @@ def test_a_writer_that_died_half_way(table) -> None:
 
 WRITER = """
 import itertools, mmap, sys
-from ringway.engine import addresses
+from ringway.engine.plan import addresses
 with mmap.mmap(int(sys.argv[1]), 0) as table:
     for n in itertools.count():
         # All octets of an address and its port say the same.

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringway.engine.buffers import exercise
+from ringway.engine.base.buffers import exercise
 
 SMALL, LARGE = 0, 1
 ROOM = 1024 + 192

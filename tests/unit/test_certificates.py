@@ -10,8 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from ringway.control import certificates
-from ringway.control.certificates import check_pair, self_signed, write_self_signed
+from ringway.control.certificates import certificates
+from ringway.control.certificates.certificates import check_pair, self_signed, write_self_signed
 from ringway.errors import RingwayError
 
 DAY = datetime.timedelta(days=1)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pieces import CUTS, bytewise, split
 
-from ringway.engine.chunked import decode_chunked
+from ringway.engine.http.chunked import decode_chunked
 
 END = b"0\r\n\r\n"
 

@@ -12,7 +12,7 @@ import pytest
 
 import ringway
 from ringway.config.load import load
-from ringway.control.report import report
+from ringway.control.commands.report import report
 from ringway.demo import SITE, demo_config
 from ringway.demo.origin import Origin
 

@@ -14,8 +14,9 @@ from ringway.config import docs, doors
 from ringway.config.compile import compile_plan
 from ringway.config.load import load, validate
 from ringway.config.model import ROUTE_TYPES, SECTIONS, Certificate, Config
-from ringway.control import kernel_tls, report
-from ringway.control.certificates import write_self_signed
+from ringway.control.certificates.certificates import write_self_signed
+from ringway.control.commands import report
+from ringway.control.machine import kernel_tls
 from ringway.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -371,7 +372,7 @@ head = 2.5
 
 
 def test_limits_and_timeouts_are_the_fields_of_the_snapshot() -> None:
-    text = (ROOT / "src/ringway/engine/snapshot.pxd").read_text(encoding="utf-8")
+    text = (ROOT / "src/ringway/engine/plan/snapshot.pxd").read_text(encoding="utf-8")
 
     def fields(struct: str) -> set[str]:
         body = text.split(f"cdef struct {struct}:")[1].split("cdef ")[0]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ringway.engine import counters
+from ringway.engine.base import counters
 
-PXD = Path(__file__).parents[2] / "src/ringway/engine/counters.pxd"
+PXD = Path(__file__).parents[2] / "src/ringway/engine/base/counters.pxd"
 
 
 def test_names_stand_in_the_order_of_the_enum() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ringway.control import cpus
+from ringway.control.machine import cpus
 
 
 @pytest.mark.parametrize(

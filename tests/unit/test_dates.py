@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringway.engine.dates import parse, write
+from ringway.engine.base.dates import parse, write
 
 NOW = 1_750_000_000  # June 2025
 EXAMPLE = 784_111_777  # the date of all examples of RFC 9110 5.6.7

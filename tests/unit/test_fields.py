@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringway.engine import fields
+from ringway.engine.http import fields
 
-PXD = Path(__file__).parents[2] / "src/ringway/engine/fields.pxd"
+PXD = Path(__file__).parents[2] / "src/ringway/engine/http/fields.pxd"
 TCHAR = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 VALUE = bytes([9, *range(32, 127), *range(128, 256)])
 

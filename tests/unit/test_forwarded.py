@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringway.engine import forwarded, ips, snapshot
+from ringway.engine.http import forwarded
+from ringway.engine.plan import ips, snapshot
 
 TRUSTED = ["10.0.0.0/8", "192.0.2.7/32", "2001:db8:1::/48", "fd00::/9"]
 BLOCK = snapshot.build(plans.plan(trusted_proxies=TRUSTED))

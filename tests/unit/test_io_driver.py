@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ringway.control import io_driver
-from ringway.control.io_driver import Trial
-from ringway.engine import trial
+from ringway.control.machine import io_driver
+from ringway.control.machine.io_driver import Trial
+from ringway.engine.kernel import trial
 
 
 def test_epoll_passes_the_same_trial() -> None:

@@ -11,9 +11,11 @@ from harness.authority import Authority
 from harness.certificates import make
 
 from ringway.config.model import Tls
-from ringway.control import keyring, logs, memory, watching
-from ringway.control.keyring import Keyring, Source, Watch, load, signature, sources_of
-from ringway.engine import certificates
+from ringway.control.certificates import keyring
+from ringway.control.certificates.keyring import Keyring, Source, Watch, load, signature, sources_of
+from ringway.control.logs import logs
+from ringway.control.machine import memory, watching
+from ringway.engine.tls import certificates
 
 KEY = bytes(80)
 LASTING = {"long": 80, "short": 30}

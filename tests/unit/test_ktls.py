@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from harness.foreign import environment
 from harness.waiting import DEADLINE
 
-from ringway.control import kernel_tls
-from ringway.engine import ktls
+from ringway.control.machine import kernel_tls
+from ringway.engine.tls import ktls
 
 SEND, RECEIVE = 0, 1
 COMBINATIONS = [

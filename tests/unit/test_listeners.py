@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ringway.config.values import Address
-from ringway.control import listeners
-from ringway.control.listeners import Wanted
+from ringway.control.sockets import listeners
+from ringway.control.sockets.listeners import Wanted
 from ringway.errors import RingwayError
 
 HERE = Address("127.0.0.1", 0)

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from harness.waiting import PATIENCE
 
-from ringway.control import access_log, logs
-from ringway.control.access_log import AccessLog, as_json, combined
-from ringway.control.notify import notify
+from ringway.control.logs import access_log, logs
+from ringway.control.logs.access_log import AccessLog, as_json, combined
+from ringway.control.running.notify import notify
 from ringway.errors import RingwayError
 
 RECORD: dict[str, Any] = {

@@ -12,9 +12,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from harness.authority import Authority
 from harness.ocsp import issue, opened, say
 
-from ringway.control import logs
-from ringway.control.ocsp import MOST_BYTES, Revoked, Staple, Unusable, judge, read, responder_of
-from ringway.control.stapler import Cache, question_in
+from ringway.control.certificates.ocsp import MOST_BYTES, Revoked, Staple, Unusable, judge, read, responder_of
+from ringway.control.certificates.stapler import Cache, question_in
+from ringway.control.logs import logs
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ringway.engine import outcome
+from ringway.engine.base import outcome
 
-PXD = Path(__file__).parents[2] / "src/ringway/engine/outcome.pxd"
+PXD = Path(__file__).parents[2] / "src/ringway/engine/base/outcome.pxd"
 
 
 def enum_names():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringway.engine.paths import decode, is_normal, normalise
+from ringway.engine.http.paths import decode, is_normal, normalise
 
 # Pieces that meet every rule, so that hypothesis finds their combinations soon.
 PIECES = [b"/", b".", b"..", b"%2e", b"%2E", b"%2F", b"%2f", b"%41", b"%c3%a9", b"%25", b"%", b"%4", b"%00", b"a", b"~"]

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from harness.authority import Authority
 
-from ringway.control import logs, peers, watching
-from ringway.control.peers import Peer, Watch, load
-from ringway.engine import peers as block
+from ringway.control.certificates import peers
+from ringway.control.certificates.peers import Peer, Watch, load
+from ringway.control.logs import logs
+from ringway.control.machine import watching
+from ringway.engine.tls import peers as block
 
 
 def tls(authority: Path | None = None, pair: tuple[Path, Path] | None = None, **more: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringway.engine import proxy_header
+from ringway.engine.http import proxy_header
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 V4 = ("192.0.2.1", 56324, "198.51.100.1", 443)

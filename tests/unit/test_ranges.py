@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringway.engine.ranges import check, etag
+from ringway.engine.http.ranges import check, etag
 
 MODIFIED = 784_111_777
 NOW = 1_750_000_000

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringway.engine.records import EVENTS, SIZE, Reader, write_event
+from ringway.engine.base.records import EVENTS, SIZE, Reader, write_event
 
-PXD = (Path(__file__).parents[2] / "src/ringway/engine/records.pxd").read_text(encoding="utf-8")
+PXD = (Path(__file__).parents[2] / "src/ringway/engine/base/records.pxd").read_text(encoding="utf-8")
 RING = int(re.search(r"RECORD_RING_BYTES = (\d+)", PXD)[1])
 LONGEST = 60_000  # a text's length has 16 bits
 

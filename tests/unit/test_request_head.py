@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pieces import CUTS, bytewise, scan_in_pieces, split
 
-from ringway.engine.outcome import describe
-from ringway.engine.request_head import parse_request, scan_request
+from ringway.engine.base.outcome import describe
+from ringway.engine.http.request_head import parse_request, scan_request
 
 
 def request(line: str | bytes = "GET / HTTP/1.1", *fields: str | bytes, host: str | None = "a.example") -> bytes:

@@ -5,8 +5,9 @@ import threading
 
 import pytest
 
-from ringway.control import logs, resolver
-from ringway.control.resolver import Addresses, Resolver
+from ringway.control.logs import logs
+from ringway.control.sockets import resolver
+from ringway.control.sockets.resolver import Addresses, Resolver
 
 
 class Names:

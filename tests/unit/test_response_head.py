@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pieces import CUTS, bytewise, scan_in_pieces, split
 
-from ringway.engine.outcome import describe
-from ringway.engine.response_head import parse_response, scan_response
+from ringway.engine.base.outcome import describe
+from ringway.engine.http.response_head import parse_response, scan_response
 
 
 def response(line: str = "HTTP/1.1 200 OK", *fields: str | bytes) -> bytes:

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plans import plan, table
 
-from ringway.engine.router import door, find
-from ringway.engine.snapshot import build
+from ringway.engine.plan.router import door, find
+from ringway.engine.plan.snapshot import build
 
 NONE = -1
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plans import LIMITS, plan, redirect
 
-from ringway.engine.router import find
-from ringway.engine.snapshot import build, describe, media_type, valid
+from ringway.engine.plan.router import find
+from ringway.engine.plan.snapshot import build, describe, media_type, valid
 
 FILE = {
     "kind": "file",

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringway.engine import spans
+from ringway.engine.base import spans
 
 NUMBERS = st.integers(0, 2**64 - 1) | st.sampled_from([0, 9, 10, 2**31, 2**32, 2**63, 2**64 - 1])
 

@@ -6,8 +6,9 @@ import socket
 import pytest
 
 from ringway.config.values import Address
-from ringway.control import listeners, logs, steering
-from ringway.control.listeners import Wanted
+from ringway.control.logs import logs
+from ringway.control.sockets import listeners, steering
+from ringway.control.sockets.listeners import Wanted
 
 LISTENERS = 4
 CLIENTS = 64

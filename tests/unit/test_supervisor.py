@@ -17,12 +17,14 @@ import pytest
 
 from ringway.config.load import Loaded
 from ringway.config.model import Config
-from ringway.control import io_driver, logs, process, supervisor
-from ringway.control.certificates import write_self_signed
-from ringway.control.listeners import Group
-from ringway.control.rules import Rules
-from ringway.control.seats import restart_pause
-from ringway.control.supervisor import Supervisor
+from ringway.control.certificates.certificates import write_self_signed
+from ringway.control.logs import logs
+from ringway.control.machine import io_driver
+from ringway.control.running import process, supervisor
+from ringway.control.running.rules import Rules
+from ringway.control.running.seats import restart_pause
+from ringway.control.running.supervisor import Supervisor
+from ringway.control.sockets.listeners import Group
 from ringway.errors import RingwayError
 
 WAIT = 20
@@ -200,14 +202,14 @@ def test_the_pause_before_a_restart_grows_when_it_dies_at_once_again_and_again()
 
 
 def test_a_worker_imports_no_more_than_it_needs() -> None:
-    code = "import sys, ringway.control.worker; print(*sys.modules)"
+    code = "import sys, ringway.control.running.worker; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {"pydantic", "click", "cryptography", "tomllib", "subprocess", "asyncio", "ringway.config", "ringway.cli"}
     assert not heavy & set(found)
 
 
 def test_a_worker_takes_its_brief_and_not_a_byte_more() -> None:
-    from ringway.control.worker import read_brief
+    from ringway.control.running.worker import read_brief
 
     ours, theirs = socket.socketpair()
     with ours, theirs:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringway.engine.timers import exercise
+from ringway.engine.base.timers import exercise
 
 TICK, HORIZON = 32, 512 * 32
 LATEST = TICK + 1  # the slot is rounded up, and the test's clock moves by a millisecond

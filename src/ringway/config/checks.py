@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ringway.config.doors import check_doors
 from ringway.config.model import AccessLog, Config, FileRoute, Performance, ProxyRoute, Route, Server, Tls
 from ringway.config.values import parse_address, parse_url
-from ringway.control.access_log import NO_LOG, NO_LOG_REMEDY, is_log
+from ringway.control.logs.access_log import NO_LOG, NO_LOG_REMEDY, is_log
 from ringway.errors import Problem
 
 
@@ -65,7 +65,7 @@ def warnings_of(config: Config) -> list[str]:
     """What runs otherwise than the file asks for."""
     warnings = []
     if config.tls is not None and config.tls.ktls_enabled:
-        from ringway.control.kernel_tls import found
+        from ringway.control.machine.kernel_tls import found
 
         kernel = found()
         if not kernel.usable(config.tls.ktls_directions):
@@ -77,7 +77,7 @@ def warnings_of(config: Config) -> list[str]:
                 f"{key}.verify: {name} is not verified, whoever stands in between can read and change everything"
             )
         if route.key_path is not None:
-            from ringway.control.certificates import permissions
+            from ringway.control.certificates.certificates import permissions
 
             warnings += [f"{key}.key_path: {line}" for line in permissions(route.key_path)]
     if not config.host_routes and not any(config.path_routes.values()):
@@ -100,7 +100,7 @@ def _proxy_routes(config: Config) -> Iterator[tuple[str, ProxyRoute]]:
 
 
 def _check_upstream_tls(key: str, route: ProxyRoute) -> list[Problem]:
-    from ringway.control.certificates import check_authorities, check_pair
+    from ringway.control.certificates.certificates import check_authorities, check_pair
 
     problems = []
     if route.verify:
@@ -127,7 +127,7 @@ def _check_addresses(server: Server) -> list[Problem]:
 def _check_driver(performance: Performance) -> list[Problem]:
     if performance.io_driver != "io_uring":
         return []
-    from ringway.control.io_driver import io_uring
+    from ringway.control.machine.io_driver import io_uring
 
     tried = io_uring()
     if not tried.why:
@@ -144,11 +144,11 @@ def _check_socket(key: str, path: str) -> list[Problem]:
 
 def _check_tls(tls: Tls) -> list[Problem]:
     # Imported here: cryptography takes a while, and plain HTTP needs none of it.
-    from ringway.control.keyring import load
+    from ringway.control.certificates.keyring import load
 
     problems = check_doors(tls)
     if tls.ktls_enabled and not tls.ktls_fallback_enabled:
-        from ringway.control.kernel_tls import found
+        from ringway.control.machine.kernel_tls import found
 
         kernel = found()
         if not kernel.usable(tls.ktls_directions):

@@ -12,9 +12,9 @@ import click
 from ringway.config import model
 from ringway.config.load import Loaded
 from ringway.config.values import Address, Flaw, parse_address
-from ringway.control.certificates import write_self_signed
-from ringway.control.listeners import Group
-from ringway.control.supervisor import Supervisor
+from ringway.control.certificates.certificates import write_self_signed
+from ringway.control.running.supervisor import Supervisor
+from ringway.control.sockets.listeners import Group
 from ringway.demo.origin import Origin
 from ringway.errors import RingwayError
 

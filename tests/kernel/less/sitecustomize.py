@@ -1,6 +1,6 @@
 """Put on PYTHONPATH: of what the kernel's TLS can do, only AES128-GCM is found, as on an old kernel."""
 
-from ringway.control import kernel_tls
+from ringway.control.machine import kernel_tls
 
 _less = kernel_tls.KernelTls(
     {

@@ -1,0 +1,374 @@
+"""Certificates: checking a chain and its key before anything starts, and making self-signed ones."""
+
+import contextlib
+import datetime
+import functools
+import ipaddress
+import itertools
+import os
+import re
+import ssl
+import stat
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from ringway.config.values import ANY_HOST, Flaw, host_name
+from ringway.control.certificates import ocsp
+from ringway.control.certificates.ocsp import Staple
+from ringway.errors import Problem, RingwayError
+
+CURVES: dict[str, type[ec.EllipticCurve]] = {"P-256": ec.SECP256R1, "secp384r1": ec.SECP384R1}
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
+_MAKE_ONE = 'make one with "ringway cert DIR" or correct the path'
+_LEAST_RSA_BITS = 2048
+_MOST_BYTES = 1 << 20
+_NAMES_BYTES_MAX = 1 << 16
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A chain and its key that serve together."""
+
+    cert_path: str
+    key_path: str
+    chain: bytes
+    """PEM, the host's certificate first."""
+    key: bytearray
+    """PEM; wiped when it is not needed any more."""
+    names: tuple[str, ...]
+    """Host names that it is for, in lower case; `*.` names too."""
+    kind: str
+    """"ECDSA" or "RSA": OpenSSL serves one of each for a name."""
+    until: datetime.datetime
+    """When the first certificate of the chain expires."""
+    warnings: tuple[str, ...]
+    """What is not as it should be, but works."""
+    ocsp_path: str | None = None
+    staple: Staple | None = None
+    """What that file says, if it can be shown."""
+    must_staple: bool = False
+
+
+def check_pair(
+    cert_path: str, key_path: str, now: datetime.datetime | None = None, section: str = "tls"
+) -> list[Problem]:
+    """Everything that keeps this chain and key from serving; `now` (with its zone) for tests."""
+    pair, problems = load_pair(cert_path, key_path, now, section)
+    if pair is not None:
+        wipe(pair.key)
+    return problems
+
+
+def load_pair(
+    cert_path: str,
+    key_path: str,
+    now: datetime.datetime | None = None,
+    section: str = "tls",
+    ocsp_path: str | None = None,
+) -> tuple[Pair | None, list[Problem]]:
+    """The pair, or everything that keeps it from serving. `section`: where its keys stand in the file."""
+    now = now or datetime.datetime.now(datetime.UTC)
+    chain_pem, chain, problems = _load_chain(cert_path)
+    if chain:
+        problems += _check_dates(chain, now) + _check_order(chain)
+    key_pem, key, key_problems = _load_key(key_path)
+    problems += key_problems
+    if chain and key is not None:
+        problems += _check_match(chain[0], key)
+    if problems or key is None:
+        wipe(key_pem)
+        return None, [Problem(problem.key.replace("tls", section, 1), *_rest(problem)) for problem in problems]
+    kind = "RSA" if isinstance(key, rsa.RSAPrivateKey) else "ECDSA"
+    until = min(certificate.not_valid_after_utc for certificate in chain)
+    notes = _completeness(cert_path, chain) + permissions(key_path)
+    staple = None
+    if ocsp_path is not None:
+        try:
+            staple = ocsp.read(ocsp_path, chain_pem)
+        except ocsp.Unusable as why:
+            notes.append(f'"{cert_path}" is not stapled with "{ocsp_path}": {why}')
+    names, must = _names(chain[0]), ocsp.must_be_stapled(chain_pem)
+    return Pair(cert_path, key_path, chain_pem, key_pem, names, kind, until, tuple(notes), ocsp_path, staple, must), []
+
+
+def _rest(problem: Problem) -> tuple[str, str]:
+    return problem.sentence, problem.remedy
+
+
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    """RFC 6125 6.4.4: the subject's common name counts only where there are no alternative names."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = [str(name) for name in found.get_values_for_type(x509.DNSName)]
+    except x509.ExtensionNotFound:
+        common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        names = [str(name.value) for name in common]
+    return tuple(dict.fromkeys(name.lower().rstrip(".") for name in names if name.isascii() and 0 < len(name) < 256))
+
+
+@functools.cache
+def _known_authorities() -> frozenset[bytes]:
+    """Subjects of the authorities that this system trusts."""
+    found = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some old authorities' certificates are not quite by the rules
+        for data in ssl.create_default_context().get_ca_certs(binary_form=True):
+            with contextlib.suppress(ValueError):
+                found.add(x509.load_der_x509_certificate(data).subject.public_bytes())
+    return frozenset(found)
+
+
+def _completeness(path: str, chain: list[x509.Certificate]) -> list[str]:
+    """RFC 8446 4.4.2: clients need every certificate between the host's and an authority that they know."""
+    last = chain[-1]
+    if last.issuer == last.subject:
+        return []
+    known = _known_authorities()
+    if not known or last.issuer.public_bytes() in known:
+        return []
+    return [
+        f'"{path}": the chain ends with a certificate of {last.issuer.rfc4514_string()}, which this system does not '
+        "know; if that is no authority of your own, clients will miss the intermediate certificate"
+    ]
+
+
+def permissions(path: str) -> list[str]:
+    """A warning, if others may read this key."""
+    mode = stat.S_IMODE(os.stat(path).st_mode)
+    if mode & 0o077 == 0:
+        return []
+    return [f'"{path}": this key may be read by others than its owner (mode {mode:o}); chmod 600 "{path}"']
+
+
+def wipe(secret: bytearray) -> None:
+    secret[:] = bytes(len(secret))
+
+
+def _read(name: str, path: str) -> tuple[bytearray, list[Problem]]:
+    """Without a copy on the way, so that there is one place to wipe."""
+    try:
+        with open(path, "rb", buffering=0) as stream:
+            data = bytearray(min(os.fstat(stream.fileno()).st_size, _MOST_BYTES))
+            del data[stream.readinto(data) :]
+            return data, []
+    except FileNotFoundError:
+        return bytearray(), [Problem(name, f'"{path}" does not exist', _MAKE_ONE)]
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        remedy = "correct the path or the file's rights"
+        return bytearray(), [Problem(name, f'"{path}" cannot be read ({reason})', remedy)]
+
+
+def _load_chain(path: str) -> tuple[bytes, list[x509.Certificate], list[Problem]]:
+    name = "tls.cert_path"
+    data, problems = _read(name, path)
+    if problems:
+        return b"", [], problems
+    try:
+        chain = bytes(data)
+        return chain, x509.load_pem_x509_certificates(chain), []
+    except ValueError:
+        return (
+            b"",
+            [],
+            [Problem(name, f'"{path}" has no certificate in PEM form', "-----BEGIN CERTIFICATE----- is missing")],
+        )
+
+
+def _load_key(path: str) -> tuple[bytearray, PrivateKeyTypes | None, list[Problem]]:
+    name = "tls.key_path"
+    data, problems = _read(name, path)
+    if problems:
+        return data, None, problems
+    try:
+        # Whether an RSA key is consistent takes long to check, and is not ours to doubt: it must match its certificate.
+        return data, serialization.load_pem_private_key(data, None, unsafe_skip_rsa_key_validation=True), []
+    except TypeError:
+        remedy = f'take it off: openssl pkey -in "{path}" -out plain.key'
+        return data, None, [Problem(name, f'the key in "{path}" has a passphrase', remedy)]
+    except (ValueError, UnsupportedAlgorithm):
+        return data, None, [Problem(name, f'"{path}" has no private key in PEM form', _MAKE_ONE)]
+
+
+def _check_dates(chain: list[x509.Certificate], now: datetime.datetime) -> list[Problem]:
+    problems = []
+    for number, certificate in enumerate(chain, 1):
+        which = "the certificate" if number == 1 else f"certificate {number} of the chain"
+        until, since = certificate.not_valid_after_utc, certificate.not_valid_before_utc
+        if now > until:
+            problems.append(
+                Problem("tls.cert_path", f"{which} expired on {until:%Y-%m-%d %H:%M} UTC", "renew the certificate")
+            )
+        if now < since:
+            sentence = f"{which} is not valid before {since:%Y-%m-%d %H:%M} UTC"
+            problems.append(Problem("tls.cert_path", sentence, "wait, or correct this machine's clock"))
+    return problems
+
+
+def _check_order(chain: list[x509.Certificate]) -> list[Problem]:
+    for number, (certificate, issuer) in enumerate(itertools.pairwise(chain), 1):
+        try:
+            certificate.verify_directly_issued_by(issuer)
+        except UnsupportedAlgorithm:
+            continue
+        except (ValueError, TypeError, InvalidSignature):
+            sentence = f"certificate {number} of the file was not issued by the one after it"
+            remedy = "put the server's certificate first, then each one's issuer"
+            return [Problem("tls.cert_path", sentence, remedy)]
+    return []
+
+
+def _check_match(certificate: x509.Certificate, key: PrivateKeyTypes) -> list[Problem]:
+    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    if certificate.public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
+        return [Problem("tls.key_path", "the key is not the one of the certificate", "give the files of one pair")]
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size < _LEAST_RSA_BITS:
+        sentence = f"an RSA key of {key.key_size} bits is too weak for OpenSSL"
+        return [Problem("tls.key_path", sentence, f"use at least {_LEAST_RSA_BITS} bits, or an EC key")]
+    return []
+
+
+def system_authorities() -> str:
+    """Those that this system trusts, in PEM form; "": there are none. By OpenSSL's own rules (SSL_CERT_FILE,
+    SSL_CERT_DIR, and where it was built to look): first the file, else the folder."""
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile is not None and (text := _pem_of(paths.cafile)):
+        return text
+    if paths.capath is None:
+        return ""
+    # Other files lie there too, and each certificate under several names.
+    names = sorted(name for name in os.listdir(paths.capath) if re.fullmatch(r"[0-9a-f]{8}\.[0-9]+", name))
+    return "".join(dict.fromkeys(_pem_of(os.path.join(paths.capath, name)) for name in names))
+
+
+def _pem_of(path: str) -> str:
+    try:
+        with open(path, encoding="ascii", errors="replace") as stream:
+            text = stream.read()
+    except OSError:
+        return ""
+    return "".join(f"{block}\n" for block in _PEM.findall(text))
+
+
+def load_client_authorities(name: str, path: str) -> tuple[bytes, list[Problem]]:
+    """Those whose client certificates are accepted, in PEM form and nothing else with them."""
+    text, problems = load_authorities(name, path)
+    if text is None:
+        return b"", problems
+    found = list(dict.fromkeys(x509.load_pem_x509_certificates(text)))
+    # RFC 5246 7.4.4: their names go to the client in a list of at most 2^16-1 octets.
+    if sum(len(authority.subject.public_bytes()) + 2 for authority in found) >= _NAMES_BYTES_MAX:
+        sentence = f'the names of the {len(found)} authorities in "{path}" are more than TLS can carry'
+        return b"", [Problem(name, sentence, "name those of your clients alone")]
+    return b"".join(authority.public_bytes(serialization.Encoding.PEM) for authority in found), []
+
+
+def check_authorities(name: str, path: str | None) -> list[Problem]:
+    """Everything that keeps this file (None: the system's) from saying whom to trust."""
+    return load_authorities(name, path)[1]
+
+
+def load_authorities(name: str, path: str | None) -> tuple[bytes | None, list[Problem]]:
+    """Whom to trust, in PEM form, or everything that keeps this file (None: the system's) from saying so."""
+    if path is None:
+        if text := system_authorities():
+            return text.encode(), []
+        remedy = "install the package ca-certificates, or name a file of authorities"
+        return None, [Problem(name, "this system trusts no authority", remedy)]
+    data, problems = _read(name, path)
+    if problems:
+        return None, [replace(problem, remedy="correct the path or the file's rights") for problem in problems]
+    try:
+        text_of_file = bytes(data)
+        x509.load_pem_x509_certificates(text_of_file)
+        return text_of_file, []
+    except ValueError:
+        return None, [
+            Problem(name, f'"{path}" has no certificate in PEM form', "name a file with the authorities to trust")
+        ]
+
+
+def self_signed(hosts: Sequence[str], curve: str = "P-256", days: int = 365) -> tuple[bytes, bytes]:
+    """A self-signed certificate and its key, both PEM. `hosts` are names and IP addresses; the first is its CN. Raises
+    RingwayError for what is neither."""
+    names = [_general_name(host) for host in hosts]
+    key = ec.generate_private_key(CURVES[curve]())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, str(names[0].value)[:64])])
+    # A little in the past: clocks differ.
+    since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(since)
+        .not_valid_after(since + datetime.timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+    )
+    certificate = builder.sign(key, hashes.SHA384() if curve == "secp384r1" else hashes.SHA256())
+    key_pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM), key_pem
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    """RFC 5280 4.2.1.6. An IPv6 address may have the brackets that it has in a URL."""
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    with contextlib.suppress(ValueError):
+        if "%" not in bare:  # the zone of an address is of this machine alone
+            return x509.IPAddress(ipaddress.ip_address(bare))
+    if bare.count(":") > 1:
+        raise RingwayError(f'--host: "{host}" is not an IP address; write it like "2001:db8::1", without a zone')
+    try:
+        name = host_name(host)
+    except Flaw as flaw:
+        remedy = flaw.remedy.removesuffix(ANY_HOST) + (", or an IP address" if flaw.remedy.endswith(ANY_HOST) else "")
+        raise RingwayError(f"--host: {flaw.sentence}; {remedy}") from None
+    if name == "*":
+        raise RingwayError(f'--host: "{host}" is no name of a host; write a name like "example.com" or "*.example.com"')
+    return x509.DNSName(name)
+
+
+def write_self_signed(
+    folder: str, hosts: Sequence[str], curve: str = "P-256", days: int = 365, force: bool = False
+) -> tuple[str, str]:
+    """Writes server.crt and server.key (only its owner may read it) into `folder`, which is made if it is missing.
+    Returns both paths. Raises RingwayError: files exist and not `force`, a host is none, or the folder cannot be
+    written."""
+    cert_path, key_path = os.path.join(folder, "server.crt"), os.path.join(folder, "server.key")
+    for path in (cert_path, key_path):
+        if os.path.lexists(path) and not force:
+            raise RingwayError(f'"{path}" exists; give --force to replace it')
+    certificate, key = self_signed(hosts, curve, days)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        _replace(key_path, key, 0o600)
+        _replace(cert_path, certificate, 0o644)
+    except OSError as error:
+        raise RingwayError(f'"{folder}" cannot be written ({os.strerror(error.errno or 0)})') from None
+    return cert_path, key_path
+
+
+def _replace(path: str, data: bytes, mode: int) -> None:
+    """As a new file with its final rights from the first moment, then renamed over what is there."""
+    temporary = f"{path}.{os.getpid()}.new"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,101 @@
+"""Which I/O driver the workers use: io_uring where it has been seen to work, epoll elsewhere."""
+
+import errno
+import os
+import platform
+from dataclasses import dataclass
+from typing import Any
+
+from ringway.config.model import Config
+
+_DISABLED = "/proc/sys/kernel/io_uring_disabled"
+"""There since Linux 6.6; 1: for processes without CAP_SYS_ADMIN that are not in its group, 2: for all."""
+
+_REMEDIES = {
+    errno.ENOMEM: "let it have more memory (LimitMEMLOCK=, ulimit -l, or the container's limit), or fewer workers",
+    errno.EAGAIN: "let it have more threads (ulimit -u, or the container's pids limit)",
+    errno.EMFILE: "let it have more open files (ulimit -n)",
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of trying io_uring. `why` and `remedy` are empty if everything worked."""
+
+    features: tuple[str, ...] = ()
+    why: str = ""
+    remedy: str = ""
+
+
+_tried: Trial | None = None
+
+
+def io_uring() -> Trial:
+    """Tried once for the life of the process."""
+    global _tried
+    if _tried is None:
+        _tried = _try()
+    return _tried
+
+
+def refused(error: int) -> None:
+    """A worker could not set it up after all: the trial had it for itself, several have not."""
+    global _tried
+    _tried = failed(error, "setting it up for all workers")
+
+
+def _try() -> Trial:
+    """Connect, accept, receive, send, cancel, ask for a file's status."""
+    try:
+        from ringway.engine.kernel import trial
+    except ImportError as error:
+        return Trial(why=f"the engine is not built ({error})", remedy="install Ringway with `pip install .`")
+    found: dict[str, Any] = trial.probe("io_uring")
+    if "error" in found:
+        return failed(found["error"], found["step"])
+    return Trial(tuple(found["features"]))
+
+
+def failed(error: int, step: str, disabled_file: str = _DISABLED) -> Trial:
+    """In words: what forbids it, as far as it can be known, and what to do."""
+    why = f"{step}: {os.strerror(error)}"
+    disabled = _text_of(disabled_file)
+    if error == errno.EPERM and disabled not in ("", "0"):
+        return Trial(why=f"{why}, kernel.io_uring_disabled is {disabled}", remedy="sysctl kernel.io_uring_disabled=0")
+    allow = "let the seccomp profile permit io_uring_setup, io_uring_enter and io_uring_register"
+    if _is_filtered() and error in (errno.EPERM, errno.EACCES, errno.ENOSYS):
+        return Trial(why=f"{why}, a seccomp filter forbids it, as containers' profiles do", remedy=allow)
+    if error in (errno.EINVAL, errno.ENOSYS):
+        why = f"{why}, Linux {platform.release()} has not all that is needed"
+        return Trial(why=why, remedy="take Linux 6.1 or later, with CONFIG_IO_URING")
+    return Trial(why=why, remedy=_REMEDIES.get(error, "permit it to this user"))
+
+
+def chosen(config: Config) -> str:
+    """The name of the driver. That a required one works was checked with the configuration."""
+    wanted = config.performance.io_driver
+    if wanted == "auto":
+        return "epoll" if io_uring().why else "io_uring"
+    return wanted
+
+
+def line(config: Config) -> str:
+    """What is chosen, and why."""
+    if config.performance.io_driver != "auto":
+        return f"{chosen(config)}, as io_driver says"
+    if io_uring().why:
+        return f"epoll, because io_uring cannot be used here ({io_uring().why}; {io_uring().remedy})"
+    return f"io_uring, which has been tried: {', '.join(io_uring().features)}"
+
+
+def _is_filtered() -> bool:
+    return "Seccomp:\t2" in _text_of("/proc/self/status").splitlines()
+
+
+def _text_of(path: str) -> str:
+    """Empty if there is no such file."""
+    try:
+        with open(path, encoding="ascii", errors="replace") as stream:
+            return stream.read().strip()
+    except OSError:
+        return ""

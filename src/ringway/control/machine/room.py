@@ -1,0 +1,44 @@
+"""Whether this machine has room for what the configuration allows."""
+
+from ringway.config.model import Config, FileRoute
+from ringway.control.machine import cgroups
+
+_MIB = 1 << 20
+_SUPERVISOR_BYTES = 32 * _MIB
+_WORKER_BYTES = 8 * _MIB
+"""Before anybody connects; measured: 20 to 25 MiB, and 7 MiB (the test of 64 MiB holds them to it)."""
+FEW_DESCRIPTORS = 4096
+"""As in engine/worker/worker.pxd: fewer are shared out between clients, upstreams and files."""
+
+
+def warnings(config: Config, workers: int, files: int) -> list[str]:
+    """What is lacking, and what to do. `files`: descriptors that each worker may have open."""
+    return [*_memory(config, workers, cgroups.memory_most()), *_descriptors(files)]
+
+
+def _memory(config: Config, workers: int, most: int | None) -> list[str]:
+    below = [route for paths in config.path_routes.values() for route in paths.values()]
+    routes = [*config.host_routes.values(), *below]
+    copies = any(isinstance(route, FileRoute) and route.mode == "memory" for route in routes)
+    bounds = config.limits.buffer_bytes + (config.limits.memory_bytes if copies else 0)
+    base = _SUPERVISOR_BYTES + workers * _WORKER_BYTES
+    need = base + workers * bounds
+    if most is None or need <= most:
+        return []
+    who = f"{workers} worker{'s' if workers > 1 else ''}"
+    said = f"{most // _MIB} MiB of memory may be used here, and {who} may take {need // _MIB} MiB"
+    # The rest for connections, TLS and the socket buffers that the kernel counts too.
+    share = (most - base) // workers // (4 if copies else 2) // _MIB
+    if share < 1:
+        return [f"{said}; under load the kernel may kill them: allow {-(-(base + workers * 4 * _MIB) // _MIB)} MiB"]
+    keys = [f"buffer_bytes = {share * _MIB}", *([f"memory_bytes = {share * _MIB}"] if copies else [])]
+    return [f"{said}; under load the kernel may kill them: set [limits] {', '.join(keys)}, or allow more"]
+
+
+def _descriptors(files: int) -> list[str]:
+    if files >= FEW_DESCRIPTORS:
+        return []
+    return [
+        f"only {files} files may be open in each worker: further connections wait when they are in use; raise it "
+        "(LimitNOFILE= of a systemd unit, --ulimit nofile= of a container, ulimit -n)"
+    ]

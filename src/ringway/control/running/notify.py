@@ -1,0 +1,24 @@
+"""Telling the service manager how it goes (sd_notify): only when NOTIFY_SOCKET is set."""
+
+import os
+import socket
+
+from ringway.control.logs import logs
+
+
+def notify(state: str) -> bool:
+    """Sends `READY=1`, `STOPPING=1` or `STATUS=...`; lines may be joined. False: nobody asked, or it failed."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return False
+    if address.startswith("@"):
+        address = "\0" + address[1:]  # Linux's abstract names
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.settimeout(1)
+            sock.connect(address)
+            sock.sendall(state.encode())
+    except OSError as error:
+        logs.warning(f"the service manager cannot be told {state!r} ({error.strerror})")
+        return False
+    return True

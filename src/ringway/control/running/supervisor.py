@@ -1,0 +1,591 @@
+"""The supervisor: opens what the workers need, starts them, watches them, and ends them. It touches no request.
+
+One thread and one loop (`_step`): signals, commands, what workers say, deaths, restarts that are due, deadlines. Beside
+it run the resolver's threads, the access log's, and those that watch files.
+
+    _open -> start every seat -> [ _step, _step, ... ] -> drain -> _close
+
+What changes it while it runs stands in modules of their own: reload.py, upgrade.py.
+"""
+
+import contextlib
+import functools
+import os
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from ringway.config.load import Loaded
+from ringway.config.model import Config
+from ringway.config.values import parse_address
+from ringway.control.commands.commands import Door
+from ringway.control.logs import logs
+from ringway.control.logs.access_log import AccessLog
+from ringway.control.machine import cpus, io_driver, kernel_tls, memory, room
+from ringway.control.machine.watching import LOOK_EVERY, Settled, Ticking, signature_of
+from ringway.control.running.notify import notify
+from ringway.control.running.process import WorkerProcess, raise_limits
+from ringway.control.running.reload import Change, Reloads
+from ringway.control.running.rules import CERTIFICATES, PEERS, RESOLVED, Rules
+from ringway.control.running.seats import START_WITHIN, Seat, places_of, restart_pause, stand_in
+from ringway.control.running.takeover import TakeOver
+from ringway.control.running.upgrade import Upgrades
+from ringway.control.sockets import activation, listeners, steering
+from ringway.errors import RingwayError
+
+_QUICK_DEATH = 1.0
+"""A worker that has served for less than this (seconds) died at once: the next start waits longer."""
+_GRACE = 1.0
+"""Seconds that a worker gets to close up after its deadline, before it is killed."""
+_FILE_CHANGED = b"\x82"
+"""Written to where signals are, as CERTIFICATES and PEERS are: the configuration file is another one."""
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
+
+
+class Supervisor:
+    """Runs a configuration until a signal ends it."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        on_ready: Callable[[list[listeners.Group]], None] | None = None,
+        hangup_ends: bool = False,
+        take_over: TakeOver | None = None,
+    ) -> None:
+        """`on_ready` is told the listeners once all workers are ready. `hangup_ends`: SIGHUP ends it as SIGTERM does,
+        for a program of the terminal; otherwise the configuration file is read again. `take_over`: what a predecessor
+        hands over; it goes on until this one is ready."""
+        self.config: Config = loaded.config
+        self.file = loaded.file
+        self._warnings = loaded.warnings
+        self._on_ready = on_ready
+        self._hangup_ends = hangup_ends
+        self._take_over = take_over
+        self.door: Door | None = None
+        self.groups: list[listeners.Group] = []
+        self._unwanted: list[listeners.Group] = []
+        """What a predecessor handed over and the configuration does not name: it serves there until we are ready."""
+        self.seats: list[Seat] = []
+        self._leaving: list[Seat] = []
+        """Workers that drain since others have taken their place."""
+        self._leave_by: float | None = None
+        self._seats_made = 0
+        self.files = 0
+        """How many may be open in each process."""
+        self.selector = selectors.DefaultSelector()
+        self.log: AccessLog | None = None
+        self.rules: Rules | None = None
+        self._reloads = Reloads(self)
+        self._upgrades = Upgrades(self)
+        self._file_watch: Ticking | None = None
+        self.was_ready = False
+        self.ending = False
+        self._kill_at: float | None = None
+        self._error = ""
+
+    def run(self) -> int:
+        """Returns the exit code, 0, after a signal ended it. Raises RingwayError, with nothing left running, when it
+        cannot start."""
+        wakeup, signals = socket.socketpair()
+        self._wakeup = wakeup
+        before = self._take_signals(wakeup)
+        try:
+            self.selector.register(signals, selectors.EVENT_READ, functools.partial(self._take_signals_of, signals))
+            signals.setblocking(False)
+            self._open()
+            for seat in self.seats:
+                if not self.ending:
+                    self.start(seat)
+            while any(seat.process is not None for seat in self._everyone()) or not self.ending:
+                self._step()
+        finally:
+            self._close()
+            self._give_signals_back(before)
+            signals.close()
+            wakeup.close()
+            logs.flush()
+        if self._error:
+            raise RingwayError(self._error)
+        return 0
+
+    @property
+    def busy(self) -> str:
+        """Why nothing can be changed now, besides a reload that is under way. "": it can."""
+        if self.ending:
+            return "ending"
+        if not self.was_ready:
+            return "starting"
+        return "being upgraded" if self._upgrades.under_way else ""
+
+    @property
+    def reloading(self) -> bool:
+        return self._reloads.under_way
+
+    def _everyone(self) -> list[Seat]:
+        return [*self.seats, *self._leaving, *self._reloads.seats]
+
+    # Opening and closing
+
+    def _open(self) -> None:
+        for warning in self._warnings:
+            logs.warning(warning)
+        config = self.config
+        self.seats = self.new_seats(config)
+        count = len(self.seats)
+        self.files = raise_limits()
+        for warning in room.warnings(config, count, self.files):
+            logs.warning(warning)
+        self.log = AccessLog(config.access_log.path, config.access_log.format)
+        given = self._take_over
+        with contextlib.closing(activation.take_passed()) as passed:
+            self.groups, self._unwanted, _ = listeners.adopt(
+                given.groups if given else [], wanted_listeners(config), count, passed
+            )
+        self._steer(config)
+        self.rules = Rules(config, self.tell, given.ticket_keys if given else None)
+        self.rules.resolver.wait()
+        self.door = Door(self.file, given.door if given else None)
+        if self.door.socket is not None:
+            self.selector.register(self.door.socket, selectors.EVENT_READ, self._take_command)
+        self.log.start()
+        self._follow_file(config)
+        logs.info(f"I/O driver: {io_driver.line(config)}")
+        if config.tls is not None and config.tls.ktls_enabled and not kernel_tls.found().why:
+            for line in kernel_tls.found().lines():
+                logs.info(f"kernel TLS: {line}")
+        logs.info(f"starting {count} worker{'s' if count > 1 else ''}, {self.files} files may be open in each")
+
+    def new_seats(self, config: Config) -> list[Seat]:
+        usable = cpus.allowed()
+        count = cpus.worker_count(config.server.threads, usable, cpus.quota())
+        first, self._seats_made = self._seats_made, self._seats_made + count
+        return [Seat(first + place, cpu, place) for place, cpu in enumerate(cpus.pin(count, usable))]
+
+    def _steer(self, config: Config) -> None:
+        if config.performance.reuseport_balancing == "cbpf":
+            steering.attach_all([group.sockets for group in self.groups if not group.address.path])
+
+    def _follow_file(self, config: Config) -> None:
+        """Tells the loop when the configuration file changes, if that is wanted."""
+        if self._file_watch is not None:
+            self._file_watch.stop()
+            self._file_watch = None
+        if config.server.reload_on_change:
+            settled = Settled(lambda: signature_of([self.file]))
+
+            def look() -> None:
+                if settled.changed():
+                    self.tell(_FILE_CHANGED)
+
+            self._file_watch = Ticking("configuration", LOOK_EVERY, look)
+            self._file_watch.start()
+
+    def _close(self) -> None:
+        """Also after a start that failed half way: whatever is open or running is not any more."""
+        self.ending = True
+        self._reloads.abandon("it ended")
+        for seat in self._everyone():
+            if seat.process is not None:
+                seat.process.kill()
+                seat.process.process.wait()
+                self._forget(seat)
+        self._upgrades.close()
+        if self._file_watch is not None:
+            self._file_watch.stop()
+        listeners.close_all([*self.groups, *self._unwanted])
+        if self.door is not None:
+            self.door.close()
+        if self.log is not None:
+            self.log.stop()  # it reads what the workers left, and closes that
+        if self.rules is not None:
+            self.rules.close()
+        self.selector.close()
+        # These know us: without them what we hold goes now, not when somebody collects it.
+        self.rules = None
+        del self._reloads, self._upgrades
+
+    # Signals and commands
+
+    def tell(self, news: bytes) -> None:
+        """From other threads: the loop takes it as it takes a signal."""
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            self._wakeup.send(news)
+
+    def _take_signals(self, wakeup: socket.socket) -> dict[int, Any]:
+        wakeup.setblocking(False)
+        before: dict[int, Any] = {number: signal.signal(number, _nothing) for number in _SIGNALS}
+        before[-1] = signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
+        return before
+
+    def _give_signals_back(self, before: dict[int, Any]) -> None:
+        signal.set_wakeup_fd(before.pop(-1))
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def _take_signals_of(self, signals: socket.socket) -> None:
+        for number in signals.recv(4096):
+            self._take_signal(number)
+
+    def _take_signal(self, number: int) -> None:
+        if number in (CERTIFICATES[0], PEERS[0]):
+            for seat in self.seats:
+                if seat.process is not None and number == CERTIFICATES[0]:
+                    seat.process.renew_certificates()
+                elif seat.process is not None:
+                    seat.process.renew_peers()
+        elif number == RESOLVED[0]:
+            self._reloads.resolved()
+        elif number in (signal.SIGTERM, signal.SIGINT) or (number == signal.SIGHUP and self._hangup_ends):
+            name = signal.Signals(number).name
+            if self.ending:
+                self._end_at_once(name)
+            else:
+                self.drain(name)
+        elif number == signal.SIGHUP or number == _FILE_CHANGED[0]:
+            self._reloads.ask("SIGHUP" if number == signal.SIGHUP else f'"{self.file}" has changed')
+        elif number == signal.SIGUSR2:
+            self._upgrades.ask("SIGUSR2")
+        elif number == signal.SIGUSR1 and self.log is not None:
+            self.log.reopen()
+
+    def _take_command(self) -> None:
+        asker = self.door.accept() if self.door is not None else None
+        if asker is None:
+            return
+        command = asker.command()
+        if command == "reload":
+            self._reloads.ask("ringway reload", asker)
+        elif command == "upgrade":
+            self._upgrades.ask("ringway upgrade", asker)
+        else:
+            asker.answer(False, [f"there is no command {command!r}: another version of Ringway runs"])
+
+    # The loop
+
+    def _step(self) -> None:
+        for key, _ in self.selector.select(self._timeout()):
+            key.data()
+        for seat in self._everyone():
+            if seat.process is not None and seat.process.exited():
+                self._ended(seat)
+        now = time.monotonic()
+        for seat in self._everyone():
+            if seat.restart_at is not None and now >= seat.restart_at:
+                self.start(seat)
+            self._check_start(seat)
+        self._upgrades.look(now)
+        self._reloads.look(now)
+        self._share_sockets()
+        if self._leave_by is not None and now >= self._leave_by:
+            self._leave_by = None
+            self._kill(self._leaving)
+        if self._kill_at is not None and now >= self._kill_at:
+            logs.warning("the time to drain has passed, what still runs is killed")
+            self._kill_at = None
+            self._kill(self._everyone())
+
+    def _timeout(self) -> float | None:
+        """Seconds until something is due."""
+        due = [seat.restart_at for seat in self._everyone() if seat.restart_at is not None]
+        due += [at for at in (self._kill_at, self._leave_by, self._reloads.due, self._upgrades.due) if at is not None]
+        for seat in self._everyone():
+            if seat.process is not None and seat.process.ready is None:
+                due.append(seat.process.started + START_WITHIN)
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    # Workers
+
+    def start(self, seat: Seat) -> None:
+        """Starts a process for this seat."""
+        seat.restart_at = None
+        try:
+            seat.process = self._new_process(seat)
+        except OSError as error:
+            self._lost(seat, f"worker {seat.index} cannot be started ({os.strerror(error.errno or 0)})", 0.0)
+            return
+        self.selector.register(seat.process, selectors.EVENT_READ, functools.partial(self._listen_to, seat))
+
+    def _new_process(self, seat: Seat) -> WorkerProcess:
+        """It gets fresh counters and records: what a process that died left half written must not confuse its
+        successor. Raises OSError, with nothing left open: out of descriptors, memory or processes."""
+        from ringway.engine.base import counters, records
+
+        with contextlib.ExitStack() as opened:
+            block = memory.Shared(f"ringway counters {seat.index}", counters.SIZE)
+            opened.callback(block.close)
+            ring = memory.Shared(f"ringway records {seat.index}", records.SIZE)
+            opened.callback(ring.close)
+            own = {"counters": block.descriptor, "records": ring.descriptor}
+            brief: dict[str, Any] = {"index": seat.index, "cpu": seat.cpu, **self.brief_of(seat), **own}
+            sockets = [entry["fd"] for entry in brief["listeners"]]
+            rules = self._rules_of(seat).descriptors
+            process = WorkerProcess(seat.index, brief, [*rules, *own.values(), *sockets])
+            release = opened.pop_all().close
+
+        def dropped() -> int:
+            return int(counters.read(block.map).get("records_dropped", 0))
+
+        if self.log is not None:
+            self.log.attach(seat.index, records.Reader(ring.map), dropped, release)
+        return process
+
+    def _rules_of(self, seat: Seat) -> Rules:
+        change = self._reloads.change_for(seat)
+        rules = change.rules if change is not None else self.rules
+        assert rules is not None
+        return rules
+
+    def brief_of(self, seat: Seat) -> dict[str, Any]:
+        """What this worker is to know of the rules and the listeners, now or after the change that is under way."""
+        change = self._reloads.change_for(seat)
+        rules = self._rules_of(seat)
+        groups = change.groups if change is not None else self.groups
+        seats = change.seats if change is not None and change.seats else self.seats
+        https = next((group.address.port for group in groups if group.tls and group.address.port), 0)
+        entries = [
+            {
+                "name": name,
+                "fd": sock.fileno(),
+                "tls": group.tls,
+                "https": https if rules.config.server.redirect_https and not group.tls else 0,
+                "proxied": group.proxied,
+            }
+            for group in groups
+            for name, sock in group.of(places_of(seat, seats), len(seats)).items()
+        ]
+        return {"driver": io_driver.chosen(rules.config), **rules.brief, "listeners": entries}
+
+    def _listen_to(self, seat: Seat) -> None:
+        process = seat.process
+        if process is None:
+            return
+        was_ready = process.ready is not None
+        if not process.read():
+            # It closed its end: its exit follows, and SIGCHLD tells.
+            self.selector.unregister(process)
+        if process.ready is not None and not was_ready:
+            self._ready(seat, process)
+        while process.renewed:
+            answer = process.renewed.pop(0)
+            if answer["number"]:
+                self._reloads.answered(seat, answer)
+            elif answer["error"]:
+                logs.warning(f"worker {seat.index} cannot change for whom it accepts: {answer['error']}")
+
+    def _ready(self, seat: Seat, process: WorkerProcess) -> None:
+        found = process.ready or {}
+        features = ", ".join(map(str, found.get("features", [])))
+        place = f"on CPU {seat.cpu}" if found.get("pinned") else f"not pinned: CPU {seat.cpu} is gone"
+        driver = f"{found.get('driver', 'unknown driver')}{': ' if features else ''}{features}"
+        logs.info(f"worker {seat.index} (pid {process.pid}) ready {place}, {driver}")
+        seat.away = False
+        self._reloads.ready(seat)
+        if not self.was_ready and all(other.process and other.process.ready is not None for other in self.seats):
+            self.was_ready = True
+            for group in self.groups:
+                logs.info(f"listening on {group.url}")
+            logs.info("ready")
+            notify(f"MAINPID={os.getpid()}\nREADY=1\nSTATUS=ready")
+            if self._take_over is not None:
+                listeners.own_files([*self.groups, *self._unwanted])
+                listeners.close_all(self._unwanted)
+                self._take_over.ready()
+            if self._on_ready is not None:
+                self._on_ready(self.groups)
+
+    def _share_sockets(self) -> None:
+        """Who stands in for others gets their sockets, and gives them back: by a brief that says the same else. While
+        workers have to answer to a reload nobody is told: its briefs say so too, and at its end there is another
+        look."""
+        for seat in self.seats if not self.ending and not self._reloads.asks_workers else []:
+            if seat.process is not None and seat.serves:
+                brief = self.brief_of(seat)
+                if {entry["name"] for entry in brief["listeners"]} != seat.process.listens:
+                    with contextlib.suppress(OSError):  # out of descriptors: at the next look
+                        seat.process.renew({**brief, "number": 0})
+
+    def _check_start(self, seat: Seat) -> None:
+        process = seat.process
+        if process is not None and process.ready is None and not process.failed and process.lived() > START_WITHIN:
+            process.failed = f"not ready within {START_WITHIN:.0f} s"
+            process.kill()
+
+    # What a reload asks for
+
+    def needs_new_workers(self, config: Config) -> bool:
+        """What a worker has when it starts, it keeps: its CPU, the driver."""
+        usable = cpus.allowed()
+        count = cpus.worker_count(config.server.threads, usable, cpus.quota())
+        return (
+            count != len(self.seats)
+            or cpus.pin(count, usable) != [seat.cpu for seat in self.seats]
+            or io_driver.chosen(config) != io_driver.chosen(self.config)
+        )
+
+    def adopt(
+        self, config: Config, workers: int
+    ) -> tuple[list[listeners.Group], list[listeners.Group], list[socket.socket]]:
+        """Listeners for another configuration, beside those of now: see listeners.adopt()."""
+        return listeners.adopt(self.groups, wanted_listeners(config), workers)
+
+    def go_by(self, change: Change) -> None:
+        """Its rules, its listeners and its workers take the place of those of now."""
+        old, self.rules = self.rules, change.rules
+        self.config = change.config
+        before = {group.name for group in self.groups}
+        self.groups = change.groups
+        for group in self.groups:
+            if group.name not in before:
+                logs.info(f"listening on {group.url}")
+        if change.seats:
+            self._leave(self.seats)
+            self.seats = change.seats
+        listeners.close_all(change.removed)
+        for group in change.removed:
+            logs.info(f"no longer listening on {group.url}")
+        self._steer(change.config)
+        self._follow_file(change.config)
+        if old is not None:
+            old.close()
+
+    def dismiss(self, seats: list[Seat]) -> None:
+        """Workers that never came to serve."""
+        self._kill(seats)
+        self._leaving += [seat for seat in seats if seat.process is not None]
+
+    def _leave(self, seats: list[Seat]) -> None:
+        """Others have taken their place: they finish what runs."""
+        for seat in seats:
+            seat.restart_at = None
+            if seat.process is not None:
+                seat.process.drain()
+                self._leaving.append(seat)
+        self._leave_by = time.monotonic() + self.config.timeouts.drain + _GRACE
+
+    # Ends
+
+    def _ended(self, seat: Seat) -> None:
+        """The process of this seat exited: in order, or not."""
+        process = seat.process
+        assert process is not None
+        while process.read() and process.stopped is None:
+            pass  # its last words may still lie in the socket
+        self._forget(seat)
+        if process.stopped is not None:
+            _report_gauges(seat.index, process.stopped)
+        if seat in self._leaving:
+            self._leaving.remove(seat)
+            if self.log is not None:
+                self.log.detach(seat.index)
+            if process.stopped is None:
+                logs.warning(f"worker {seat.index} (pid {process.pid}) ended with {process.how_it_ended()}")
+            return
+        if self.ending:
+            if process.stopped is None and not self._error:
+                logs.warning(f"worker {seat.index} (pid {process.pid}) ended with {process.how_it_ended()}")
+            return
+        if process.driver_error and not self.was_ready and self.config.performance.io_driver == "auto":
+            self._fall_back(process.driver_error)
+            return
+        what = "died" if process.ready is not None else "could not start"
+        sentence = f"worker {seat.index} (pid {process.pid}) {what}: {process.how_it_ended()}"
+        self._lost(seat, sentence, process.served())
+
+    def _fall_back(self, error: int) -> None:
+        """At the start one of the workers could not have io_uring: all of them take epoll. Those that accept already
+        finish what they have."""
+        io_driver.refused(error)
+        logs.warning(f"I/O driver: {io_driver.line(self.config)}")
+        for seat in self.seats:
+            if seat.process is not None and seat.process.ready is None:
+                seat.process.kill()
+                seat.process.process.wait()
+                self._forget(seat)
+            if seat.process is None and self.log is not None:
+                self.log.detach(seat.index)
+        self._leave(self.seats)
+        self.seats = self.new_seats(self.config)
+        for seat in self.seats:
+            self.start(seat)
+
+    def _lost(self, seat: Seat, sentence: str, served: float) -> None:
+        """A worker is missing: at the first start that is the end, later it gets a successor."""
+        if seat in self._reloads.seats:
+            self._reloads.abandon(sentence)
+            return
+        if not self.was_ready:
+            self._error = sentence
+            self.ending = True
+            self._kill(self._everyone())
+            return
+        seat.quick_deaths = seat.quick_deaths + 1 if served < _QUICK_DEATH else 0
+        pause = restart_pause(seat.quick_deaths)
+        seat.restart_at = time.monotonic() + pause
+        seat.away = pause > 0
+        other = stand_in(seat, self.seats)
+        meanwhile = f", worker {other.index} accepts for it meanwhile" if other is not None else ""
+        logs.error(f"{sentence}; started again {f'in {pause:.0f} s' if pause else 'now'}{meanwhile}")
+        self._reloads.lost(seat)
+
+    def _forget(self, seat: Seat) -> None:
+        if seat.process is not None:
+            if seat.process.fileno() in self.selector.get_map():
+                self.selector.unregister(seat.process)
+            seat.process.close()
+            seat.process = None
+
+    def drain(self, name: str, announce: bool = True) -> None:
+        """`announce`: this is the end, and no successor goes on."""
+        self.ending = True
+        self._reloads.end()
+        drain = self.config.timeouts.drain
+        if announce:
+            # systemd's own patience (TimeoutStopSec=) may be shorter than ours. The grace is needed twice: to close up
+            # after the deadline, and to write the end of the access log.
+            patience = round((drain + 2 * _GRACE) * 1e6)
+            notify(f"STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC={patience}")
+        self._kill_at = time.monotonic() + drain + _GRACE
+        for seat in self.seats:
+            seat.restart_at = None
+            if seat.process is not None:
+                seat.process.drain()
+        logs.info(f"{name}: no new connections, running requests have {drain:g} s")
+        # The workers close theirs; with ours gone too, new connections are refused instead of left waiting.
+        listeners.close_all(self.groups, files=announce)
+
+    def _end_at_once(self, name: str) -> None:
+        logs.info(f"{name} again: ending at once")
+        self._kill_at = time.monotonic() + _GRACE
+        for seat in self._everyone():
+            if seat.process is not None:
+                seat.process.stop()
+
+    def _kill(self, seats: list[Seat]) -> None:
+        for seat in seats:
+            seat.restart_at = None
+            if seat.process is not None:
+                seat.process.kill()
+
+
+def wanted_listeners(config: Config) -> list[listeners.Wanted]:
+    """Addresses in the order of the file, each with what is spoken there."""
+    server = config.server
+    wanted = [(text, config.tls is not None) for text in server.listen]
+    wanted += [(text, False) for text in server.plain_listen]
+    return [listeners.Wanted(parse_address(text), tls, text in server.proxy_protocol) for text, tls in wanted]
+
+
+def _report_gauges(index: int, stopped: dict[str, Any]) -> None:
+    left = ", ".join(f"{count} {name}" for name, count in stopped["gauges"].items() if count)
+    if left:
+        logs.warning(f"worker {index} left open: {left} ({'; '.join(stopped['open'])})")
+    else:
+        logs.info(f"worker {index} stopped, nothing left open")
+
+
+def _nothing(number: int, frame: FrameType | None) -> None:
+    """Signals are read from the wakeup descriptor; with no handler at all they would end the process."""

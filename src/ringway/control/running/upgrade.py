@@ -1,0 +1,82 @@
+"""Upgrading, from the side of the supervisor that is to be replaced; takeover.py has what both sides say."""
+
+import os
+import selectors
+from typing import TYPE_CHECKING
+
+from ringway.control.commands.commands import Asker, answer_all
+from ringway.control.logs import logs
+from ringway.control.running.notify import notify
+from ringway.control.running.takeover import Successor
+
+if TYPE_CHECKING:
+    from ringway.control.running.supervisor import Supervisor
+
+
+class Upgrades:
+    """Those of one supervisor: one at a time, until one succeeds."""
+
+    def __init__(self, supervisor: "Supervisor") -> None:
+        self._supervisor = supervisor
+        self._successor: Successor | None = None
+
+    @property
+    def under_way(self) -> bool:
+        return self._successor is not None
+
+    @property
+    def due(self) -> float | None:
+        """When look() has something to do."""
+        return self._successor.due if self._successor is not None else None
+
+    def ask(self, why: str, asker: Asker | None = None) -> None:
+        """Starts the program that is installed now beside this one, and hands it the listening sockets."""
+        supervisor = self._supervisor
+        askers = [asker] if asker is not None else []
+        if supervisor.busy or supervisor.reloading:
+            answer_all(askers, False, ["Ringway is starting, ending, or changing already: try again in a moment"])
+            return
+        assert supervisor.rules is not None
+        logs.info(f"{why}: starting the program that is installed now")
+        door = supervisor.door.socket if supervisor.door is not None else None
+        try:
+            self._successor = Successor(supervisor.file, supervisor.groups, door, supervisor.rules.ticket_keys, askers)
+        except OSError as error:
+            answer_all(askers, False, [f"no other process can be started ({error.strerror}), this one goes on"])
+            return
+        supervisor.selector.register(self._successor, selectors.EVENT_READ, self._hear)
+
+    def _hear(self) -> None:
+        successor = self._successor
+        if successor is None:
+            return
+        ready = successor.says_ready()
+        self._supervisor.selector.unregister(successor)
+        if not ready:
+            successor.hung_up()
+            return
+        self._successor = None
+        logs.info(f"process {successor.pid} is ready and goes on from here")
+        successor.let_go()
+        answer_all(
+            successor.askers, True, [f"process {successor.pid} serves, process {os.getpid()} finishes what runs"]
+        )
+        self._supervisor.drain("upgrade", announce=False)
+
+    def look(self, now: float) -> None:
+        """Whether the successor has ended, or its time has passed."""
+        if self._successor is not None and (self._successor.exited() or now >= self._successor.due):
+            self._failed(self._successor)
+
+    def _failed(self, successor: Successor) -> None:
+        self._successor = None
+        if successor.fileno() in self._supervisor.selector.get_map():
+            self._supervisor.selector.unregister(successor)
+        why = successor.give_up()
+        logs.error(f"not upgraded, this process goes on: {why}")
+        notify(f"MAINPID={os.getpid()}\nREADY=1\nSTATUS=ready; the last upgrade failed")
+        answer_all(successor.askers, False, [why])
+
+    def close(self) -> None:
+        if self._successor is not None:
+            self._successor.give_up()

@@ -1,0 +1,289 @@
+"""Listening sockets: opened once, by the supervisor, one per worker and address, in worker order.
+
+Of a Unix socket there is one for all workers, since several cannot share its path. Whoever made its file removes
+it; after an upgrade that is the successor (`own_files`).
+
+Those that a service manager passes are used instead (`activation.py`). The supervisor keeps them for its life.
+A worker that dies takes no listener along, and the order of the group, which the steering program counts on, never
+changes. While a worker is away (`control/running/seats.py`) another one accepts from its sockets too.
+"""
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ringway.config.values import Address
+from ringway.control.sockets.activation import Passed, refuse_unnamed
+from ringway.errors import RingwayError
+
+_BACKLOG = 4096
+
+
+class Wanted(NamedTuple):
+    """One address, and what is spoken there."""
+
+    address: Address
+    tls: bool
+    proxied: bool = False
+    """Connections begin with the PROXY protocol's header."""
+
+
+@dataclass(eq=False)
+class Group:
+    """The listeners of one address. Of `n` workers, worker i has the sockets i, i+n, i+2n: there are more sockets than
+    workers after a reload with fewer of them, because closing one would lose who waits in it. Of a Unix socket there is
+    one, which every worker has."""
+
+    address: Address
+    """With the real port where 0 was asked for."""
+    tls: bool
+    sockets: list[socket.socket]
+    name: str
+    """The address as it stands in the configuration, and which of its occurrences there it is: `127.0.0.1:0/1`."""
+    proxied: bool = False
+    inode: int = 0
+    """Of a Unix socket's file, by which it is known as ours to remove; 0: it is not ours."""
+    passed: str = ""
+    """What the service manager calls it, if that passed it: such a one is never given up while we run."""
+
+    def of(self, places: Sequence[int], workers: int) -> dict[str, socket.socket]:
+        """The sockets of the workers with these numbers, each once, by the name that no other socket has."""
+        count = 1 if self.address.path else workers
+        sockets = [sock for place in places for sock in self.sockets[place % count :: count]]
+        return {f"socket {os.fstat(sock.fileno()).st_ino}": sock for sock in sockets}
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{self.address}"
+
+
+def open_all(wanted: Sequence[Wanted], workers: int, passed: Passed | None = None) -> list[Group]:
+    """Opens the listeners of every address, or none: raises RingwayError with one sentence, and whatever was
+    open is closed. All are bound before the first listens, and they listen in worker order."""
+    passed = passed or Passed()
+    passed.refuse_unnamed([one.address for one in wanted])
+    groups: list[Group] = []
+    with contextlib.ExitStack() as opened:
+        given = [_passed_sockets(one.address, workers, passed, opened) for one in wanted]
+        for one, sockets in zip(wanted, given, strict=True):
+            if one.address.port and not sockets:
+                _refuse_foreign(one.address)
+        for one, sockets, name in zip(wanted, given, _names(wanted), strict=True):
+            if sockets:
+                groups.append(
+                    Group(one.address, one.tls, sockets, name, one.proxied, passed=passed.name_of(one.address))
+                )
+            else:
+                groups.append((_bind_unix if one.address.path else _bind_group)(one, name, workers, opened))
+        for group in groups:
+            for sock in group.sockets:
+                with _explained(group.address):
+                    sock.listen(_backlog())
+        opened.pop_all()
+    return groups
+
+
+def adopt(
+    old: Sequence[Group], wanted: Sequence[Wanted], workers: int, passed: Passed | None = None
+) -> tuple[list[Group], list[Group], list[socket.socket]]:
+    """For a reload or an upgrade: the groups that are wanted, made of those that are open where the address is the same
+    and opened anew where it is not; those that are not wanted any more; and the sockets that were opened for it, for
+    discard() if it fails. Changes none of the old groups. Raises RingwayError, with nothing opened."""
+    for group in old:
+        if group.passed:
+            refuse_unnamed(group.address, group.passed, [one.address for one in wanted])
+    known = {group.name: group for group in old}
+    names = _names(wanted)
+    missing = [(one, name) for one, name in zip(wanted, names, strict=True) if name not in known]
+    fresh = open_all([one for one, _ in missing], workers, passed)
+    for group, (_, name) in zip(fresh, missing, strict=True):
+        group.name = name
+    made = {group.name: group for group in fresh}
+    opened = [sock for group in fresh for sock in group.sockets]
+    groups = []
+    try:
+        for one, name in zip(wanted, names, strict=True):
+            group = made.get(name) or known[name]
+            sockets = list(group.sockets)
+            with _explained(group.address):
+                while len(sockets) < workers and not group.address.path:
+                    sockets.append(_one_more(group, len(sockets)))
+                    opened.append(sockets[-1])
+                    sockets[-1].listen(_backlog())
+            groups.append(Group(group.address, one.tls, sockets, name, one.proxied, group.inode, group.passed))
+    except RingwayError:
+        discard(opened)
+        raise
+    kept = {group.name for group in groups}
+    return groups, [group for group in old if group.name not in kept], opened
+
+
+def _one_more(group: Group, index: int) -> socket.socket:
+    """More workers share those that were passed, as in Passed.take(): they need not allow others beside them."""
+    return group.sockets[index % len(group.sockets)].dup() if group.passed else _bound(group.address)
+
+
+def _names(wanted: Sequence[Wanted]) -> list[str]:
+    addresses = [one.address for one in wanted]
+    return [f"{address}/{addresses[:place].count(address)}" for place, address in enumerate(addresses)]
+
+
+def close_all(groups: Sequence[Group], files: bool = True) -> None:
+    """Nobody is accepted any more, once the workers have closed theirs too. `files`: also remove those of Unix sockets;
+    a successor that accepts at them needs them."""
+    for group in groups:
+        if files and group.inode and group.sockets[0].fileno() >= 0 and _inode(group.address.path) == group.inode:
+            with contextlib.suppress(OSError):
+                os.unlink(group.address.path)
+        for sock in group.sockets:
+            sock.close()
+
+
+def discard(opened: Sequence[socket.socket]) -> None:
+    """What adopt() opened for nothing."""
+    for sock in opened:
+        if sock.family == socket.AF_UNIX and sock.fileno() >= 0:
+            with contextlib.suppress(OSError):
+                os.unlink(sock.getsockname())
+        sock.close()
+
+
+def own_files(groups: Sequence[Group]) -> None:
+    """The predecessor leaves: the files of the Unix sockets that it handed over are ours to remove."""
+    for group in groups:
+        if group.address.path:
+            group.inode = _inode(group.address.path)
+
+
+def _passed_sockets(
+    address: Address, workers: int, passed: Passed, opened: contextlib.ExitStack
+) -> list[socket.socket]:
+    if why := passed.takes_ipv4_of(address):
+        raise RingwayError(f"cannot listen on {address}: {why}")
+    sockets = [opened.enter_context(sock) for sock in passed.take(address, workers)]
+    for sock in sockets:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sockets
+
+
+def _bind_group(wanted: Wanted, name: str, workers: int, opened: contextlib.ExitStack) -> Group:
+    address = wanted.address
+    sockets: list[socket.socket] = []
+    for _ in range(workers):
+        with _explained(address):
+            sockets.append(opened.enter_context(_bound(address)))
+        address = Address(address.ip, sockets[0].getsockname()[1])
+    return Group(address, wanted.tls, sockets, name, wanted.proxied)
+
+
+def _bind_unix(wanted: Wanted, name: str, workers: int, opened: contextlib.ExitStack) -> Group:
+    path = wanted.address.path
+    with _explained(wanted.address):
+        sock = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC))
+        if _is_stale(path):
+            os.unlink(path)
+        sock.bind(path)
+        opened.callback(os.unlink, path)
+    return Group(wanted.address, wanted.tls, [sock], name, wanted.proxied, _inode(path))
+
+
+def _inode(path: str) -> int:
+    """0: there is no such file."""
+    try:
+        return os.lstat(path).st_ino
+    except OSError:
+        return 0
+
+
+def _is_stale(path: str) -> bool:
+    """A socket that nobody listens on any more: whoever did was killed."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return stat.S_ISSOCK(os.lstat(path).st_mode)
+        except OSError:
+            return False
+    return False
+
+
+def _bound(address: Address) -> socket.socket:
+    sock = _socket(address)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # Accepted connections inherit it.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.bind((address.ip, address.port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _refuse_foreign(address: Address) -> None:
+    """Another process of the same user that sets SO_REUSEPORT would share the port without a word, and take some of
+    the connections: a socket without SO_REUSEPORT finds it."""
+    with _explained(address), _socket(address) as probe:
+        probe.bind((address.ip, address.port))
+
+
+def _socket(address: Address) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if address.ipv6 else socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        # Connections of an earlier run that are in TIME_WAIT do not count as an owner of the port.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if address.ipv6:
+            # "[::]" is IPv6 alone, so that "0.0.0.0" can stand beside it whatever net.ipv6.bindv6only says.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _backlog() -> int:
+    """At least 4096; more where the administrator allows more. The kernel cuts it to net.core.somaxconn."""
+    try:
+        with open("/proc/sys/net/core/somaxconn", encoding="ascii") as stream:
+            return max(_BACKLOG, int(stream.read()))
+    except (OSError, ValueError):
+        return _BACKLOG
+
+
+@contextlib.contextmanager
+def _explained(address: Address) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RingwayError(f"cannot listen on {address}: {_explanation(address, error)}") from None
+
+
+def _explanation(address: Address, error: OSError) -> str:
+    if address.path and error.errno == errno.EADDRINUSE:
+        return "somebody listens there already, or it is no socket; end it, or choose another path in [server] listen"
+    if address.path:
+        return f"{os.strerror(error.errno or 0)}; correct the folder, or choose another path in [server] listen"
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"the port is in use; find its owner with `ss -ltnp 'sport = :{address.port}'`, or choose another port "
+            "in [server] listen"
+        )
+    if error.errno == errno.EACCES:
+        return (
+            f"port {address.port} is reserved for root; allow it with `sysctl -w "
+            f"net.ipv4.ip_unprivileged_port_start={address.port}`, give the capability with `setcap "
+            "cap_net_bind_service=+ep` to a copy of the Python interpreter or AmbientCapabilities=CAP_NET_BIND_SERVICE "
+            "in the systemd unit, or choose a port from 1024 on"
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        any_address = "[::]" if address.ipv6 else "0.0.0.0"
+        return f"this machine has no address {address.ip}; see `ip address`, or use {any_address}"
+    if error.errno == errno.EAFNOSUPPORT:
+        return "this kernel has no IPv6; remove the address from [server] listen"
+    return os.strerror(error.errno or 0)

@@ -1,0 +1,148 @@
+"""Names of upstreams to addresses: at start and again and again, beside everything else.
+
+A lookup may hang for many seconds, so it runs in daemon threads, never in the supervisor's loop. A name that does not
+resolve is no reason not to start: the engine answers 503 until it does. A name that stops resolving keeps its last
+addresses, which most likely still work.
+"""
+
+import ipaddress
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from ringway.control.logs import logs
+
+Addresses = list[tuple[str, int]]
+_THREADS = 4
+FIRST_WAIT = 5.0
+"""Seconds that a start or a reload waits for the first answers."""
+
+
+def lookup(host: str, port: int) -> Addresses:
+    """The addresses of a name in the system's order, each once. Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys((str(entry[4][0]), port) for entry in found if "%" not in str(entry[4][0])))
+
+
+class Resolver:
+    """Keeps the addresses of all upstreams. `write(index, addresses)` puts them where the workers read."""
+
+    def __init__(
+        self,
+        upstreams: Sequence[tuple[str, int]],
+        write: Callable[[int, Addresses], None],
+        refresh: float,
+        find: Callable[[str, int], Addresses] = lookup,
+        resolved: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`upstreams`: host and port, in the order of the plan; `refresh` in seconds. `resolved` is called in a thread
+        of this, when every name was answered once."""
+        self._upstreams = list(upstreams)
+        self._write = write
+        self._refresh = refresh
+        self._find = find
+        self._tell_resolved = resolved
+        self._names: list[int] = []
+        """Those that are no addresses, by their places."""
+        self._known: dict[int, Addresses] = {}
+        self._failing: set[int] = set()
+        self._lock = threading.Lock()
+        self._answered = threading.Condition(self._lock)
+        self._stop = threading.Event()
+        self._queue: queue.SimpleQueue[tuple[float, int]] = queue.SimpleQueue()
+
+    def start(self) -> None:
+        """Addresses are there at once, names when wait() returns or `resolved` is called."""
+        for index, (host, port) in enumerate(self._upstreams):
+            if host.startswith("/"):
+                continue  # a Unix socket
+            if _is_literal(host):
+                self._write(index, [(host, port)])
+            else:
+                self._names.append(index)
+        for index in self._names:
+            self._queue.put((0.0, index))
+        for _ in range(min(_THREADS, len(self._names))):
+            threading.Thread(target=self._work, name="resolver", daemon=True).start()
+
+    @property
+    def resolved(self) -> bool:
+        """Whether every name was answered once, or was given up for now."""
+        return len(self._known.keys() | self._failing) == len(self._names)
+
+    def wait(self) -> None:
+        """Until every name was answered once, or the slowest had five seconds."""
+        with self._answered:
+            self._answered.wait_for(lambda: self.resolved, FIRST_WAIT)
+        self.go_on_without()
+
+    def go_on_without(self) -> None:
+        """Those that were not answered yet are waited for no longer."""
+        with self._answered:
+            for index in self._names:
+                if index not in self._known and index not in self._failing:
+                    self._failing.add(index)
+                    logs.warning(f"{self._name(index)} is not resolved yet, its requests are answered with 503")
+
+    def stop(self) -> None:
+        """No more lookups; one that hangs dies with the process."""
+        self._stop.set()
+
+    def _name(self, index: int) -> str:
+        host, port = self._upstreams[index]
+        return f"upstream {host}:{port}"
+
+    def _work(self) -> None:
+        """Looks a name up when it is due, then puts it back into the queue for its next turn."""
+        while not self._stop.is_set():
+            due, index = self._queue.get()
+            if self._stop.wait(max(0.0, due - time.monotonic())):
+                return
+            self._resolve(index)
+            self._queue.put((time.monotonic() + self._refresh, index))
+
+    def _resolve(self, index: int) -> None:
+        host, port = self._upstreams[index]
+        try:
+            self._found(index, self._find(host, port))
+        except OSError as error:
+            self._not_found(index, error.strerror or str(error))
+        except UnicodeError:
+            self._not_found(index, "it is not a valid name")
+
+    def _found(self, index: int, addresses: Addresses) -> None:
+        with self._answered:
+            before = self._known.get(index)
+            if before is None or sorted(before) != sorted(addresses):
+                self._write(index, addresses)
+                self._known[index] = addresses
+                if before is not None or index in self._failing:
+                    logs.info(f"{self._name(index)} is now at {', '.join(ip for ip, _ in addresses)}")
+            self._failing.discard(index)
+            self._tell(first=before is None)
+
+    def _not_found(self, index: int, reason: str) -> None:
+        with self._answered:
+            if index not in self._failing:
+                kept = index in self._known
+                effect = "its last addresses are kept" if kept else "its requests are answered with 503"
+                logs.warning(f"{self._name(index)} does not resolve ({reason}), {effect}")
+            first = index not in self._known and index not in self._failing
+            self._failing.add(index)
+            self._tell(first)
+
+    def _tell(self, first: bool) -> None:
+        """`first`: this is the first answer for a name."""
+        self._answered.notify_all()
+        if first and self.resolved:
+            self._tell_resolved()
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

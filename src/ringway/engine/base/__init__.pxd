@@ -1,0 +1,13 @@
+"""The header of `base`: a module of a higher folder imports it whole. What each name means stands in its module's .pxd."""
+from ringway.engine.base.check cimport *
+from ringway.engine.base.atomics cimport *
+from ringway.engine.base.octets cimport *
+from ringway.engine.base.outcome cimport *
+from ringway.engine.base.spans cimport *
+from ringway.engine.base.dates cimport *
+from ringway.engine.base.clock cimport *
+from ringway.engine.base.counters cimport *
+from ringway.engine.base.buffers cimport *
+from ringway.engine.base.timers cimport *
+from ringway.engine.base.slots cimport *
+from ringway.engine.base.records cimport *

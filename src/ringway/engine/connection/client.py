@@ -1,0 +1,520 @@
+"""A client connection, from accept to close."""
+
+import cython
+from cython import NULL, address, cast
+from cython.cimports.libc.stdint import int64_t, uint32_t
+from cython.cimports.libc.string import memchr, memcpy, memmove, strlen
+from cython.cimports.ringway.engine.base import *
+from cython.cimports.ringway.engine.connection.rules import *
+from cython.cimports.ringway.engine.connection.state import *
+from cython.cimports.ringway.engine.connection.stream import *
+from cython.cimports.ringway.engine.connection.tell import *
+from cython.cimports.ringway.engine.http import *
+from cython.cimports.ringway.engine.native.linux import (
+    AF_INET,
+    AF_INET6,
+    AF_UNIX,
+    FIONREAD,
+    SHUT_WR,
+    SIOCOUTQNSD,
+    close,
+    getpeername,
+    getsockname,
+    inet_ntop,
+    ioctl,
+    ntohs,
+    shutdown,
+    sockaddr,
+    sockaddr_in,
+    sockaddr_in6,
+    sockaddr_storage,
+    socklen_t,
+)
+from cython.cimports.ringway.engine.plan import *
+
+
+def client_state_name(state):
+    if state == CLIENT_PROXY:
+        return b"proxy header"
+    elif state == CLIENT_HANDSHAKE:
+        return b"handshake"
+    elif state == CLIENT_IDLE:
+        return b"idle"
+    elif state == CLIENT_HEAD:
+        return b"head"
+    elif state == CLIENT_BUSY:
+        return b"busy"
+    elif state == CLIENT_LINGER:
+        return b"linger"
+    elif state == CLIENT_CLOSING:
+        return b"closing"
+    return b"free"
+
+
+def client_move(c, to):
+    # The legal steps are drawn in state.pxd.
+    was: cython.int = c.stream.state
+    BUG_ON(to == CLIENT_PROXY and was != CLIENT_FREE)
+    BUG_ON(to == CLIENT_HANDSHAKE and was != CLIENT_FREE and was != CLIENT_PROXY)
+    BUG_ON(to == CLIENT_HEAD and was != CLIENT_IDLE)
+    BUG_ON(to == CLIENT_BUSY and was != CLIENT_IDLE and was != CLIENT_HEAD)
+    BUG_ON(was == CLIENT_CLOSING and to != CLIENT_FREE)
+    c.stream.state = cast(cython.uchar, to)
+
+
+# --------------------------------------------------------------------------------------------------- accepting
+
+
+def client_take(w, listener, fd):
+    count(w.counters, COUNT_ACCEPTED, 1)
+    c: cython.pointer(Client) = NULL
+    if w.clients.used < w.snapshot.limits.client_connections:
+        c = cast(cython.pointer(Client), slot_take(address(w.clients)))
+    if c == NULL:
+        count(w.counters, COUNT_REFUSED, 1)
+        tell(w, EVENT_CLIENTS_FULL, 0, NULL, 0)
+        close(fd)
+        return
+    gauge(w.counters, GAUGE_CLIENTS, 1)
+    c.listener = listener
+    listener.clients += 1
+    c.stream.rules = rules_refer(w.rules)
+    s: cython.pointer(Stream) = address(c.stream)
+    s.progress_bytes = w.snapshot.limits.progress_bytes
+    s.send_window_ms = w.snapshot.timeouts.write_ms
+    c.secured = listener.tls
+    if not stream_open(w, s, KIND_CLIENT, fd, listener.tls and not listener.proxied):
+        stream_close(w, s)
+    elif listener.proxied:
+        await_proxy_header(w, c)
+    else:
+        client_begin(w, c)
+        stream_want(w, s, GROUP_SMALL, False, False)
+
+
+def client_begin(w, c):
+    # Single receives until the first request is served: a connection for one request then has nothing in flight when
+    # it ends, and costs a completion and a system call less.
+    if c.secured:
+        client_move(c, CLIENT_HANDSHAKE)
+        stream_receive_within(w, address(c.stream), w.snapshot.timeouts.handshake_ms, False)
+    else:
+        client_idle(w, c, w.snapshot.timeouts.head_ms)
+
+
+# ------------------------------------------------------------------------------------------- the PROXY protocol
+
+
+def await_proxy_header(w, c):
+    s: cython.pointer(Stream) = address(c.stream)
+    if not client_trusted(w.snapshot, c):
+        refuse_proxy(w, c, b"it is none of trusted_proxies")
+        return
+    client_move(c, CLIENT_PROXY)
+    stream_receive_within(w, s, w.snapshot.timeouts.handshake_ms if c.secured else w.snapshot.timeouts.head_ms, False)
+    stream_want(w, s, GROUP_SMALL, False, False)
+
+
+def proxy_header_received(w, c):
+    s: cython.pointer(Stream) = address(c.stream)
+    found: cython.int = find_proxy_header(w, c)
+    if found < 0:
+        refuse_proxy(w, c, b"no header, or a malformed one")
+    elif found == 0 and s.eof:
+        client_abort(w, c)  # a probe of the port
+    elif found == 0:
+        stream_want(w, s, GROUP_SMALL, False, False)
+    else:
+        if c.ends.known:
+            c.peer_length = cast(cython.uchar, ip_text(address(c.ends.source), c.peer))
+            c.peer_family = AF_INET  # one with an address
+            c.trust = TRUST_UNKNOWN
+        client_begin(w, c)
+        if c.secured and not stream_secure_now(w, s):
+            client_abort(w, c)
+        else:
+            client_received(w, s)
+
+
+def find_proxy_header(w, c):
+    s: cython.pointer(Stream) = address(c.stream)
+    b: cython.pointer(Buffer)
+    found: cython.int = 0
+    while s.inbox.first != NULL:
+        found = proxy_header_read(data_of(s.inbox.first), length_of(s.inbox.first), address(c.ends))
+        if found != 0 or s.inbox.first.next == NULL:
+            break
+        if not merge_first(w, s, PROXY_HEADER_MAX):
+            return -1
+    if found > 0:
+        b = queue_pop(address(s.inbox))
+        b.start += cast(uint32_t, found)
+        if length_of(b):
+            queue_push_front(address(s.inbox), b)
+        else:
+            buffer_give(address(w.buffers), b)
+    return found
+
+
+def refuse_proxy(w, c, why):
+    text: cython.char[TELL_PEER_BYTES]
+    client_peer(c)
+    p: cython.p_char = put(text, c.peer, c.peer_length)
+    p = put(p, b" (", 2)
+    p = put(p, why, cast(uint32_t, min(strlen(why), 64)))
+    p = put(p, b")", 1)
+    count(w.counters, COUNT_PROXY_REFUSED, 1)
+    tell(w, EVENT_PROXY_REFUSED, 0, text, cast(uint32_t, p - cast(cython.p_char, text)))
+    stream_abort(w, address(c.stream))
+
+
+# --------------------------------------------------------------------------------------------------- receiving
+
+
+def client_received(w, s):
+    c: cython.pointer(Client) = cast(cython.pointer(Client), s)
+    state: cython.int = s.state
+    if state == CLIENT_BUSY:
+        if c.exchange.up.done:
+            client_next_seen(w, c)
+        w.handlers.client_received(w, c.exchange)
+    elif state == CLIENT_LINGER:
+        queue_give(address(w.buffers), address(s.inbox))
+        if s.eof or s.error:
+            if stream_drained(s):
+                stream_close(w, s)
+        else:
+            stream_want(w, s, GROUP_SMALL, True, False)
+    elif s.error:
+        if state == CLIENT_HANDSHAKE and s.refused != NULL:
+            tell_refused(w, c)
+        if state == CLIENT_HANDSHAKE and not stream_drained(s):
+            client_move(c, CLIENT_LINGER)  # the alert says why: let it go out
+        else:
+            client_abort(w, c)
+    elif state == CLIENT_PROXY:
+        proxy_header_received(w, c)
+    elif state == CLIENT_HANDSHAKE:
+        if s.tls_version:
+            if s.refused != NULL:
+                tell_refused(w, c)
+            client_idle(w, c, w.snapshot.timeouts.head_ms)
+            client_next_request(w, c)
+        elif s.eof:
+            client_abort(w, c)
+        else:
+            stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
+    else:
+        client_next_request(w, c)
+
+
+def tell_refused(w, c):
+    text: cython.char[256]
+    p: cython.p_char = text
+    count(w.counters, COUNT_CLIENT_CERTIFICATE_ERRORS, 1)
+    client_peer(c)
+    p = put(p, c.peer, c.peer_length)
+    p = put(p, b" (", 2)
+    p = put(p, c.stream.refused, cast(uint32_t, min(strlen(c.stream.refused), 190)))
+    p = put(p, b")", 1)
+    tell(w, EVENT_CLIENT_UNTRUSTED, 0, text, cast(uint32_t, p - cast(cython.p_char, text)))
+
+
+def client_next_request(w, c):
+    s: cython.pointer(Stream) = address(c.stream)
+    if not s.eof and s.error == 0:
+        stream_refill(w, s)  # also when a part of a head is here: the rest may wait to be decrypted
+    if s.inbox.first == NULL:
+        if s.eof or s.error:
+            client_finish(w, c)
+        else:
+            stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
+        return
+    client_next_seen(w, c)
+    found: cython.int = look_for_head(w, s, address(c.seen), True)
+    if found > 0 and stream_short(w, GROUP_SMALL):
+        stream_wait_buffers(w, s)  # the answer could not be given; the head's deadline goes on
+        return
+    if found != 0:
+        c.seen = 0
+        client_move(c, CLIENT_BUSY)
+        stream_receive_within(w, s, 0, False)
+        w.handlers.request(w, c, found)
+        return
+    if s.eof:
+        client_abort(w, c)  # RFC 9112 8: an incomplete request, and nobody left to tell
+        return
+    if s.state == CLIENT_IDLE:
+        # The whole head is due from its first byte on: a byte a second does not help.
+        client_move(c, CLIENT_HEAD)
+        stream_receive_within(w, s, w.snapshot.timeouts.head_ms, False)
+    stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
+
+
+def client_next_seen(w, c):
+    if c.next_ns == 0 and c.stream.inbox.first != NULL:
+        c.next_ns = w.clock.now_ns
+
+
+def look_for_head(w, s, seen, request):
+    limit: uint32_t = w.snapshot.limits.head_bytes
+    b: cython.pointer(Buffer)
+    found: cython.int
+    while True:
+        b = s.inbox.first
+        if request:
+            found = request_scan(data_of(b), length_of(b), seen[0])
+        else:
+            found = response_scan(data_of(b), length_of(b), seen[0])
+        if found < 0:
+            return found
+        if found > cast(cython.int, limit) or (found == 0 and length_of(b) >= limit):
+            # RFC 9110 15.5.15: the request line alone was too long, if it has not even ended.
+            if request and memchr(data_of(b), 10, min(length_of(b), limit)) == NULL:
+                return -TARGET_TOO_LONG
+            return -HEAD_TOO_LARGE
+        if found > 0:
+            return found
+        seen[0] = length_of(b)
+        if b.next == NULL:
+            return 0
+        if not merge_first(w, s, limit):
+            return -OUT_OF_MEMORY
+
+
+def merge_first(w, s, limit):
+    """Join the first two buffers of the inbox, so that a head lies in one piece."""
+    a: cython.pointer(Buffer) = queue_pop(address(s.inbox))
+    b: cython.pointer(Buffer) = queue_pop(address(s.inbox))
+    wide: cython.pointer(Buffer)
+    n: uint32_t
+    if room_behind(a) < length_of(b) and a.start > HEADROOM:
+        # What stood in front (interim responses, say) is gone: its place is free.
+        n = length_of(a)
+        memmove(a.base + HEADROOM, data_of(a), n)
+        a.start = HEADROOM
+        a.end = HEADROOM + n
+    if room_behind(a) < length_of(b) and a.size < w.buffers.pool[GROUP_LARGE].size:
+        # Not from the reserve: many that do not finish their heads would use it up.
+        wide = NULL
+        if not buffer_scarce(address(w.buffers), GROUP_LARGE):
+            wide = buffer_take(address(w.buffers), GROUP_LARGE)
+        if wide == NULL:
+            buffer_give(address(w.buffers), a)
+            buffer_give(address(w.buffers), b)
+            return False
+        memcpy(data_of(wide), data_of(a), length_of(a))
+        wide.end += length_of(a)
+        buffer_give(address(w.buffers), a)
+        a = wide
+    n = min(room_behind(a), length_of(b))
+    memcpy(a.base + a.end, data_of(b), n)
+    a.end += n
+    b.start += n
+    if length_of(b):
+        queue_push_front(address(s.inbox), b)
+    else:
+        buffer_give(address(w.buffers), b)
+    queue_push_front(address(s.inbox), a)
+    return n > 0
+
+
+def client_peer(c):
+    if c.peer_length:
+        return
+    found: sockaddr_storage
+    size: socklen_t = cython.sizeof(sockaddr_storage)
+    v4: cython.pointer(sockaddr_in) = cast(cython.pointer(sockaddr_in), address(found))
+    v6: cython.pointer(sockaddr_in6) = cast(cython.pointer(sockaddr_in6), address(found))
+    if getpeername(c.stream.fd, cast(cython.pointer(sockaddr), address(found)), address(size)) == 0:
+        if found.ss_family == AF_INET:
+            inet_ntop(AF_INET, address(v4.sin_addr), c.peer, 46)
+        elif found.ss_family == AF_INET6:
+            inet_ntop(AF_INET6, address(v6.sin6_addr), c.peer, 46)
+        elif found.ss_family == AF_UNIX:
+            memcpy(c.peer, b"unix:", 6)
+        c.peer_family = cast(cython.uchar, found.ss_family)
+    if c.peer[0] == 0:
+        memcpy(c.peer, b"unknown", 8)  # RFC 7239 6.2; it has gone already
+    c.peer_length = cast(cython.uchar, strlen(c.peer))
+
+
+def client_ends(c, out):
+    found: sockaddr_storage
+    size: socklen_t = cython.sizeof(sockaddr_storage)
+    out[0] = c.ends
+    if out.known:
+        return
+    if getpeername(c.stream.fd, cast(cython.pointer(sockaddr), address(found)), address(size)) == 0:
+        out.known = read_end(address(found), address(out.source), address(out.source_port))
+    size = cython.sizeof(sockaddr_storage)
+    if getsockname(c.stream.fd, cast(cython.pointer(sockaddr), address(found)), address(size)) == 0:
+        read_end(address(found), address(out.destination), address(out.destination_port))
+
+
+def read_end(found, ip, port):
+    v4: cython.pointer(sockaddr_in) = cast(cython.pointer(sockaddr_in), found)
+    v6: cython.pointer(sockaddr_in6) = cast(cython.pointer(sockaddr_in6), found)
+    if found.ss_family == AF_INET:
+        ip_from_v4(ip, address(v4.sin_addr))
+        port[0] = ntohs(v4.sin_port)
+    elif found.ss_family == AF_INET6:
+        memcpy(ip.bytes, address(v6.sin6_addr), 16)
+        port[0] = ntohs(v6.sin6_port)
+    return found.ss_family == AF_INET or found.ss_family == AF_INET6
+
+
+def client_trusted(s, c):
+    ip: Ip
+    trusted: cython.bint
+    if c.trust == TRUST_UNKNOWN:
+        client_peer(c)
+        if c.peer_family == AF_UNIX:
+            trusted = s.trusted_unix
+        else:
+            trusted = ip_parse(c.peer, c.peer_length, address(ip)) and ip_trusted(s, address(ip))
+        c.trust = TRUST_YES if trusted else TRUST_NO
+    return c.trust == TRUST_YES
+
+
+# ---------------------------------------------------------------------------------------------------- answering
+
+
+def client_sent(w, s):
+    c: cython.pointer(Client) = cast(cython.pointer(Client), s)
+    if s.state == CLIENT_BUSY:
+        w.handlers.client_sent(w, c.exchange)
+    elif s.send_error or (s.state == CLIENT_LINGER and stream_drained(s) and not c.linger):
+        stream_close(w, s)
+    elif s.state == CLIENT_LINGER and stream_drained(s) and not c.shut:
+        c.shut = True
+        shutdown(s.fd, SHUT_WR)
+
+
+def client_done(w, c):
+    s: cython.pointer(Stream) = address(c.stream)
+    c.exchange = NULL
+    if s.error or s.send_error:
+        client_abort(w, c)
+    elif c.last:
+        client_finish(w, c)
+    else:
+        client_idle(w, c, w.snapshot.timeouts.keepalive_ms)
+        client_next_request(w, c)
+
+
+def client_idle(w, c, ms):
+    client_move(c, CLIENT_IDLE)
+    stream_receive_within(
+        w, address(c.stream), min(ms, DRAIN_IDLE_MS) if w.draining or c.listener.removed else ms, False
+    )
+
+
+def client_finish(w, c):
+    s: cython.pointer(Stream) = address(c.stream)
+    if s.secure:
+        stream_notify(w, s)
+        stream_flush(w, s)
+    client_move(c, CLIENT_LINGER)
+    if not c.linger and not s.eof:
+        c.linger = may_lose(s)
+    queue_give(address(w.buffers), address(s.inbox))
+    queue_give(address(w.buffers), address(s.cipher))
+    if s.tls != NULL:
+        s.tls.left = 0
+    if not c.linger or s.eof:
+        # Nothing more is expected of the client: an orderly end needs no waiting.
+        c.linger = False
+        if stream_drained(s):
+            stream_close(w, s)
+        return
+    # Closing now would reset the connection when more of the request arrives, and the answer might be lost with it.
+    stream_receive_within(w, s, w.snapshot.timeouts.linger_ms, False)
+    stream_send_within(w, s, w.snapshot.timeouts.linger_ms)
+    stream_want(w, s, GROUP_SMALL, True, False)
+    if stream_drained(s):
+        c.shut = True
+        shutdown(s.fd, SHUT_WR)
+
+
+def may_lose(s):
+    # RFC 9112 9.6: a socket that is closed answers what still comes with a reset, and that takes along what the client
+    # has not read yet. So: did it send more than we took, or has it more to read than the network carries?
+    unread: cython.int = 0
+    if s.inbox.first != NULL or s.cipher.first != NULL:
+        return True
+    if ioctl(s.fd, FIONREAD, address(unread)) == 0 and unread > 0:
+        return True
+    return unsent(s) > 0
+
+
+def unsent(s):
+    left: cython.int = 0
+    return left if ioctl(s.fd, SIOCOUTQNSD, address(left)) == 0 else 0
+
+
+def takes_on(c):
+    """A slow client still takes of the answer: the time to linger begins anew."""
+    left: cython.int = unsent(address(c.stream))
+    progress: cython.bint = left > 0 and (c.left == 0 or left < c.left)
+    c.left = left
+    return progress
+
+
+def client_abort(w, c):
+    if c.stream.state != CLIENT_CLOSING and c.stream.state != CLIENT_FREE:
+        client_move(c, CLIENT_CLOSING)
+    stream_close(w, address(c.stream))
+
+
+def client_late(w, s):
+    c: cython.pointer(Client) = cast(cython.pointer(Client), s)
+    count(w.counters, COUNT_TIMEOUTS, 1)
+    if s.state == CLIENT_BUSY:
+        w.handlers.client_late(w, c.exchange)
+    elif s.state == CLIENT_HEAD and s.late != LATE_SEND:
+        # RFC 9110 15.5.9: part of a request is here, so its sender deserves an answer.
+        c.seen = 0
+        client_move(c, CLIENT_BUSY)
+        w.handlers.request(w, c, -CLIENT_HEAD_TIMEOUT)
+    elif s.state == CLIENT_LINGER:
+        if c.linger and s.late != LATE_SEND and takes_on(c):
+            stream_receive_within(w, s, w.snapshot.timeouts.linger_ms, False)
+        else:
+            stream_close(w, s)
+    elif s.state == CLIENT_IDLE:
+        client_finish(w, c)
+    elif s.state == CLIENT_PROXY:
+        refuse_proxy(w, c, b"the header did not come in time")
+    else:
+        client_abort(w, c)
+
+
+def client_gone(w, s):
+    c: cython.pointer(Client) = cast(cython.pointer(Client), s)
+    if c.exchange != NULL:
+        w.handlers.client_gone(w, c.exchange)
+        c.exchange = NULL
+    s.state = CLIENT_FREE
+    gauge(w.counters, GAUGE_CLIENTS, -1)
+    c.listener.clients -= 1
+    rules_release(w, s.rules)
+    slot_give(address(w.clients), address(s.slot))
+
+
+def client_drain(w, listener):
+    i: uint32_t
+    window: int64_t
+    left: int64_t
+    c: cython.pointer(Client)
+    for i in range(w.clients.made):
+        c = cast(cython.pointer(Client), slot_at(address(w.clients), i))
+        if not c.stream.slot.used or c.stream.closing or (listener != NULL and c.listener != listener):
+            continue
+        if c.stream.state == CLIENT_IDLE:
+            # It ends when it has been idle for so long, at once if it has. By its deadline: what has already arrived is
+            # looked at before that.
+            window = w.snapshot.timeouts.keepalive_ms if c.requests else w.snapshot.timeouts.head_ms
+            left = cast(int64_t, c.stream.receive_due_ms - w.clock.now_ms) - window + DRAIN_IDLE_MS
+            left = max(min(left, cast(int64_t, DRAIN_IDLE_MS)), cast(int64_t, 1))
+            stream_receive_within(w, address(c.stream), cast(uint32_t, left), False)

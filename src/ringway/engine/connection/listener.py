@@ -1,0 +1,99 @@
+"""Where a worker listens: accepting, waiting when descriptors run out, giving an address up."""
+
+import cython
+from cython import NULL, address
+from cython.cimports.ringway.engine.base import *
+from cython.cimports.ringway.engine.connection.client import *
+from cython.cimports.ringway.engine.connection.state import *
+from cython.cimports.ringway.engine.connection.tell import *
+from cython.cimports.ringway.engine.kernel import *
+from cython.cimports.ringway.engine.native.linux import (
+    ECANCELED,
+    ECONNABORTED,
+    EMFILE,
+    F_SETFL,
+    O_NONBLOCK,
+    SOCK_CLOEXEC,
+    SOCK_NONBLOCK,
+    accept4,
+    close,
+    fcntl,
+)
+
+
+def listener_accept(w, index):
+    listener: cython.pointer(Listener) = address(w.listeners[index])
+    listener.accepting = True
+    listener.again_ms = 0
+    w.driver.accept(address(w.driver), listener.fd, tag_of(OP_ACCEPT, index, 0))
+
+
+def listener_go_on(w, index):
+    if w.descriptors_most == 0:
+        listener_accept(w, index)
+    elif w.clients.used + w.upstreams.used + counted(w.counters, GAUGE_FILES) < w.descriptors_most:
+        listener_accept(w, index)
+    else:
+        listener_accept_later(w, address(w.listeners[index]), EMFILE)
+
+
+def listener_accept_later(w, listener, error):
+    # Out of descriptors, most likely: trying again at once would only burn the CPU.
+    count(w.counters, COUNT_ACCEPT_ERRORS, 1)
+    tell(w, EVENT_ACCEPT_FAILED, error, NULL, 0)
+    listener.again_ms = w.clock.now_ms + ACCEPT_AGAIN_MS
+
+
+def listener_close(w, index):
+    listener: cython.pointer(Listener) = address(w.listeners[index])
+    if listener.fd >= 0:
+        close(listener.fd)
+        listener.fd = -1
+
+
+def listener_remove(w, index):
+    listener: cython.pointer(Listener) = address(w.listeners[index])
+    listener.removed = True
+    if listener.accepting:
+        w.driver.cancel(address(w.driver), listener.fd, tag_of(OP_ACCEPT, index, 0))
+    else:
+        listener_end(w, index)
+    client_drain(w, listener)
+
+
+def listener_end(w, index):
+    """No accept is in flight any more. Who waits to be accepted at an address that is given up is taken first."""
+    listener: cython.pointer(Listener) = address(w.listeners[index])
+    fd: cython.int
+    if listener.fd < 0:
+        return
+    if listener.removed and not w.draining:
+        # The flag is the description's, and a worker that refused the reload, or that this one stood in for, may go on
+        # accepting there. That is no matter: io_uring's accept waits all the same on every kernel that has multishot
+        # accepts, and the epoll driver sets it itself.
+        fcntl(listener.fd, F_SETFL, O_NONBLOCK)
+        fd = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC | (SOCK_NONBLOCK if w.driver.nonblocking else 0))
+        while fd >= 0:
+            client_take(w, listener, fd)
+            fd = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC | (SOCK_NONBLOCK if w.driver.nonblocking else 0))
+    listener_close(w, index)
+
+
+def listener_accepted(w, index, result, more):
+    listener: cython.pointer(Listener) = address(w.listeners[index])
+    ending: cython.bint = w.draining or listener.removed
+    if not more:
+        listener.accepting = False
+        if ending:
+            listener_end(w, index)
+    if result < 0:
+        if ending:
+            return
+        if result != -ECANCELED and result != -ECONNABORTED:
+            listener_accept_later(w, listener, -result)
+        elif not more:
+            listener_go_on(w, index)
+        return
+    if not more and not ending:
+        listener_go_on(w, index)
+    client_take(w, listener, result)

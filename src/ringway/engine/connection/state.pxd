@@ -1,0 +1,419 @@
+"""Everything a worker remembers: the structures of level 4 to 6, and who owns what.
+
+    Worker --+-- Client ------ Stream (its socket, TLS, queues)      one for each accepted connection
+             |     | exchange
+             +-- Exchange                                            one for each request being served
+             |     | upstream          | file
+             +-- Upstream --- Stream   |                             one for each connection to an upstream
+             |     | origin            |
+             +-- Origin (idle pool)    +-- File (facts, descriptor, copy)
+
+The handlers that move between these states stand in stream.py, client.py, upstream.py, files.py and exchange.py.
+"""
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from ringway.engine.plan.addresses cimport AddressTable
+from ringway.engine.base.buffers cimport Buffer, Buffers, Queue
+from ringway.engine.http.bodies cimport BodyState
+from ringway.engine.http.chunked cimport Chunked
+from ringway.engine.base.clock cimport Clock
+from ringway.engine.base.counters cimport Counters
+from ringway.engine.kernel.driver cimport Driver
+from ringway.engine.http.forwarded cimport Said
+from ringway.engine.tls.ktls cimport KtlsKeys
+from ringway.engine.native.linux cimport open_how, sockaddr_storage, socklen_t, statx_t
+from ringway.engine.http.proxy_header cimport Ends
+from ringway.engine.http.ranges cimport ETAG_BYTES_MAX, RANGES_MAX, ByteRange, FileFacts
+from ringway.engine.base.records cimport RecordRing
+from ringway.engine.http.request_head cimport RequestHead
+from ringway.engine.http.response_head cimport ResponseHead
+from ringway.engine.base.slots cimport Slot, Slots
+from ringway.engine.plan.snapshot cimport MediaType, Route, Snapshot
+from ringway.engine.base.timers cimport Timer, Wheel
+from ringway.engine.tls.tls cimport Tls
+from ringway.engine.tls.tls_context cimport TlsContext
+
+# ------------------------------------------------------------------------------------------------------ streams
+
+cdef enum ReceiveMode:
+    RECEIVE_OFF = 0         # nothing is asked for: back-pressure
+    RECEIVE_SINGLE          # one receive is in flight
+    RECEIVE_MULTI           # a receive that goes on is in flight
+    RECEIVE_ENDING          # a receive that goes on is being cancelled
+    RECEIVE_STARVED         # wanted, but there was no buffer: in the worker's `starved` list
+
+cdef enum:                  # StreamKind
+    KIND_CLIENT = 0
+    KIND_UPSTREAM = 1
+
+cdef struct Stream:         # one socket and its bytes; first member of Client and Upstream
+    Slot slot
+    uint8_t kind            # StreamKind
+    uint8_t state           # ClientState or UpstreamState
+    uint8_t receive         # ReceiveMode; written only by stream.py
+    uint8_t want_group      # Group of the buffers to receive into
+    bint want_many
+    bint want_later
+    bint wanted             # RECEIVE_ENDING: receive again when the cancel is through
+    bint eof                # the peer sent FIN (or close_notify), and all that it sent before is in the inbox
+    bint ended              # TLS: the socket has ended; what came before may still wait to be decrypted
+    int ended_error         # ... by this errno; 0: by FIN
+    bint closing            # shut down; freed when nothing is in flight
+    Rules* rules            # referred to: under which it began
+    bint aborted            # closing with a reset
+    bint nonblocking        # FIONBIO is set, which sendfile(2) needs
+    bint polling            # waits until it can be written to (sendfile)
+    bint shut_write         # a tunnel's other end has ended: FIN was sent, or goes after close_notify
+    int error               # errno that broke receiving (or TLS), 0: none
+    int send_error          # errno that broke sending: what was received can still be used
+    int fd                  # owned; -1: closed
+    uint16_t operations     # in flight
+    uint64_t receive_tag    # of the receive in flight
+    Queue inbox             # owned: received (and decrypted), not used yet
+    Queue cipher            # owned: received, still encrypted
+    Queue outbox            # owned: (encrypted and) waiting to be sent
+    Buffer* sending         # owned; LENT while in flight
+    Buffer* keep            # borrowed: not given back when it was sent, its owner may need it again
+    bint sent_any           # a byte went out
+    bint secure             # TLS, whoever does it
+    uint8_t tls_version     # 12 or 13; 0: plain, or the handshake is not through
+    uint8_t offload_wanted  # bits of Offload: what the kernel shall do
+    uint8_t offload         # ... and does: what is sent, or received, is plaintext here
+    bint notified           # close_notify was said, or `notify_due`
+    bint notify_due         # the kernel sends: close_notify follows as soon as all else is out
+    uint16_t tls_cipher_length
+    const char* tls_cipher  # borrowed from OpenSSL for good: name of the suite
+    uint64_t tls_written    # plaintext bytes that OpenSSL encrypted
+    Tls* tls                # owned; NULL: plain, or the kernel does it both ways
+    KtlsKeys* keys          # owned; NULL: no kernel TLS, or the kernel has them and takes no others
+    uint16_t door           # policy of the host that a client asked for in its handshake, see snapshot.pxd; 0: none
+    uint16_t identity_length
+    char* identity          # owned: field lines that tell upstreams who the client is; NULL: no door, or it is refused
+    const char* refused     # borrowed for good: what is wrong with the client's certificate; NULL: nothing
+    Timer timer
+    uint64_t receive_due_ms # deadline for the peer's bytes; 0: none
+    uint64_t send_due_ms    # deadline for the peer's reading; 0: none
+    uint32_t receive_window_ms  # renewed by so much, when progress was made
+    uint32_t received_since # bytes since the deadline was set: fewer than progress_bytes are no progress
+    uint32_t sent_since
+    uint32_t progress_bytes
+    uint32_t send_window_ms # the peer must read so often
+    uint8_t late            # LateSide: which deadline has passed
+    Stream* next_starved    # list
+    bint hungry             # has something to send or to decrypt, and waits for buffers: in the worker's `hungry` list
+    Stream* next_hungry     # list
+
+# ------------------------------------------------------------------------------------------------------ clients
+#
+#   accepted -> HANDSHAKE -> IDLE -> HEAD -> BUSY -> IDLE ...          IDLE also after a plain accept. PROXY before
+#                  |          |       |       +---> LINGER -> CLOSING  either. An answer that ends the connection
+#                  +----------+-------+-------+-------------> CLOSING  closed, broken, too late
+
+cdef enum ClientState:
+    CLIENT_FREE = 0
+    CLIENT_PROXY            # the PROXY protocol's header is awaited
+    CLIENT_HANDSHAKE        # TLS is being agreed on
+    CLIENT_IDLE             # between requests; nothing of the next one is here
+    CLIENT_HEAD             # a part of a request head is here
+    CLIENT_BUSY             # an exchange is under way
+    CLIENT_LINGER           # answered for the last time: reading to the end, so that the answer is not lost
+    CLIENT_CLOSING          # shut down
+    CLIENT_STATES
+
+cdef enum Trust:
+    TRUST_UNKNOWN = 0       # nobody asked yet
+    TRUST_NO
+    TRUST_YES               # one of `trusted_proxies`
+
+cdef struct Listener:
+    int fd                  # owned, a duplicate of the supervisor's; -1: closed, draining
+    bint tls
+    bint proxied            # connections begin with the PROXY protocol's header
+    uint16_t https_port     # requests are sent on to HTTPS at this port; 0: they are served
+    bint accepting          # an accept is in flight
+    bint removed            # by a reload: what came by it is drained
+    uint32_t clients        # connections that came by it: its place is not free before they are gone
+    uint64_t again_ms       # accept again then: after EMFILE; 0: not waiting
+
+cdef struct Client:
+    Stream stream
+    Listener* listener      # borrowed
+    Exchange* exchange      # owned while BUSY
+    uint32_t seen           # bytes of the head at inbox.first that were scanned
+    uint32_t requests       # begun on this connection
+    uint64_t next_ns        # when the first byte of the next request was seen; 0: not yet
+    bint last               # close after this exchange
+    bint linger             # the client may still be sending: read to the end before closing
+    bint shut               # FIN was sent
+    int left                # while lingering: bytes of the answer that the client had not taken when it was looked last
+    uint8_t peer_length     # bytes of `peer`; 0: not asked for yet
+    uint8_t peer_family     # AF_INET, AF_INET6, AF_UNIX; 0: unknown
+    char peer[46]           # address as text; "unix:": it came by a Unix socket
+    bint secured            # TLS is spoken, behind the PROXY header if there is one
+    uint8_t trust           # Trust: may it say whom its requests come from?
+    Ends ends               # known: as a PROXY header said; `peer` then is its source
+
+# ---------------------------------------------------------------------------------------------------- upstreams
+#
+#   CONNECTING -> HANDSHAKE -> BUSY <-> IDLE      HANDSHAKE: with TLS alone. IDLE: in its origin's pool, watched; whatever
+#        |            |         |        |        is said there ends it (a session ticket says nothing)
+#        +------------+---------+--------+--> CLOSING
+
+cdef enum UpstreamState:
+    UPSTREAM_FREE = 0
+    UPSTREAM_CONNECTING
+    UPSTREAM_HANDSHAKE      # TLS is being agreed on; the deadline is that of connecting
+    UPSTREAM_BUSY           # serves one exchange
+    UPSTREAM_IDLE
+    UPSTREAM_TUNNEL         # after 101: bytes both ways
+    UPSTREAM_CLOSING
+    UPSTREAM_STATES
+
+cdef struct Rules:          # what the configuration says; see rules.pxd
+    uint32_t references     # connections, exchanges and files that began under them
+    const Snapshot* snapshot        # owned: mapped memory
+    uint64_t snapshot_size
+    const AddressTable* addresses   # owned: mapped memory
+    uint64_t addresses_size
+    Origin* origins         # owned: one for each upstream of the snapshot
+    int* folders            # owned descriptors, one for each folder of the snapshot; -1: cannot be opened
+    TlsContext* tls         # owned; NULL: no TLS
+    int certificates        # owned descriptor: where the supervisor publishes certificates; -1: no TLS
+    uint64_t certificates_seen  # number of the newest block that was taken
+    int peers               # owned descriptor: the same of upstreams with TLS; -1: there are none
+    uint64_t peers_seen
+
+cdef struct Origin:         # one upstream of the configuration, as this worker sees it
+    Rules* rules            # borrowed: whose it is
+    uint32_t index          # in the snapshot and in the address table
+    Upstream* idle_newest   # pool: newest first
+    Upstream* idle_oldest
+    uint32_t idle
+    uint32_t open           # all connections
+    uint32_t turn           # which address is next
+    TlsContext* tls         # owned; NULL: plain. New connections have this one; those of an older one are not pooled
+
+cdef struct Upstream:
+    Stream stream
+    Origin* origin          # borrowed
+    Exchange* exchange      # borrowed: the one it serves; NULL when idle
+    Upstream* newer         # pool
+    Upstream* older
+    uint32_t served         # exchanges finished on it: > 0 means reused
+    uint32_t version        # of the address table when it was connected
+    sockaddr_storage address  # lent while connecting
+    socklen_t address_length
+
+# -------------------------------------------------------------------------------------------------------- files
+#
+#   OPENING -> STATING -> READY            (LOADING, when a copy in memory is wanted)
+#        +--------+-----> FAILED           remembered as long as facts are
+
+cdef enum FileState:
+    FILE_FREE = 0
+    FILE_OPENING
+    FILE_STATING
+    FILE_LOADING
+    FILE_READY
+    FILE_FAILED
+
+cdef enum:
+    FILE_PATH_MAX = 1024    # bytes of a file's path below its folder
+
+cdef struct File:           # one path below one folder, believed for `file_valid_ms`
+    Slot slot
+    Rules* rules            # referred to
+    uint8_t state           # FileState
+    bint folder             # it is a directory
+    bint listed             # in the table (a stale one in use is not)
+    bint copy_wanted        # `mode = "memory"`
+    bint warm               # all of it was sent from the page cache
+    int fd                  # owned; -1: none
+    int error               # FAILED: errno
+    uint32_t references     # exchanges and views that use it
+    uint32_t hash
+    uint16_t root           # index of the folder
+    uint64_t checked_ms     # when its facts were asked
+    FileFacts facts
+    char* copy              # owned: `facts.size` bytes; NULL: none
+    uint32_t loaded         # bytes of the copy that are there
+    char* fields            # owned: ready field lines (type, length, validators)
+    uint16_t fields_length
+    uint16_t length_at      # where the Content-Length line begins in `fields`; it is the last one
+    uint8_t etag_length
+    char etag[ETAG_BYTES_MAX]
+    const MediaType* media  # borrowed from the snapshot
+    File* next              # chain of its hash
+    File* newer             # by use: the oldest unused goes first
+    File* older
+    File* before            # referenced while it is not settled: the one that it replaces
+    Worker* worker          # borrowed
+    Exchange* waiting       # exchanges that wait for it to be READY or FAILED
+    uint16_t path_length
+    open_how how            # lent while OPENING
+    statx_t found           # lent while STATING
+    char path[FILE_PATH_MAX]  # below the folder, with a terminating zero
+
+# ---------------------------------------------------------------------------------------------------- exchanges
+#
+#   ROUTED -> CONNECT -> WAIT -> STREAM -> DONE        proxy: connecting, waiting for a head, body flowing
+#      |         ^--------+  (retry)  +-> TUNNEL -> DONE   after 101
+#      +-> OPEN -> SEND -> DONE                        files: opening, body flowing
+#      +-> ANSWER -> DONE                              our own answer: redirect, error
+
+cdef enum ExchangeState:
+    EXCHANGE_FREE = 0
+    EXCHANGE_ROUTED
+    EXCHANGE_CONNECT
+    EXCHANGE_WAIT
+    EXCHANGE_STREAM
+    EXCHANGE_TUNNEL
+    EXCHANGE_OPEN
+    EXCHANGE_SEND
+    EXCHANGE_ANSWER
+    EXCHANGE_DONE
+    EXCHANGE_STATES
+
+cdef enum:
+    LOG_METHOD_BYTES = 24
+    LOG_HOST_BYTES = 128    # what the access log keeps of each
+    LOG_TARGET_BYTES = 512
+    LOG_AGENT_BYTES = 160
+    LOG_REFERER_BYTES = 160
+
+cdef struct LogText:        # copied from the head only when there is an access log
+    uint16_t method_length
+    uint16_t host_length
+    uint16_t target_length
+    uint16_t agent_length
+    uint16_t referer_length
+    char method[LOG_METHOD_BYTES]
+    char host[LOG_HOST_BYTES]
+    char target[LOG_TARGET_BYTES]
+    char agent[LOG_AGENT_BYTES]
+    char referer[LOG_REFERER_BYTES]
+
+cdef struct Exchange:
+    Slot slot
+    Rules* rules            # referred to: under which it began, and ends
+    uint8_t state           # ExchangeState; written only by exchange_move()
+    uint8_t method          # Method
+    uint8_t minor           # of the client's HTTP version
+    uint8_t reason          # Reason: why it ended early
+    uint16_t status         # sent to the client; 0: none yet
+    bint keep_alive         # the client allows another request
+    bint expect_continue    # the client waits for 100 before it sends its body
+    bint upgrade            # asked for
+    bint answered           # the head of a final response was queued
+    bint upstream_keep      # the upstream connection may be used again
+    bint reused             # it was a pooled one
+    uint8_t attempts        # connections tried
+    int addresses           # how many the upstream's name had
+    Client* client          # borrowed
+    Upstream* upstream      # borrowed while it serves us; NULL: none
+    const Route* route      # borrowed; NULL: none matched
+    Buffer* request         # owned: the rewritten head (and body so far); kept while it may have to be sent again
+    uint32_t request_start  # where it begins, for sending it again
+    bint replayable         # `request` is all of the request, and its method is idempotent
+    bint pulled             # more of the body than `request` was taken from the client
+    bint retrying           # waiting for the broken connection to be gone
+    uint32_t seen           # bytes of the response head that were scanned
+    BodyState up            # client to upstream
+    BodyState down          # upstream (or file) to client
+    uint64_t began_ns       # when the first byte of the request was seen
+    uint64_t first_byte_ns  # when the first byte of the final response was queued; 0: not yet
+    uint64_t file_left      # bytes of this range still to be sent
+    uint64_t file_at        # offset of the next byte
+    File* file              # referenced
+    Exchange* next_waiting  # list of a File
+    bint reading            # a body read is in flight
+    bint abandoned          # it ended while that read was in flight
+    Buffer* read_buffer     # owned: lent to that read
+    Buffer* head            # owned while OPEN: the request, for its conditions
+    uint32_t head_bytes     # its length, from the start of `head`
+    uint16_t range_count
+    uint16_t range_next
+    bint conditional        # the request has conditions or ranges
+    bint part_due           # ranges: the header of the next part comes first
+    uint8_t named_length    # bytes of `named`
+    # Not cleared for a new exchange: valid only when what is above says so.
+    Chunked up_chunks       # when up.framing is FRAMING_CHUNKED
+    Chunked down_chunks
+    ByteRange ranges[RANGES_MAX]
+    char named[46]          # the client's address, as a trusted proxy gave it
+    LogText log
+
+# ------------------------------------------------------------------------------------------------------- worker
+
+ctypedef void (*stream_event_t)(Worker* w, Stream* s) noexcept nogil
+ctypedef void (*exchange_event_t)(Worker* w, Exchange* x) noexcept nogil
+ctypedef void (*outcome_event_t)(Worker* w, Exchange* x, int reason) noexcept nogil
+ctypedef void (*request_event_t)(Worker* w, Client* c, int found) noexcept nogil
+
+cdef struct Handlers:       # how level 4 calls up to level 5
+    stream_event_t received[2]  # by StreamKind: bytes, an end or an error arrived
+    stream_event_t sent[2]      # by StreamKind: some of the outbox went out
+    stream_event_t late[2]      # by StreamKind: a deadline has passed
+    stream_event_t gone[2]      # by StreamKind: nothing is in flight any more; free what is yours
+    request_event_t request     # a head lies at inbox.first (its length), or cannot be accepted (-Reason)
+    exchange_event_t client_received    # while CLIENT_BUSY
+    exchange_event_t client_sent
+    exchange_event_t client_late
+    exchange_event_t client_gone
+    exchange_event_t upstream_ready     # connected: send the request
+    outcome_event_t upstream_failed     # before or instead of that: no connection (Reason)
+    exchange_event_t upstream_received
+    exchange_event_t upstream_sent
+    exchange_event_t upstream_late
+    exchange_event_t upstream_gone      # its connection, closed by us, holds nothing of ours any more
+    exchange_event_t file_ready         # a File that it waited for is READY or FAILED
+
+cdef enum:
+    LISTENERS_MAX = 256     # sockets of one worker that listen
+    TOLD_MAX = 16           # more than there are EventCodes
+    SCRATCH_BYTES = 139264  # a head of 64 KiB, what it may grow by, and as much again to be safe
+    PATH_BYTES = 65536
+
+cdef struct Worker:
+    Driver driver
+    Clock clock
+    Wheel wheel
+    Buffers buffers
+    Handlers handlers
+    Rules* rules                # owned: what begins now begins under these
+    const Snapshot* snapshot    # borrowed: that of `rules`
+    Counters* counters          # borrowed: mapped memory
+    RecordRing* records         # borrowed: mapped memory
+    Slots clients
+    Slots upstreams
+    Slots exchanges
+    Slots files
+    Listener listeners[LISTENERS_MAX]
+    uint32_t listener_count     # so many places were ever taken
+    File** file_table           # owned: `file_mask + 1` chains
+    uint32_t file_mask
+    File* file_newest
+    File* file_oldest
+    uint64_t memory_bytes       # of all copies
+    Stream* starved             # those that wait for a buffer to receive into
+    Stream* hungry              # those that wait for buffers for something else, the first to come first
+    Stream* hungry_last
+    bint feeding                # one of those has its turn: it may use the reserve
+    uint32_t moving             # sends and reads of bodies under way
+    int control                 # descriptor of the control socket
+    char control_byte           # lent to the receive
+    bint draining
+    bint stopping               # leave the loop
+    bint renewing               # leave it for a moment: the supervisor has new rules
+    uint64_t drain_due_ms
+    uint64_t next_look_ms       # when look_after() looks again
+    bint forced                 # the drain deadline passed, connections were broken off
+    uint64_t told_ms[TOLD_MAX]  # by EventCode: when it was told last
+    uint32_t salt               # of hash tables
+    uint32_t descriptors_most   # clients, upstreams and files may take so many before accepting waits; 0: plenty
+    uint32_t files_most         # files that may be kept open, beside `[limits] open_files`
+    RequestHead request         # the head being looked at: valid during one handler
+    ResponseHead response
+    Said said                   # what a trusted proxy said of `request`: valid as long
+    char scratch[SCRATCH_BYTES] # a head being written
+    char path[PATH_BYTES]       # a path in its normal form, or decoded

@@ -1,0 +1,599 @@
+"""One socket and its bytes: receiving, decrypting, sending, deadlines, closing."""
+
+import cython
+from cython import NULL, address, cast
+from cython.cimports.libc.stdint import uint32_t, uint64_t
+from cython.cimports.libc.stdlib import free, malloc
+from cython.cimports.libc.string import memcpy, strlen
+from cython.cimports.ringway.engine.base import *
+from cython.cimports.ringway.engine.connection.offload import *
+from cython.cimports.ringway.engine.connection.state import *
+from cython.cimports.ringway.engine.connection.tell import *
+from cython.cimports.ringway.engine.kernel import *
+from cython.cimports.ringway.engine.native.linux import (
+    ECANCELED,
+    ECONNRESET,
+    EIO,
+    ENOBUFS,
+    EPIPE,
+    MSG_DONTWAIT,
+    MSG_NOSIGNAL,
+    SHUT_RD,
+    SHUT_RDWR,
+    SO_LINGER,
+    SOL_SOCKET,
+    linger,
+    send,
+    setsockopt,
+    shutdown,
+)
+from cython.cimports.ringway.engine.tls import *
+
+
+def stream_open(w, s, kind, fd, tls):
+    s.kind = cast(cython.uchar, kind)
+    s.fd = fd
+    s.nonblocking = w.driver.nonblocking
+    s.timer.owner = s
+    return stream_secure_now(w, s) if tls else True
+
+
+def stream_secure_now(w, s):
+    if not stream_secure(w, s, s.rules.tls):
+        return False
+    offload_attach(w, s)
+    while s.inbox.first != NULL:
+        queue_push(address(s.cipher), queue_pop(address(s.inbox)))
+    if s.cipher.first != NULL:
+        pump(w, s)
+    return True
+
+
+def stream_secure(w, s, context):
+    s.secure = True
+    s.tls = tls_open(context, session_to_resume(context), address(s.outbox))
+    if s.tls == NULL:
+        return False
+    gauge(w.counters, GAUGE_TLS, 1)
+    return True
+
+
+def stream_shake(w, s):
+    if tls_handshake(s.tls) < 0:
+        s.error = EPIPE
+        return False
+    stream_flush(w, s)
+    return True
+
+
+def operation_of(s, client_operation):
+    if s.kind == KIND_CLIENT:
+        return client_operation
+    return OP_UPSTREAM_RECEIVE if client_operation == OP_CLIENT_RECEIVE else OP_UPSTREAM_SEND
+
+
+# --------------------------------------------------------------------------------------------------- receiving
+
+
+def stream_want(w, s, group, many, later):
+    if s.closing or s.eof or s.error or s.ended:
+        return
+    s.want_group = cast(cython.uchar, group)
+    s.want_many = many
+    s.want_later = later
+    if s.receive == RECEIVE_OFF:
+        start_receive(w, s)
+    elif s.receive == RECEIVE_ENDING:
+        s.wanted = True
+
+
+def start_receive(w, s):
+    if not w.driver.has_buffers(address(w.driver), s.want_group):
+        starve(w, s)
+        return
+    # Receiving can change hands only while no receive is in flight.
+    many: cython.bint = s.want_many and s.offload_wanted & ~s.offload & OFFLOAD_RECEIVE == 0
+    flags: cython.int = RECEIVE_MANY if many else RECEIVE_ONCE
+    # The kernel's TLS looks at what lay in the socket before it took over when it is asked to receive, not when polled.
+    if s.offload & OFFLOAD_RECEIVE:
+        flags |= RECEIVE_RECORDS
+    elif s.want_later:
+        flags |= RECEIVE_LATER
+    s.receive_tag = receive_tag(operation_of(s, OP_CLIENT_RECEIVE), s.want_group, s.slot.index, s.slot.generation)
+    s.receive = RECEIVE_MULTI if many else RECEIVE_SINGLE
+    s.operations += 1
+    w.driver.receive(address(w.driver), s.fd, s.want_group, flags, s.receive_tag)
+
+
+def stream_pause(w, s):
+    s.wanted = False
+    if s.receive == RECEIVE_MULTI:
+        s.receive = RECEIVE_ENDING
+        w.driver.cancel(address(w.driver), s.fd, s.receive_tag)
+
+
+def starve(w, s):
+    # Buffers come back when somebody's send completes: the loop then tries again (feed_starved).
+    count(w.counters, COUNT_NO_BUFFERS, 1)
+    tell(w, EVENT_NO_BUFFERS, 0, NULL, 0)
+    s.receive = RECEIVE_STARVED
+    s.next_starved = w.starved
+    w.starved = s
+
+
+def feed_starved(w):
+    s: cython.pointer(Stream) = w.starved
+    w.starved = NULL
+    following: cython.pointer(Stream)
+    while s != NULL:
+        following = s.next_starved
+        s.next_starved = NULL
+        s.receive = RECEIVE_OFF
+        if s.closing:
+            stream_finish(w, s)
+        else:
+            start_receive(w, s)
+        s = following
+
+
+def stream_wait_buffers(w, s):
+    if s.hungry:
+        return
+    count(w.counters, COUNT_NO_BUFFERS, 1)
+    tell(w, EVENT_NO_BUFFERS, 0, NULL, 0)
+    s.hungry = True
+    s.next_hungry = NULL
+    if w.hungry == NULL:
+        w.hungry = s
+    else:
+        w.hungry_last.next_hungry = s
+    w.hungry_last = s
+
+
+def stream_send_later(w, s):
+    stream_flush(w, s)
+    if stream_drained(s):
+        stream_wait_buffers(w, s)
+
+
+def feed_hungry(w):
+    """One after the other, as long as there are buffers; what is closing needs none."""
+    s: cython.pointer(Stream)
+    last: cython.pointer(Stream) = w.hungry_last
+    short: cython.bint = False
+    while w.hungry != NULL and not short:
+        s = w.hungry
+        short = not s.closing and (stream_short(w, GROUP_SMALL) or stream_short(w, GROUP_LARGE))
+        if short and w.moving:
+            return
+        w.hungry = s.next_hungry
+        s.hungry = False
+        if s.closing:
+            stream_finish(w, s)
+        else:
+            # While nothing moves, nothing comes back either: then one goes on with the reserve.
+            w.feeding = short
+            feed(w, s)
+            w.feeding = False
+        if s == last:
+            return  # who waits again has its turn in the next round
+
+
+def feed(w, s):
+    generation: uint32_t = s.slot.generation
+    stream_refill(w, s)
+    if s.inbox.first != NULL or s.eof or s.error:
+        w.handlers.received[s.kind](w, s)
+    if s.slot.generation == generation and s.slot.used and not s.closing:
+        w.handlers.sent[s.kind](w, s)
+
+
+def stream_received(w, s, c):
+    mode: cython.int = s.receive
+    if not c.more:
+        s.operations -= 1
+        s.receive = RECEIVE_OFF
+    if s.closing:
+        if c.buffer != NULL:
+            buffer_give(address(w.buffers), c.buffer)
+        stream_finish(w, s)
+        return
+    if c.result > 0:
+        count(w.counters, COUNT_CLIENT_BYTES_IN if s.kind == KIND_CLIENT else COUNT_UPSTREAM_BYTES_IN, c.result)
+        s.received_since += cast(uint32_t, c.result)
+        if s.receive_window_ms and s.received_since >= s.progress_bytes:
+            s.received_since = 0
+            s.receive_due_ms = w.clock.now_ms + s.receive_window_ms
+        if not s.secure or s.offload & OFFLOAD_RECEIVE:
+            queue_push(address(s.inbox), c.buffer)
+        else:
+            queue_push(address(s.cipher), c.buffer)
+            pump(w, s)
+    elif c.result == 0:
+        socket_ended(w, s, 0)
+    elif c.result == -ENOBUFS or c.result == -ECANCELED:
+        # Ran dry, or paused: nothing was lost. It goes on when it is wanted (now, if it was dry).
+        if c.result == -ENOBUFS:
+            count(w.counters, COUNT_NO_BUFFERS, 1)
+            s.wanted = s.wanted or mode != RECEIVE_ENDING
+    elif c.result == -EIO and s.offload & OFFLOAD_RECEIVE:
+        offload_control(w, s)
+        if s.outbox.first != NULL:
+            stream_flush(w, s)  # OpenSSL answers a KeyUpdate, as long as it sends
+        s.wanted = s.wanted or mode != RECEIVE_ENDING
+    else:
+        socket_ended(w, s, -c.result)
+        if s.offload & OFFLOAD_RECEIVE:
+            offload_broken(w, s, s.error)
+    if s.receive == RECEIVE_OFF and (s.wanted or (s.want_many and c.result > 0 and mode == RECEIVE_MULTI)):
+        # Asked for again while it was ending, or a receive that goes on ended by itself.
+        s.wanted = False
+        if not s.eof and s.error == 0 and not s.ended:
+            start_receive(w, s)
+    if c.result > 0 or s.eof or s.error:
+        w.handlers.received[s.kind](w, s)
+
+
+def socket_ended(w, s, error):
+    if s.secure and s.offload & OFFLOAD_RECEIVE == 0 and (error == 0 or s.kind == KIND_UPSTREAM):
+        # What came before it may still wait to be decrypted, since the inbox is full: it is not lost.
+        s.ended = True
+        s.ended_error = error
+        pump(w, s)
+    elif error == 0:
+        s.eof = True
+    else:
+        s.error = error
+
+
+def pump(w, s):
+    """Decrypt what waits, as far as the inbox may grow."""
+    more: cython.bint
+    while (s.cipher.first != NULL or tls_pending(s.tls)) and s.inbox.bytes < INBOX_HIGH and not s.eof and s.error == 0:
+        if s.tls.left == 0 and s.cipher.first != NULL:
+            tls_feed(s.tls, data_of(s.cipher.first), length_of(s.cipher.first))
+        more = pump_one(w, s)
+        if s.tls.left == 0 and s.cipher.first != NULL:
+            buffer_give(address(w.buffers), queue_pop(address(s.cipher)))
+        if not more:
+            break
+    if s.ended and s.cipher.first == NULL and not tls_pending(s.tls) and not s.eof and s.error == 0:
+        if s.kind == KIND_CLIENT:
+            s.eof = True
+        else:
+            # RFC 9112 9.8, RFC 8446 6.1: without close_notify anybody may have ended it, so it ends nothing in order.
+            s.error = s.ended_error if s.ended_error else ECONNRESET
+    if s.offload_wanted:
+        offload_check(w, s)
+        offload_step(w, s)
+    if s.kind == KIND_UPSTREAM and (s.state == UPSTREAM_HANDSHAKE or s.error):
+        return  # what was written goes out with the request that follows, or before the close
+    if s.outbox.first != NULL and s.inbox.first == NULL:
+        # Handshake records, alerts. With plaintext in the inbox an answer follows, and a ticket goes out with it.
+        stream_flush(w, s)
+
+
+def pump_one(w, s):
+    """Use up the ciphertext that was fed, or fill the inbox. False: it cannot go on."""
+    result: cython.int
+    b: cython.pointer(Buffer)
+    behind: cython.bint
+    if not s.tls.established:
+        result = tls_handshake(s.tls)
+        if result < 0:
+            if s.kind == KIND_CLIENT:
+                count(w.counters, COUNT_HANDSHAKE_ERRORS, 1)
+                if s.tls.door != NULL and s.tls.door.policy:
+                    s.refused = client_fault(s.tls.ssl, s.tls.why)
+            s.error = EPIPE
+            return False
+        if result == 0:
+            return True
+        count(w.counters, COUNT_HANDSHAKES if s.kind == KIND_CLIENT else COUNT_UPSTREAM_HANDSHAKES, 1)
+        if tls_resumed(s.tls):
+            count(w.counters, COUNT_RESUMED if s.kind == KIND_CLIENT else COUNT_UPSTREAM_RESUMED, 1)
+        s.tls_version = cast(cython.uchar, tls_version(s.tls))
+        s.tls_cipher = tls_cipher(s.tls)
+        s.tls_cipher_length = cast(cython.ushort, strlen(s.tls_cipher))
+        if s.kind == KIND_CLIENT and not (keep_identity(s) and offload_begin(w, s)):
+            s.error = EPIPE
+            return False
+    while s.inbox.bytes < INBOX_HIGH:
+        # Behind what is there, or a peer that sends records of one byte would take a buffer for each.
+        b = s.inbox.last
+        behind = b != NULL and b.group != GROUP_VIEW and room_behind(b) >= FILL_MIN
+        if not behind:
+            # The buffer of the ciphertext comes back for it, so the reserve lasts.
+            b = buffer_take(address(w.buffers), s.want_group)
+        if b == NULL:
+            stream_wait_buffers(w, s)
+            return False
+        result = tls_read(s.tls, b.base + b.end, room_behind(b))
+        if result <= 0:
+            if not behind:
+                buffer_give(address(w.buffers), b)
+            if result == TLS_CLOSED:
+                s.eof = True
+            elif result < 0:
+                s.error = EPIPE
+            return result == 0
+        b.end += cast(uint32_t, result)
+        if behind:
+            s.inbox.bytes += cast(uint32_t, result)
+        else:
+            queue_push(address(s.inbox), b)
+    return True
+
+
+def keep_identity(s):
+    text: cython.char[IDENTITY_BYTES_MAX]
+    length: cython.int
+    if s.tls.door == NULL or s.tls.door.policy == 0:
+        return True
+    s.door = s.tls.door.policy
+    length = client_identity(s.tls.ssl, text)
+    if length < 0:
+        s.refused = client_fault(s.tls.ssl, 0)
+        if s.refused == NULL:
+            s.refused = b"its names are too long, or cannot stand in a field"
+        return True
+    s.identity = cast(cython.p_char, malloc(length))
+    if s.identity == NULL:
+        return False
+    memcpy(s.identity, text, length)
+    s.identity_length = cast(cython.ushort, length)
+    return True
+
+
+def stream_refill(w, s):
+    if s.tls != NULL and not s.closing and (s.cipher.first != NULL or s.ended or tls_pending(s.tls)):
+        pump(w, s)
+
+
+# ----------------------------------------------------------------------------------------------------- sending
+
+
+def stream_send(w, s, b):
+    stream_queue(w, s, b)
+    stream_flush(w, s)
+
+
+def stream_send_end(w, s, b):
+    stream_queue(w, s, b)
+    stream_notify(w, s)
+    stream_flush(w, s)
+
+
+def stream_notify(w, s):
+    if s.notified or s.tls_version == 0:
+        return
+    s.notified = True
+    if s.offload & OFFLOAD_SEND:
+        s.notify_due = True
+    else:
+        tls_notify(s.tls)
+
+
+def stream_queue(w, s, b):
+    BUG_ON(b.state != BUFFER_HELD or b.start == b.end)
+    if s.closing or s.send_error:
+        if b != s.keep:
+            buffer_give(address(w.buffers), b)
+        return
+    if offload_due(w, s):
+        offload_step(w, s)
+    if stream_sends_plain(s):
+        queue_push(address(s.outbox), b)
+    else:
+        s.tls_written += length_of(b)
+        if tls_write(s.tls, data_of(b), length_of(b)) < 0:
+            s.send_error = ENOBUFS if s.tls.exhausted else EPIPE
+        if b != s.keep:
+            buffer_give(address(w.buffers), b)
+
+
+def stream_flush(w, s):
+    if s.sending != NULL or s.closing:
+        return
+    if s.outbox.first == NULL:
+        if s.notify_due and not s.polling:
+            say_goodbye(w, s)
+        return
+    if not offload_update(w, s):
+        await_room(w, s)
+        return
+    b: cython.pointer(Buffer) = queue_pop(address(s.outbox))
+    if s.send_due_ms == 0:
+        stream_send_within(w, s, s.send_window_ms)
+    lend(w, s, b)
+
+
+def lend(w, s, b):
+    """The kernel has it until stream_sent()."""
+    buffer_move(b, BUFFER_LENT)
+    s.sending = b
+    w.moving += 1
+    s.operations += 1
+    w.driver.send(
+        address(w.driver),
+        s.fd,
+        data_of(b),
+        length_of(b),
+        s.outbox.first != NULL,
+        tag_of(operation_of(s, OP_CLIENT_SEND), s.slot.index, s.slot.generation),
+    )
+
+
+def stream_part(w, s):
+    b: cython.pointer(Buffer)
+    sent: cython.longlong
+    if s.closing or s.sending != NULL or s.send_error or s.tls == NULL:
+        return
+    # RFC 8446 6.1: each side tells the other before it closes. After an error OpenSSL has written an alert.
+    stream_notify(w, s)
+    b = s.outbox.first
+    while b != NULL:
+        sent = send(s.fd, data_of(b), length_of(b), MSG_DONTWAIT | MSG_NOSIGNAL)
+        if sent != cast(cython.longlong, length_of(b)):
+            return  # it does not read: the end says enough
+        count(w.counters, COUNT_UPSTREAM_BYTES_OUT, sent)
+        buffer_give(address(w.buffers), queue_pop(address(s.outbox)))
+        b = s.outbox.first
+
+
+def say_goodbye(w, s):
+    """close_notify through the kernel; not before the socket has room for it."""
+    if offload_notify(w, s):
+        s.notify_due = False
+    else:
+        await_room(w, s)
+
+
+def await_room(w, s):
+    """stream_writable() comes when the socket has room."""
+    if s.polling:
+        return
+    if s.send_due_ms == 0:
+        stream_send_within(w, s, s.send_window_ms)
+    s.polling = True
+    s.operations += 1
+    w.driver.writable(address(w.driver), s.fd, tag_of(OP_CLIENT_WRITABLE, s.slot.index, s.slot.generation))
+
+
+def stream_writable(w, s):
+    stream_flush(w, s)
+    if stream_drained(s):
+        s.send_due_ms = 0
+        w.handlers.sent[s.kind](w, s)
+
+
+def stream_sent(w, s, result):
+    b: cython.pointer(Buffer) = s.sending
+    s.operations -= 1
+    s.sending = NULL
+    w.moving -= 1
+    buffer_move(b, BUFFER_HELD)
+    if result > 0:
+        count(w.counters, COUNT_CLIENT_BYTES_OUT if s.kind == KIND_CLIENT else COUNT_UPSTREAM_BYTES_OUT, result)
+        s.sent_any = True
+        s.sent_since += cast(uint32_t, result)
+        b.start += cast(uint32_t, result)
+        if s.sent_since >= s.progress_bytes:
+            s.sent_since = 0
+            if s.send_due_ms:
+                s.send_due_ms = w.clock.now_ms + s.send_window_ms
+    elif s.send_error == 0:
+        s.send_error = -result if result < 0 else EPIPE
+        queue_give(address(w.buffers), address(s.outbox))
+    if result > 0 and b.start < b.end and not s.closing:
+        # A short send: the rest goes out again, in front of everything else.
+        lend(w, s, b)
+        return
+    if b != s.keep:
+        buffer_give(address(w.buffers), b)
+    if s.closing:
+        stream_finish(w, s)
+        return
+    stream_flush(w, s)
+    if stream_drained(s):
+        s.send_due_ms = 0
+    w.handlers.sent[s.kind](w, s)
+
+
+# --------------------------------------------------------------------------------------------------- deadlines
+
+
+def stream_receive_within(w, s, ms, renewed):
+    s.received_since = 0
+    s.receive_window_ms = ms if renewed else 0
+    if ms == 0:
+        s.receive_due_ms = 0
+        return
+    s.receive_due_ms = w.clock.now_ms + ms
+    timer_before(address(w.wheel), address(s.timer), s.receive_due_ms)
+
+
+def stream_send_within(w, s, ms):
+    s.sent_since = 0
+    if ms == 0:
+        s.send_due_ms = 0
+        return
+    s.send_due_ms = w.clock.now_ms + ms
+    timer_before(address(w.wheel), address(s.timer), s.send_due_ms)
+
+
+def stream_timer(w, s):
+    """The wheel came round to it: is it late, or has the deadline moved on?"""
+    now: uint64_t = w.clock.now_ms
+    if s.closing:
+        return
+    if s.receive_due_ms and s.receive_due_ms <= now:
+        s.receive_due_ms = 0
+        s.late = LATE_RECEIVE
+        w.handlers.late[s.kind](w, s)
+        return
+    if s.send_due_ms and s.send_due_ms <= now:
+        s.send_due_ms = 0
+        s.late = LATE_SEND
+        w.handlers.late[s.kind](w, s)
+        return
+    due: uint64_t = s.receive_due_ms
+    if due == 0 or (s.send_due_ms and s.send_due_ms < due):
+        due = s.send_due_ms
+    if due:
+        timer_set(address(w.wheel), address(s.timer), due)
+
+
+# ----------------------------------------------------------------------------------------------------- closing
+
+
+def stream_close(w, s):
+    if s.closing:
+        return
+    s.closing = True
+    timer_clear(address(w.wheel), address(s.timer))
+    queue_give(address(w.buffers), address(s.inbox))
+    queue_give(address(w.buffers), address(s.cipher))
+    queue_give(address(w.buffers), address(s.outbox))
+    if s.operations and s.fd >= 0:
+        # close() would neither cancel what is in flight nor send FIN: shut down, wait, close.
+        shutdown(s.fd, SHUT_RD if s.aborted else SHUT_RDWR)
+        if s.aborted:
+            # No FIN: the close then resets the connection. So what is being sent must be cancelled by name.
+            if s.sending != NULL:
+                w.driver.cancel(
+                    address(w.driver), s.fd, tag_of(operation_of(s, OP_CLIENT_SEND), s.slot.index, s.slot.generation)
+                )
+            if s.polling:
+                w.driver.cancel(address(w.driver), s.fd, tag_of(OP_CLIENT_WRITABLE, s.slot.index, s.slot.generation))
+    if s.operations == 0:
+        stream_finish(w, s)
+
+
+def stream_abort(w, s):
+    """Break it: the peer must not take what it got for the whole."""
+    how: linger
+    how.l_onoff = 1
+    how.l_linger = 0
+    if not s.closing and s.fd >= 0:
+        setsockopt(s.fd, SOL_SOCKET, SO_LINGER, address(how), cython.sizeof(how))
+        s.aborted = True
+    stream_close(w, s)
+
+
+def stream_finish(w, s):
+    if s.operations or s.receive == RECEIVE_STARVED or s.hungry:
+        return
+    tls: cython.pointer(Tls) = s.tls
+    queue_give(address(w.buffers), address(s.outbox))
+    offload_forget(s)
+    if s.fd >= 0:
+        w.driver.close(address(w.driver), s.fd)
+        s.fd = -1
+    free(s.identity)
+    s.identity = NULL
+    w.handlers.gone[s.kind](w, s)  # the slot is given back: s is nobody's from here on
+    if tls != NULL:
+        # After the record of a request that was broken off, which names the cipher.
+        tls_close(tls)
+        gauge(w.counters, GAUGE_TLS, -1)

@@ -1,0 +1,292 @@
+"""One request and its response: how it begins and how it ends."""
+
+import cython
+from cython import NULL, address, cast, sizeof
+from cython.cimports.libc.stdint import uint32_t, uint64_t
+from cython.cimports.libc.string import strlen
+from cython.cimports.ringway.engine.base import *
+from cython.cimports.ringway.engine.connection import *
+from cython.cimports.ringway.engine.http import *
+from cython.cimports.ringway.engine.native.linux import ENOBUFS
+from cython.cimports.ringway.engine.plan import *
+
+
+def exchange_state_name(state):
+    if state == EXCHANGE_ROUTED:
+        return b"routed"
+    elif state == EXCHANGE_CONNECT:
+        return b"connect"
+    elif state == EXCHANGE_WAIT:
+        return b"wait"
+    elif state == EXCHANGE_STREAM:
+        return b"stream"
+    elif state == EXCHANGE_TUNNEL:
+        return b"tunnel"
+    elif state == EXCHANGE_OPEN:
+        return b"open"
+    elif state == EXCHANGE_SEND:
+        return b"send"
+    elif state == EXCHANGE_ANSWER:
+        return b"answer"
+    elif state == EXCHANGE_DONE:
+        return b"done"
+    return b"free"
+
+
+def exchange_move(x, to):
+    # The legal steps are drawn in state.pxd.
+    was: cython.int = x.state
+    BUG_ON(was == EXCHANGE_DONE and to != EXCHANGE_FREE)
+    BUG_ON(to == EXCHANGE_WAIT and was != EXCHANGE_CONNECT)
+    BUG_ON(to == EXCHANGE_STREAM and was != EXCHANGE_WAIT)
+    BUG_ON(to == EXCHANGE_TUNNEL and was != EXCHANGE_WAIT)
+    BUG_ON(to == EXCHANGE_SEND and was != EXCHANGE_OPEN)
+    x.state = cast(cython.uchar, to)
+
+
+def exchange_take(w, c):
+    x: cython.pointer(Exchange) = cast(cython.pointer(Exchange), slot_take(address(w.exchanges)))
+    if x == NULL:
+        return NULL
+    x.client = c
+    x.rules = rules_refer(w.rules)
+    x.state = EXCHANGE_ROUTED
+    x.minor = 1
+    x.began_ns = c.next_ns
+    c.next_ns = 0
+    x.log.method_length = 0
+    x.log.host_length = 0
+    x.log.target_length = 0
+    x.log.agent_length = 0
+    x.log.referer_length = 0
+    c.exchange = x
+    c.requests += 1
+    gauge(w.counters, GAUGE_EXCHANGES, 1)
+    count(w.counters, COUNT_REQUESTS, 1)
+    return x
+
+
+# -------------------------------------------------------------------------------------------------- answering
+
+
+def exchange_reply(w, x, r):
+    r.date_field = w.clock.date_field
+    r.minor = x.minor
+    x.client.last = x.client.last or w.draining or x.client.listener.removed
+    r.keep_alive = not x.client.last
+    r.chunked = False
+    r.upgrade = False
+    r.fields.length = 0
+    if x.route != NULL and x.client.stream.secure:
+        r.fields = span(text_at(x.rules.snapshot, x.route.hsts), x.route.hsts.length)
+
+
+def exchange_began(w, x, status):
+    x.answered = True
+    x.status = status
+    x.first_byte_ns = w.clock.now_ns
+    count(w.counters, status_class(status), 1)
+
+
+def status_class(status):
+    return COUNT_STATUS_1XX + status // 100 - 1 if 100 <= status < 600 else COUNT_STATUS_2XX
+
+
+def exchange_answer(w, x, status, fields, fields_length, body, body_length):
+    exchange_move(x, EXCHANGE_ANSWER)
+    b: cython.pointer(Buffer) = buffer_take(address(w.buffers), GROUP_SMALL)
+    if b == NULL:
+        exchange_cut(w, x, x.reason)
+        return
+    if not x.up.done:
+        # The rest of the request is not worth reading, and a next one could not be told from it.
+        x.client.last = True
+        x.client.linger = True
+    r: Reply
+    exchange_reply(w, x, address(r))
+    exchange_began(w, x, status)
+    p: cython.p_char = b.base + HEADROOM
+    p += write_own(p, status, address(r))
+    if fields_length:
+        p = put(p, fields, fields_length)
+    if status != 204 and status != 304:
+        if body_length:
+            p = put(p, b"Content-Type: text/plain; charset=utf-8\r\n", 41)
+        p = put(p, b"Content-Length: ", 16)
+        p = put_number(p, body_length)
+        p = put(p, b"\r\n\r\n", 4)
+        if body_length and x.method != METHOD_HEAD:
+            p = put(p, body, body_length)
+            x.down.total = body_length
+    else:
+        p = put(p, b"\r\n", 2)
+    b.end = cast(uint32_t, p - b.base)
+    exchange_send_end(w, x, b)
+    exchange_done(w, x)
+
+
+def exchange_send_end(w, x, b):
+    if x.client.last:
+        stream_send_end(w, address(x.client.stream), b)
+    else:
+        stream_send(w, address(x.client.stream), b)
+
+
+def exchange_fail(w, x, reason):
+    exchange_fail_with(w, x, reason, NULL, 0)
+
+
+def exchange_fail_with(w, x, reason, fields, fields_length):
+    """The one place where a reason becomes a response."""
+    status: cython.ushort = reason_status(reason)
+    if x.answered or status == 0:
+        exchange_cut(w, x, reason)
+        return
+    x.reason = cast(cython.uchar, reason)
+    if reason <= BAD_EXPECTATION or reason == CLIENT_HEAD_TIMEOUT or reason == CLIENT_BODY_TIMEOUT:
+        x.client.last = True  # where the next request would begin cannot be known
+        x.client.linger = True
+    exchange_leave_upstream(w, x)
+    text: cython.char[512]
+    p: cython.p_char = text
+    p = put_number(p, status)
+    p = put(p, b" ", 1)
+    p = put(p, status_phrase(status), cast(uint32_t, strlen(status_phrase(status))))
+    p = put(p, b"\n", 1)
+    p = put(p, reason_name(reason), cast(uint32_t, strlen(reason_name(reason))))
+    p = put(p, b": ", 2)
+    p = put(p, reason_text(reason), cast(uint32_t, min(strlen(reason_text(reason)), 300)))
+    p = put(p, b"\n", 1)
+    exchange_answer(w, x, status, fields, fields_length, text, cast(uint32_t, p - cast(cython.p_char, text)))
+
+
+def exchange_cut(w, x, reason):
+    if reason == CLIENT_CLOSED and (x.client.stream.send_error == ENOBUFS or x.client.stream.error == ENOBUFS):
+        reason = OUT_OF_MEMORY
+        tell(w, EVENT_NO_BUFFERS, 0, NULL, 0)
+    if x.reason == 0:
+        x.reason = cast(cython.uchar, reason)
+    # The client must not take what it has for the whole: a reset, not an end. Either this releases the exchange at
+    # once, or (operations in flight) client_gone() will.
+    exchange_leave_upstream(w, x)
+    stream_abort(w, address(x.client.stream))
+
+
+def exchange_leave_upstream(w, x):
+    if x.upstream == NULL:
+        return
+    x.upstream.exchange = NULL
+    if x.upstream.stream.keep != NULL and x.upstream.stream.sending == x.upstream.stream.keep:
+        x.request = NULL  # still lent: the stream gives it back when it returns
+    x.upstream.stream.keep = NULL
+    if x.state == EXCHANGE_DONE or x.down.done:
+        upstream_drop(w, x.upstream)
+    else:
+        upstream_break(w, x.upstream)
+    x.upstream = NULL
+
+
+# ------------------------------------------------------------------------------------------------------ ending
+
+
+def exchange_done(w, x):
+    exchange_move(x, EXCHANGE_DONE)
+    exchange_settle(w, x)
+
+
+def exchange_settle(w, x):
+    if x.client.stream.send_error:
+        exchange_cut(w, x, CLIENT_CLOSED)
+    elif stream_drained(address(x.client.stream)):
+        exchange_finish(w, x)
+
+
+def exchange_finish(w, x):
+    c: cython.pointer(Client) = x.client
+    if not x.up.done:
+        c.last = True
+        c.linger = True
+    exchange_release(w, x)
+    client_done(w, c)
+
+
+def exchange_gone(w, x):
+    exchange_release(w, x)
+
+
+def exchange_release(w, x):
+    exchange_leave_upstream(w, x)
+    if w.snapshot.access_log:
+        write_record(w, x)
+    if x.request != NULL:
+        buffer_give(address(w.buffers), x.request)
+        x.request = NULL
+    if x.head != NULL:
+        buffer_give(address(w.buffers), x.head)
+        x.head = NULL
+    if x.file != NULL:
+        if not file_settled(x.file):
+            file_forget(w, x)
+        file_release(w, x.file)
+        x.file = NULL
+    x.client.exchange = NULL
+    x.state = EXCHANGE_FREE
+    rules_release(w, x.rules)
+    x.rules = NULL
+    gauge(w.counters, GAUGE_EXCHANGES, -1)
+    if x.reading:
+        x.abandoned = True  # its buffer is lent: the slot is freed when the read returns
+        return
+    slot_give(address(w.exchanges), address(x.slot))
+
+
+def write_record(w, x):
+    c: cython.pointer(Client) = x.client
+    client_peer(c)
+    upstream: cython.pointer(UpstreamEntry) = NULL
+    if x.route != NULL and x.route.kind == ROUTE_PROXY:
+        upstream = cast(cython.pointer(UpstreamEntry), upstream_at(x.rules.snapshot, x.route.upstream))
+    cipher: cython.p_const_char = b""
+    cipher_length: uint32_t = c.stream.tls_cipher_length
+    if cipher_length:
+        cipher = c.stream.tls_cipher
+    upstream_length: uint32_t = upstream.name.length if upstream != NULL else 0
+    client: Span = span(c.peer, c.peer_length)
+    if x.named_length:
+        client = span(x.named, x.named_length)
+    texts: uint32_t = client.length + x.log.host_length + x.log.method_length + x.log.target_length
+    texts += upstream_length + x.log.agent_length + x.log.referer_length + cipher_length
+    r: cython.pointer(Record) = record_begin(w.records, texts)
+    if r == NULL:
+        count(w.counters, COUNT_RECORDS_DROPPED, 1)
+        return
+    r.kind = RECORD_ACCESS
+    r.minor = x.minor
+    r.status = x.status
+    r.reason = x.reason
+    r.tls = c.stream.tls_version
+    r.offload = c.stream.offload
+    r.client_length = cast(cython.ushort, client.length)
+    r.host_length = x.log.host_length
+    r.method_length = x.log.method_length
+    r.target_length = x.log.target_length
+    r.upstream_length = cast(cython.ushort, upstream_length)
+    r.agent_length = x.log.agent_length
+    r.referer_length = x.log.referer_length
+    r.cipher_length = cast(cython.ushort, cipher_length)
+    r.time_ns = cast(cython.longlong, x.began_ns + w.clock.wall_offset_ns)
+    r.bytes = x.down.total
+    if x.first_byte_ns:
+        r.first_byte_us = cast(uint32_t, (x.first_byte_ns - x.began_ns) // 1000)
+    r.total_us = cast(uint32_t, min((w.clock.now_ns - x.began_ns) // 1000, cast(uint64_t, 0xFFFFFFF)))
+    p: cython.p_char = cast(cython.p_char, r) + sizeof(Record)
+    p = put_span(p, client)
+    p = put(p, x.log.host, x.log.host_length)
+    p = put(p, x.log.method, x.log.method_length)
+    p = put(p, x.log.target, x.log.target_length)
+    if upstream_length:
+        p = put(p, text_at(x.rules.snapshot, upstream.name), upstream_length)
+    p = put(p, x.log.agent, x.log.agent_length)
+    p = put(p, x.log.referer, x.log.referer_length)
+    p = put(p, cipher, cipher_length)
+    record_end(w.records, r)

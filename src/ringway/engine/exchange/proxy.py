@@ -1,0 +1,550 @@
+"""A request coupled with an upstream."""
+
+import cython
+from cython import NULL, address, cast
+from cython.cimports.libc.stdint import uint32_t, uint64_t
+from cython.cimports.libc.string import memcpy, memmove
+from cython.cimports.ringway.engine.base import *
+from cython.cimports.ringway.engine.connection import *
+from cython.cimports.ringway.engine.exchange.exchange import *
+from cython.cimports.ringway.engine.exchange.tunnel import *
+from cython.cimports.ringway.engine.http import *
+from cython.cimports.ringway.engine.native.linux import AF_UNIX
+from cython.cimports.ringway.engine.plan import *
+
+# ------------------------------------------------------------------------------------------------- the request
+
+
+def proxy_begin(w, x, b, start, got, head, path):
+    x.request = b
+    if x.up.total > x.rules.snapshot.limits.request_body_bytes and x.rules.snapshot.limits.request_body_bytes:
+        exchange_fail(w, x, BODY_TOO_LARGE)
+        return
+    if w.request.host.length > HOST_FIELD_BYTES_MAX:
+        exchange_fail(w, x, BAD_HOST)
+        return
+    length: uint32_t = write_forward(w, x, b.base + head, path)
+    # The new head goes in front of the body that came with the old one.
+    b.start = start
+    b.end = start + got
+    body_frame(address(x.up), b)
+    if b.start < length:
+        b = make_room(w, b, length)
+        if b == NULL:
+            exchange_fail(w, x, HEAD_TOO_LARGE)
+            return
+        x.request = b
+    b.start -= length
+    memcpy(b.base + b.start, w.scratch, length)
+    x.request_start = b.start
+    last: cython.bint = x.up.done and x.up.chunked_out
+    if last:
+        # In the same buffer, or the request is not one that can be sent again as a whole.
+        room: uint32_t = b.size - b.end
+        if room < LAST_BYTES_MAX and x.up_chunks.trailer_length + 8 > room:
+            exchange_fail(w, x, OUT_OF_MEMORY)
+            return
+        b.end += body_last(address(x.up), address(x.up_chunks), b.base + b.end)
+    x.replayable = x.up.done and method_is_idempotent(x.method)
+    exchange_move(x, EXCHANGE_CONNECT)
+    upstream_acquire(w, x, False)
+
+
+def make_room(w, b, length):
+    n: uint32_t = length_of(b)
+    to: cython.pointer(Buffer) = b
+    if length + n + TAILROOM > b.size:
+        if length + n + TAILROOM > w.buffers.pool[GROUP_LARGE].size:
+            return NULL
+        to = buffer_take(address(w.buffers), GROUP_LARGE)
+        if to == NULL:
+            return NULL
+    memmove(to.base + length, data_of(b), n)
+    to.start = length
+    to.end = length + n
+    if to != b:
+        buffer_give(address(w.buffers), b)
+    return to
+
+
+def write_forward(w, x, data, path):
+    c: cython.pointer(Client) = x.client
+    head: cython.pointer(RequestHead) = address(w.request)
+    client_peer(c)
+    f: Forward
+    f.base = span(text_at(x.rules.snapshot, x.route.base), x.route.base.length)
+    f.path = path
+    f.query = piece_span(data, head.query)
+    # A Unix socket's other end has no address.
+    f.peer = span(c.peer, c.peer_length if c.peer_family != AF_UNIX else 0)
+    f.identity = span(c.stream.identity, c.stream.identity_length)
+    f.proto = span(b"https", 5) if c.stream.secure else span(b"http", 4)
+    f.chunked = head.framing == FRAMING_CHUNKED
+    f.has_length = head.has_length
+    f.content_length = head.content_length
+    f.host = piece_span(data, head.host)
+    f.asked = f.host
+    f.chain = False
+    f.client.length = 0
+    if w.said.trusted:
+        f.chain = w.said.chain
+        if not w.said.chain:
+            f.client = span(x.named, x.named_length)
+        f.proto = w.said.proto if w.said.proto.length else f.proto
+        f.asked = w.said.host if w.said.host.length else f.asked
+    entry: cython.pointer(UpstreamEntry)
+    if head.host.length == 0:
+        entry = cast(cython.pointer(UpstreamEntry), upstream_at(x.rules.snapshot, x.route.upstream))
+        f.host = span(text_at(x.rules.snapshot, entry.authority), entry.authority.length)
+    return write_request(w.scratch, data, head, address(f))
+
+
+def proxy_ready(w, x):
+    u: cython.pointer(Upstream) = x.upstream
+    b: cython.pointer(Buffer) = x.request
+    exchange_move(x, EXCHANGE_WAIT)
+    x.seen = 0
+    u.stream.sent_any = False
+    if x.reused:
+        u.stream.keep = b  # it may have to be sent again
+    else:
+        u.stream.keep = NULL
+        x.request = NULL
+    stream_send(w, address(u.stream), b)
+    if tls_broken(u):
+        exchange_fail(w, x, OUT_OF_MEMORY)
+    elif x.up.done:
+        stream_receive_within(w, address(u.stream), x.rules.snapshot.timeouts.first_byte_ms, False)
+        stream_want(w, address(x.client.stream), GROUP_SMALL, True, True)  # to see it leave
+    else:
+        proxy_pull_request(w, x)
+
+
+def tls_broken(u):
+    """What was given to be sent could not be encrypted: the bound of the buffers is met. No completion will tell."""
+    return u.stream.send_error != 0 and u.stream.tls != NULL and u.stream.tls.failed
+
+
+def proxy_failed(w, x, reason):
+    exchange_fail(w, x, reason)
+
+
+def proxy_pull_request(w, x):
+    """Take from the client as much of the body as the upstream connection has room for."""
+    s: cython.pointer(Stream) = address(x.client.stream)
+    t: cython.pointer(Stream) = address(x.upstream.stream)
+    b: cython.pointer(Buffer)
+    rest: cython.pointer(Buffer)
+    used: uint32_t
+    start: uint32_t
+    got: uint32_t
+    result: cython.int
+    while not x.up.done and not stream_full(t):
+        b = queue_pop(address(s.inbox))
+        if b == NULL:
+            stream_refill(w, s)
+            b = queue_pop(address(s.inbox))
+        if b == NULL:
+            if s.eof or s.error:
+                exchange_cut(w, x, CLIENT_CLOSED)
+                return
+            stream_pause(w, s)
+            stream_want(w, s, GROUP_LARGE, False, False)
+            if x.expect_continue and x.state == EXCHANGE_WAIT:
+                # RFC 9110 10.1.1: the client waits for 100, so it is the upstream whose turn it is.
+                if t.receive_due_ms == 0:
+                    stream_receive_within(w, t, x.rules.snapshot.timeouts.first_byte_ms, False)
+            elif s.receive_due_ms == 0:
+                stream_receive_within(w, s, x.rules.snapshot.timeouts.body_ms, True)
+            return
+        x.pulled = True
+        if x.expect_continue and x.state == EXCHANGE_WAIT:
+            x.expect_continue = False  # it did not wait
+            stream_receive_within(w, t, 0, False)
+        result = body_decode(
+            address(x.up), address(x.up_chunks), data_of(b), length_of(b), address(used), address(start), address(got)
+        )
+        if (
+            result == 0
+            and x.rules.snapshot.limits.request_body_bytes
+            and x.up.total > x.rules.snapshot.limits.request_body_bytes
+        ):
+            result = -BODY_TOO_LARGE
+        if result < 0:
+            buffer_give(address(w.buffers), b)
+            exchange_fail(w, x, -result)
+            return
+        if used < length_of(b) and not keep_rest(w, s, b, used):
+            buffer_give(address(w.buffers), b)
+            exchange_fail(w, x, OUT_OF_MEMORY)
+            return
+        b.start += start
+        b.end = b.start + got
+        body_frame(address(x.up), b)
+        if x.up.done and not send_last(w, t, address(x.up), address(x.up_chunks), b):
+            exchange_fail(w, x, OUT_OF_MEMORY)
+            return
+        if not x.up.done:
+            send_some(w, t, b)
+        if tls_broken(x.upstream):
+            exchange_fail(w, x, OUT_OF_MEMORY)
+            return
+    stream_receive_within(w, s, 0, False)  # nothing is asked of the client now
+    if not x.up.done:
+        stream_pause(w, s)  # the upstream is slower: what comes waits in the kernel
+    else:
+        client_next_seen(w, x.client)
+        stream_want(w, s, GROUP_SMALL, True, False)  # to see it leave
+        request_sent(w, x)
+
+
+def keep_rest(w, s, b, used):
+    """What follows the body in this buffer is the next request: into a buffer of its own, at the front."""
+    rest: cython.pointer(Buffer) = buffer_take(address(w.buffers), b.group)
+    if rest == NULL:
+        return False
+    n: uint32_t = length_of(b) - used
+    memcpy(data_of(rest), data_of(b) + used, n)
+    rest.end += n
+    queue_push_front(address(s.inbox), rest)
+    return True
+
+
+def send_some(w, s, b):
+    if length_of(b):
+        stream_send(w, s, b)
+    else:
+        buffer_give(address(w.buffers), b)
+
+
+def send_last(w, s, body, chunks, b):
+    text: cython.char[LAST_BYTES_MAX]
+    n: uint32_t = body_last(body, chunks, text)
+    if n and b != NULL and b.size - b.end < n:
+        stream_queue(w, s, b)
+        b = NULL
+    if n and b == NULL:
+        b = buffer_take(address(w.buffers), GROUP_SMALL)
+        if b == NULL:
+            return False
+    if n:
+        memcpy(b.base + b.end, text, n)
+        b.end += n
+    if b != NULL and length_of(b) and s.kind == KIND_CLIENT and cast(cython.pointer(Client), s).last:
+        stream_send_end(w, s, b)
+    elif b != NULL:
+        send_some(w, s, b)
+    return True
+
+
+def request_sent(w, x):
+    # The response is waited for from here on; while the request is being sent its own deadline counts.
+    if x.state == EXCHANGE_WAIT and stream_drained(address(x.upstream.stream)):
+        stream_receive_within(w, address(x.upstream.stream), x.rules.snapshot.timeouts.first_byte_ms, False)
+
+
+def release_request(w, x):
+    """The request will not be sent again."""
+    b: cython.pointer(Buffer) = x.request
+    if b == NULL:
+        return
+    x.request = NULL
+    x.upstream.stream.keep = NULL
+    if x.upstream.stream.sending != b:
+        buffer_give(address(w.buffers), b)
+
+
+def proxy_client_received(w, x):
+    s: cython.pointer(Stream) = address(x.client.stream)
+    if s.error:
+        exchange_cut(w, x, CLIENT_CLOSED)
+    elif x.state == EXCHANGE_TUNNEL:
+        tunnel_flow(w, x)
+    elif not x.up.done and x.upstream != NULL and (x.state == EXCHANGE_WAIT or x.state == EXCHANGE_STREAM):
+        proxy_pull_request(w, x)
+    elif s.eof and not x.up.done and s.inbox.first == NULL and s.cipher.first == NULL:
+        exchange_cut(w, x, CLIENT_CLOSED)
+    elif s.inbox.bytes + s.cipher.bytes > x.rules.snapshot.limits.pipeline_bytes:
+        stream_pause(w, s)  # later requests wait in the kernel
+
+
+def proxy_client_sent(w, x):
+    s: cython.pointer(Stream) = address(x.client.stream)
+    if s.send_error:
+        exchange_cut(w, x, CLIENT_CLOSED)
+    elif x.state == EXCHANGE_STREAM:
+        proxy_pull_response(w, x)
+    elif x.state == EXCHANGE_TUNNEL:
+        tunnel_flow(w, x)
+    elif x.state == EXCHANGE_DONE:
+        exchange_settle(w, x)
+
+
+# ------------------------------------------------------------------------------------------------ the upstream
+
+
+def proxy_upstream_sent(w, x):
+    s: cython.pointer(Stream) = address(x.upstream.stream)
+    if s.send_error:
+        # It may have answered before it closed: what is still readable is read first.
+        if x.state == EXCHANGE_TUNNEL:
+            exchange_cut(w, x, UPSTREAM_CUT)
+        elif x.state == EXCHANGE_WAIT and s.receive == RECEIVE_OFF:
+            proxy_broken(w, x)
+        return
+    if x.request != NULL and s.sending != x.request and not x.replayable:
+        release_request(w, x)
+    if x.state == EXCHANGE_TUNNEL:
+        tunnel_flow(w, x)
+    elif not x.up.done:
+        proxy_pull_request(w, x)
+    else:
+        request_sent(w, x)
+
+
+def proxy_upstream_received(w, x):
+    if x.state == EXCHANGE_WAIT:
+        response_head(w, x)
+    elif x.state == EXCHANGE_STREAM:
+        proxy_pull_response(w, x)
+    elif x.state == EXCHANGE_TUNNEL:
+        tunnel_flow(w, x)
+
+
+def proxy_upstream_late(w, x):
+    if x.state == EXCHANGE_TUNNEL:
+        exchange_cut(w, x, TUNNEL_IDLE)
+    elif x.state == EXCHANGE_WAIT and x.upstream.stream.late != LATE_SEND:
+        exchange_fail(w, x, UPSTREAM_FIRST_BYTE_TIMEOUT)
+    else:
+        exchange_fail(w, x, UPSTREAM_PROGRESS_TIMEOUT)
+
+
+def proxy_broken(w, x):
+    """The connection broke before a response. Once more, on a fresh one, if that is safe."""
+    u: cython.pointer(Upstream) = x.upstream
+    # RFC 9110 9.2.2: an idempotent request may be sent again; any request may of which nothing was sent.
+    safe: cython.bint = x.replayable or (not u.stream.sent_any and not x.pulled)
+    if not x.reused or x.request == NULL or not safe or x.client.stream.closing:
+        exchange_fail(w, x, upstream_lost(w, u))
+        return
+    count(w.counters, COUNT_RETRIES, 1)
+    x.retrying = True
+    exchange_move(x, EXCHANGE_CONNECT)
+    upstream_drop(w, u)  # proxy_upstream_gone() goes on: until then the kernel may hold the request's buffer
+
+
+def proxy_upstream_gone(w, x):
+    if not x.retrying:
+        return
+    x.retrying = False
+    x.request.start = x.request_start
+    upstream_acquire(w, x, True)
+
+
+# ------------------------------------------------------------------------------------------------ the response
+
+
+def response_head(w, x):
+    s: cython.pointer(Stream) = address(x.upstream.stream)
+    found: cython.int
+    result: cython.int
+    before: uint64_t
+    while True:
+        if s.inbox.first == NULL:
+            stream_refill(w, s)
+        if s.inbox.first == NULL:
+            if s.eof or s.error:
+                proxy_broken(w, x)
+            return
+        release_request(w, x)
+        found = look_for_head(w, s, address(x.seen), False)
+        if found < 0:
+            exchange_fail(w, x, UPSTREAM_HEAD_TOO_LARGE if found == -HEAD_TOO_LARGE else UPSTREAM_BAD_HEAD)
+            return
+        if found == 0:
+            before = s.inbox.bytes
+            stream_refill(w, s)
+            if s.inbox.bytes > before:
+                continue
+            if s.eof or s.error:
+                exchange_fail(w, x, UPSTREAM_CLOSED)
+            return
+        x.seen = 0
+        result = response_parse(data_of(s.inbox.first), cast(uint32_t, found), x.method, address(w.response))
+        if result == 0 and w.response.field_count > x.rules.snapshot.limits.head_fields:
+            result = -UPSTREAM_HEAD_TOO_LARGE
+        if result < 0:
+            exchange_fail(w, x, -result)
+            return
+        if w.response.status >= 200:
+            final_response(w, x, cast(uint32_t, found))
+            return
+        if w.response.status == 101:
+            if x.upgrade and w.response.upgrade:
+                tunnel_begin(w, x, cast(uint32_t, found))
+            else:
+                exchange_fail(w, x, UPSTREAM_BAD_HEAD)
+            return
+        if not interim_response(w, x, cast(uint32_t, found)):
+            return
+
+
+def interim_response(w, x, length):
+    """RFC 9110 15.2: 1xx responses are passed on; an HTTP/1.0 client never gets one."""
+    s: cython.pointer(Stream) = address(x.upstream.stream)
+    b: cython.pointer(Buffer) = queue_pop(address(s.inbox))
+    out: cython.pointer(Buffer)
+    r: Reply
+    n: uint32_t
+    if x.minor and stream_full(address(x.client.stream)):
+        # More of them than the client takes: all together they are a head, and that has a bound.
+        buffer_give(address(w.buffers), b)
+        exchange_fail(w, x, UPSTREAM_HEAD_TOO_LARGE)
+        return False
+    if x.minor:
+        exchange_reply(w, x, address(r))
+        n = write_response(w.scratch, data_of(b), address(w.response), address(r))
+        out = buffer_take(address(w.buffers), GROUP_LARGE if n > 4096 else GROUP_SMALL)
+        if out == NULL:
+            buffer_give(address(w.buffers), b)
+            exchange_fail(w, x, OUT_OF_MEMORY)
+            return False
+        memcpy(data_of(out), w.scratch, n)
+        out.end += n
+        count(w.counters, COUNT_STATUS_1XX, 1)
+        stream_send(w, address(x.client.stream), out)
+        if w.response.status == 100 and x.expect_continue:
+            x.expect_continue = False  # now it is the client's turn
+            stream_receive_within(w, s, 0, False)
+            stream_receive_within(w, address(x.client.stream), x.rules.snapshot.timeouts.body_ms, True)
+    b.start += length
+    if length_of(b):
+        queue_push_front(address(s.inbox), b)
+    else:
+        buffer_give(address(w.buffers), b)
+    return True
+
+
+def final_response(w, x, length):
+    s: cython.pointer(Stream) = address(x.upstream.stream)
+    c: cython.pointer(Client) = x.client
+    head: cython.pointer(ResponseHead) = address(w.response)
+    b: cython.pointer(Buffer) = queue_pop(address(s.inbox))
+    body_begin(
+        address(x.down), address(x.down_chunks), head.framing, head.content_length, address(x.rules.snapshot.limits)
+    )
+    delimited: cython.bint = head.framing != FRAMING_CHUNKED and head.framing != FRAMING_CLOSE
+    x.down.chunked_out = not delimited and x.minor == 1
+    if not delimited and x.minor == 0:
+        c.last = True  # RFC 9112 6.3: an HTTP/1.0 client learns the end from the close
+    x.upstream_keep = head.keep_alive and head.framing != FRAMING_CLOSE
+    used: uint32_t
+    start: uint32_t
+    got: uint32_t
+    at: uint32_t = b.start + length
+    result: cython.int = body_decode(
+        address(x.down), address(x.down_chunks), b.base + at, b.end - at, address(used), address(start), address(got)
+    )
+    if not x.up.done and (x.down.done or (x.expect_continue and head.status >= 300)):
+        # RFC 9112 9.6: the rest of a request that was answered early is not read (or may never come): say so.
+        c.last = True
+    r: Reply
+    exchange_reply(w, x, address(r))
+    r.chunked = x.down.chunked_out
+    n: uint32_t = write_response(w.scratch, data_of(b), head, address(r))
+    if result < 0 or at + start < n + 32:
+        buffer_give(address(w.buffers), b)
+        exchange_fail(w, x, UPSTREAM_BAD_BODY if result < 0 else UPSTREAM_HEAD_TOO_LARGE)
+        return
+    if at + used < b.end:
+        x.upstream_keep = False  # it says more than it announced
+    b.start = at + start
+    b.end = b.start + got
+    body_frame(address(x.down), b)
+    b.start -= n
+    memcpy(b.base + b.start, w.scratch, n)
+    exchange_move(x, EXCHANGE_STREAM)
+    exchange_began(w, x, head.status)
+    if x.down.done:
+        if send_last(w, address(c.stream), address(x.down), address(x.down_chunks), b):
+            response_done(w, x)
+        else:
+            exchange_cut(w, x, OUT_OF_MEMORY)
+        return
+    stream_send(w, address(c.stream), b)
+    # A long body comes by single receives: asking again is what holds the upstream back.
+    stream_pause(w, s)
+    stream_receive_within(w, s, x.rules.snapshot.timeouts.upstream_ms, True)
+    proxy_pull_response(w, x)
+
+
+def proxy_pull_response(w, x):
+    """Take from the upstream as much of the body as the client's connection has room for."""
+    s: cython.pointer(Stream) = address(x.upstream.stream)
+    t: cython.pointer(Stream) = address(x.client.stream)
+    b: cython.pointer(Buffer)
+    used: uint32_t
+    start: uint32_t
+    got: uint32_t
+    while not stream_full(t):
+        b = queue_pop(address(s.inbox))
+        if b == NULL:
+            stream_refill(w, s)
+            b = queue_pop(address(s.inbox))
+        if b == NULL:
+            if (s.eof or s.error) and x.down.framing == FRAMING_CLOSE and s.error == 0:
+                x.down.done = True
+                if send_last(w, t, address(x.down), address(x.down_chunks), NULL):
+                    response_done(w, x)
+                else:
+                    exchange_cut(w, x, OUT_OF_MEMORY)
+            elif s.eof or s.error:
+                exchange_cut(w, x, UPSTREAM_CUT)
+            else:
+                stream_want(w, s, GROUP_LARGE, False, False)
+                if s.receive_due_ms == 0:
+                    stream_receive_within(w, s, x.rules.snapshot.timeouts.upstream_ms, True)
+            return
+        if (
+            body_decode(
+                address(x.down),
+                address(x.down_chunks),
+                data_of(b),
+                length_of(b),
+                address(used),
+                address(start),
+                address(got),
+            )
+            < 0
+        ):
+            buffer_give(address(w.buffers), b)
+            exchange_cut(w, x, UPSTREAM_BAD_BODY)
+            return
+        if used < length_of(b):
+            x.upstream_keep = False  # it says more than it announced
+        b.start += start
+        b.end = b.start + got
+        body_frame(address(x.down), b)
+        if x.down.done:
+            if send_last(w, t, address(x.down), address(x.down_chunks), b):
+                response_done(w, x)
+            else:
+                exchange_cut(w, x, OUT_OF_MEMORY)
+            return
+        send_some(w, t, b)
+    stream_receive_within(w, s, 0, False)  # it waits for the client, which has a deadline of its own
+
+
+def response_done(w, x):
+    u: cython.pointer(Upstream) = x.upstream
+    if x.up.done and x.upstream_keep and stream_drained(address(u.stream)):
+        x.upstream = NULL
+        upstream_release(w, u)
+    else:
+        exchange_leave_upstream(w, x)
+    if not x.up.done:
+        # RFC 9112 9.3: the rest of a request that was answered early is not read.
+        x.client.last = True
+        x.client.linger = True
+    exchange_done(w, x)

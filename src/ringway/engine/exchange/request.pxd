@@ -1,0 +1,35 @@
+"""The beginning of a request: a complete head is checked, routed, and given to whoever answers it.
+
+    head --parse--> limits --> path in its normal form --> route --> file | proxy | redirect | refusal
+"""
+from libc.stdint cimport uint32_t
+
+from ringway.engine.base.buffers cimport Buffer
+from ringway.engine.base.spans cimport Span
+from ringway.engine.connection.state cimport Client, Exchange, Worker
+
+cdef void request_arrived(Worker* w, Client* c, int found) noexcept nogil
+    # w.handlers.request: `found` bytes of head at inbox.first, or -Reason
+cdef int request_accept(Worker* w, Exchange* x, const char* data, uint32_t length) noexcept nogil
+cdef void hear_proxy(Worker* w, Exchange* x, const char* data) noexcept nogil
+    # what the peer says about the client, if it is trusted
+cdef int take_body(Worker* w, Exchange* x, Buffer* b, uint32_t head, uint32_t* start, uint32_t* got) noexcept nogil
+    # the body that came with the head: payload at b.base[start:start+got]; the next request goes back to the inbox
+cdef int normal_path(Worker* w, const char* data, Span* out) noexcept nogil
+cdef void request_route(Worker* w, Exchange* x, Buffer* b, uint32_t head, uint32_t length, uint32_t start,
+                        uint32_t got) noexcept nogil
+cdef bint came_by_https(Worker* w) noexcept nogil
+cdef bint is_challenge(Span path) noexcept nogil
+cdef int at_the_door(Worker* w, Exchange* x, Span host, Span path) noexcept nogil
+    # whether the connection has shown what the host wants of its clients: 0, or -Reason
+cdef void to_https(Worker* w, Exchange* x, const char* data) noexcept nogil
+cdef void redirect(Worker* w, Exchange* x, const char* data) noexcept nogil
+cdef bint span_is_path(const char* text) noexcept nogil
+    # "{path}"
+cdef void options_for_all(Worker* w, Exchange* x) noexcept nogil
+cdef void keep_for_log(Worker* w, Exchange* x, const char* data) noexcept nogil
+cdef unsigned short keep_text(char* out, uint32_t room, Span text) noexcept nogil
+
+cdef void client_event_received(Worker* w, Exchange* x) noexcept nogil
+cdef void client_event_sent(Worker* w, Exchange* x) noexcept nogil
+cdef void client_event_late(Worker* w, Exchange* x) noexcept nogil

@@ -1,0 +1,308 @@
+"""The beginning of a request."""
+
+import cython
+from cython import NULL, address, cast
+from cython.cimports.libc.stdint import int32_t, uint32_t
+from cython.cimports.libc.string import memcmp, memcpy
+from cython.cimports.ringway.engine.base import *
+from cython.cimports.ringway.engine.connection import *
+from cython.cimports.ringway.engine.exchange.exchange import *
+from cython.cimports.ringway.engine.exchange.proxy import *
+from cython.cimports.ringway.engine.exchange.serve import *
+from cython.cimports.ringway.engine.http import *
+from cython.cimports.ringway.engine.plan import *
+from cython.cimports.ringway.engine.tls import *
+
+
+def request_arrived(w, c, found):
+    s: cython.pointer(Stream) = address(c.stream)
+    x: cython.pointer(Exchange) = exchange_take(w, c)
+    if x == NULL:
+        client_abort(w, c)  # cannot be: there are as many as clients
+        return
+    reason: cython.int = found
+    b: cython.pointer(Buffer) = NULL
+    start: uint32_t = 0
+    got: uint32_t = 0
+    head: uint32_t = 0
+    if found > 0:
+        b = queue_pop(address(s.inbox))
+        head = b.start
+        reason = request_accept(w, x, data_of(b), cast(uint32_t, found))
+    if reason == 0:
+        reason = take_body(w, x, b, head + cast(uint32_t, found), address(start), address(got))
+    if reason < 0:
+        if b != NULL:
+            buffer_give(address(w.buffers), b)
+        exchange_fail(w, x, -reason)
+        return
+    request_route(w, x, b, head, cast(uint32_t, found), start, got)
+
+
+def request_accept(w, x, data, length):
+    head: cython.pointer(RequestHead) = address(w.request)
+    reason: cython.int = request_parse(data, length, head)
+    if x.rules.snapshot.access_log:
+        keep_for_log(w, x, data)
+    w.said.trusted = False
+    if reason == 0 and trusts_anybody(x.rules.snapshot):
+        hear_proxy(w, x, data)
+    if reason == 0 and head.field_count > x.rules.snapshot.limits.head_fields:
+        reason = -TOO_MANY_FIELDS
+    if reason < 0:
+        return reason
+    c: cython.pointer(Client) = x.client
+    x.method = head.method
+    x.minor = head.minor
+    x.upgrade = head.upgrade
+    x.expect_continue = head.expect_continue
+    c.last = not head.keep_alive or c.requests >= x.rules.snapshot.limits.requests_per_connection
+    body_begin(address(x.up), address(x.up_chunks), head.framing, head.content_length, address(x.rules.snapshot.limits))
+    x.up.chunked_out = head.framing == FRAMING_CHUNKED
+    if head.method == METHOD_CONNECT:
+        return -METHOD_NOT_IMPLEMENTED
+    if (
+        head.framing == FRAMING_LENGTH
+        and x.rules.snapshot.limits.request_body_bytes
+        and head.content_length > x.rules.snapshot.limits.request_body_bytes
+    ):
+        return -BODY_TOO_LARGE
+    return 0
+
+
+def hear_proxy(w, x, data):
+    if client_trusted(x.rules.snapshot, x.client):
+        forwarded_read(x.rules.snapshot, data, address(w.request), address(w.said))
+        if w.said.found:
+            x.named_length = cast(cython.uchar, ip_text(address(w.said.client), x.named))
+
+
+def take_body(w, x, b, head, start, got):
+    """`head`: the place behind the head."""
+    used: uint32_t
+    length: uint32_t = b.end - head
+    result: cython.int = body_decode(
+        address(x.up), address(x.up_chunks), b.base + head, length, address(used), start, got
+    )
+    if result < 0:
+        return result
+    if used < length:
+        # A view of the buffer from behind the head, for keep_rest().
+        b.start = head
+        if not keep_rest(w, address(x.client.stream), b, used):
+            return -OUT_OF_MEMORY
+    if x.up.done:
+        client_next_seen(w, x.client)
+    start[0] += head
+    return 0
+
+
+def normal_path(w, data, out):
+    """What is matched is what is forwarded."""
+    path: Span = piece_span(data, w.request.path)
+    n: cython.int
+    if path.length == 0:
+        out[0] = span(b"/", 1)  # absolute-form without a path: RFC 9112 3.2.2
+        return 0
+    if not path_is_normal(path.at, path.length):
+        n = path_normalise(path.at, path.length, w.path, PATH_BYTES)
+        if n < 0:
+            return -BAD_TARGET
+        path = span(w.path, cast(uint32_t, n))
+    out[0] = path
+    return 0
+
+
+def request_route(w, x, b, head, length, start, got):
+    data: cython.p_char = b.base + head
+    path: Span
+    host: Span = piece_span(data, w.request.host)
+    found: int32_t = ROUTE_NONE
+    reason: cython.int = 0
+    if w.request.form == FORM_ASTERISK:
+        buffer_give(address(w.buffers), b)
+        options_for_all(w, x)
+        return
+    reason = normal_path(w, data, address(path))
+    if reason == 0 and x.client.listener.https_port and not is_challenge(path) and not came_by_https(w):
+        to_https(w, x, data)
+        buffer_give(address(w.buffers), b)
+        return
+    if reason == 0 and x.rules.snapshot.client_auth:
+        reason = at_the_door(w, x, host, path)
+    if reason == 0:
+        found = route_find(x.rules.snapshot, host.at, host.length, path.at, path.length)
+        if found == ROUTE_NONE:
+            reason = -NO_ROUTE
+    if reason < 0:
+        buffer_give(address(w.buffers), b)
+        exchange_fail(w, x, -reason)
+        return
+    x.route = route_at(x.rules.snapshot, found)
+    if x.method == METHOD_TRACE and x.route.kind != ROUTE_FILE:  # files answer for themselves: GET and HEAD alone
+        # It would show fields that we add, and credentials, to a script (RFC 9110 9.3.8).
+        buffer_give(address(w.buffers), b)
+        exchange_fail_with(w, x, METHOD_NOT_ALLOWED, b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n", 53)
+        return
+    if x.route.strip_prefix:
+        path.at += x.route.prefix.length
+        path.length -= x.route.prefix.length
+    if x.route.kind == ROUTE_PROXY:
+        proxy_begin(w, x, b, start, got, head, path)
+    elif x.route.kind == ROUTE_FILE:
+        serve_begin(w, x, b, head, length, path)
+    else:
+        redirect(w, x, data)
+        buffer_give(address(w.buffers), b)
+
+
+def came_by_https(w):
+    """To the trusted proxy in front of us: sent on, the client would come the same way again."""
+    return w.said.trusted and span_is_text(w.said.proto, b"https", 5)
+
+
+def is_challenge(path):
+    # RFC 8555 8.3: how a certificate authority looks whether the host is ours; it comes by plain HTTP.
+    return path.length > 28 and memcmp(path.at, cast(cython.p_char, b"/.well-known/acme-challenge/"), 28) == 0
+
+
+def at_the_door(w, x, host, path):
+    s: cython.pointer(Stream) = address(x.client.stream)
+    door = door_find(x.rules.snapshot, host.at, host.length)
+    i: uint32_t
+    if s.secure:
+        # A reload numbers the doors anew: then it counts what stood behind the number.
+        if (s.rules == x.rules and door.policy != s.door) or (
+            s.rules != x.rules and not tls_same_door(s.rules.tls, s.door, x.rules.tls, door.policy)
+        ):
+            return -MISDIRECTED  # RFC 9110 15.5.20, 4.3.3
+        return -CLIENT_CERTIFICATE_REFUSED if s.refused != NULL else 0
+    if door.auth != AUTH_REQUIRE:
+        return 0
+    # What a trusted proxy got by HTTPS is not sent on either, but no certificate was shown to us.
+    if not x.client.listener.https_port or not is_challenge(path):
+        return -CLIENT_CERTIFICATE_MISSING
+    # A challenge: let it in, but nothing that an upstream might read as another path.
+    for i in range(28, path.length):
+        if not octet_is(path.at[i], OCTET_TOKEN) or path.at[i] == 37:
+            return -CLIENT_CERTIFICATE_MISSING
+    return 0
+
+
+def to_https(w, x, data):
+    """`redirect_https`: the same target, by TLS."""
+    host: Span = piece_span(data, w.request.host)
+    path: Span = piece_span(data, w.request.path)
+    query: Span = piece_span(data, w.request.query)
+    end: uint32_t = host.length
+    if host.length == 0:
+        exchange_fail(w, x, BAD_HOST)  # HTTP/1.0 without Host: nowhere to send it
+        return
+    if host.length + path.length + query.length > SMALL_BYTES - 1024:
+        exchange_fail(w, x, TARGET_TOO_LONG)
+        return
+    # Without its port: the last colon, if no bracket of an IPv6 address follows.
+    while end > 0 and 48 <= host.at[end - 1] <= 57:
+        end -= 1
+    if end > 0 and host.at[end - 1] == 58:
+        host.length = end - 1
+    p: cython.p_char = put(w.scratch, b"Location: https://", 18)
+    p = put_span(p, host)
+    if x.client.listener.https_port != 443:
+        p = put(p, b":", 1)
+        p = put_number(p, x.client.listener.https_port)
+    if path.length == 0:
+        p = put(p, b"/", 1)
+    p = put_span(p, path)
+    p = put_span(p, query)
+    p = put(p, b"\r\n", 2)
+    exchange_answer(w, x, 308, w.scratch, cast(uint32_t, p - w.scratch), NULL, 0)
+
+
+def redirect(w, x, data):
+    """`location`, with "{path}" replaced by the request's path and query."""
+    to: Span = span(text_at(x.rules.snapshot, x.route.location), x.route.location.length)
+    path: Span = piece_span(data, w.request.path)
+    query: Span = piece_span(data, w.request.query)
+    if to.length + path.length + query.length > SMALL_BYTES - 1024:
+        exchange_fail(w, x, TARGET_TOO_LONG)
+        return
+    p: cython.p_char = put(w.scratch, b"Location: ", 10)
+    i: uint32_t = 0
+    while i < to.length:
+        if to.length - i >= 6 and span_is_path(to.at + i):
+            p = put_span(p, path)
+            p = put_span(p, query)
+            i += 6
+        else:
+            p = put(p, to.at + i, 1)
+            i += 1
+    p = put(p, b"\r\n", 2)
+    exchange_answer(w, x, x.route.redirect_status, w.scratch, cast(uint32_t, p - w.scratch), NULL, 0)
+
+
+def span_is_path(text):
+    return text[0] == 123 and text[1] == 112 and text[2] == 97 and text[3] == 116 and text[4] == 104 and text[5] == 125
+
+
+def options_for_all(w, x):
+    """OPTIONS *: about the server as a whole (RFC 9110 9.3.7)."""
+    exchange_answer(w, x, 204, b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n", 53, NULL, 0)
+
+
+# ------------------------------------------------------------------------------------------------ the access log
+
+
+def keep_for_log(w, x, data):
+    i: cython.int
+    head: cython.pointer(RequestHead) = address(w.request)
+    client_peer(x.client)  # now: a connection that was reset has no peer any more
+    x.log.method_length = keep_text(x.log.method, LOG_METHOD_BYTES, piece_span(data, head.method_text))
+    x.log.host_length = keep_text(x.log.host, LOG_HOST_BYTES, piece_span(data, head.host))
+    x.log.target_length = keep_text(x.log.target, LOG_TARGET_BYTES, piece_span(data, head.target))
+    for i in range(head.field_count):
+        if head.fields[i].id == FIELD_USER_AGENT:
+            x.log.agent_length = keep_text(x.log.agent, LOG_AGENT_BYTES, piece_span(data, head.fields[i].value))
+        elif head.fields[i].id == FIELD_REFERER:
+            x.log.referer_length = keep_text(x.log.referer, LOG_REFERER_BYTES, piece_span(data, head.fields[i].value))
+
+
+def keep_text(out, room, text):
+    n: uint32_t = min(text.length, room)
+    memcpy(out, text.at, n)
+    return cast(cython.ushort, n)
+
+
+# ------------------------------------------------------------------------------- events while a request is served
+
+
+def client_event_received(w, x):
+    s: cython.pointer(Stream) = address(x.client.stream)
+    if x.state == EXCHANGE_SEND or x.state == EXCHANGE_DONE or x.route == NULL or x.route.kind != ROUTE_PROXY:
+        if s.error:
+            exchange_cut(w, x, CLIENT_CLOSED)
+        elif s.inbox.bytes + s.cipher.bytes > x.rules.snapshot.limits.pipeline_bytes:
+            stream_pause(w, s)
+    else:
+        proxy_client_received(w, x)
+
+
+def client_event_sent(w, x):
+    if x.state == EXCHANGE_SEND:
+        serve_continue(w, x)
+    elif x.state == EXCHANGE_DONE:
+        exchange_settle(w, x)
+    elif x.state == EXCHANGE_OPEN:
+        if file_settled(x.file):
+            serve_ready(w, x)  # it waited for buffers
+    else:
+        proxy_client_sent(w, x)
+
+
+def client_event_late(w, x):
+    if x.state == EXCHANGE_TUNNEL:
+        exchange_cut(w, x, TUNNEL_IDLE)
+    elif x.client.stream.late == LATE_SEND:
+        exchange_cut(w, x, CLIENT_WRITE_TIMEOUT)
+    else:
+        exchange_fail(w, x, CLIENT_BODY_TIMEOUT)

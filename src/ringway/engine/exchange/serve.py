@@ -1,0 +1,506 @@
+"""Files as responses."""
+
+import cython
+from cython import NULL, address, cast
+from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
+from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.ringway.engine.base import *
+from cython.cimports.ringway.engine.connection import *
+from cython.cimports.ringway.engine.exchange.exchange import *
+from cython.cimports.ringway.engine.http import *
+from cython.cimports.ringway.engine.kernel import *
+from cython.cimports.ringway.engine.native.linux import (
+    EAGAIN,
+    EINTR,
+    FIONBIO,
+    MSG_DONTWAIT,
+    MSG_MORE,
+    MSG_NOSIGNAL,
+    RWF_NOWAIT,
+    errno,
+    ioctl,
+    iovec,
+    preadv2,
+    send,
+    sendfile,
+)
+from cython.cimports.ringway.engine.plan import *
+
+# --------------------------------------------------------------------------------------------------- the request
+
+
+def serve_begin(w, x, b, head, length, path):
+    x.head = b
+    b.start = head
+    x.head_bytes = length
+    if not x.up.done:
+        # RFC 9112 9.6: the rest of the request is not read, and every answer from here on says so.
+        x.client.last = True
+        x.client.linger = True
+    if x.method != METHOD_GET and x.method != METHOD_HEAD:
+        if x.method == METHOD_OTHER:
+            exchange_fail(w, x, METHOD_NOT_IMPLEMENTED)
+        else:
+            exchange_fail_with(w, x, METHOD_NOT_ALLOWED, b"Allow: GET, HEAD\r\n", 18)
+        return
+    n: cython.int = 0
+    name: cython.p_char = w.path
+    i: cython.int
+    if x.route.file_single:
+        memcpy(name, text_at(x.rules.snapshot, x.route.base), x.route.base.length)
+        n = cast(cython.int, x.route.base.length)
+    else:
+        n = path_decode(path.at, path.length, w.scratch, SCRATCH_BYTES)
+        if n < 0 or n > FILE_PATH_MAX - 16:  # room for "index.html"
+            exchange_fail(w, x, BAD_TARGET if n < 0 else FILE_NOT_FOUND)
+            return
+        i = 0
+        while i < n and w.scratch[i] == 47:  # "/": the folder's own paths are relative
+            i += 1
+        n -= i
+        memcpy(name, w.scratch + i, n)
+        # A prefix without its slash leaves nothing at all: the folder itself, and a redirect to the slash.
+        if path.length and (n == 0 or name[n - 1] == 47):
+            memcpy(name + n, b"index.html", 10)
+            n += 10
+    x.conditional = False
+    for i in range(w.request.field_count):
+        if FIELD_IF_MATCH <= w.request.fields[i].id <= FIELD_RANGE:
+            x.conditional = True
+    exchange_move(x, EXCHANGE_OPEN)
+    f: cython.pointer(File) = file_open(w, x.route.folder, name, cast(uint32_t, n), x.route.file_mode == MODE_MEMORY, x)
+    if f == NULL:
+        exchange_fail(w, x, TOO_MANY_OPEN_FILES)
+    elif file_settled(f):
+        serve_ready(w, x)
+
+
+def serve_ready(w, x):
+    f: cython.pointer(File) = x.file
+    if x.client.stream.closing:
+        return
+    if stream_short(w, GROUP_SMALL):
+        stream_send_later(w, address(x.client.stream))  # comes here again: client_event_sent()
+        return
+    if f.state == FILE_FAILED:
+        exchange_fail(w, x, file_reason(f))
+    elif f.folder:
+        redirect_to_folder(w, x)
+    else:
+        serve_file(w, x)
+
+
+def serve_file(w, x):
+    asked: Conditions
+    status: cython.int = 200
+    if x.conditional:
+        read_conditions(w, x, address(asked))
+        status = conditions_check(
+            address(asked),
+            address(x.file.facts),
+            True,
+            x.method == METHOD_GET,
+            w.clock.wall_seconds,
+            x.ranges,
+            address(x.range_count),
+        )
+        if x.range_count > x.rules.snapshot.limits.ranges:
+            status = 200  # RFC 9110 14.2: a server may ignore them
+    if status == 200:
+        serve_whole(w, x)
+    elif status == 206:
+        serve_ranges(w, x)
+    elif status == 304:
+        serve_without_body(w, x, 304)
+    elif status == 412:
+        exchange_fail(w, x, PRECONDITION_FAILED)
+    else:
+        text: cython.char[64]
+        p: cython.p_char = put(text, b"Content-Range: bytes */", 23)
+        p = put_number(p, x.file.facts.size)
+        p = put(p, b"\r\n", 2)
+        exchange_fail_with(w, x, RANGE_NOT_SATISFIABLE, text, cast(uint32_t, p - cast(cython.p_char, text)))
+
+
+def read_conditions(w, x, out):
+    """The fields again, from the head that was kept: another request may have used w.request meanwhile."""
+    data: cython.p_char = data_of(x.head)
+    head: cython.pointer(RequestHead) = address(w.request)
+    memset(out, 0, cython.sizeof(Conditions))
+    if request_parse(data, x.head_bytes, head) < 0:
+        return
+    i: cython.int
+    for i in range(head.field_count):
+        condition_add(out, address(x.file.facts), head.fields[i].id, piece_span(data, head.fields[i].value))
+
+
+def redirect_to_folder(w, x):
+    """A folder without its slash: relative links in its index would not work."""
+    data: cython.p_char = data_of(x.head)
+    if request_parse(data, x.head_bytes, address(w.request)) < 0:
+        exchange_fail(w, x, FILE_ERROR)
+        return
+    path: Span = piece_span(data, w.request.path)
+    if path.length == 0 or path.at[path.length - 1] == 47 or path.length + w.request.query.length > SMALL_BYTES - 512:
+        exchange_fail(w, x, FILE_NOT_FOUND)  # index.html is a folder
+        return
+    while path.length > 1 and path.at[1] == 47:
+        path.at += 1  # "//host" would be another site
+        path.length -= 1
+    p: cython.p_char = put(w.scratch, b"Location: ", 10)
+    p = put_span(p, path)
+    p = put(p, b"/", 1)
+    p = put_span(p, piece_span(data, w.request.query))
+    p = put(p, b"\r\n", 2)
+    exchange_answer(w, x, 301, w.scratch, cast(uint32_t, p - w.scratch), NULL, 0)
+
+
+# ------------------------------------------------------------------------------------------------------ the head
+
+
+def in_small(w, f):
+    return f.copy != NULL and f.facts.size + f.fields_length + 256 <= SMALL_BYTES
+
+
+def serve_whole(w, x):
+    f: cython.pointer(File) = x.file
+    body: cython.bint = x.method == METHOD_GET
+    b: cython.pointer(Buffer) = buffer_take(address(w.buffers), GROUP_SMALL)
+    if b == NULL:
+        exchange_fail(w, x, OUT_OF_MEMORY)
+        return
+    r: Reply
+    exchange_reply(w, x, address(r))
+    p: cython.p_char = b.base + HEADROOM
+    p += write_own(p, 200, address(r))
+    p = put(p, f.fields, f.fields_length)
+    p = put(p, b"\r\n", 2)
+    exchange_move(x, EXCHANGE_SEND)
+    exchange_began(w, x, 200)
+    if body and in_small(w, f):
+        p = put(p, f.copy, cast(uint32_t, f.facts.size))
+        x.down.total = f.facts.size
+        body = False
+    b.end = cast(uint32_t, p - b.base)
+    if not body or f.facts.size == 0:
+        exchange_send_end(w, x, b)
+        exchange_done(w, x)
+        return
+    x.file_at = 0
+    x.file_left = f.facts.size
+    send_head(w, x, b)
+
+
+def send_head(w, x, b):
+    # A body from user space joins the head in the outbox. One by sendfile does not: a head held back by MSG_MORE
+    # makes the kernel cut the file's pages into more segments, which cost 10 microseconds for 100 KiB.
+    s: cython.pointer(Stream) = address(x.client.stream)
+    if x.file.copy != NULL or not stream_sends_plain(s):
+        stream_queue(w, s, b)
+    elif stream_drained(s) and send_at_once(s, b):
+        buffer_give(address(w.buffers), b)
+    else:
+        stream_send(w, s, b)
+    serve_continue(w, x)
+
+
+def send_at_once(s, b):
+    """sendfile(2) is a call of its own, so the head in front of it may be one too: a turn of the loop is saved."""
+    # Through the kernel's TLS the head shares its first record with the body: a record less to encrypt.
+    sent: int64_t = send(s.fd, data_of(b), length_of(b), MSG_DONTWAIT | MSG_NOSIGNAL | (MSG_MORE if s.secure else 0))
+    if sent > 0:
+        b.start += cast(uint32_t, sent)
+        s.sent_any = True
+    return b.start == b.end
+
+
+def serve_without_body(w, x, status):
+    """304: the fields that a 200 would have had, RFC 9110 15.4.5, without the length."""
+    f: cython.pointer(File) = x.file
+    b: cython.pointer(Buffer) = buffer_take(address(w.buffers), GROUP_SMALL)
+    if b == NULL:
+        exchange_fail(w, x, OUT_OF_MEMORY)
+        return
+    r: Reply
+    exchange_reply(w, x, address(r))
+    p: cython.p_char = b.base + HEADROOM
+    p += write_own(p, cast(cython.ushort, status), address(r))
+    p = put(p, f.fields, f.length_at)
+    p = put(p, b"\r\n", 2)
+    b.end = cast(uint32_t, p - b.base)
+    exchange_began(w, x, cast(cython.ushort, status))
+    exchange_send_end(w, x, b)
+    exchange_done(w, x)
+
+
+def serve_ranges(w, x):
+    """206: one range as it is, several as multipart/byteranges (RFC 9110 15.3.7)."""
+    f: cython.pointer(File) = x.file
+    b: cython.pointer(Buffer) = buffer_take(address(w.buffers), GROUP_SMALL)
+    if b == NULL:
+        exchange_fail(w, x, OUT_OF_MEMORY)
+        return
+    r: Reply
+    exchange_reply(w, x, address(r))
+    fields: cython.p_char = f.fields
+    fields_length: uint32_t = f.length_at
+    p: cython.p_char = b.base + HEADROOM
+    p += write_own(p, 206, address(r))
+    length: uint64_t = x.ranges[0].length
+    x.file_at = x.ranges[0].first
+    x.file_left = x.ranges[0].length
+    x.range_next = 1
+    x.part_due = False
+    if x.range_count == 1:
+        p = put_content_range(p, f, x.file_at, x.file_left)
+    else:
+        # The parts carry the media type of the file; the response has its own. It is the first of the fields.
+        while fields_length and fields[0] != 10:
+            fields += 1
+            fields_length -= 1
+        fields += 1
+        fields_length -= 1
+        p = put(p, b"Content-Type: multipart/byteranges; boundary=", 45)
+        p += write_boundary(x, p)
+        p = put(p, b"\r\n", 2)
+        length = parts_length(x)
+        x.range_next = 0
+        x.file_left = 0
+        x.part_due = True
+    p = put(p, fields, fields_length)
+    p = put(p, b"Content-Length: ", 16)
+    p = put_number(p, length)
+    p = put(p, b"\r\n\r\n", 4)
+    b.end = cast(uint32_t, p - b.base)
+    exchange_move(x, EXCHANGE_SEND)
+    exchange_began(w, x, 206)
+    send_head(w, x, b)
+
+
+def put_content_range(out, f, first, length):
+    out = put(out, b"Content-Range: bytes ", 21)
+    out = put_number(out, first)
+    out = put(out, b"-", 1)
+    out = put_number(out, first + length - 1)
+    out = put(out, b"/", 1)
+    out = put_number(out, f.facts.size)
+    return put(out, b"\r\n", 2)
+
+
+def write_boundary(x, out):
+    # Not to be met in the file by chance: when and by whom it was asked for.
+    p: cython.p_char = put(out, b"ringway-", 8)
+    p = put_hex(p, x.began_ns ^ (cast(uint64_t, x.slot.index) << 48) ^ x.file.facts.inode)
+    return cast(uint32_t, p - out)
+
+
+def write_part(x, which, out):
+    """What stands in front of part `which`; behind the last one: the end of all parts."""
+    f: cython.pointer(File) = x.file
+    p: cython.p_char = put(out, b"\r\n--", 4)
+    p += write_boundary(x, p)
+    if which == x.range_count:
+        p = put(p, b"--\r\n", 4)
+        return cast(uint32_t, p - out)
+    p = put(p, b"\r\n", 2)
+    i: uint32_t = 0
+    while f.fields[i] != 10:  # the first line of the fields is Content-Type
+        i += 1
+    p = put(p, f.fields, i + 1)
+    p = put_content_range(p, f, x.ranges[which].first, x.ranges[which].length)
+    p = put(p, b"\r\n", 2)
+    return cast(uint32_t, p - out)
+
+
+def parts_length(x):
+    text: cython.char[PART_BYTES_MAX]
+    total: uint64_t = 0
+    i: uint32_t
+    for i in range(x.range_count):
+        total += write_part(x, i, text) + x.ranges[i].length
+    return total + write_part(x, x.range_count, text)
+
+
+# ------------------------------------------------------------------------------------------------------ the body
+
+
+def serve_continue(w, x):
+    s: cython.pointer(Stream) = address(x.client.stream)
+    if s.send_error:
+        exchange_cut(w, x, CLIENT_CLOSED)
+        return
+    while x.state == EXCHANGE_SEND and not x.reading and not s.polling:
+        if x.file_left == 0:
+            if not next_part(w, x):
+                return
+        elif stream_full(s):
+            return
+        elif not stream_sends_plain(s) and stream_short(w, GROUP_LARGE):
+            stream_send_later(w, s)
+            return
+        elif x.file.copy != NULL:
+            if not send_copy(w, x):
+                return
+        elif not stream_sends_plain(s) and not offload_due(w, s):
+            read_body(w, x)
+            return
+        elif not stream_drained(s):
+            stream_flush(w, s)  # sendfile goes around the outbox: what is in it goes first
+            return
+        elif not stream_sends_plain(s):
+            offload_step(w, s)
+            if not stream_sends_plain(s):
+                read_body(w, x)  # the kernel would not
+                return
+        else:
+            send_from_file(w, x)
+            return
+
+
+def next_part(w, x):
+    """The next range, or the end. False: nothing more to do now."""
+    s: cython.pointer(Stream) = address(x.client.stream)
+    b: cython.pointer(Buffer)
+    if not x.part_due:
+        exchange_done(w, x)
+        return False
+    b = buffer_take(address(w.buffers), GROUP_SMALL)
+    if b == NULL:
+        exchange_cut(w, x, OUT_OF_MEMORY)
+        return False
+    b.end += write_part(x, x.range_next, data_of(b))
+    if x.range_next < x.range_count:
+        x.file_at = x.ranges[x.range_next].first
+        x.file_left = x.ranges[x.range_next].length
+        x.range_next += 1
+    else:
+        x.part_due = False
+    stream_send(w, s, b)
+    return True
+
+
+def send_copy(w, x):
+    """Lend a piece of the copy; the view keeps the File until it is sent."""
+    n: uint32_t = cast(uint32_t, min(x.file_left, cast(uint64_t, w.buffers.pool[GROUP_LARGE].payload)))
+    if stream_sends_plain(address(x.client.stream)):
+        n = cast(uint32_t, x.file_left)
+    b: cython.pointer(Buffer) = buffer_take_view(
+        address(w.buffers), x.file.copy + x.file_at, n, cast(cython.p_void, x.file)
+    )
+    if b == NULL:
+        exchange_cut(w, x, OUT_OF_MEMORY)
+        return False
+    file_refer(x.file)
+    x.file_at += n
+    x.file_left -= n
+    x.down.total += n
+    stream_send(w, address(x.client.stream), b)
+    return True
+
+
+def is_cached(x, length):
+    """Can all of this step be sent without going to the disk? Its last byte tells (a cheap question, a good guess)."""
+    if x.file.warm:
+        return True
+    octet: cython.char
+    part: iovec
+    part.iov_base = address(octet)
+    part.iov_len = 1
+    return preadv2(x.file.fd, address(part), 1, cast(int64_t, x.file_at + length - 1), RWF_NOWAIT) != -1 or (
+        errno != EAGAIN
+    )
+
+
+def send_from_file(w, x):
+    s: cython.pointer(Stream) = address(x.client.stream)
+    step: uint64_t = min(x.file_left, cast(uint64_t, SENDFILE_STEP))
+    on: cython.int = 1
+    if not is_cached(x, step):
+        read_body(w, x)
+        return
+    if not offload_update(w, s):
+        wait_writable(w, x)
+        return
+    if not s.nonblocking:
+        ioctl(s.fd, FIONBIO, address(on))  # sendfile(2) has no flag of its own for it
+        s.nonblocking = True
+    offset: int64_t = cast(int64_t, x.file_at)
+    sent: int64_t = sendfile(s.fd, x.file.fd, address(offset), step)
+    if sent < 0 and (errno == EAGAIN or errno == EINTR):
+        wait_writable(w, x)
+        return
+    if sent <= 0:
+        if sent == 0:
+            file_cut(w, x)
+        else:
+            exchange_cut(w, x, CLIENT_CLOSED)
+        return
+    x.file_at += cast(uint64_t, sent)
+    x.file_left -= cast(uint64_t, sent)
+    x.down.total += cast(uint64_t, sent)
+    count(w.counters, COUNT_SENDFILE_BYTES, cast(uint64_t, sent))
+    s.send_due_ms = 0
+    # What was sent whole was in memory a moment ago; a File lives for a second, then it is asked again.
+    x.file.warm = x.file.warm or cast(uint64_t, sent) == x.file.facts.size
+    if x.file_left:
+        wait_writable(w, x)  # also when all of the step went: others have their turn first
+    else:
+        serve_continue(w, x)
+
+
+def file_cut(w, x):
+    """It became shorter than what was promised: the next request asks for its size again."""
+    x.file.checked_ms = 0
+    exchange_cut(w, x, FILE_CUT)
+
+
+def wait_writable(w, x):
+    s: cython.pointer(Stream) = address(x.client.stream)
+    if s.send_due_ms == 0:
+        stream_send_within(w, s, s.send_window_ms)
+    s.polling = True
+    s.operations += 1
+    w.driver.writable(address(w.driver), s.fd, tag_of(OP_CLIENT_WRITABLE, s.slot.index, s.slot.generation))
+
+
+def serve_writable(w, x):
+    serve_continue(w, x)
+
+
+def read_body(w, x):
+    if stream_short(w, GROUP_LARGE):
+        stream_send_later(w, address(x.client.stream))
+        return
+    b: cython.pointer(Buffer) = buffer_take(address(w.buffers), GROUP_LARGE)
+    if b == NULL:
+        exchange_cut(w, x, OUT_OF_MEMORY)
+        return
+    x.read_buffer = b
+    x.reading = True
+    w.moving += 1
+    w.driver.read(
+        address(w.driver),
+        x.file.fd,
+        data_of(b),
+        cast(uint32_t, min(x.file_left, cast(uint64_t, w.buffers.pool[GROUP_LARGE].payload))),
+        x.file_at,
+        tag_of(OP_BODY_READ, x.slot.index, x.slot.generation),
+    )
+
+
+def serve_read(w, x, result):
+    b: cython.pointer(Buffer) = x.read_buffer
+    x.reading = False
+    w.moving -= 1
+    x.read_buffer = NULL
+    if result <= 0 or x.client.stream.closing:
+        buffer_give(address(w.buffers), b)
+        if not x.client.stream.closing:
+            file_cut(w, x)
+        return
+    b.end += cast(uint32_t, result)
+    x.file_at += cast(uint32_t, result)
+    x.file_left -= cast(uint32_t, result)
+    x.down.total += cast(uint32_t, result)
+    stream_send(w, address(x.client.stream), b)
+    serve_continue(w, x)

@@ -1,0 +1,83 @@
+"""After 101: bytes pass both ways."""
+
+import cython
+from cython import NULL, address
+from cython.cimports.libc.stdint import uint32_t
+from cython.cimports.ringway.engine.base import *
+from cython.cimports.ringway.engine.connection import *
+from cython.cimports.ringway.engine.exchange.exchange import *
+from cython.cimports.ringway.engine.http import *
+from cython.cimports.ringway.engine.native.linux import SHUT_WR, shutdown
+
+
+def tunnel_begin(w, x, length):
+    """101: from here on bytes pass both ways (RFC 9110 7.8)."""
+    s: cython.pointer(Stream) = address(x.upstream.stream)
+    c: cython.pointer(Client) = x.client
+    b: cython.pointer(Buffer) = queue_pop(address(s.inbox))
+    out: cython.pointer(Buffer) = buffer_take(address(w.buffers), GROUP_LARGE)
+    if out == NULL:
+        buffer_give(address(w.buffers), b)
+        exchange_fail(w, x, OUT_OF_MEMORY)
+        return
+    r: Reply
+    exchange_reply(w, x, address(r))
+    r.upgrade = True
+    n: uint32_t = write_response(data_of(out), data_of(b), address(w.response), address(r))
+    out.end += n
+    b.start += length
+    if length_of(b):
+        queue_push_front(address(s.inbox), b)
+    else:
+        buffer_give(address(w.buffers), b)
+    exchange_move(x, EXCHANGE_TUNNEL)
+    upstream_move(x.upstream, UPSTREAM_TUNNEL)
+    exchange_began(w, x, 101)
+    c.last = True
+    c.stream.progress_bytes = 1
+    stream_pause(w, s)
+    stream_pause(w, address(c.stream))
+    stream_send(w, address(c.stream), out)
+    tunnel_flow(w, x)
+
+
+def tunnel_flow(w, x):
+    s: cython.pointer(Stream) = address(x.client.stream)
+    t: cython.pointer(Stream) = address(x.upstream.stream)
+    # What an upstream said before it broke still reaches the client.
+    if s.error or (t.error and t.inbox.first == NULL and t.cipher.first == NULL and stream_drained(s)):
+        exchange_cut(w, x, CLIENT_CLOSED if s.error else UPSTREAM_CUT)
+        return
+    # Either direction keeps both alive.
+    stream_receive_within(w, s, x.rules.snapshot.timeouts.tunnel_ms, False)
+    stream_receive_within(w, t, x.rules.snapshot.timeouts.tunnel_ms, False)
+    tunnel_one_way(w, x, s, t)
+    tunnel_one_way(w, x, t, s)
+    if s.shut_write and t.shut_write and stream_drained(s) and stream_drained(t):
+        exchange_done(w, x)
+
+
+def tunnel_one_way(w, x, source, target):
+    b: cython.pointer(Buffer)
+    while not stream_full(target):
+        b = queue_pop(address(source.inbox))
+        if b == NULL:
+            stream_refill(w, source)
+            b = queue_pop(address(source.inbox))
+        if b == NULL:
+            break
+        if target == address(x.client.stream):
+            x.down.total += length_of(b)
+        stream_send(w, target, b)
+    if source.inbox.first != NULL:
+        return
+    if not source.eof:
+        stream_want(w, source, GROUP_LARGE, False, False)
+    elif stream_drained(target) and not target.shut_write:
+        # Half-close: the end of one direction is passed on, the other goes on.
+        target.shut_write = True
+        if target.secure:
+            stream_notify(w, target)
+            stream_flush(w, target)
+        if stream_drained(target):
+            shutdown(target.fd, SHUT_WR)

@@ -1,0 +1,125 @@
+"""Field names that the proxy must know, and the character classes of RFC 9110 5.6.2 and 5.5 as tables.
+
+`field_id()` recognises a name without case, by its length and first letter first; everything else is FIELD_OTHER
+and passes through untouched.
+"""
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from ringway.engine.base.spans cimport Piece
+
+cdef enum FieldId:
+    FIELD_OTHER = 0
+    # framing and connection
+    FIELD_HOST
+    FIELD_CONNECTION
+    FIELD_CONTENT_LENGTH
+    FIELD_TRANSFER_ENCODING
+    FIELD_EXPECT
+    FIELD_UPGRADE
+    # hop-by-hop by name: never forwarded, in either direction (RFC 9110 7.6.1)
+    FIELD_KEEP_ALIVE
+    FIELD_PROXY_CONNECTION
+    FIELD_PROXY_AUTHORIZATION
+    FIELD_PROXY_AUTHENTICATE
+    FIELD_TE
+    FIELD_TRAILER
+    # set by us, never trusted from outside
+    FIELD_FORWARDED
+    FIELD_X_FORWARDED_FOR
+    FIELD_X_FORWARDED_PROTO
+    FIELD_X_FORWARDED_HOST
+    FIELD_X_REAL_IP
+    FIELD_CLIENT_IDENTITY   # what client_auth.pxd says of a client, and RFC 9440's Client-Cert, Client-Cert-Chain
+    FIELD_DISGUISED     # such a name, or one that frames, with "_" for "-"; see claimed()
+    # conditions and ranges
+    FIELD_IF_MATCH
+    FIELD_IF_NONE_MATCH
+    FIELD_IF_MODIFIED_SINCE
+    FIELD_IF_UNMODIFIED_SINCE
+    FIELD_IF_RANGE
+    FIELD_RANGE
+    # for the access log
+    FIELD_USER_AGENT
+    FIELD_REFERER
+    # in responses
+    FIELD_DATE
+    FIELD_SERVER
+    FIELD_COUNT
+
+cdef enum:
+    FIELDS_MAX = 100    # fields in one head: Apache's LimitRequestFields is 100
+    CONNECTION_OPTIONS_MAX = 32  # options in one head: each is compared with each field, so their number is bounded
+    LENGTH_DIGITS_MAX = 18       # digits of a Content-Length: less than 2**63, so that no sum of two overflows
+
+cdef enum:              # bits of connection_options()
+    CONNECTION_CLOSE = 1
+    CONNECTION_KEEP_ALIVE = 2
+    CONNECTION_UPGRADE = 4
+
+cdef struct Field:
+    Piece name
+    Piece value         # without the white space around it
+    uint8_t id          # FieldId
+    uint8_t hop         # 1: Connection names it, so it ends here (RFC 9110 7.6.1)
+
+cdef inline bint same_name(const char* name, const char* lower_name, uint32_t length) noexcept nogil:
+    """Equal without case, for a token against a known name: no branch for each octet, so that C may use SIMD.
+
+    `| 0x20` is enough: among the octets of a token only upper-case letters come out as another octet of a name.
+    """
+    cdef uint8_t difference = 0
+    cdef uint32_t i
+    for i in range(length):
+        difference |= (<uint8_t>name[i] | 0x20) ^ <uint8_t>lower_name[i]
+    return difference == 0
+
+cdef inline int claimed(const char* name, const char* lower_name, uint32_t length, int id) noexcept nogil:
+    """`id` if the name is this one, FIELD_DISGUISED if it is with `_` read as `-`, else FIELD_OTHER.
+
+    CGI, and WSGI after it, make HTTP_X_FORWARDED_FOR of `X-Forwarded-For` and `X_Forwarded_For` alike (RFC 3875 4.1.18).
+    An application behind us must not take a client's field for ours, so a disguised one is removed from requests.
+    What the proxy sets is recognised by this function, and by nothing else.
+    """
+    cdef uint8_t difference = 0
+    cdef uint8_t disguised = 0
+    cdef uint8_t c
+    cdef uint32_t i
+    for i in range(length):
+        c = <uint8_t>name[i] | 0x20
+        difference |= c ^ <uint8_t>lower_name[i]
+        # "_" | 0x20 is 0x7F, which is "-" (0x2D) with 0x52 turned; no other octet of a token comes out as 0x7F
+        disguised |= (c ^ (0x52 if c == 0x7F else 0)) ^ <uint8_t>lower_name[i]
+    if difference == 0:
+        return id
+    return FIELD_DISGUISED if disguised == 0 else FIELD_OTHER
+
+cdef int field_id(const char* name, uint32_t length) noexcept nogil        # `name` is a token
+cdef bint is_token(const char* text, uint32_t length) noexcept nogil       # RFC 9110 5.6.2: tchar, at least one
+cdef bint is_field_value(const char* text, uint32_t length) noexcept nogil # HTAB, SP, VCHAR, obs-text only
+cdef int list_has(const char* value, uint32_t length, const char* lower_token, uint32_t token_length) noexcept nogil
+    # 1: the comma-separated list names the token, without case (RFC 9110 5.6.1)
+cdef void mark_hops(const char* head, Field* fields, uint16_t count) noexcept nogil
+    # sets `hop` on every field that a Connection field names
+cdef int parse_fields(const char* head, uint32_t at, uint32_t length, Field* fields, uint16_t* count) noexcept nogil
+    # field lines from head[at] to the empty line that ends at head[length]; 0, or -Reason
+cdef int field_line(const char* head, uint32_t at, uint32_t length, Field* field) noexcept nogil
+    # one field line from head[at]; >0: the place behind it; <0: -Reason. head[0:length] must end with CR LF
+cdef int connection_options(const char* head, Field* fields, uint16_t count) noexcept nogil
+    # CONNECTION_* of all Connection fields together, and sets `hop` as mark_hops() does. <0: -BAD_FIELD, too many
+cdef bint content_length(const char* value, uint32_t length, uint64_t* out) noexcept nogil
+    # RFC 9110 8.6: 1*DIGIT and nothing else
+cdef int line_fault(const char* head, uint32_t at, int otherwise) noexcept nogil
+    # the -Reason for an octet that may not stand at head[at]; head[at + 1] must be readable
+cdef int head_scan(const char* data, uint32_t start, uint32_t length, uint32_t seen) noexcept nogil
+    # the scan of both heads: lines from data[start] to the empty line; see request_scan()
+cdef uint32_t list_next(const char* value, uint32_t length, uint32_t* at) noexcept nogil
+    # length of the next element of a comma-separated list, white space removed, which then begins at value[at];
+    # 0: no more. Give `at` moved behind the element to go on
+
+# Parts of the functions above.
+cdef int short_field_id(const char* name, uint32_t length) noexcept nogil  # of 2 to 9 octets
+cdef int long_field_id(const char* name, uint32_t length) noexcept nogil   # of 10 to 20 octets
+cdef int option_bit(const char* text, uint32_t length) noexcept nogil
+cdef void mark_named(const char* head, Field* fields, uint16_t count, const char* option,
+                     uint32_t length) noexcept nogil
+cdef uint32_t skip_sound_lines(const char* data, uint32_t start, uint32_t length, uint32_t at) noexcept nogil

@@ -1,0 +1,344 @@
+"""Field lines, RFC 9112 5 and RFC 9110 5: found, checked and named in one pass, in heads and in trailers."""
+
+import cython
+from cython import address, cast
+from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
+from cython.cimports.ringway.engine.base import *
+from cython.cimports.ringway.engine.http.fields import *
+
+
+def field_id(name, length):
+    """Length, then first letter, then the whole name: most names are told apart before their text is looked at."""
+    if length < 2 or length > 20:
+        return FIELD_OTHER
+    return short_field_id(name, length) if length < 10 else long_field_id(name, length)
+
+
+def short_field_id(name, length):
+    c: uint8_t = cast(uint8_t, name[0]) | 0x20
+    if length == 2:
+        return FIELD_TE if same_name(name, b"te", 2) else FIELD_OTHER
+    elif length == 4:
+        if c == ord("h"):
+            return FIELD_HOST if same_name(name, b"host", 4) else FIELD_OTHER
+        return FIELD_DATE if same_name(name, b"date", 4) else FIELD_OTHER
+    elif length == 5:
+        return FIELD_RANGE if same_name(name, b"range", 5) else FIELD_OTHER
+    elif length == 6:
+        if c == ord("e"):
+            return FIELD_EXPECT if same_name(name, b"expect", 6) else FIELD_OTHER
+        return FIELD_SERVER if same_name(name, b"server", 6) else FIELD_OTHER
+    elif length == 7:
+        if c == ord("r"):
+            return FIELD_REFERER if same_name(name, b"referer", 7) else FIELD_OTHER
+        elif c == ord("u"):
+            return FIELD_UPGRADE if same_name(name, b"upgrade", 7) else FIELD_OTHER
+        return FIELD_TRAILER if same_name(name, b"trailer", 7) else FIELD_OTHER
+    elif length == 8:
+        if same_name(name, b"if-match", 8):
+            return FIELD_IF_MATCH
+        return FIELD_IF_RANGE if same_name(name, b"if-range", 8) else FIELD_OTHER
+    elif length == 9:
+        if c == ord("x"):
+            return claimed(name, b"x-real-ip", 9, FIELD_X_REAL_IP)
+        return FIELD_FORWARDED if same_name(name, b"forwarded", 9) else FIELD_OTHER
+    return FIELD_OTHER
+
+
+def long_field_id(name, length):
+    c: uint8_t = cast(uint8_t, name[0]) | 0x20
+    if length == 10:
+        if c == ord("c"):
+            return FIELD_CONNECTION if same_name(name, b"connection", 10) else FIELD_OTHER
+        elif c == ord("u"):
+            return FIELD_USER_AGENT if same_name(name, b"user-agent", 10) else FIELD_OTHER
+        return claimed(name, b"keep-alive", 10, FIELD_KEEP_ALIVE)
+    elif length == 11:
+        return claimed(name, b"client-cert", 11, FIELD_CLIENT_IDENTITY)
+    elif length == 13:
+        return FIELD_IF_NONE_MATCH if same_name(name, b"if-none-match", 13) else FIELD_OTHER
+    elif length == 14:
+        return claimed(name, b"content-length", 14, FIELD_CONTENT_LENGTH)
+    elif length == 15:
+        c = cast(uint8_t, name[9]) | 0x20
+        if c == ord("i"):
+            return claimed(name, b"x-client-issuer", 15, FIELD_CLIENT_IDENTITY)
+        elif c == ord("s"):
+            return claimed(name, b"x-client-serial", 15, FIELD_CLIENT_IDENTITY)
+        return claimed(name, b"x-forwarded-for", 15, FIELD_X_FORWARDED_FOR)
+    elif length == 16:
+        if c == ord("x"):
+            if cast(uint8_t, name[2]) | 0x20 == ord("c"):
+                return claimed(name, b"x-client-subject", 16, FIELD_CLIENT_IDENTITY)
+            return claimed(name, b"x-forwarded-host", 16, FIELD_X_FORWARDED_HOST)
+        return claimed(name, b"proxy-connection", 16, FIELD_PROXY_CONNECTION)
+    elif length == 17:
+        if c == ord("x"):
+            if cast(uint8_t, name[2]) | 0x20 == ord("c"):
+                return claimed(name, b"x-client-verified", 17, FIELD_CLIENT_IDENTITY)
+            return claimed(name, b"x-forwarded-proto", 17, FIELD_X_FORWARDED_PROTO)
+        elif c == ord("c"):
+            return claimed(name, b"client-cert-chain", 17, FIELD_CLIENT_IDENTITY)
+        elif c == ord("t"):
+            return claimed(name, b"transfer-encoding", 17, FIELD_TRANSFER_ENCODING)
+        return FIELD_IF_MODIFIED_SINCE if same_name(name, b"if-modified-since", 17) else FIELD_OTHER
+    elif length == 18:
+        return FIELD_PROXY_AUTHENTICATE if same_name(name, b"proxy-authenticate", 18) else FIELD_OTHER
+    elif length == 19:
+        if c == ord("p"):
+            return claimed(name, b"proxy-authorization", 19, FIELD_PROXY_AUTHORIZATION)
+        return FIELD_IF_UNMODIFIED_SINCE if same_name(name, b"if-unmodified-since", 19) else FIELD_OTHER
+    elif length == 20:
+        return claimed(name, b"x-client-fingerprint", 20, FIELD_CLIENT_IDENTITY)
+    return FIELD_OTHER
+
+
+def is_token(text, length):
+    return length > 0 and token_run(text, length) == length
+
+
+def is_field_value(text, length):
+    return value_run(text, length) == length
+
+
+def list_next(value, length, at):
+    begin: uint32_t = at[0]
+    # RFC 9110 5.6.1.2: empty elements are read over
+    while begin < length and (value[begin] == SP or value[begin] == HT or value[begin] == 44):  # ","
+        begin += 1
+    end: uint32_t = begin
+    while end < length and value[end] != 44:
+        end += 1
+    while end > begin and (value[end - 1] == SP or value[end - 1] == HT):
+        end -= 1
+    at[0] = begin
+    return end - begin
+
+
+def list_has(value, length, lower_token, token_length):
+    at: uint32_t = 0
+    n: uint32_t
+    while True:
+        n = list_next(value, length, address(at))
+        if n == 0:
+            return 0
+        if n == token_length and same_text(value + at, lower_token, n):
+            return 1
+        at += n
+
+
+def option_bit(text, length):
+    if length == 5:
+        return CONNECTION_CLOSE if same_text(text, b"close", 5) else 0
+    elif length == 7:
+        return CONNECTION_UPGRADE if same_text(text, b"upgrade", 7) else 0
+    elif length == 10:
+        return CONNECTION_KEEP_ALIVE if same_text(text, b"keep-alive", 10) else 0
+    return 0
+
+
+def mark_named(head, fields, count, option, length):
+    """Mark every field with the name of this option.
+
+    Host, Content-Length and Transfer-Encoding cannot be named away: routing and framing already rest on them, and
+    RFC 9110 7.6.1 forbids a sender to name a field that is meant for all recipients.
+    """
+    i: uint16_t
+    k: uint32_t
+    name: cython.p_const_char
+    for i in range(count):
+        if fields[i].name.length != length:
+            continue
+        if fields[i].id == FIELD_HOST or fields[i].id == FIELD_CONTENT_LENGTH:
+            continue
+        if fields[i].id == FIELD_TRANSFER_ENCODING:
+            continue
+        name = head + fields[i].name.at
+        k = 0
+        while k < length and lower(cast(uint8_t, name[k])) == lower(cast(uint8_t, option[k])):
+            k += 1
+        if k == length:
+            fields[i].hop = 1
+
+
+def connection_options(head, fields, count):
+    found: cython.int = 0
+    options: cython.int = 0
+    i: uint16_t
+    at: uint32_t
+    n: uint32_t
+    value: cython.p_const_char
+    for i in range(count):
+        if fields[i].id != FIELD_CONNECTION:
+            continue
+        value = head + fields[i].value.at
+        at = 0
+        while True:
+            n = list_next(value, fields[i].value.length, address(at))
+            if n == 0:
+                break
+            options += 1
+            if options > CONNECTION_OPTIONS_MAX:
+                return -BAD_FIELD
+            found |= option_bit(value + at, n)
+            mark_named(head, fields, count, value + at, n)
+            at += n
+    return found
+
+
+def mark_hops(head, fields, count):
+    connection_options(head, fields, count)
+
+
+def content_length(value, length, out):
+    total: uint64_t = 0
+    i: uint32_t
+    if length == 0 or length > LENGTH_DIGITS_MAX:
+        return False
+    for i in range(length):
+        if not octet_is(value[i], OCTET_DIGIT):
+            return False
+        total = total * 10 + cast(uint8_t, value[i] - 48)
+    out[0] = total
+    return True
+
+
+def line_fault(head, at, otherwise):
+    # RFC 9112 2.2: CR and LF stand together or not at all
+    if head[at] == LF or (head[at] == CR and head[at + 1] != LF):
+        return -BARE_CR_OR_LF
+    return -otherwise
+
+
+def field_line(head, at, length, field):
+    """The CR LF that ends head[0:length] stops every search below, so none of them looks at `length` again."""
+    name_end: uint32_t = at + token_run(head + at, length - at)
+    begin: uint32_t
+    end: uint32_t
+    line_end: uint32_t
+    if head[name_end] != 58 or name_end == at:  # ":"
+        if name_end == at and (head[at] == SP or head[at] == HT):
+            return -OBSOLETE_FOLD  # RFC 9112 5.2, and 2.2 for the first line
+        return line_fault(head, name_end, BAD_FIELD)  # RFC 9112 5.1: also white space before the colon
+    begin = name_end + 1
+    while head[begin] == SP or head[begin] == HT:
+        begin += 1
+    line_end = begin + value_run(head + begin, length - begin)
+    if head[line_end] != CR or head[line_end + 1] != LF:
+        return line_fault(head, line_end, BAD_FIELD)  # RFC 9110 5.5
+    end = line_end
+    while end > begin and (head[end - 1] == SP or head[end - 1] == HT):
+        end -= 1
+    field.name.at = cast(uint16_t, at)
+    field.name.length = cast(uint16_t, name_end - at)
+    field.value.at = cast(uint16_t, begin)
+    field.value.length = cast(uint16_t, end - begin)
+    field.id = cast(uint8_t, field_id(head + at, name_end - at))
+    field.hop = 0
+    return line_end + 2
+
+
+def parse_fields(head, at, length, fields, count):
+    n: uint16_t = 0
+    next: cython.int
+    if length < at + 2 or head[length - 2] != CR or head[length - 1] != LF:
+        return -BAD_FIELD
+    while at + 2 < length:
+        if n == FIELDS_MAX:
+            # An empty line before the end is a fault of the head, not one field too many.
+            return -TOO_MANY_FIELDS if head[at] != CR else line_fault(head, at, BAD_FIELD)
+        next = field_line(head, at, length, address(fields[n]))
+        if next < 0:
+            return next
+        at = next
+        n += 1
+    count[0] = n
+    return 0 if at + 2 == length else -BAD_FIELD
+
+
+def head_scan(data, start, length, seen):
+    """What was seen is not read again, except the last octet: a CR wants its LF."""
+    at: uint32_t = seen
+    if at > 0 and data[at - 1] == CR:
+        at -= 1
+    if at < start:
+        at = start
+    if at < length and data[at] == LF:
+        return -BARE_CR_OR_LF
+    at = skip_sound_lines(data, start, length, at)
+    while True:
+        at += value_run(data + at, length - at)
+        if at >= length:
+            return 0
+        if data[at] == CR:
+            if at + 1 == length:
+                return 0
+            if data[at + 1] != LF:
+                return -BARE_CR_OR_LF
+            if at > start and data[at - 1] == LF:
+                return at + 2
+            at += 2
+        elif data[at] == LF:
+            return -BARE_CR_OR_LF
+        else:
+            at += 1  # another control character: the parser refuses it, and knows in which line it stands
+
+
+def skip_sound_lines(data, start, length, at):
+    """Pass over sixteens that hold no bare CR or LF and no empty line: no branch depends on where the lines end."""
+    crs: uint32_t
+    lfs: uint32_t
+    # CRs of line ends in the two octets before `at`: one of them with a line end two octets later is an empty line
+    before: uint32_t = 1 if at > start and data[at - 1] == LF else 0
+    while at + 17 <= length:
+        crs = octet_mask(data + at, CR)
+        lfs = octet_mask(data + at + 1, LF)
+        if crs != lfs or crs & (crs << 2 | before):
+            break
+        before = crs >> 14
+        at += 16
+    # the octet behind a CR was looked at, too
+    return at - 1 if at > start and data[at - 1] == CR else at
+
+
+# For tests and tools.
+
+
+def identify(name: bytes) -> int:
+    return field_id(name, len(name))
+
+
+def token(text: bytes) -> bool:
+    return is_token(text, len(text))
+
+
+def value(text: bytes) -> bool:
+    return is_field_value(text, len(text))
+
+
+def has(text: bytes, lower_token: bytes) -> bool:
+    return list_has(text, len(text), lower_token, len(lower_token)) == 1
+
+
+def octet_classes() -> bytes:
+    return bytes([OCTETS[i] for i in range(256)])
+
+
+def parse(head: bytes) -> tuple[str, list]:
+    """A field section with its empty line: the reason's name ("none": sound), and (name, value, id, hop) of each."""
+    fields: Field[100]
+    count: uint16_t = 0
+    data: cython.p_const_char = head
+    result: cython.int = parse_fields(data, 0, len(head), fields, address(count))
+    if result == 0:
+        mark_hops(data, fields, count)
+    found = [
+        (
+            head[f.name.at : f.name.at + f.name.length],
+            head[f.value.at : f.value.at + f.value.length],
+            f.id,
+            bool(f.hop),
+        )
+        for f in fields[:count]
+    ]
+    return reason_name(-result).decode(), found

@@ -1,0 +1,204 @@
+"""The response head: its status line, its fields, then the framing that follows from them and from the request."""
+
+import cython
+from cython import address, cast
+from cython.cimports.libc.stdint import uint16_t, uint32_t
+from cython.cimports.libc.string import memcmp
+from cython.cimports.ringway.engine.base import *
+from cython.cimports.ringway.engine.http.fields import *
+from cython.cimports.ringway.engine.http.request_head import *
+from cython.cimports.ringway.engine.http.response_head import *
+
+
+def response_scan(data, length, seen):
+    # Something other than HTTP/1 is known by its first octets: nobody waits for the end of a banner.
+    if length > 0 and memcmp(data, b"HTTP/1.", 7 if length > 7 else length) != 0:
+        return -UPSTREAM_BAD_HEAD
+    result: cython.int = head_scan(data, 0, length, seen)
+    return -UPSTREAM_BAD_HEAD if result < 0 else result
+
+
+def response_parse(data, length, method, head):
+    result: cython.int = response_check(data, length, method, head)
+    if result == 0:
+        return 0
+    if result == -HEAD_TOO_LARGE or result == -TOO_MANY_FIELDS:
+        return -UPSTREAM_HEAD_TOO_LARGE
+    return -UPSTREAM_BAD_HEAD
+
+
+def response_check(data, length, method, head):
+    d: Described
+    at: cython.int
+    result: cython.int
+    if length > HEAD_BYTES_MAX:
+        return -HEAD_TOO_LARGE
+    # The shortest is "HTTP/1.1 200" and two line ends. The last one stops every search of status_line().
+    if length < 16 or memcmp(data + length - 4, b"\r\n\r\n", 4) != 0:
+        return -BAD_REQUEST_LINE
+    head.length = length
+    at = status_line(data, head)
+    if at < 0:
+        return at
+    head.field_count = 0
+    result = parse_fields(data, at, length, head.fields, address(head.field_count))
+    if result == 0:
+        result = describe(data, head, address(d))
+    if result == 0:
+        result = response_framing(head, address(d), method)
+    return result if result < 0 else response_connection(data, head, address(d))
+
+
+def status_line(data, head):
+    # RFC 9112 4: HTTP-version SP 3DIGIT SP [ reason-phrase ]
+    at: uint32_t = 12
+    i: cython.int
+    if memcmp(data, b"HTTP/", 5) != 0 or data[6] != 46:  # "."
+        return -BAD_REQUEST_LINE
+    if not octet_is(data[5], OCTET_DIGIT) or not octet_is(data[7], OCTET_DIGIT):
+        return -BAD_REQUEST_LINE
+    if data[5] != 49:  # "1"
+        return -BAD_VERSION
+    head.minor = 0 if data[7] == 48 else 1
+    if data[8] != SP or data[9] == 48:
+        return -BAD_REQUEST_LINE
+    head.status = 0
+    for i in range(9, 12):
+        if not octet_is(data[i], OCTET_DIGIT):
+            return -BAD_REQUEST_LINE
+        head.status = cast(uint16_t, head.status * 10 + (data[i] - 48))
+    # The SP before an empty reason is often forgotten, and nothing depends on it.
+    if data[at] == SP:
+        at += 1
+    elif data[at] != CR:
+        return line_fault(data, at, BAD_REQUEST_LINE)
+    head.reason.at = cast(uint16_t, at)
+    at += value_run(data + at, head.length - at)
+    head.reason.length = cast(uint16_t, at - head.reason.at)
+    if data[at] != CR or data[at + 1] != LF:
+        return line_fault(data, at, BAD_FIELD)
+    return at + 2
+
+
+def describe(data, head, d):
+    i: uint16_t
+    f: cython.pointer(Field)
+    d.chunked = d.connection = d.upgrade = False
+    head.content_length = 0
+    head.has_length = False
+    head.has_date = False
+    for i in range(head.field_count):
+        f = address(head.fields[i])
+        if f.id == FIELD_DATE:
+            head.has_date = True
+        elif f.id == FIELD_CONNECTION:
+            d.connection = True
+        elif f.id == FIELD_UPGRADE:
+            d.upgrade = True
+        elif f.id == FIELD_CONTENT_LENGTH:
+            # RFC 9112 6.3: as in requests, a repeated or listed length is refused even when its values agree
+            if head.has_length or not content_length(data + f.value.at, f.value.length, address(head.content_length)):
+                return -BAD_CONTENT_LENGTH
+            head.has_length = True
+        elif f.id == FIELD_TRANSFER_ENCODING:
+            # RFC 9112 6.1: a single `chunked`, once; other codings are not asked for (we send no TE)
+            if d.chunked or f.value.length != 7 or not same_text(data + f.value.at, b"chunked", 7):
+                return -BAD_TRANSFER_CODING
+            d.chunked = True
+    if d.chunked and head.has_length:
+        return -LENGTH_AND_CODING
+    if d.chunked and head.minor == 0:
+        return -BAD_TRANSFER_CODING  # RFC 9112 6.1
+    return 0
+
+
+def response_framing(head, d, method):
+    # RFC 9112 6.3, in the order of its rules
+    head.framing = FRAMING_NONE
+    head.keep_alive = True
+    if head.status < 200 or head.status == 204:
+        # RFC 9110 8.6, RFC 9112 6.1: neither field may be here. Who sends one may send a body, too: do not reuse.
+        head.keep_alive = not d.chunked and head.content_length == 0
+        head.has_length = False
+        head.content_length = 0
+    elif method == METHOD_HEAD or head.status == 304:
+        pass
+    elif method == METHOD_CONNECT and head.status < 300:
+        head.has_length = False
+        head.content_length = 0
+    elif d.chunked:
+        head.framing = FRAMING_CHUNKED
+    elif head.has_length:
+        head.framing = FRAMING_LENGTH if head.content_length > 0 else FRAMING_NONE
+    else:
+        head.framing = FRAMING_CLOSE
+        head.keep_alive = False
+    return 0
+
+
+def response_connection(data, head, d):
+    options: cython.int = 0
+    if d.connection:
+        options = connection_options(data, head.fields, head.field_count)
+        if options < 0:
+            return options
+    # RFC 9112 9.3
+    if options & CONNECTION_CLOSE or (head.minor == 0 and not options & CONNECTION_KEEP_ALIVE):
+        head.keep_alive = False
+    head.upgrade = d.upgrade and head.minor == 1 and (options & CONNECTION_UPGRADE) != 0
+    return 0
+
+
+# For tests and tools.
+
+FRAMINGS = ("none", "length", "chunked", "close")
+METHODS = {"GET": METHOD_GET, "HEAD": METHOD_HEAD, "CONNECT": METHOD_CONNECT}
+
+
+def cut(data: bytes, piece: Piece) -> bytes:
+    return data[piece.at : piece.at + piece.length]
+
+
+def scan_response(data: bytes, seen: uint32_t = 0) -> int:
+    text: cython.p_const_char = data
+    return response_scan(text, len(data), seen)
+
+
+def parse_response(data: bytes, method: str = "GET") -> dict:
+    """What response_parse() finds in one complete head; `cause` is the exact reason behind `reason`."""
+    h: ResponseHead
+    text: cython.p_const_char = data
+    number: cython.int = METHODS[method]
+    cause: cython.int = response_check(text, len(data), number, address(h))
+    result: cython.int = response_parse(text, len(data), number, address(h))
+    if result < 0:
+        return {"reason": reason_name(-result).decode(), "cause": reason_name(-cause).decode()}
+    return {
+        "reason": "none",
+        "status": h.status,
+        "minor": h.minor,
+        "phrase": cut(data, h.reason),
+        "framing": FRAMINGS[h.framing],
+        "content_length": h.content_length,
+        "has_length": bool(h.has_length),
+        "has_date": bool(h.has_date),
+        "keep_alive": bool(h.keep_alive),
+        "upgrade": bool(h.upgrade),
+        "fields": [(cut(data, f.name), cut(data, f.value), f.id, bool(f.hop)) for f in h.fields[: h.field_count]],
+    }
+
+
+def parse_many(data: bytes, rounds: cython.int) -> int:
+    """Scan and parse one head again and again, for benchmarks; 0, or -Reason."""
+    h: ResponseHead
+    text: cython.p_const_char = data
+    length: uint32_t = len(data)
+    result: cython.int = 0
+    i: cython.int
+    with cython.nogil:
+        for i in range(rounds):
+            if response_scan(text, length, 0) != cast(cython.int, length):
+                result = -UPSTREAM_BAD_HEAD
+                break
+            result = response_parse(text, length, METHOD_GET, address(h))
+    return result
