@@ -3,8 +3,10 @@
 Declarations   every function of a .pxd is `noexcept nogil`; a function that only its .py knows has the decorators
                that say the same
 Bodies         no `raise`, `assert`, `try`, `with gil` in them: there they only print and go on, or take the GIL
-Levels         a module imports from lower levels, and within its level only from modules that are listed before it in
-               src/ringway/meson.build; headers without code (a .pxd alone) may be of any level above, see HEADERS
+Levels         a folder of the engine is a level: a module imports from lower folders, a .py by their headers
+               (`from cython.cimports.ringway.engine.base import *`), and within its folder only from modules that
+               are listed before it in src/ringway/meson.build, by their names
+Headers        the header of a folder (`__init__.pxd`) has every module of it, and a name is declared once in the engine
 Length         over 600 lines is told, over 1,000 refused
 Generated C    nothing of CPython's interface in a function without the GIL (with --build, or where build/release is)
 
@@ -22,8 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 LONG, TOO_LONG = 600, 1000
 
-# What has no code of its own: declarations, and inline functions without state. Each with its level.
-HEADERS = {"check": 1, "atomics": 1, "native": 1, "octets": 2, "driver": 3, "state": 3}
+# Declarations of C, below all folders.
+NATIVE = "native"
 
 # Of CPython's and Cython's names these only help the C compiler.
 HARMLESS = re.compile(r"__Pyx_(pretend_to_initialize|ssize_strlen|div_\w+|mod_\w+|pow_\w+|sizeof\w*)$|Py_ssize_t$")
@@ -141,27 +143,29 @@ def _forbidden(node: ast.AST) -> str:
 # ------------------------------------------------------------------------------------------------------- levels
 
 
-def levels(meson: str) -> dict[str, tuple[int, int]]:
-    """From src/ringway/meson.build: module -> (level, place in the list)."""
-    text = meson[meson.index("engine_modules = {") : meson.index("}", meson.index("engine_modules = {"))]
-    found: dict[str, tuple[int, int]] = {}
-    level = 0
+def levels(meson: str) -> dict[str, list[str]]:
+    """From src/ringway/meson.build: folder -> its modules, both in the order of their levels."""
+    text = meson[meson.index("engine = {") : meson.index("\n}", meson.index("engine = {"))]
+    found: dict[str, list[str]] = {}
+    folder = ""
     for line in text.splitlines()[1:]:
-        code, _, comment = line.partition("#")
-        if match := re.match(r"\s*level (\d+)", comment):
-            level = int(match[1])
-        for name in re.findall(r"'(\w+)'\s*:", code):
-            found[name] = (level, len(found))
+        code = line.split("#")[0]
+        if match := re.match(r"  '(\w+)': \{", code):
+            folder = match[1]
+            found[folder] = []
+            code = code[match.end() :]
+        if folder:
+            found[folder] += re.findall(r"'(\w+)'\s*:", code)
     return found
 
 
-def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Modules of the engine that a .py or .pxd imports: (line, name); `native.linux` is "native"."""
+def imports(path: Path) -> Iterator[tuple[int, str, str]]:
+    """What a .py or .pxd imports of the engine: (line, folder, module); of a folder's header the module is ""."""
     source = path.read_text(encoding="utf-8")
     if path.suffix == ".pxd":
         for number, line in enumerate(source.splitlines(), 1):
-            if match := re.match(r"\s*(?:from|cimport)\s+ringway\.engine\.(\w+)", line):
-                yield number, match[1]
+            if match := re.match(r"\s*(?:from|cimport)\s+ringway\.engine\.(\w+)(?:\.(\w+))?", line):
+                yield number, match[1], match[2] or ""
         return
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
@@ -170,35 +174,76 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
             names = [entry.name for entry in node.names]
         else:
             continue
-        found = {
-            match[1] for name in names if (match := re.match(r"(?:cython\.cimports\.)?ringway\.engine\.(\w+)", name))
-        }
-        for name in sorted(found):
-            yield node.lineno, name
+        found = set()
+        for name in names:
+            if match := re.match(r"(?:cython\.cimports\.)?ringway\.engine\.(\w+)(?:\.(\w+))?", name):
+                found.add((match[1], match[2] or ""))
+        for folder, module in sorted(found):
+            yield node.lineno, folder, module
 
 
 def check_levels(engine: Path, meson: str) -> Iterator[Problem]:
     order = levels(meson)
-    for path in sorted([*engine.glob("*.py"), *engine.glob("*.pxd")]):
-        name = path.stem
-        if name == "__init__":
+    folders = list(order)
+    for path in sorted([*engine.glob("*/*.py"), *engine.glob("*/*.pxd")]):
+        folder, name = path.parent.name, path.stem
+        if folder == NATIVE or name == "__init__":
+            continue
+        if folder not in order:
+            yield Problem(path, 1, f"the folder {folder} has no level in src/ringway/meson.build")
+            continue
+        # A header without code (a .pxd alone) stands before the modules of its folder.
+        if name not in order[folder] and path.with_suffix(".py").exists():
+            yield Problem(path, 1, f"{name} has no place in src/ringway/meson.build")
             continue
         lines = path.read_text(encoding="utf-8").splitlines()
-        if name not in order and name not in HEADERS:
-            yield Problem(path, 1, f"{name} has no level in src/ringway/meson.build")
-            continue
-        level, place = order.get(name, (HEADERS.get(name, 0), 0))
-        for number, other in imports(path):
-            if other == name or _excused(lines, number):
+        for number, other_folder, other in imports(path):
+            if (other_folder, other) == (folder, name) or other_folder == NATIVE or _excused(lines, number):
                 continue
-            if other not in order and other not in HEADERS:
-                yield Problem(path, number, f"{other} has no level in src/ringway/meson.build")
+            if other_folder not in order:
+                yield Problem(path, number, f"the folder {other_folder} has no level in src/ringway/meson.build")
+            elif folders.index(other_folder) > folders.index(folder):
+                yield Problem(path, number, f"{folder}/{name} imports {other_folder}, a higher folder")
+            elif other_folder == folder and not other:
+                yield Problem(path, number, f"{folder}/{name} imports the header of its own folder")
+            elif other_folder == folder and _place(order[folder], other) > _place(order[folder], name) >= 0:
+                yield Problem(path, number, f"{name} imports {other}, which stands behind it in {folder}")
+
+
+def _place(modules: list[str], name: str) -> int:
+    return modules.index(name) if name in modules else -1
+
+
+def check_headers(engine: Path, meson: str) -> Iterator[Problem]:
+    """Star imports need it: every module in its folder's header, and no name twice."""
+    owner: dict[str, Path] = {}
+    for folder in levels(meson):
+        header = engine / folder / "__init__.pxd"
+        listed = {module for _, _, module in imports(header)} if header.exists() else set()
+        for path in sorted((engine / folder).glob("*.pxd")):
+            if path.stem == "__init__":
                 continue
-            other_level, other_place = order.get(other, (HEADERS.get(other, 0), -1))
-            if other_level > level:
-                yield Problem(path, number, f"{name} (level {level}) imports {other} of level {other_level}")
-            elif other_level == level and name in order and other_place > place:
-                yield Problem(path, number, f"{name} imports {other}, which stands behind it in level {level}")
+            if path.stem not in listed:
+                yield Problem(header, 1, f"{path.stem} is missing in the header of {folder}")
+            for line, name in _declared_names(path.read_text(encoding="utf-8")):
+                if name in owner and owner[name] != path:
+                    other = f"{owner[name].parent.name}/{owner[name].stem}"
+                    yield Problem(path, line, f"{name} is declared in {other} too")
+                owner.setdefault(name, path)
+
+
+def _declared_names(source: str) -> Iterator[tuple[int, str]]:
+    """Functions, structs, enums and their values, variables."""
+    for declared in declarations(source):
+        yield declared.line, declared.name
+    in_enum = False
+    for number, code in statements(source):
+        if code and not code[0].isspace():
+            in_enum = code.startswith("cdef enum")
+            if match := re.match(r"(?:cdef|ctypedef) (?:struct|union|enum) (\w+)", code):
+                yield number, match[1]
+        elif in_enum and (match := re.match(r"\s+(\w+)", code)):
+            yield number, match[1]
 
 
 # ------------------------------------------------------------------------------------------- length, generated C
@@ -220,10 +265,12 @@ def check_generated(path: Path, names: set[str]) -> Iterator[Problem]:
     source = path.read_text(encoding="utf-8")
     # In the C name the module is preceded by the length of its name.
     prefix = f"{len(path.stem)}{path.stem}_"
+    folder = re.compile(r"^\d+[a-z]+_(?=\d)")
     seen = set()
     for match in _FUNCTION.finditer(source):
-        name = match[1].removeprefix(prefix)
-        if name == match[1] or name not in names:
+        inside = folder.sub("", match[1])
+        name = inside.removeprefix(prefix)
+        if name == inside or name not in names:
             continue
         seen.add(name)
         # Comments hold the source line; strings hold anything.
@@ -248,8 +295,8 @@ def _excused(lines: list[str], number: int) -> bool:
 def check(root: Path, build: Path | None) -> tuple[list[Problem], list[str]]:
     """What breaks a rule, and what is only told."""
     engine = root / "src/ringway/engine"
-    modules = sorted(path for path in engine.glob("*.py") if path.stem != "__init__")
-    headers = sorted([*engine.glob("*.pxd"), *engine.glob("native/*.pxd")])
+    modules = sorted(path for path in engine.glob("*/*.py") if path.stem != "__init__")
+    headers = sorted(engine.glob("*/*.pxd"))
     problems: list[Problem] = []
     told = long_files([*modules, *headers])
     for header in headers:
@@ -258,7 +305,9 @@ def check(root: Path, build: Path | None) -> tuple[list[Problem], list[str]]:
         problems += check_bodies(module)
     for path in [*modules, *headers]:
         problems += check_length(path)
-    problems += check_levels(engine, (root / "src/ringway/meson.build").read_text(encoding="utf-8"))
+    meson = (root / "src/ringway/meson.build").read_text(encoding="utf-8")
+    problems += check_levels(engine, meson)
+    problems += check_headers(engine, meson)
     if build is not None:
         for module in modules:
             generated = sorted(build.glob(f"src/ringway/{module.stem}.*.so.p/{module.stem}.c"))

@@ -7,11 +7,11 @@ import check_engine
 import pytest
 
 MESON = """
-engine_modules = {
-  # level 1: low
-  'low': [], 'lower': [],
-  # level 2: high
-  'high': [ssl],
+engine = {
+  'under': {'low': [], 'lower': []},
+  'over': {
+    'high': [ssl],
+  },
 }
 """
 
@@ -20,15 +20,27 @@ engine_modules = {
 def tree(tmp_path: Path) -> Path:
     """A small engine that keeps all rules."""
     engine = tmp_path / "src/ringway/engine"
-    (engine / "native").mkdir(parents=True)
+    for folder in ("native", "under", "over"):
+        (engine / folder).mkdir(parents=True)
     (tmp_path / "src/ringway/meson.build").write_text(MESON)
-    write(engine / "low.pxd", "cdef int step(int a,\n             int b) noexcept nogil   # does it\n")
-    write(engine / "low.py", "def step(a, b):\n    return a + b\n\n\ndef shown(a: int) -> int:\n    raise ValueError\n")
-    write(engine / "lower.pxd", "cdef inline bint is(int a) noexcept nogil:\n    return a > 0\n")
-    write(engine / "lower.py", "from cython.cimports.ringway.engine.low import step\n")
-    write(engine / "high.pxd", "from ringway.engine.low cimport step\n\ncdef void go() noexcept nogil\n")
-    write(engine / "high.py", "from cython.cimports.ringway.engine.low import step\n\n\ndef go():\n    step(1, 2)\n")
+    write(engine / "under/low.pxd", "cdef int step(int a,\n             int b) noexcept nogil   # does it\n")
+    write(
+        engine / "under/low.py",
+        "def step(a, b):\n    return a + b\n\n\ndef shown(a: int) -> int:\n    raise ValueError\n",
+    )
+    write(engine / "under/lower.pxd", "cdef inline bint is(int a) noexcept nogil:\n    return a > 0\n")
+    write(engine / "under/lower.py", "from cython.cimports.ringway.engine.under.low import step\n")
+    write(engine / "over/high.pxd", "from ringway.engine.under.low cimport step\n\ncdef void go() noexcept nogil\n")
+    write(
+        engine / "over/high.py", "from cython.cimports.ringway.engine.under import *\n\n\ndef go():\n    step(1, 2)\n"
+    )
+    write(engine / "under/__init__.pxd", headers("under", "low", "lower"))
+    write(engine / "over/__init__.pxd", headers("over", "high"))
     return tmp_path
+
+
+def headers(folder: str, *modules: str) -> str:
+    return "".join(f"from ringway.engine.{folder}.{module} cimport *\n" for module in modules)
 
 
 def write(path: Path, text: str) -> None:
@@ -59,7 +71,7 @@ def test_a_sound_tree_has_no_problem(tree: Path) -> None:
     ],
 )
 def test_a_function_must_be_noexcept_nogil(tree: Path, declaration: str) -> None:
-    write(tree / "src/ringway/engine/low.pxd", declaration)
+    write(tree / "src/ringway/engine/under/low.pxd", declaration)
     assert broken(tree) == ["step() is not `noexcept nogil`"]
 
 
@@ -68,7 +80,7 @@ def test_a_function_must_be_noexcept_nogil(tree: Path, declaration: str) -> None
     ["ctypedef int (*event_t)(int a) nogil", "cdef struct Table:\n    void (*event)(int a,\n        int b) nogil"],
 )
 def test_a_function_pointer_must_be_noexcept_nogil(tree: Path, declaration: str) -> None:
-    write(tree / "src/ringway/engine/lower.pxd", declaration)
+    write(tree / "src/ringway/engine/under/lower.pxd", declaration)
     assert len(broken(tree)) == 1
     assert "function pointer" in broken(tree)[0]
 
@@ -82,29 +94,29 @@ def test_functions_of_c_headers_are_as_the_header_says(tree: Path) -> None:
     "body", ["raise ValueError", "assert a", "with cython.gil:\n        a()", "with gil:\n        a()"]
 )
 def test_no_python_error_and_no_gil_in_a_function_without_gil(tree: Path, body: str) -> None:
-    write(tree / "src/ringway/engine/low.py", f"def step(a, b):\n    {body}\n")
+    write(tree / "src/ringway/engine/under/low.py", f"def step(a, b):\n    {body}\n")
     assert len(broken(tree)) == 1
     assert "step()" in broken(tree)[0]
 
 
 def test_a_comment_that_says_why_may_break_a_rule(tree: Path) -> None:
-    write(tree / "src/ringway/engine/low.py", "def step(a, b):\n    # rule: at the start only\n    assert a\n")
+    write(tree / "src/ringway/engine/under/low.py", "def step(a, b):\n    # rule: at the start only\n    assert a\n")
     assert broken(tree) == []
 
 
 def test_decorators_must_say_all_of_it(tree: Path) -> None:
     source = "import cython\n\n\n@cython.cfunc\n@cython.nogil\ndef private(a):\n    return a\n"
-    write(tree / "src/ringway/engine/lower.py", source)
+    write(tree / "src/ringway/engine/under/lower.py", source)
     assert broken(tree) == ["private() is nogil, but lacks cython.exceptval(check=False)"]
 
 
 def test_what_is_declared_must_exist(tree: Path) -> None:
-    write(tree / "src/ringway/engine/lower.pxd", "cdef int nowhere() noexcept nogil\n")
+    write(tree / "src/ringway/engine/under/lower.pxd", "cdef int nowhere() noexcept nogil\n")
     assert broken(tree) == ["nowhere() is declared, but lower.py has none"]
 
 
 def test_length(tree: Path) -> None:
-    path = tree / "src/ringway/engine/lower.py"
+    path = tree / "src/ringway/engine/under/lower.py"
     path.write_text("# .\n" * 601)
     assert check_engine.check(tree, None) == ([], ["lower.py has 601 lines; over 600 needs a reason"])
     path.write_text("# .\n" * 1001)
@@ -113,8 +125,8 @@ def test_length(tree: Path) -> None:
 
 # What Cython writes, shortened.
 STEP = """
-static int __pyx_f_7ringway_6engine_3low_step(int, int); /*proto*/
-static int __pyx_f_7ringway_6engine_3low_step(int __pyx_v_a, int __pyx_v_b) {
+static int __pyx_f_7ringway_6engine_5under_3low_step(int, int); /*proto*/
+static int __pyx_f_7ringway_6engine_5under_3low_step(int __pyx_v_a, int __pyx_v_b) {
   int __pyx_r;
   /* "low.py":2
  *     return a + b             # not PyErr_Occurred(), a comment
@@ -123,7 +135,7 @@ static int __pyx_f_7ringway_6engine_3low_step(int __pyx_v_a, int __pyx_v_b) {
   return __pyx_r;
 }
 
-static PyObject *__pyx_f_7ringway_6engine_3low_with_gil(void) {
+static PyObject *__pyx_f_7ringway_6engine_5under_3low_with_gil(void) {
   return PyLong_FromLong(1);
 }
 """

@@ -115,7 +115,7 @@ class Watch:
         self.start, self.stop = self._thread.start, self._thread.stop
 
     def block(self) -> bytearray:
-        """For the workers: engine/tls/peers.pxd has its form. Authorities are large and most have the same: once each."""
+        """For the workers, in the form of engine/tls/peers.pxd. Authorities that several trust stand there once."""
         from ringway.engine.tls import peers
 
         authorities: dict[bytes, int] = {}

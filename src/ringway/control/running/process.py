@@ -151,7 +151,7 @@ class WorkerProcess:
 
     def _take(self, kind: str, told: Any) -> None:
         """Raises BrokenWorker for what is out of turn."""
-        if self.stopped is not None or self.failed or (kind != "renewed" and self._said(kind)):
+        if self.stopped is not None or self.failed or self._said(kind):
             raise BrokenWorker(f"a message `{kind}` out of turn")
         if kind == "ready":
             self.ready = told

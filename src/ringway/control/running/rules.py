@@ -6,6 +6,7 @@ with TLS. A reload makes a second one beside the first, and closes the first whe
 
 import contextlib
 import functools
+import itertools
 import os
 import threading
 from collections.abc import Callable
@@ -53,6 +54,7 @@ class Rules:
         """By the key of the brief that has its descriptor."""
         self._full: list[memory.Published] = []
         """Others have taken their place; the loop closes them."""
+        self._memories = itertools.count(1)
         self._closed = threading.Event()
         self._snapshot = -1
         self._resolver: Resolver | None = None
@@ -130,7 +132,7 @@ class Rules:
             self._published[name] = following
             self.brief[name] = following.descriptor
             if published is not None:
-                self.brief["memory"] += 1
+                self.brief["memory"] = next(self._memories)
                 self._full.append(published)
         else:
             published.publish(block)

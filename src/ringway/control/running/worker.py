@@ -1,4 +1,4 @@
-"""The main of a worker process: `python -m ringway.control.running.worker FD`, where FD is its end of the control socket.
+"""The main of a worker process: `python -m ringway.control.running.worker FD`; FD is its end of the control socket.
 
 It imports as little as it can: a worker stays small. What it is to do comes over the control socket as one JSON line,
 never on a command line or in an environment. Messages and the brief are described in docs/architecture.md.

@@ -3,7 +3,7 @@
 Of a Unix socket there is one for all workers, since several cannot share its path. Whoever made its file removes
 it; after an upgrade that is the successor (`own_files`).
 
-Those that a service manager passes are used instead (`control/sockets/activation.py`). The supervisor keeps them for its life.
+Those that a service manager passes are used instead (`activation.py`). The supervisor keeps them for its life.
 A worker that dies takes no listener along, and the order of the group, which the steering program counts on, never
 changes. While a worker is away (`control/running/seats.py`) another one accepts from its sockets too.
 """

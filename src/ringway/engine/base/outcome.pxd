@@ -1,9 +1,7 @@
 """Why a request ended early: one enum, and beside each value its name, HTTP status and sentence (outcome.py).
 
-An Outcome is the only way in which an error travels through the engine: `kind` says what, `side` whose fault,
-`retry` whether another upstream connection may be tried. `outcome_status()` is the answer to the client
-(0: no answer is possible, the connection is closed). Names are stable: they stand in the access log
-and in the body of the error response.
+`reason_status()` is the answer to the client (0: no answer is possible, the connection is closed). Names are stable:
+they stand in the access log and in the body of the error response.
 """
 from libc.stdint cimport uint8_t
 
