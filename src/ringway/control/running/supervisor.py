@@ -210,7 +210,7 @@ class Supervisor:
             self.rules.close()
         self.selector.close()
         # These know us: without them what we hold goes now, not when somebody collects it.
-        self.rules = None
+        self.rules = self.log = None
         del self._reloads, self._upgrades
 
     # Signals and commands
