@@ -1,13 +1,14 @@
 """What a request costs, counted: instructions, system calls and allocations of the worker, by `make budget`.
 
-    make budget                        compare with benchmarks/budget.json; exit code 1 when something costs over 1 % more
+    make budget                        compare with benchmarks/budget.json; fails when something costs over 1 % more
     make budget ARGS="--functions"     say for every workload which functions grew or shrank
     make budget ARGS="--accept"        write what was measured as the new budget
 
-Instructions are counted by callgrind, in a worker on the epoll driver, and do not depend on who else runs. One client asks
-again and again on one connection. Between two requests nobody else speaks, so each request takes the same path. System calls
-are counted by strace, on both drivers. Allocations are the calls to malloc and its like that functions of Ringway make
-themselves: there is none on the request path. (What OpenSSL allocates is its own affair, and part of the instructions.)
+Instructions are counted by callgrind, in a worker on the epoll driver, and do not depend on who else runs. One client
+asks again and again on one connection. Between two requests nobody else speaks, so each request takes the same path.
+System calls are counted by strace, on both drivers. Allocations are the calls to malloc and its like that functions of
+Ringway make themselves: there is none on the request path. (What OpenSSL allocates is its own affair, and part of the
+instructions.)
 
 Counts belong to one compiler, one C library and one OpenSSL. With others than those of budget.json nothing is judged.
 """
@@ -284,7 +285,7 @@ def monitor(pid: int, command: str) -> None:
 
 
 def read_dump(text: str, requests: int) -> Count:
-    """From callgrind's format (its manual, "Callgrind Format Specification"): costs of each function by itself, and calls."""
+    """Costs of each function by itself, and calls. The format: callgrind's manual, "Callgrind Format Specification"."""
     own: Counter[str] = Counter()
     calls: Counter[str] = Counter()
     function = callee = ""
@@ -453,8 +454,8 @@ def main() -> int:
         return 0
     if over:
         print(
-            f"\n{over} over the budget. Make it cheaper; or, where the cost is worth it, say why in the commit that writes\n"
-            'the new budget with: make budget ARGS="--accept"',
+            f"\n{over} over the budget. Make it cheaper. If the cost is worth it, say why in the commit that writes the\n"
+            'new budget: make budget ARGS="--accept"',
             file=sys.stderr,
         )
     return 1 if over else 0

@@ -1,11 +1,6 @@
 """`make budget`: what callgrind wrote is read rightly, and what costs too much is told."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.append(str(Path(__file__).parents[2]))
 
 from benchmarks import budget
 
