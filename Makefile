@@ -22,7 +22,7 @@ SOURCES := meson.build meson.options pyproject.toml README.md $(shell find src -
 WITH_TOOLS := PATH="$(CURDIR)/$(BIN):$$PATH"
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help build demo test test-epoll test-kernel bench-kernel bench-tls check debug sanitize bench format docs clean clean-all
+.PHONY: help build demo test test-epoll test-kernel bench-kernel bench-tls check budget debug sanitize bench format docs clean clean-all
 
 help: ## what there is to do (this text)
 	@echo "Ringway. Begin with: make demo"
@@ -96,6 +96,11 @@ check: build $(VENV)/.extras ## format, lint, types, rules of the engine, freshn
 	$(BIN)/mypy
 	$(BIN)/python tools/check_engine.py --build build/release
 	$(BIN)/python tools/check_docs.py
+	$(BIN)/python -m benchmarks.budget
+
+budget: build $(VENV)/.extras ## instructions and system calls per request, against the budget (ARGS=--functions, --accept)
+	@tools/need.sh budget $(BIN)/python
+	$(BIN)/python -m benchmarks.budget $(ARGS)
 
 format: $(VENV)/.extras ## put the code into its form
 	$(BIN)/ruff check --quiet --fix-only .
