@@ -20,16 +20,6 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 @pytest.fixture
-def ringway(ringway):
-    """Its workers stay who runs the tests: nobody else can go through the folders in which these sockets lie."""
-
-    def start(config, **options):
-        return ringway({**config, "server": {"user": str(os.geteuid()), **config["server"]}}, **options)
-
-    return start
-
-
-@pytest.fixture
 def path(tmp_path):
     return str(tmp_path / "r.sock")
 
