@@ -1,5 +1,5 @@
 #!/bin/sh
-# need.sh build|test|kernel|bench PYTHON: sees to it that what the machine must have is there.
+# need.sh build|test|kernel|budget|bench PYTHON: sees to it that what the machine must have is there.
 #
 # As root on a system with apt-get it installs what is missing; otherwise it says exactly what to install, on Debian,
 # Fedora and Arch, and fails. Nothing is installed that is there already.
@@ -66,6 +66,12 @@ need_kernel() {
   PATH=$PATH:/usr/sbin:/sbin command -v depmod >/dev/null 2>&1 || missing kmod kmod kmod
   command -v strace >/dev/null 2>&1 || missing strace strace strace
   command -v wrk >/dev/null 2>&1 || missing wrk wrk wrk
+}
+
+need_budget() {
+  need_test
+  command -v valgrind >/dev/null 2>&1 || missing valgrind valgrind valgrind
+  command -v strace >/dev/null 2>&1 || missing strace strace strace
 }
 
 need_bench() {

@@ -7,6 +7,9 @@ costs nothing here.
 """
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
+cdef extern from *:
+    int lowest_bit "__builtin_ctzll"(uint64_t bits) nogil    # its number; undefined of 0
+
 cdef enum:
     TICK_MS = 32
     WHEEL_SLOTS = 512       # horizon: 16 seconds

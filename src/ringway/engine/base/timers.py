@@ -75,16 +75,18 @@ def wheel_expire(wheel, now_ms):
 def wheel_wait_ms(wheel, now_ms):
     if wheel.count == 0:
         return -1
+    slot: cython.uint = cast(cython.uint, wheel.tick % WHEEL_SLOTS)
+    word: cython.uint = slot >> 6
     ahead: cython.uint = 0
-    slot: cython.uint
-    while ahead < WHEEL_SLOTS:
-        slot = (wheel.tick + ahead) % WHEEL_SLOTS
-        if slot & 63 == 0 and wheel.busy[slot >> 6] == 0:
+    bits: uint64_t = wheel.busy[word] >> (slot & 63)
+    if bits == 0:
+        ahead = 64 - (slot & 63)
+        word = (word + 1) % WHEEL_WORDS
+        while wheel.busy[word] == 0 and ahead < WHEEL_SLOTS:
             ahead += 64
-            continue
-        if wheel.busy[slot >> 6] >> (slot & 63) & 1:
-            break
-        ahead += 1
+            word = (word + 1) % WHEEL_WORDS
+        bits = wheel.busy[word]
+    ahead += lowest_bit(bits)
     due_ms: uint64_t = (wheel.tick + ahead) * TICK_MS
     return cast(cython.int, due_ms - now_ms) if due_ms > now_ms else 0
 
