@@ -409,6 +409,8 @@ class Supervisor:
                 listeners.own_files([*self.groups, *self._unwanted])
                 listeners.close_all(self._unwanted)
                 self._take_over.ready()
+                if self.door is not None:
+                    self.door.own()
             if self._on_ready is not None:
                 self._on_ready(self.groups)
 
@@ -576,6 +578,9 @@ class Supervisor:
         logs.info(f"{name}: no new connections, running requests have {drain:g} s")
         # The workers close theirs; with ours gone too, new connections are refused instead of left waiting.
         listeners.close_all(self.groups, files=announce)
+        if self.door is not None and self.door.socket is not None and not announce:
+            self.selector.unregister(self.door.socket)
+            self.door.leave()
 
     def _end_at_once(self, name: str) -> None:
         logs.info(f"{name} again: ending at once")
