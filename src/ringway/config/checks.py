@@ -125,7 +125,7 @@ def _may_connect(worker: Account, host: str) -> bool:
 
 def _routes(config: Config) -> Iterator[tuple[str, Route]]:
     """With their key paths."""
-    from ringway.config.load import key_path  # which imports this module
+    from ringway.config.document import key_path
 
     routes: list[tuple[tuple[str, ...], Route]] = [
         (("host_routes", host), route) for host, route in config.host_routes.items()

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from ringway.config.document import included
 from ringway.config.load import Loaded
 from ringway.config.model import Config
 from ringway.config.values import parse_address
@@ -181,7 +182,7 @@ class Supervisor:
             self._file_watch.stop()
             self._file_watch = None
         if config.server.reload_on_change:
-            settled = Settled(lambda: signature_of([self.file]))
+            settled = Settled(lambda: signature_of([self.file, *included(config.include, self.file)]))
 
             def look() -> None:
                 if settled.changed():
