@@ -499,7 +499,8 @@ class Limits(Section):
         16384,
         4096,
         1048576,
-        "What is kept of a client's further requests while one is served; more waits in the kernel.",
+        "What is kept of a client's further requests while one is served; more waits in the kernel. With io_uring a "
+        "connection may exceed it once, by up to 256 KiB.",
     )
     buffer_bytes: int = _bytes(
         268435456,
