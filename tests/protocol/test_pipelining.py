@@ -73,7 +73,7 @@ def test_many_at_once(ringway, upstream, tmp_path, unused_port, small_stack, kin
 
 
 def test_what_waits_has_a_bound(ringway, upstream):
-    """Whoever pipelines while an answer is awaited keeps to `pipeline_bytes`, on its first request and on later ones."""
+    """Whoever pipelines while an answer is awaited keeps to `pipeline_bytes`."""
     up = upstream(lambda link: [link.request(3600), link.send(b"HTTP/1.1 204 No Content\r\n\r\n"), link.to_end(3600)])
     server = ringway({"limits": {"pipeline_bytes": 4096}, "host_routes": {"*": {"type": "Proxy", "url": up.url}}})
     more = message("GET / HTTP/1.1", "Host: x", "X: " + "y" * 900) * 2000
