@@ -521,7 +521,7 @@ class RedirectRoute(Section):
 
     type: Literal["Redirect"] = Field(description='`"Redirect"`: answers with the address to go to.')
     to: Annotated[str, AfterValidator(values.redirect_target)] = Field(
-        description="A URL or a path. `{path}` in it stands for the path and query of the request.",
+        description="A URL or a path, up to 2048 bytes. `{path}` in it stands for the path and query of the request.",
         examples=["https://example.com{path}"],
     )
     status: Literal[301, 302, 303, 307, 308] = Field(

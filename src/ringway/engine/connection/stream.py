@@ -205,7 +205,10 @@ def stream_received(w, s, c):
             s.received_since = 0
             s.receive_due_ms = w.clock.now_ms + s.receive_window_ms
         if not s.secure or s.offload & OFFLOAD_RECEIVE:
-            join(w, address(s.inbox), c.buffer)
+            if s.inbox.last == NULL:
+                queue_push(address(s.inbox), c.buffer)
+            else:
+                join(w, address(s.inbox), c.buffer)
         else:
             if s.cipher.first == s.cipher.last:
                 queue_push(address(s.cipher), c.buffer)  # OpenSSL may be within the one that is there
@@ -241,7 +244,7 @@ def join(w, q, b):
     # Into the last one as long as that has room, or a peer that sends byte by byte would take a buffer for each.
     last: cython.pointer(Buffer) = q.last
     n: uint32_t = length_of(b)
-    if last == NULL or n > SMALL_BYTES or n > room_behind(last):
+    if n > SMALL_BYTES or n > room_behind(last):
         queue_push(q, b)
         return
     memcpy(last.base + last.end, data_of(b), n)

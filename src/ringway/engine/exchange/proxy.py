@@ -219,8 +219,8 @@ def keep_rest(w, c, b, used):
 
 
 def keep_pipelined(w, x):
-    # A receive that goes on brings up to 32 buffers (RING_BUFFERS at most) before its cancel is heard. So it ends with the first
-    # bytes, and from then on they come by single ones, each asked for below the bound.
+    # A receive that goes on brings up to 32 buffers (RING_BUFFERS at most) before its cancel is heard. So it ends with
+    # the first bytes, and from then on they come by single ones, each asked for below the bound.
     s: cython.pointer(Stream) = address(x.client.stream)
     x.client.pipelines = x.client.pipelines or s.inbox.first != NULL or s.cipher.first != NULL
     stream_pause(w, s)

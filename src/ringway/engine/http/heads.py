@@ -266,7 +266,7 @@ def status_phrase(status):
 
 
 def location(to: bytes, path: bytes, query: bytes, room: int) -> bytes:
-    """The Location line of a Redirect, b"" if it does not fit in `room` bytes. Raises IndexError if it writes beyond."""
+    """The Location line of a Redirect, b"" if it does not fit in `room` bytes. IndexError: it wrote beyond."""
     block = bytearray(b"\xa5" * (room + 64))
     out: cython.uchar[::1] = block
     length: uint32_t = write_location(
