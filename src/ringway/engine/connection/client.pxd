@@ -20,7 +20,6 @@ cdef enum:
     CLIENT_TURNS = 16           # requests of one client that are served at once in a turn of the loop; then others have theirs
 
 cdef void client_move(Client* c, int to) noexcept nogil
-cdef const char* client_state_name(int state) noexcept nogil
 
 cdef void client_take(Worker* w, Listener* listener, int fd) noexcept nogil
     # a connection that was accepted; closed at once if there is no place for it

@@ -14,7 +14,6 @@ from ringway.engine.http.heads cimport Reply
 from ringway.engine.connection.state cimport Client, Exchange, Worker
 
 cdef void exchange_move(Exchange* x, int to) noexcept nogil
-cdef const char* exchange_state_name(int state) noexcept nogil
 
 cdef Exchange* exchange_take(Worker* w, Client* c) noexcept nogil
     # a fresh one, bound to its client; NULL: the bound is met

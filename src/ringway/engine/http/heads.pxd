@@ -53,6 +53,12 @@ cdef uint32_t write_location(char* out, uint32_t room, Span to, Span path, Span 
     # the line "Location: ...", which is `to` with path and query for each "{path}". 0: it does not fit in `room`
 cdef bint names_path(const char* text, uint32_t length) noexcept nogil
     # does it begin with "{path}"?
+cdef enum:
+    STATUS_END = 600
+
+cdef extern from "names.h" nogil:
+    const char* STATUS_PHRASES[STATUS_END]     # NULL: a status that is never ours
+
 cdef const char* status_phrase(uint16_t status) noexcept nogil
 
 cdef char* put_forwarded_for(char* out, const char* data, const RequestHead* head, const Forward* f) noexcept nogil
