@@ -63,4 +63,5 @@ cdef bint client_trusted(const Snapshot* s, Client* c) noexcept nogil
     # is it one of `trusted_proxies`? Who was once asked about stays what it was
 cdef void client_drain(Worker* w, const Listener* listener) noexcept nogil
     # close the idle ones; the others say `Connection: close` in their next answer and end after it. NULL: of all listeners
+cdef bint mend_first(Stream* s) noexcept nogil   # response_mend() of inbox.first
 cdef bint merge_first(Worker* w, Stream* s, uint32_t limit) noexcept nogil

@@ -266,6 +266,9 @@ def look_for_head(w, s, seen, request):
             found = request_scan(data_of(b), length_of(b), seen[0])
         else:
             found = response_scan(data_of(b), length_of(b), seen[0])
+        if found < 0 and not request and mend_first(s):
+            seen[0] = 0
+            continue
         if found < 0:
             return found
         if found > cast(cython.int, limit) or (found == 0 and length_of(b) >= limit):
@@ -280,6 +283,13 @@ def look_for_head(w, s, seen, request):
             return 0
         if not merge_first(w, s, limit):
             return -OUT_OF_MEMORY
+
+
+def mend_first(s):
+    b: cython.pointer(Buffer) = queue_pop(address(s.inbox))
+    mended: cython.bint = response_mend(b)
+    queue_push_front(address(s.inbox), b)
+    return mended
 
 
 def merge_first(w, s, limit):

@@ -200,6 +200,7 @@ cdef struct Upstream:
     Upstream* newer         # pool
     Upstream* older
     uint32_t served         # exchanges finished on it: > 0 means reused
+    uint64_t idle_ns        # IDLE: the turn in which it became so, by its time
     uint32_t version        # of the address table when it was connected
     sockaddr_storage address  # lent while connecting
     socklen_t address_length

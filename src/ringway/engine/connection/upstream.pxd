@@ -2,11 +2,26 @@
 
 upstream_acquire() gives an exchange a connection: a pooled one at once (`upstream_ready` is called before it
 returns), or a new one (`upstream_ready` or `upstream_failed` later).
+
+Whatever lies unread in a connection would be taken for the answer to the next request on it: the body of an answer to
+HEAD, a second answer, a 408 for a request that never came. So none is used again in which something may lie (pool_quiet()):
+
+- One that was idle when the worker slept is watched by a receive. What has come may be told in this turn, but behind the
+  request that wants the connection, or not before the next one: `driver.quiet` looks whether it is. io_uring knows without a
+  system call while nothing at all has happened since the worker slept; else, and with epoll, the socket is peeked at (0.2 us).
+- One that became idle in this very turn has not been watched yet: what follows an answer (a body that should not be) is a
+  few microseconds behind it. Those that were idle before are preferred to it; without one its socket is peeked at.
+- A receive that does not wait (buffers are scarce), and half a TLS record, tell nothing: its socket is peeked at, or it is
+  left alone.
+
+One that is not quiet stays where it is: the completion that is on its way drops it, or finds that it was a session ticket.
+What is still on the network is beyond anybody's sight.
 """
 from ringway.engine.tls.peers cimport PeersHead
 from ringway.engine.connection.state cimport Exchange, Origin, Rules, Stream, Upstream, Worker
 
 cdef enum:
+    POOL_LOOKS_MAX = 8      # connections that are looked at for one that is quiet
     TELL_NAME_MAX = 300     # bytes of an upstream's name, and of what OpenSSL says of it, in one event
     TELL_WHY_MAX = 120
     TELL_BYTES_MAX = 424
@@ -43,6 +58,9 @@ cdef int upstream_take(Worker* w, Rules* rules, const PeersHead* head) noexcept 
     # what is trusted and shown from now on; connections in use go on as they began. 0, or the number, from 1, of the first
     # upstream of which it cannot be used: it goes on with what it has
 
+cdef Upstream* pool_quiet(Worker* w, Origin* origin) noexcept nogil
+    # the newest connection that may be used again, see above; NULL: none
+cdef bint upstream_quiet(Worker* w, Upstream* u) noexcept nogil
 cdef void pool_put(Worker* w, Upstream* u) noexcept nogil
 cdef void pool_remove(Worker* w, Upstream* u) noexcept nogil
 cdef void try_next_address(Worker* w, Exchange* x, int reason) noexcept nogil

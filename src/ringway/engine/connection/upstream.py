@@ -72,6 +72,8 @@ def upstream_acquire(w, x, fresh):
         upstream_drop(w, u)  # the name means other addresses now
         u = origin.idle_newest
     if u != NULL and not fresh:
+        u = pool_quiet(w, origin)
+    if u != NULL and not fresh:
         pool_remove(w, u)
         upstream_move(u, UPSTREAM_BUSY)
         stream_receive_within(w, address(u.stream), 0, False)
@@ -293,9 +295,34 @@ def upstream_release(w, u):
             return
         upstream_drop(w, origin.idle_oldest)
     upstream_move(u, UPSTREAM_IDLE)
+    u.idle_ns = w.clock.now_ns
     pool_put(w, u)
     stream_receive_within(w, s, origin.rules.snapshot.timeouts.upstream_idle_ms, False)
     stream_want(w, s, GROUP_LARGE, True, True)
+
+
+def pool_quiet(w, origin):
+    u: cython.pointer(Upstream) = origin.idle_newest
+    looks: cython.int = 0
+    while u != NULL and looks < POOL_LOOKS_MAX:
+        if u.idle_ns != w.clock.now_ns and upstream_quiet(w, u):
+            return u
+        u = u.older
+        looks += 1
+    u = origin.idle_newest
+    return (
+        u
+        if u != NULL and u.idle_ns == w.clock.now_ns and upstream_quiet(w, u)
+        else cast(cython.pointer(Upstream), NULL)
+    )
+
+
+def upstream_quiet(w, u):
+    s: cython.pointer(Stream) = address(u.stream)
+    if s.tls != NULL and not tls_at_rest(s.tls):
+        return False
+    watched: cython.bint = s.receive == RECEIVE_MULTI and u.idle_ns != w.clock.now_ns
+    return w.driver.quiet(address(w.driver), s.fd, s.receive_tag, not watched)
 
 
 def pool_put(w, u):

@@ -117,6 +117,7 @@ cdef void epoll_open_file(Driver* d, int folder, const char* path, open_how* how
 cdef void epoll_stat(Driver* d, int fd, statx_t* out, uint64_t tag) noexcept nogil
 cdef void epoll_read(Driver* d, int fd, char* data, uint32_t length, uint64_t offset, uint64_t tag) noexcept nogil
 cdef void epoll_receive_plain(Driver* d, int fd, char* data, uint32_t length, uint64_t tag) noexcept nogil
+cdef bint epoll_quiet(Driver* d, int fd, uint64_t tag, bint sure) noexcept nogil
 cdef void epoll_cancel(Driver* d, int fd, uint64_t tag) noexcept nogil
 cdef void epoll_close(Driver* d, int fd) noexcept nogil
 cdef bint epoll_has_buffers(Driver* d, int group) noexcept nogil

@@ -90,6 +90,7 @@ def epoll_open(d, buffers, counters, files):
     d.stat = epoll_stat
     d.read = epoll_read
     d.receive_plain = epoll_receive_plain
+    d.quiet = epoll_quiet
     d.cancel = epoll_cancel
     d.close = epoll_close
     d.has_buffers = epoll_has_buffers
@@ -261,6 +262,10 @@ def epoll_writable(d, fd, tag):
         # Whoever asks has written past this driver, so what it knows is old.
         s.dry = False
         side_settle(cast(cython.pointer(Epoll), d.state), s)
+
+
+def epoll_quiet(d, fd, tag, sure):
+    return socket_quiet(fd)  # edges tell what was when the worker last slept
 
 
 def epoll_cancel(d, fd, tag):

@@ -12,7 +12,7 @@ cdef extern from "<sys/socket.h>" nogil:
         int l_linger
     int AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM, SOCK_CLOEXEC, SOCK_NONBLOCK, SOL_SOCKET, SO_ERROR, SO_LINGER
     int SHUT_RD, SHUT_WR, SHUT_RDWR
-    int MSG_NOSIGNAL, MSG_MORE, MSG_DONTWAIT
+    int MSG_NOSIGNAL, MSG_MORE, MSG_DONTWAIT, MSG_PEEK
     int accept4(int fd, sockaddr* peer, socklen_t* length, int flags)
     int socket(int domain, int kind, int protocol)
     int getpeername(int fd, sockaddr* address, socklen_t* length)
