@@ -18,7 +18,11 @@ SPOKEN = {
     "body of a 204": ("GET", message("HTTP/1.1 204 No Content"), FORGED),
     "body of a 304": ("GET", message("HTTP/1.1 304 Not Modified", f"Content-Length: {len(FORGED)}"), FORGED),
     "second answer": ("GET", message("HTTP/1.1 200 OK", "Content-Length: 1", body=b"a"), FORGED),
-    "early 408": ("GET", message("HTTP/1.1 200 OK", "Content-Length: 0"), message("HTTP/1.1 408 x", "Connection: close")),
+    "early 408": (
+        "GET",
+        message("HTTP/1.1 200 OK", "Content-Length: 0"),
+        message("HTTP/1.1 408 x", "Connection: close"),
+    ),
     "the end": ("GET", message("HTTP/1.1 200 OK", "Content-Length: 0"), None),
 }
 MINE = message("HTTP/1.1 200 OK", "Content-Length: 4", body=b"mine")

@@ -52,6 +52,7 @@ cdef void client_finish(Worker* w, Client* c) noexcept nogil
     # end the connection in order: close_notify, FIN, and what the client still sends is read
 cdef bint may_lose(Stream* s) noexcept nogil
 cdef int unsent(Stream* s) noexcept nogil       # bytes in the socket that are not on their way yet
+cdef int unacknowledged(Stream* s) noexcept nogil   # ... or that are, and may not have come
 cdef bint takes_on(Client* c) noexcept nogil
 cdef void client_abort(Worker* w, Client* c) noexcept nogil
 cdef void client_peer(Client* c) noexcept nogil

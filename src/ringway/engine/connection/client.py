@@ -16,6 +16,7 @@ from cython.cimports.ringway.engine.native.linux import (
     AF_UNIX,
     FIONREAD,
     SHUT_WR,
+    SIOCOUTQ,
     SIOCOUTQNSD,
     close,
     getpeername,
@@ -461,6 +462,11 @@ def may_lose(s):
 def unsent(s):
     left: cython.int = 0
     return left if ioctl(s.fd, SIOCOUTQNSD, address(left)) == 0 else 0
+
+
+def unacknowledged(s):
+    left: cython.int = 0
+    return left if ioctl(s.fd, SIOCOUTQ, address(left)) == 0 else 0
 
 
 def takes_on(c):

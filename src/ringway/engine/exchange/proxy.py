@@ -303,7 +303,7 @@ def proxy_upstream_sent(w, x):
     if s.send_error:
         # It may have answered before it closed: what is still readable is read first.
         if x.state == EXCHANGE_TUNNEL:
-            exchange_cut(w, x, UPSTREAM_CUT)
+            tunnel_flow(w, x)
         elif x.state == EXCHANGE_WAIT and s.receive == RECEIVE_OFF:
             proxy_broken(w, x)
         return

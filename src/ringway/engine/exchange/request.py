@@ -301,7 +301,7 @@ def client_event_sent(w, x):
 
 def client_event_late(w, x):
     if x.state == EXCHANGE_TUNNEL:
-        exchange_cut(w, x, TUNNEL_IDLE)
+        tunnel_late(w, x)
     elif x.client.stream.late == LATE_SEND:
         exchange_cut(w, x, CLIENT_WRITE_TIMEOUT)
     else:
