@@ -9,6 +9,7 @@ from cython.cimports.ringway.engine.connection import *
 from cython.cimports.ringway.engine.exchange.exchange import *
 from cython.cimports.ringway.engine.exchange.proxy import *
 from cython.cimports.ringway.engine.exchange.serve import *
+from cython.cimports.ringway.engine.exchange.tunnel import *
 from cython.cimports.ringway.engine.http import *
 from cython.cimports.ringway.engine.plan import *
 from cython.cimports.ringway.engine.tls import *
