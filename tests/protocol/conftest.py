@@ -15,7 +15,8 @@ BODY_LIMIT = 100_000
 
 @dataclass
 class Site:
-    """Hosts `proxied` and `half-closing` (clients that end their side are answered) go to `upstream`, host `files` is `folder`, `memory` is it from memory; others are not known.
+    """Hosts `proxied` and `half-closing` (its clients may end their side) go to `upstream`;
+    host `files` is `folder`, `memory` is it from memory; others are not known.
 
     `refusing` is a port of the machine on which nobody listens, behind host `refused`.
     """

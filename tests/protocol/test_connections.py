@@ -160,7 +160,7 @@ def test_pipelined_behind_an_answer_of_our_own(site):
 @pytest.mark.parametrize("host", ["half-closing", "files", "memory"])
 @pytest.mark.parametrize("count", [1, 3])
 def test_half_close(site, host, count):
-    """9112-9.6: a client that ends its side still gets its answers, then the end. To an upstream: if the route says so."""
+    """9112-9.6: a client that ends its side gets its answers, then the end; from an upstream if the route says so."""
     target, body = target_for(site, host)
     with site.connect() as client:
         client.send(message(f"GET {target} HTTP/1.1", f"Host: {host}") * count)

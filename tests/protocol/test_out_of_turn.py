@@ -40,7 +40,7 @@ def config(route, driver, **more):
 @pytest.mark.parametrize("driver", SITE_DRIVERS)
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_unread_when_the_next_request_comes(ringway, upstream, authority, driver, tls):
-    """Whichever of both the worker is told of first. The request (POST, so that it could not be sent again) goes out once."""
+    """Whichever the worker is told of first. The request (POST, which could not be sent again) goes out once."""
     answers = {f"/first/{kind}": answer for kind, (_, answer, _) in enumerate(SPOKEN.values())}
 
     def serve(link):

@@ -454,10 +454,10 @@ class ProxyRoute(Section):
     )
     half_close: bool = Field(
         default=False,
-        description="A client that ends its side of the connection before it has its answer has left: its request ends, "
-        "and the upstream's connection is closed, so that the upstream can stop working on it. `true` is for clients that "
-        "end their side on purpose (`nc -N`, some programs that send one request and FIN): the answer is still waited "
-        "for and sent.",
+        description="A client that closes its side of the connection before it has its answer has left: its request "
+        "ends, and the connection to the upstream is closed, so that the upstream can stop working on it. `true` is "
+        "for clients that close their side on purpose (`nc -N`, programs that send one request and FIN): Ringway still "
+        "waits for the answer and sends it.",
     )
     proxy_protocol: Literal["v1", "v2"] | None = Field(
         default=None,

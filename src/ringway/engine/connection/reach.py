@@ -2,7 +2,7 @@
 
 import cython
 from cython import address, cast
-from cython.cimports.libc.stdint import uint16_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import uint16_t, uint32_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection.client import *

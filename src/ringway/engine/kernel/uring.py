@@ -368,14 +368,14 @@ def uring_read(d, fd, data, length, offset, tag):
 
 
 def uring_quiet(d, fd, tag, sure):
-    # What came while the worker slept is a completion of this turn, which perhaps had not its turn yet. Of what came since,
-    # the ring says whether there is any, of whomsoever.
+    # What came while the worker slept is a completion of this turn, perhaps one that was not handled yet. Whether anything
+    # came since, for whomever, the ring says.
     u: cython.pointer(Uring) = cast(cython.pointer(Uring), d.state)
     if is_pending(u, tag):
         return False
-    if sure or not u.deferred or u.turn_count >= HEARD_MAX or load_acquire(u.ring.sq.kflags) & IORING_SQ_TASKRUN:
+    if sure or not u.deferred or u.turn_count >= HEARD_MAX:
         return socket_quiet(fd)
-    return True
+    return load_acquire(u.ring.sq.kflags) & IORING_SQ_TASKRUN == 0 or socket_quiet(fd)
 
 
 def is_pending(u, tag):
