@@ -471,6 +471,7 @@ def upstream_late(w, s):
         return
     if s.state == UPSTREAM_CONNECTING and s.late == LATE_SEND:
         upstream_race(w, x)
+        timer_set(address(w.wheel), address(s.timer), s.receive_due_ms)  # its own deadline is still to come
         return
     count(w.counters, COUNT_TIMEOUTS, 1)
     if s.state == UPSTREAM_CONNECTING:

@@ -368,7 +368,7 @@ def uring_read(d, fd, data, length, offset, tag):
 
 
 def uring_quiet(d, fd, tag, sure):
-    # What came while the worker slept is a completion of this turn, perhaps one that was not handled yet. Whether anything
+    # What came while the worker slept is a completion of this turn, maybe one that is not handled yet. Whether anything
     # came since, for whomever, the ring says.
     u: cython.pointer(Uring) = cast(cython.pointer(Uring), d.state)
     if is_pending(u, tag):
