@@ -64,6 +64,10 @@ cdef void await_room(Worker* w, Stream* s) noexcept nogil
 cdef void start_receive(Worker* w, Stream* s) noexcept nogil
 cdef void pump(Worker* w, Stream* s) noexcept nogil
 cdef bint pump_one(Worker* w, Stream* s) noexcept nogil
+cdef void control_record(Worker* w, Stream* s) noexcept nogil
+    # one that is no data lies in front of a socket whose TLS the kernel reads
+cdef void bound_replies(Stream* s, uint64_t written) noexcept nogil
+    # so many bytes OpenSSL wrote by itself: more than TLS_REPLIES_MAX in a row break the connection
 cdef bint keep_identity(Stream* s) noexcept nogil
     # before OpenSSL may be gone. False: no memory
 cdef void socket_ended(Worker* w, Stream* s, int error) noexcept nogil

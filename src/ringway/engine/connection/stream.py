@@ -217,7 +217,7 @@ def stream_received(w, s, c):
             count(w.counters, COUNT_NO_BUFFERS, 1)
             s.wanted = s.wanted or mode != RECEIVE_ENDING
     elif c.result == -EIO and s.offload & OFFLOAD_RECEIVE:
-        offload_control(w, s)
+        control_record(w, s)
         if s.outbox.first != NULL:
             stream_flush(w, s)  # OpenSSL answers a KeyUpdate, as long as it sends
         s.wanted = s.wanted or mode != RECEIVE_ENDING
@@ -249,6 +249,8 @@ def socket_ended(w, s, error):
 def pump(w, s):
     """Decrypt what waits, as far as the inbox may grow."""
     more: cython.bint
+    written: uint64_t = s.outbox.bytes
+    established: cython.bint = s.tls.established
     while (s.cipher.first != NULL or tls_pending(s.tls)) and s.inbox.bytes < INBOX_HIGH and not s.eof and s.error == 0:
         if s.tls.left == 0 and s.cipher.first != NULL:
             tls_feed(s.tls, data_of(s.cipher.first), length_of(s.cipher.first))
@@ -257,6 +259,10 @@ def pump(w, s):
             buffer_give(address(w.buffers), queue_pop(address(s.cipher)))
         if not more:
             break
+    if s.outbox.bytes != written and established:
+        bound_replies(s, s.outbox.bytes - written)
+    elif s.tls.replied and s.inbox.first != NULL and s.error == 0 and stream_drained(s):
+        s.tls.replied = 0
     if s.ended and s.cipher.first == NULL and not tls_pending(s.tls) and not s.eof and s.error == 0:
         if s.kind == KIND_CLIENT:
             s.eof = True
@@ -271,6 +277,22 @@ def pump(w, s):
     if s.outbox.first != NULL and s.inbox.first == NULL:
         # Handshake records, alerts. With plaintext in the inbox an answer follows, and a ticket goes out with it.
         stream_flush(w, s)
+
+
+def control_record(w, s):
+    written: uint64_t = s.outbox.bytes
+    if s.tls != NULL and stream_drained(s):
+        s.tls.replied = 0
+    offload_control(w, s)
+    if s.outbox.bytes != written:
+        bound_replies(s, s.outbox.bytes - written)
+
+
+def bound_replies(s, written):
+    """What OpenSSL writes of its own accord asks no back-pressure, so it has a bound of its own."""
+    s.tls.replied += cast(uint32_t, written)
+    if s.tls.replied > TLS_REPLIES_MAX and not s.eof and s.error == 0:
+        s.error = EPIPE
 
 
 def pump_one(w, s):
