@@ -29,6 +29,7 @@ cdef enum EventCode:
     EVENT_PEERS                     # texts: the upstream's name. What is new of it cannot be used
     EVENT_CLIENT_UNTRUSTED          # texts: the client's address, and why in parentheses
     EVENT_PROXY_REFUSED             # texts: the peer's address, and why in parentheses
+    EVENT_GAVE_WAY                  # texts: the client's address
 
 cdef struct Record:
     uint32_t size                   # bytes of the whole record, a multiple of 8

@@ -22,6 +22,7 @@ EVENTS = (
     "peers",
     "client_untrusted",
     "proxy_refused",
+    "gave_way",
 )
 OFFLOADS = ("", "send", "receive", "send+receive")
 

@@ -17,12 +17,15 @@ cdef enum:
     # RFC 9112 9.6: a client that asks again and again has its next request on the way, and a close now would lose it. So
     # while the worker drains a connection counts as idle after so long without a request.
     DRAIN_IDLE_MS = 1000
+    PLACE_UNKNOWN = 4096    # Client.place before it is looked up: PLACES of shares.pxd
 
 cdef void client_move(Client* c, int to) noexcept nogil
 cdef const char* client_state_name(int state) noexcept nogil
 
 cdef void client_take(Worker* w, Listener* listener, int fd) noexcept nogil
-    # a connection that was accepted; closed at once if there is no place for it
+    # a connection that was accepted, and has a place
+cdef void client_refuse(Worker* w, int fd) noexcept nogil
+    # it has none: closed at once, counted, told
 cdef void client_begin(Worker* w, Client* c) noexcept nogil
     # TLS, or the first request
 cdef void await_proxy_header(Worker* w, Client* c) noexcept nogil
@@ -34,6 +37,7 @@ cdef void refuse_proxy(Worker* w, Client* c, const char* why) noexcept nogil
 cdef void client_received(Worker* w, Stream* s) noexcept nogil
 cdef void client_sent(Worker* w, Stream* s) noexcept nogil
 cdef void client_late(Worker* w, Stream* s) noexcept nogil
+cdef int late_head(int late) noexcept nogil     # Reason
 cdef void client_gone(Worker* w, Stream* s) noexcept nogil
 
 cdef void tell_refused(Worker* w, Client* c) noexcept nogil

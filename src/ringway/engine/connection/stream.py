@@ -88,21 +88,37 @@ def stream_want(w, s, group, many, later):
 
 
 def start_receive(w, s):
-    if not w.driver.has_buffers(address(w.driver), s.want_group):
-        starve(w, s)
-        return
+    group: cython.int = s.want_group
+    s.spared = False
+    if not w.driver.has_buffers(address(w.driver), group):
+        group = spare_group(w, s)
+        if group < 0:
+            starve(w, s)
+            return
     # Receiving can change hands only while no receive is in flight.
-    many: cython.bint = s.want_many and s.offload_wanted & ~s.offload & OFFLOAD_RECEIVE == 0
+    many: cython.bint = s.want_many and not s.spared and s.offload_wanted & ~s.offload & OFFLOAD_RECEIVE == 0
     flags: cython.int = RECEIVE_MANY if many else RECEIVE_ONCE
     # The kernel's TLS looks at what lay in the socket before it took over when it is asked to receive, not when polled.
     if s.offload & OFFLOAD_RECEIVE:
         flags |= RECEIVE_RECORDS
     elif s.want_later:
         flags |= RECEIVE_LATER
-    s.receive_tag = receive_tag(operation_of(s, OP_CLIENT_RECEIVE), s.want_group, s.slot.index, s.slot.generation)
+    s.receive_tag = receive_tag(operation_of(s, OP_CLIENT_RECEIVE), group, s.slot.index, s.slot.generation)
     s.receive = RECEIVE_MULTI if many else RECEIVE_SINGLE
     s.operations += 1
-    w.driver.receive(address(w.driver), s.fd, s.want_group, flags, s.receive_tag)
+    w.driver.receive(address(w.driver), s.fd, group, flags, s.receive_tag)
+
+
+def spare_group(w, s):
+    # The last quarter of the small ones is left to heads. One at a time, so that the next one may be large again.
+    small: cython.pointer(BufferPool) = address(w.buffers.pool[GROUP_SMALL])
+    if s.want_group == GROUP_SMALL or small.out * 4 >= small.capacity * 3:
+        return -1
+    if not w.driver.has_buffers(address(w.driver), GROUP_SMALL):
+        return -1
+    s.spared = True
+    w.sparing = True
+    return GROUP_SMALL
 
 
 def stream_pause(w, s):
@@ -139,6 +155,8 @@ def feed_starved(w):
 def stream_wait_buffers(w, s):
     if s.hungry:
         return
+    if s.receive_due_ms == 0 and s.send_due_ms == 0:
+        stream_send_within(w, s, s.send_window_ms)
     count(w.counters, COUNT_NO_BUFFERS, 1)
     tell(w, EVENT_NO_BUFFERS, 0, NULL, 0)
     s.hungry = True
@@ -171,6 +189,8 @@ def feed_hungry(w):
         if s.closing:
             stream_finish(w, s)
         else:
+            if stream_drained(s) and not s.polling:
+                s.send_due_ms = 0
             # While nothing moves, nothing comes back either: then one goes on with the reserve.
             w.feeding = short
             feed(w, s)
@@ -201,13 +221,15 @@ def stream_received(w, s, c):
     if c.result > 0:
         count(w.counters, COUNT_CLIENT_BYTES_IN if s.kind == KIND_CLIENT else COUNT_UPSTREAM_BYTES_IN, c.result)
         s.received_since += cast(uint32_t, c.result)
+        s.moved += cast(uint32_t, c.result)
         if s.receive_window_ms and s.received_since >= s.progress_bytes:
             s.received_since = 0
             s.receive_due_ms = w.clock.now_ms + s.receive_window_ms
         if not s.secure or s.offload & OFFLOAD_RECEIVE:
-            queue_push(address(s.inbox), c.buffer)
+            if s.inbox.last == NULL or not join_last(w, s, address(s.inbox), c.buffer):
+                queue_push(address(s.inbox), c.buffer)
         else:
-            queue_push(address(s.cipher), c.buffer)
+            push_cipher(w, s, c.buffer)
             pump(w, s)
     elif c.result == 0:
         socket_ended(w, s, 0)
@@ -225,13 +247,37 @@ def stream_received(w, s, c):
         socket_ended(w, s, -c.result)
         if s.offload & OFFLOAD_RECEIVE:
             offload_broken(w, s, s.error)
-    if s.receive == RECEIVE_OFF and (s.wanted or (s.want_many and c.result > 0 and mode == RECEIVE_MULTI)):
+    if s.receive == RECEIVE_OFF and (
+        s.wanted or (s.want_many and c.result > 0 and (mode == RECEIVE_MULTI or s.spared))
+    ):
         # Asked for again while it was ending, or a receive that goes on ended by itself.
         s.wanted = False
         if not s.eof and s.error == 0 and not s.ended:
             start_receive(w, s)
     if c.result > 0 or s.eof or s.error:
         w.handlers.received[s.kind](w, s)
+
+
+def push_cipher(w, s, b):
+    length: uint32_t = length_of(b)
+    if s.cipher.last == NULL or not join_last(w, s, address(s.cipher), b):
+        queue_push(address(s.cipher), b)
+    elif s.tls.left and s.cipher.last == s.cipher.first:
+        s.tls.left += length  # OpenSSL reads in this very buffer
+
+
+def join_last(w, s, q, b):
+    last: cython.pointer(Buffer) = q.last
+    length: uint32_t = length_of(b)
+    if length * JOIN_PART > last.size or last.group == GROUP_VIEW or b.group == GROUP_VIEW:
+        return False
+    if last == s.keep or b == s.keep or room_behind(last) < length:
+        return False
+    memcpy(last.base + last.end, data_of(b), length)
+    last.end += length
+    q.bytes += length
+    buffer_give(address(w.buffers), b)
+    return True
 
 
 def socket_ended(w, s, error):
@@ -326,7 +372,7 @@ def pump_one(w, s):
         behind = b != NULL and b.group != GROUP_VIEW and room_behind(b) >= FILL_MIN
         if not behind:
             # The buffer of the ciphertext comes back for it, so the reserve lasts.
-            b = buffer_take(address(w.buffers), s.want_group)
+            b = buffer_take(address(w.buffers), GROUP_SMALL if s.spared else s.want_group)
         if b == NULL:
             stream_wait_buffers(w, s)
             return False
@@ -405,7 +451,8 @@ def stream_queue(w, s, b):
     if offload_due(w, s):
         offload_step(w, s)
     if stream_sends_plain(s):
-        queue_push(address(s.outbox), b)
+        if s.outbox.last == NULL or not join_last(w, s, address(s.outbox), b):
+            queue_push(address(s.outbox), b)
     else:
         s.tls_written += length_of(b)
         if tls_write(s.tls, data_of(b), length_of(b)) < 0:
@@ -498,12 +545,8 @@ def stream_sent(w, s, result):
     if result > 0:
         count(w.counters, COUNT_CLIENT_BYTES_OUT if s.kind == KIND_CLIENT else COUNT_UPSTREAM_BYTES_OUT, result)
         s.sent_any = True
-        s.sent_since += cast(uint32_t, result)
         b.start += cast(uint32_t, result)
-        if s.sent_since >= s.progress_bytes:
-            s.sent_since = 0
-            if s.send_due_ms:
-                s.send_due_ms = w.clock.now_ms + s.send_window_ms
+        stream_took(w, s, cast(uint32_t, result))
     elif s.send_error == 0:
         s.send_error = -result if result < 0 else EPIPE
         queue_give(address(w.buffers), address(s.outbox))
@@ -535,6 +578,21 @@ def stream_receive_within(w, s, ms, renewed):
     timer_before(address(w.wheel), address(s.timer), s.receive_due_ms)
 
 
+def stream_took(w, s, bytes):
+    s.sent_since += bytes
+    s.moved += bytes
+    if s.sent_since < s.progress_bytes:
+        return
+    if s.send_due_ms and s.kind == KIND_UPSTREAM:
+        s.send_due_ms = w.clock.now_ms + s.send_window_ms
+    elif s.send_due_ms:
+        # A credit: who takes less than LEAST_RATE uses it up, however it deals out its bytes.
+        s.send_due_ms = min(
+            w.clock.now_ms + s.send_window_ms, s.send_due_ms + cast(uint64_t, s.sent_since) * 1000 // LEAST_RATE
+        )
+    s.sent_since = 0
+
+
 def stream_send_within(w, s, ms):
     s.sent_since = 0
     if ms == 0:
@@ -551,12 +609,12 @@ def stream_timer(w, s):
         return
     if s.receive_due_ms and s.receive_due_ms <= now:
         s.receive_due_ms = 0
-        s.late = LATE_RECEIVE
+        s.late = LATE_BUFFERS if s.hungry or s.receive == RECEIVE_STARVED else LATE_RECEIVE
         w.handlers.late[s.kind](w, s)
         return
     if s.send_due_ms and s.send_due_ms <= now:
         s.send_due_ms = 0
-        s.late = LATE_SEND
+        s.late = LATE_BUFFERS if s.hungry and stream_drained(s) and not s.polling else LATE_SEND
         w.handlers.late[s.kind](w, s)
         return
     due: uint64_t = s.receive_due_ms

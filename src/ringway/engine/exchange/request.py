@@ -300,9 +300,13 @@ def client_event_sent(w, x):
 
 
 def client_event_late(w, x):
-    if x.state == EXCHANGE_TUNNEL:
+    if x.client.stream.late == LATE_GAVE_WAY:
+        exchange_fail(w, x, CLIENT_TOO_SLOW)
+    elif x.state == EXCHANGE_TUNNEL:
         exchange_cut(w, x, TUNNEL_IDLE)
     elif x.client.stream.late == LATE_SEND:
         exchange_cut(w, x, CLIENT_WRITE_TIMEOUT)
+    elif x.client.stream.late == LATE_BUFFERS:
+        exchange_fail(w, x, OUT_OF_MEMORY)
     else:
         exchange_fail(w, x, CLIENT_BODY_TIMEOUT)

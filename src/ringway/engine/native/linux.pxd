@@ -73,7 +73,7 @@ cdef extern from "<sys/ioctl.h>" nogil:
     unsigned long FIONBIO, FIONREAD
 
 cdef extern from "<linux/sockios.h>" nogil:
-    unsigned long SIOCOUTQNSD
+    unsigned long SIOCOUTQ, SIOCOUTQNSD
 
 cdef extern from "<sys/sendfile.h>" nogil:
     ssize_t sendfile(int out, int source, int64_t* offset, size_t count)
