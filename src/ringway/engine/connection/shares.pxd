@@ -9,7 +9,7 @@ What bounds what one client takes, in the order in which it is met:
 
     always      `[limits]`, deadlines, LEAST_RATE; small pieces join (stream.pxd), so memory goes by bytes
     3/4 out     of the large buffers: a connection queues one piece, no more (OUTBOX_SCARCE); the clients' rates are looked at
-    scarce      what wants a large buffer receives into a small one, as long as a quarter of those is left for heads
+    scarce      what wants a large buffer receives into a small one, as long as half of those are left for heads
     still short somebody waits, or has to do with small ones: clients that hold buffers and take (or send) too little give
                 way: as many buffers' worth as are waited for and a sixteenth of the pool
 
@@ -82,6 +82,7 @@ cdef uint32_t held_in(const Look* look, const Queue* q) noexcept nogil
 cdef uint32_t counts(const Look* look, const Buffer* b) noexcept nogil
 cdef void note_weak(Look* look, uint64_t worth, uint32_t index, uint32_t held) noexcept nogil
 cdef void give_way(Worker* w, Look* look) noexcept nogil
-cdef void make_places(Worker* w) noexcept nogil
+cdef uint32_t find_heavy(Worker* w) noexcept nogil
+cdef uint32_t make_places(Worker* w) noexcept nogil
 cdef uint32_t rank(const Client* c) noexcept nogil
     # in which order connections give up their place; 0: it keeps it

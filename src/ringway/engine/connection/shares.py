@@ -232,32 +232,45 @@ def place_of_socket(w, fd):
 def shares_make_room(w, fd):
     if w.clock.now_ms >= w.next_places_ms:
         w.next_places_ms = w.clock.now_ms + LOOK_MS
-        make_places(w)
-    return w.heavy_place != PLACE_NONE and place_of_socket(w, fd) != w.heavy_place
+        w.rooms = PLACES_MOST + 1
+        w.heavy_place = find_heavy(w)
+    if w.heavy_place == PLACE_NONE or place_of_socket(w, fd) == w.heavy_place:
+        return False
+    if w.rooms > PLACES_MOST:
+        w.rooms = make_places(w)
+    if w.rooms == 0:
+        return False
+    w.rooms -= 1
+    return True
 
 
-def make_places(w):
-    """If an address has more than half of all places, some of them are given up."""
-    look: Look
+def find_heavy(w):
+    """The address that has more than half of all places."""
+    has: cython.pointer(uint32_t) = cast(cython.pointer(uint32_t), w.scratch)
     c: cython.pointer(Client)
     i: uint32_t
     place: uint32_t
-    how: uint32_t
-    look.held = cast(cython.pointer(uint32_t), w.scratch)
-    look.most = PLACES_MOST
-    look.count = 0
-    memset(look.held, 0, PLACES * cython.sizeof(uint32_t))
-    w.heavy_place = PLACE_NONE
+    heavy: uint32_t = PLACE_NONE
+    memset(has, 0, PLACES * cython.sizeof(uint32_t))
     for i in range(w.clients.made):
         c = cast(cython.pointer(Client), slot_at(address(w.clients), i))
         if not c.stream.slot.used or c.stream.closing:
             continue
         place = place_of(w, c)
-        look.held[place] += 1
-        if place != PLACE_NONE and look.held[place] * 2 > w.snapshot.limits.client_connections:
-            w.heavy_place = place
-    if w.heavy_place == PLACE_NONE:
-        return
+        has[place] += 1
+        if place != PLACE_NONE and has[place] * 2 > w.snapshot.limits.client_connections:
+            heavy = place
+    return heavy
+
+
+def make_places(w):
+    """It gives up some of them. Returns how many."""
+    look: Look
+    c: cython.pointer(Client)
+    i: uint32_t
+    how: uint32_t
+    look.most = PLACES_MOST
+    look.count = 0
     for i in range(w.clients.made):
         c = cast(cython.pointer(Client), slot_at(address(w.clients), i))
         if c.stream.slot.used and not c.stream.closing and place_of(w, c) == w.heavy_place:
@@ -270,6 +283,7 @@ def make_places(w):
         count(w.counters, COUNT_GAVE_WAY, 1)
         tell(w, EVENT_GAVE_WAY, 0, c.peer, c.peer_length)
         client_abort(w, c)
+    return look.count
 
 
 def rank(c):

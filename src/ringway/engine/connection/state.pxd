@@ -410,6 +410,7 @@ cdef struct Worker:
     uint64_t next_shares_ms     # when shares_look() looks again
     uint64_t next_places_ms     # ... and shares_make_room()
     uint32_t heavy_place        # by its last look: the address that has more than half of all places
+    uint32_t rooms              # places that it was made to give up and nobody has taken; above PLACES_MOST: not asked yet
     uint32_t moving             # sends and reads of bodies under way
     int control                 # descriptor of the control socket
     char control_byte           # lent to the receive

@@ -63,6 +63,8 @@ cdef void stream_timer(Worker* w, Stream* s) noexcept nogil
 
 cdef void stream_took(Worker* w, Stream* s, uint32_t bytes) noexcept nogil
     # the peer took so much: its deadline moves on by what that is worth at LEAST_RATE
+cdef uint64_t credited(uint64_t now_ms, uint64_t due_ms, uint32_t window_ms, uint32_t bytes) noexcept nogil
+    # the deadline of who took so much
 cdef void stream_receive_within(Worker* w, Stream* s, uint32_t ms, bint renewed) noexcept nogil
     # a deadline for the peer's bytes, renewed by progress or not; 0: none
 cdef void stream_send_within(Worker* w, Stream* s, uint32_t ms) noexcept nogil

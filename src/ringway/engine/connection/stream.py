@@ -110,9 +110,9 @@ def start_receive(w, s):
 
 
 def spare_group(w, s):
-    # The last quarter of the small ones is left to heads. One at a time, so that the next one may be large again.
+    # Half of the small ones is left to heads. One at a time, so that the next one may be large again.
     small: cython.pointer(BufferPool) = address(w.buffers.pool[GROUP_SMALL])
-    if s.want_group == GROUP_SMALL or small.out * 4 >= small.capacity * 3:
+    if s.want_group == GROUP_SMALL or small.out * 2 >= small.capacity:
         return -1
     if not w.driver.has_buffers(address(w.driver), GROUP_SMALL):
         return -1
@@ -587,10 +587,12 @@ def stream_took(w, s, bytes):
         s.send_due_ms = w.clock.now_ms + s.send_window_ms
     elif s.send_due_ms:
         # A credit: who takes less than LEAST_RATE uses it up, however it deals out its bytes.
-        s.send_due_ms = min(
-            w.clock.now_ms + s.send_window_ms, s.send_due_ms + cast(uint64_t, s.sent_since) * 1000 // LEAST_RATE
-        )
+        s.send_due_ms = credited(w.clock.now_ms, s.send_due_ms, s.send_window_ms, s.sent_since)
     s.sent_since = 0
+
+
+def credited(now_ms, due_ms, window_ms, bytes):
+    return min(now_ms + window_ms, due_ms + cast(uint64_t, bytes) * 1000 // LEAST_RATE)
 
 
 def stream_send_within(w, s, ms):
@@ -677,3 +679,19 @@ def stream_finish(w, s):
         # After the record of a request that was broken off, which names the cipher.
         tls_close(tls)
         gauge(w.counters, GAUGE_TLS, -1)
+
+
+# For tests.
+
+
+def pace(window_ms: int, steps: list) -> int:
+    """Milliseconds until a client is late that takes `bytes` every `ms` of these steps again and again: up to an hour."""
+    now: uint64_t = 0
+    due: uint64_t = window_ms
+    while now < 3600000:
+        for ms, bytes in steps:
+            if now + ms >= due:
+                return due
+            now += ms
+            due = credited(now, due, window_ms, bytes)
+    return now
