@@ -555,8 +555,8 @@ class Limits(Section):
         20000,
         1,
         1000000,
-        "Connections of clients, per worker. Further ones are closed at once; but an address that has more than half of "
-        "all gives up idle ones for others.",
+        "Connections of clients, per worker. Further ones are closed at once; but an address that has more than half "
+        "of all gives up idle ones for others.",
     )
     upstream_connections: int = _count(1024, 1, 65535, "Connections in use, per worker and upstream; beyond: 503.")
     upstream_idle: int = _count(256, 0, 65535, "Idle connections kept for reuse, per worker and upstream.")

@@ -474,6 +474,9 @@ def client_late(w, s):
     count(w.counters, COUNT_TIMEOUTS, 1)
     if s.state == CLIENT_BUSY:
         w.handlers.client_late(w, c.exchange)
+    elif s.state == CLIENT_IDLE and s.late == LATE_BUFFERS and s.inbox.first != NULL:
+        client_move(c, CLIENT_BUSY)  # its whole request waited for our buffers
+        w.handlers.request(w, c, -OUT_OF_MEMORY)
     elif s.state == CLIENT_HEAD and s.late != LATE_SEND:
         # RFC 9110 15.5.9: part of a request is here, so its sender deserves an answer.
         c.seen = 0

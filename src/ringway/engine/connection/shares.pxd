@@ -17,10 +17,10 @@ Who gives way first: what a client moved in a second, divided by what its addres
 nothing goes before who takes little, and of two that take as little, the one whose address holds more. Who is it at all:
 
     half a head                     GRACE_SHARE_MS after its first byte; its bytes by the time since then
-    an answer that is not taken,    after GRACE_MS at less than WORTH_RATE; after GRACE_SHARE_MS whatever the rate is if its
-    a body that does not come       address holds more than half of what is held, and somebody of another address waits
+    an answer that is not taken,    after GRACE_MS at less than WORTH_RATE if somebody of another address waits; after
+    a body that does not come       GRACE_SHARE_MS whatever the rate is if its own address holds more than half of what is held
 
-A client that waits for the upstream, for a file or for our buffers is not late with anything and never gives way. Trusted
+Those of one address only wait for each other, until `write` or `body` has passed. A client that waits for the upstream, for a file or for our buffers is not late with anything and never gives way. Trusted
 proxies and Unix sockets stand for many clients: their address has no share.
 
 Places: with `[limits] client_connections` met, an address that has more than half of them gives way to any other: its
@@ -54,7 +54,6 @@ cdef struct Look:           # at all clients
     uint32_t* waits         # likewise: streams that wait for a buffer
     uint64_t all_held
     uint32_t all_wait
-    uint32_t heavy          # the place that holds most
     bint small              # which group is scarce: buffers of these count
     bint large
     uint32_t most           # of `weak`

@@ -30,21 +30,18 @@ def shares_look(w):
     look.small = buffer_scarce(address(w.buffers), GROUP_SMALL)
     look.large = w.outbox_high != OUTBOX_HIGH
     look_at_all(w, address(look))
-    if w.starved != NULL or w.hungry != NULL or w.sparing:
+    if look.all_wait:
         give_way(w, address(look))
-    w.sparing = False
 
 
 def look_at_all(w, look):
     c: cython.pointer(Client)
     i: uint32_t
-    place: uint32_t
     look.held = cast(cython.pointer(uint32_t), w.scratch)
     look.waits = look.held + PLACES
     memset(look.held, 0, 2 * PLACES * cython.sizeof(uint32_t))
     look.all_held = 0
     look.all_wait = 0
-    look.heavy = PLACE_NONE
     look.most = GIVE_WAY_MOST
     look.count = 0
     for i in range(w.clients.made):
@@ -58,16 +55,13 @@ def look_at_all(w, look):
         if c.held == 0:
             c.looked_ms = 0
             continue
-        if c.looked_ms == 0:
+        if c.looked_ms == 0 or w.clock.now_ms - c.looked_ms > 2 * GRACE_MS:
             c.looked_ms = w.clock.now_ms
             c.stream.moved = 0
             c.looked_unsent = 0
             ioctl(c.stream.fd, SIOCOUTQ, address(c.looked_unsent))
-        place = place_of(w, c)
-        look.held[place] += c.held
+        look.held[place_of(w, c)] += c.held
         look.all_held += c.held
-        if place != PLACE_NONE and (look.heavy == PLACE_NONE or look.held[place] > look.held[look.heavy]):
-            look.heavy = place
     for i in range(w.clients.made):
         c = cast(cython.pointer(Client), slot_at(address(w.clients), i))
         if c.stream.slot.used and not c.stream.closing and c.held:
@@ -78,19 +72,15 @@ def weigh(w, look, c):
     """May it give way, and what is it worth?"""
     place: uint32_t = place_of(w, c)
     age: uint64_t = w.clock.now_ms - c.looked_ms
-    share: cython.bint = (
-        place != PLACE_NONE
-        and place == look.heavy
-        and cast(uint64_t, look.held[place]) * 2 > look.all_held
-        and look.all_wait > look.waits[place]
-    )
+    others: uint32_t = look.all_wait - (look.waits[place] if place != PLACE_NONE else 0)
+    share: cython.bint = place != PLACE_NONE and cast(uint64_t, look.held[place]) * 2 > look.all_held
     rate: uint64_t
     if c.stream.state == CLIENT_HEAD and not waits(address(c.stream)):
         age = (w.clock.now_ns - c.next_ns) // 1000000
         if age < GRACE_SHARE_MS:
             return
         rate = c.stream.inbox.bytes * 1000 // age
-    elif not owes(c) or age < (GRACE_SHARE_MS if share else GRACE_MS):
+    elif others == 0 or not owes(c) or age < (GRACE_SHARE_MS if share else GRACE_MS):
         return
     else:
         rate = rate_of(w, c)

@@ -406,7 +406,6 @@ cdef struct Worker:
     Stream* hungry_last
     bint feeding                # one of those has its turn: it may use the reserve
     uint32_t outbox_high        # bytes: who has so much queued stops producing; less while large buffers are scarce
-    bint sparing                # somebody receives into small buffers for want of large ones, since the last look
     uint64_t next_shares_ms     # when shares_look() looks again
     uint64_t next_places_ms     # ... and shares_make_room()
     uint32_t heavy_place        # by its last look: the address that has more than half of all places

@@ -117,7 +117,6 @@ def spare_group(w, s):
     if not w.driver.has_buffers(address(w.driver), GROUP_SMALL):
         return -1
     s.spared = True
-    w.sparing = True
     return GROUP_SMALL
 
 
@@ -685,7 +684,7 @@ def stream_finish(w, s):
 
 
 def pace(window_ms: int, steps: list) -> int:
-    """Milliseconds until a client is late that takes `bytes` every `ms` of these steps again and again: up to an hour."""
+    """Milliseconds until a client is late that takes `bytes` every `ms` of these steps, repeated, up to an hour."""
     now: uint64_t = 0
     due: uint64_t = window_ms
     while now < 3600000:

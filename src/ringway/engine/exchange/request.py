@@ -301,7 +301,9 @@ def client_event_sent(w, x):
 
 def client_event_late(w, x):
     if x.client.stream.late == LATE_GAVE_WAY:
-        exchange_fail(w, x, CLIENT_TOO_SLOW)
+        # Or it is the upstream that does not take what the client sent.
+        upstream_slow: cython.bint = x.upstream != NULL and not stream_drained(address(x.upstream.stream))
+        exchange_fail(w, x, OUT_OF_MEMORY if upstream_slow else CLIENT_TOO_SLOW)
     elif x.state == EXCHANGE_TUNNEL:
         exchange_cut(w, x, TUNNEL_IDLE)
     elif x.client.stream.late == LATE_SEND:
