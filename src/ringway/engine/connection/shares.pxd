@@ -8,20 +8,22 @@ stream.
 What bounds what one client takes, in the order in which it is met:
 
     always      `[limits]`, deadlines, LEAST_RATE; small pieces join (stream.pxd), so memory goes by bytes
-    3/4 out     of the large buffers: a connection queues one piece, no more (OUTBOX_SCARCE); the clients' rates are looked at
+    3/4 out     of the large buffers: a connection queues one piece, no more (OUTBOX_SCARCE), and rates are looked at
     scarce      what wants a large buffer receives into a small one, as long as half of those are left for heads
-    still short somebody waits, or has to do with small ones: clients that hold buffers and take (or send) too little give
-                way: as many buffers' worth as are waited for and a sixteenth of the pool
+    still short somebody waits: clients that hold scarce buffers and take (or send) too little give way, as many buffers'
+                worth as are waited for and a sixteenth of the pool
 
 Who gives way first: what a client moved in a second, divided by what its address holds; the smallest first. So who takes
 nothing goes before who takes little, and of two that take as little, the one whose address holds more. Who is it at all:
 
-    half a head                     GRACE_SHARE_MS after its first byte; its bytes by the time since then
-    an answer that is not taken,    after GRACE_MS at less than WORTH_RATE if somebody of another address waits; after
-    a body that does not come       GRACE_SHARE_MS whatever the rate is if its own address holds more than half of what is held
+    half a head         GRACE_SHARE_MS after its first byte; its bytes by the time since then
+    an answer that is   if somebody of another address waits: after GRACE_MS at less than WORTH_RATE; after GRACE_SHARE_MS
+    not taken, a body   whatever the rate is if its own address holds more than half of what is held
+    that does not come
 
-Those of one address only wait for each other, until `write` or `body` has passed. A client that waits for the upstream, for a file or for our buffers is not late with anything and never gives way. Trusted
-proxies and Unix sockets stand for many clients: their address has no share.
+Those of one address only wait for each other, until `write` or `body` has passed. A client that waits for the upstream,
+for a file or for our buffers is not late with anything and never gives way. Trusted proxies and Unix sockets stand for
+many clients: their address has no share.
 
 Places: with `[limits] client_connections` met, an address that has more than half of them gives way to any other: its
 connections that have been idle for the longest, then those in a handshake or a head. Its own further connections are

@@ -93,6 +93,8 @@ cdef void stream_wait_buffers(Worker* w, Stream* s) noexcept nogil
 cdef void stream_send_later(Worker* w, Stream* s) noexcept nogil
     # buffers are scarce: `sent` comes when what was queued has gone, or else when there are buffers again
 cdef void feed_hungry(Worker* w) noexcept nogil
+cdef bint hungry_short(const Worker* w, const Stream* s) noexcept nogil
+cdef void push_hungry(Worker* w, Stream* s) noexcept nogil
 cdef void feed(Worker* w, Stream* s) noexcept nogil
 cdef void starve(Worker* w, Stream* s) noexcept nogil
 cdef void feed_starved(Worker* w) noexcept nogil

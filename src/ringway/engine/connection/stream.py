@@ -159,12 +159,7 @@ def stream_wait_buffers(w, s):
     count(w.counters, COUNT_NO_BUFFERS, 1)
     tell(w, EVENT_NO_BUFFERS, 0, NULL, 0)
     s.hungry = True
-    s.next_hungry = NULL
-    if w.hungry == NULL:
-        w.hungry = s
-    else:
-        w.hungry_last.next_hungry = s
-    w.hungry_last = s
+    push_hungry(w, s)
 
 
 def stream_send_later(w, s):
@@ -174,20 +169,22 @@ def stream_send_later(w, s):
 
 
 def feed_hungry(w):
-    """One after the other, as long as there are buffers; what is closing needs none."""
+    """Each whose buffers are there; what is closing needs none."""
     s: cython.pointer(Stream)
     last: cython.pointer(Stream) = w.hungry_last
     short: cython.bint = False
     while w.hungry != NULL and not short:
         s = w.hungry
-        short = not s.closing and (stream_short(w, GROUP_SMALL) or stream_short(w, GROUP_LARGE))
-        if short and w.moving:
-            return
         w.hungry = s.next_hungry
-        s.hungry = False
-        if s.closing:
+        short = not s.closing and hungry_short(w, s)
+        if short and w.moving:
+            push_hungry(w, s)  # those behind it may need less
+            short = False
+        elif s.closing:
+            s.hungry = False
             stream_finish(w, s)
         else:
+            s.hungry = False
             if stream_drained(s) and not s.polling:
                 s.send_due_ms = 0
             # While nothing moves, nothing comes back either: then one goes on with the reserve.
@@ -196,6 +193,21 @@ def feed_hungry(w):
             w.feeding = False
         if s == last:
             return  # who waits again has its turn in the next round
+
+
+def hungry_short(w, s):
+    # A request that has not begun needs a small one alone. It must not wait for large ones that others hold.
+    head: cython.bint = s.kind == KIND_CLIENT and (s.state == CLIENT_IDLE or s.state == CLIENT_HEAD)
+    return stream_short(w, GROUP_SMALL) or (not head and stream_short(w, GROUP_LARGE))
+
+
+def push_hungry(w, s):
+    s.next_hungry = NULL
+    if w.hungry == NULL:
+        w.hungry = s
+    else:
+        w.hungry_last.next_hungry = s
+    w.hungry_last = s
 
 
 def feed(w, s):
