@@ -20,7 +20,6 @@ cdef enum:
     PLACE_UNKNOWN = 4096    # Client.place before it is looked up: PLACES of shares.pxd
 
 cdef void client_move(Client* c, int to) noexcept nogil
-cdef const char* client_state_name(int state) noexcept nogil
 
 cdef void client_take(Worker* w, Listener* listener, int fd) noexcept nogil
     # a connection that was accepted, and has a place
