@@ -6,7 +6,7 @@ import time
 import pytest
 from harness import bulk
 from harness.memory import resident
-from harness.waiting import DEADLINE
+from harness.waiting import DEADLINE, wait
 
 MIB = 1 << 20
 LARGE = 256 * MIB
@@ -220,7 +220,8 @@ def test_many_readers_that_stop_share_a_bounded_memory(ringway, upstream, certif
         for client in clients:
             assert client.response_head(2 * DEADLINE).status == 200
         watch.wait_standstill(MIB)
-        assert resident(pid) - before < 48 * MIB
+        # The kernel gives back a buffer when it is done with it, which may be later than the last byte moved.
+        wait(lambda: resident(pid) - before < 48 * MIB, "memory that came back")
     finally:
         for client in clients:
             client.close()

@@ -31,6 +31,15 @@ def expand_label(secret: bytes, label: str, length: int) -> bytes:
     return hmac.digest(secret, info + b"\1", digest)[:length]
 
 
+def expand_12(master: bytes, seed: bytes, length: int, digest: str) -> bytes:
+    """PRF of RFC 5246 5."""
+    found, last = b"", seed
+    while len(found) < length:
+        last = hmac.digest(master, last, digest)
+        found += hmac.digest(master, last + seed, digest)
+    return found[:length]
+
+
 def data_records(came: bytes) -> list[int]:
     """Lengths of those that hold data, as they are on the wire. In TLS 1.3 an alert looks like data of 19 bytes, and is
     left out."""
@@ -68,6 +77,8 @@ class Peer:
         self.sock.settimeout(DEADLINE)
         self.sock.connect(address)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.first = b""
+        """The first bytes that came: the ServerHello is among them."""
         self.records = 0
         """Sealed with the client's application keys so far."""
         self.updates = 0
@@ -135,6 +146,19 @@ class Peer:
         self.records += 1
         return head + bytes(sealed)
 
+    def craft_12(self, kind: int, payload: bytes) -> bytes:
+        """TLS 1.2 with AES-GCM: as craft()."""
+        words = next(line.split() for line in self.keylog.read_text().splitlines() if line.startswith("CLIENT_RANDOM"))
+        seed = b"key expansion" + self.first[11:43] + bytes.fromhex(words[1])
+        name = (self.tls.cipher() or ("",))[0]
+        size, digest = (16, "sha256") if "128" in name else (32, "sha384")
+        block = expand_12(bytes.fromhex(words[2]), seed, 2 * size + 8, digest)
+        self.records += 1
+        number = self.records.to_bytes(8, "big")  # the Finished was number 0
+        about = number + struct.pack("!BHH", kind, 0x0303, len(payload))
+        sealed = AESGCM(block[:size]).encrypt(block[2 * size : 2 * size + 4] + number, payload, about)
+        return struct.pack("!BHH", kind, 0x0303, 8 + len(sealed)) + number + sealed
+
     def update(self, asked: bool) -> bytes:
         """KeyUpdate, RFC 8446 4.6.3: what is crafted after it is under the next keys. `asked`: the other side shall
         change its own."""
@@ -170,6 +194,7 @@ class Peer:
             self.ended = "reset"
             return False
         if data:
+            self.first = self.first or data
             self.incoming.write(data)
         else:
             self.incoming.write_eof()

@@ -95,6 +95,25 @@ def test_trusted_as_ipaddress_says(prefixes, ip) -> None:
         assert ips.trusted(block, str(one).encode()) == bool(known or wide)
 
 
+def test_trusted_networks_are_sorted_and_apart() -> None:
+    """So one of them at most can hold an address, and a binary search finds it."""
+    block = snapshot.build(
+        plans.plan(
+            trusted_proxies=["10.9.0.0/16", "192.0.2.7/32", "10.0.0.0/8", "9.0.0.0/8", "10.0.0.0/16", "2001:db8::/32"]
+        )
+    )
+    assert snapshot.describe(block)["trusted_proxies"] == ["9.0.0.0/8", "10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"]
+
+
+def test_a_thousand_trusted_networks() -> None:
+    block = snapshot.build(plans.plan(trusted_proxies=[f"10.{n // 200}.{n % 200}.0/25" for n in range(1000)]))
+    for n in (0, 1, 499, 998, 999):
+        assert ips.trusted(block, f"10.{n // 200}.{n % 200}.127".encode())
+        assert not ips.trusted(block, f"10.{n // 200}.{n % 200}.128".encode())
+    assert not ips.trusted(block, b"9.255.255.255")
+    assert not ips.trusted(block, b"::1")
+
+
 def test_nobody_is_trusted_unless_said() -> None:
     block = snapshot.build(plans.plan())
     assert not ips.trusted(block, b"127.0.0.1")
@@ -124,6 +143,16 @@ def test_nobody_is_trusted_unless_said() -> None:
 )
 def test_from_the_right_to_the_first_that_is_not_trusted(value: str, found: str) -> None:
     assert client(f"X-Forwarded-For: {value}") == found
+
+
+@pytest.mark.parametrize("entry", ["10.0.0.1", "for=10.0.0.1", ""], ids=["for", "forwarded", "empty"])
+@pytest.mark.parametrize("count", [62, 63])
+def test_entries_are_bounded(entry: str, count: int) -> None:
+    """Of 64 entries the first from the left still counts; of 65 it does not."""
+    name, first = ("Forwarded", "for=203.0.113.9") if "=" in entry else ("X-Forwarded-For", "203.0.113.9")
+    last = first.replace("203.0.113.9", "10.0.0.2")
+    found = client(f"{name}: {','.join([first] + count * [entry])}", f"{name}: {last}")
+    assert found == ("203.0.113.9" if count == 62 else "10.0.0.1" if entry else "10.0.0.2")
 
 
 def test_lines_are_one_list() -> None:

@@ -581,7 +581,11 @@ class Limits(Section):
     )
     ranges: int = _count(16, 1, 16, "Ranges of a file in one response; who asks for more gets the whole file.")
     client_connections: int = _count(
-        20000, 1, 1000000, "Connections of clients, per worker. Further ones are closed at once."
+        20000,
+        1,
+        1000000,
+        "Connections of clients, per worker. Further ones are closed at once; but an address that has more than half "
+        "of all gives up idle ones for others.",
     )
     upstream_connections: int = _count(1024, 1, 65535, "Connections in use, per worker and upstream; beyond: 503.")
     upstream_idle: int = _count(256, 0, 65535, "Idle connections kept for reuse, per worker and upstream.")
@@ -599,8 +603,9 @@ class Limits(Section):
         268435456,
         1048576,
         2**40,
-        "Memory for bodies under way, per worker. When it is used up, reading waits, and a response over TLS that "
-        "needs more is broken off (`out_of_memory` in the access log).",
+        "Memory for bodies under way, per worker. When it is used up, reading waits, clients that hold some of it and "
+        "move less than others are let go (`client_too_slow` in the access log), and a response over TLS that needs "
+        "more is broken off (`out_of_memory`).",
     )
     body_buffer_bytes: Bytes = _bytes(
         65536,
@@ -642,7 +647,11 @@ class Timeouts(Section):
     )
     body: Seconds = _seconds(30, "Between one progress of a request's body and the next; 408.")
     keepalive: Seconds = _seconds(75, "An idle connection of a client, between requests.")
-    write: Seconds = _seconds(60, "Between one progress of a response to the client and the next.")
+    write: Seconds = _seconds(
+        60,
+        "Between one progress of a response to the client and the next. A client that is behind must take 256 bytes a "
+        "second on average too.",
+    )
     connect: Seconds = _seconds(5, "Connecting to an upstream, with `https://` the TLS handshake included; 504.")
     first_byte: Seconds = _seconds(60, "From the end of the request to the first byte of the upstream's response; 504.")
     upstream: Seconds = _seconds(60, "Between one progress of an upstream's response and the next; 504 or cut.")

@@ -372,6 +372,7 @@ EVENTS = {
     "peers": "the new certificate or authorities cannot be used, the old ones stay, of",
     "client_untrusted": "the client certificate is missing or not accepted of",
     "proxy_refused": "a connection was closed that should begin with the PROXY protocol, from",
+    "gave_way": "buffers or places for connections are scarce, and a client was let go that used them least:",
     "clients_full": "a connection was closed at once: `[limits] client_connections` is met",
 }
 """What a worker tells by the names of `engine.records`; each is told at most once a second."""

@@ -58,6 +58,7 @@ cdef enum Counter:
     COUNT_SENDFILE_BYTES
     COUNT_FILE_HITS
     COUNT_FILE_OPENS
+    COUNT_GAVE_WAY          # clients that were let go because buffers or places for connections were scarce
     COUNT_NO_BUFFERS        # a receive found no buffer and had to wait
     COUNT_STALE             # completions that came too late for their slot
     COUNT_RECORDS_DROPPED

@@ -61,6 +61,7 @@ cdef enum Reason:
     CLIENT_HEAD_TIMEOUT   # 408
     CLIENT_BODY_TIMEOUT   # 408
     CLIENT_WRITE_TIMEOUT  # it does not read
+    CLIENT_TOO_SLOW       # 408, or cut: buffers were scarce, and it took or sent less than others
     HANDSHAKE_FAILED
     HANDSHAKE_TIMEOUT
     TUNNEL_IDLE

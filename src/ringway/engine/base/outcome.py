@@ -75,6 +75,7 @@ _TABLE = (
     ("client_head_timeout", 408, "The client did not finish its request head in time."),
     ("client_body_timeout", 408, "The client stopped sending its request body."),
     ("client_write_timeout", 0, "The client stopped reading the response."),
+    ("client_too_slow", 408, "Buffers were scarce, and the client took or sent less than others."),
     ("handshake_failed", 0, "The TLS handshake failed; client and server agree on no version, cipher or certificate."),
     ("handshake_timeout", 0, "The client did not finish the TLS handshake in time."),
     ("tunnel_idle", 0, "No byte passed through the upgraded connection for too long."),

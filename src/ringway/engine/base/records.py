@@ -25,6 +25,7 @@ EVENTS = (
     "client_untrusted",
     "proxy_refused",
     "address_failed",
+    "gave_way",
 )
 SUITE = re.compile("[A-Za-z0-9_-]*")  # what the name of a cipher suite consists of: it is written as it is
 OFFLOADS = ("", "send", "receive", "send+receive")

@@ -5,6 +5,7 @@ from ringway.engine.connection.rules cimport *
 from ringway.engine.connection.offload cimport *
 from ringway.engine.connection.stream cimport *
 from ringway.engine.connection.client cimport *
+from ringway.engine.connection.shares cimport *
 from ringway.engine.connection.listener cimport *
 from ringway.engine.connection.reach cimport *
 from ringway.engine.connection.upstream cimport *

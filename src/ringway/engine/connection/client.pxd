@@ -18,11 +18,14 @@ cdef enum:
     # while the worker drains a connection counts as idle after so long without a request.
     DRAIN_IDLE_MS = 1000
     CLIENT_TURNS = 16           # requests of one client that are served at once in a turn of the loop; then others have theirs
+    PLACE_UNKNOWN = 4096    # Client.place before it is looked up: PLACES of shares.pxd
 
 cdef void client_move(Client* c, int to) noexcept nogil
 
 cdef void client_take(Worker* w, Listener* listener, int fd) noexcept nogil
-    # a connection that was accepted; closed at once if there is no place for it
+    # a connection that was accepted, and has a place
+cdef void client_refuse(Worker* w, int fd) noexcept nogil
+    # it has none: closed at once, counted, told
 cdef void client_begin(Worker* w, Client* c) noexcept nogil
     # TLS, or the first request
 cdef void await_proxy_header(Worker* w, Client* c) noexcept nogil
@@ -34,6 +37,7 @@ cdef void refuse_proxy(Worker* w, Client* c, const char* why) noexcept nogil
 cdef void client_received(Worker* w, Stream* s) noexcept nogil
 cdef void client_sent(Worker* w, Stream* s) noexcept nogil
 cdef void client_late(Worker* w, Stream* s) noexcept nogil
+cdef int late_head(int late) noexcept nogil     # Reason
 cdef void client_gone(Worker* w, Stream* s) noexcept nogil
 
 cdef void tell_refused(Worker* w, Client* c) noexcept nogil

@@ -49,14 +49,9 @@ def client_move(c, to):
 
 
 def client_take(w, listener, fd):
-    count(w.counters, COUNT_ACCEPTED, 1)
-    c: cython.pointer(Client) = NULL
-    if w.clients.used < w.snapshot.limits.client_connections:
-        c = cast(cython.pointer(Client), slot_take(address(w.clients)))
+    c: cython.pointer(Client) = cast(cython.pointer(Client), slot_take(address(w.clients)))
     if c == NULL:
-        count(w.counters, COUNT_REFUSED, 1)
-        tell(w, EVENT_CLIENTS_FULL, 0, NULL, 0)
-        close(fd)
+        client_refuse(w, fd)
         return
     gauge(w.counters, GAUGE_CLIENTS, 1)
     c.listener = listener
@@ -65,6 +60,7 @@ def client_take(w, listener, fd):
     s: cython.pointer(Stream) = address(c.stream)
     s.progress_bytes = w.snapshot.limits.progress_bytes
     s.send_window_ms = w.snapshot.timeouts.write_ms
+    c.place = PLACE_UNKNOWN
     c.secured = listener.tls
     if not stream_open(w, s, KIND_CLIENT, fd, listener.tls and not listener.proxied):
         stream_close(w, s)
@@ -73,6 +69,12 @@ def client_take(w, listener, fd):
     else:
         client_begin(w, c)
         stream_want(w, s, GROUP_SMALL, False, False)
+
+
+def client_refuse(w, fd):
+    count(w.counters, COUNT_REFUSED, 1)
+    tell(w, EVENT_CLIENTS_FULL, 0, NULL, 0)
+    close(fd)
 
 
 def client_begin(w, c):
@@ -511,13 +513,16 @@ def client_late(w, s):
     count(w.counters, COUNT_TIMEOUTS, 1)
     if s.state == CLIENT_BUSY:
         w.handlers.client_late(w, c.exchange)
+    elif s.state == CLIENT_IDLE and s.late == LATE_BUFFERS and s.inbox.first != NULL:
+        client_move(c, CLIENT_BUSY)  # its whole request waited for our buffers
+        w.handlers.request(w, c, -OUT_OF_MEMORY)
     elif s.state == CLIENT_HEAD and s.late != LATE_SEND:
         # RFC 9110 15.5.9: part of a request is here, so its sender deserves an answer.
         c.seen = 0
         client_move(c, CLIENT_BUSY)
-        w.handlers.request(w, c, -CLIENT_HEAD_TIMEOUT)
+        w.handlers.request(w, c, -late_head(s.late))
     elif s.state == CLIENT_LINGER:
-        if c.linger and s.late != LATE_SEND and takes_on(c):
+        if c.linger and s.late == LATE_RECEIVE and takes_on(c):
             stream_receive_within(w, s, w.snapshot.timeouts.linger_ms, False)
         else:
             stream_close(w, s)
@@ -527,6 +532,12 @@ def client_late(w, s):
         refuse_proxy(w, c, b"the header did not come in time")
     else:
         client_abort(w, c)
+
+
+def late_head(late):
+    if late == LATE_BUFFERS:
+        return OUT_OF_MEMORY
+    return CLIENT_TOO_SLOW if late == LATE_GAVE_WAY else CLIENT_HEAD_TIMEOUT
 
 
 def client_gone(w, s):

@@ -15,6 +15,7 @@ cdef enum:
 
 cdef void listener_accept(Worker* w, uint32_t index) noexcept nogil
 cdef void listener_accepted(Worker* w, uint32_t index, int result, bint more) noexcept nogil
+cdef void let_in(Worker* w, Listener* listener, int fd) noexcept nogil
 cdef void listener_go_on(Worker* w, uint32_t index) noexcept nogil
     # accept, or wait if the descriptors that are left are for what the clients that are here may ask for
 cdef void listener_accept_later(Worker* w, Listener* listener, int error) noexcept nogil

@@ -4,6 +4,7 @@ import cython
 from cython import NULL, address
 from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection.client import *
+from cython.cimports.ringway.engine.connection.shares import *
 from cython.cimports.ringway.engine.connection.state import *
 from cython.cimports.ringway.engine.connection.tell import *
 from cython.cimports.ringway.engine.kernel import *
@@ -74,7 +75,7 @@ def listener_end(w, index):
         fcntl(listener.fd, F_SETFL, O_NONBLOCK)
         fd = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC | (SOCK_NONBLOCK if w.driver.nonblocking else 0))
         while fd >= 0:
-            client_take(w, listener, fd)
+            let_in(w, listener, fd)
             fd = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC | (SOCK_NONBLOCK if w.driver.nonblocking else 0))
     listener_close(w, index)
 
@@ -96,4 +97,12 @@ def listener_accepted(w, index, result, more):
         return
     if not more and not ending:
         listener_go_on(w, index)
-    client_take(w, listener, result)
+    let_in(w, listener, result)
+
+
+def let_in(w, listener, fd):
+    count(w.counters, COUNT_ACCEPTED, 1)
+    if w.clients.used < w.snapshot.limits.client_connections or shares_make_room(w, fd):
+        client_take(w, listener, fd)
+    else:
+        client_refuse(w, fd)

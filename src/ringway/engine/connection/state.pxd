@@ -52,6 +52,7 @@ cdef struct Stream:         # one socket and its bytes; first member of Client a
     uint8_t state           # ClientState or UpstreamState
     uint8_t receive         # ReceiveMode; written only by stream.py
     uint8_t want_group      # Group of the buffers to receive into
+    bint spared             # ... but large ones are scarce: the receive in flight takes a small one
     bint want_many
     bint want_later
     bint wanted             # RECEIVE_ENDING: receive again when the cancel is through
@@ -96,9 +97,10 @@ cdef struct Stream:         # one socket and its bytes; first member of Client a
     uint32_t receive_window_ms  # renewed by so much, when progress was made
     uint32_t received_since # bytes since the deadline was set: fewer than progress_bytes are no progress
     uint32_t sent_since
+    uint64_t moved          # bytes that the peer sent and took, since shares.py set it to 0
     uint32_t progress_bytes
     uint32_t send_window_ms # the peer must read so often
-    uint8_t late            # LateSide: which deadline has passed
+    uint8_t late            # LateSide: which deadline has passed, or that it was our buffers that were missing
     Stream* next_starved    # list
     bint hungry             # has something to send or to decrypt, and waits for buffers: in the worker's `hungry` list
     Stream* next_hungry     # list
@@ -152,6 +154,10 @@ cdef struct Client:
     uint8_t peer_length     # bytes of `peer`; 0: not asked for yet
     uint8_t peer_family     # AF_INET, AF_INET6, AF_UNIX; 0: unknown
     char peer[46]           # address as text; "unix:": it came by a Unix socket
+    uint16_t place          # of its address among those that share, see shares.pxd; PLACES: not looked up
+    uint32_t held           # buffers that are scarce: valid during a look
+    uint64_t looked_ms      # when it was found holding some first; 0: it does not
+    int looked_unsent       # bytes that its socket had to send then
     bint secured            # TLS is spoken, behind the PROXY header if there is one
     uint8_t trust           # Trust: may it say whom its requests come from?
     Ends ends               # known: as a PROXY header said; `peer` then is its source
@@ -411,6 +417,11 @@ cdef struct Worker:
     Stream* ready               # clients whose next request is looked at behind this turn's completions, the first to come first
     Stream* ready_last
     bint feeding                # one of those has its turn: it may use the reserve
+    uint32_t outbox_high        # bytes: who has so much queued stops producing; less while large buffers are scarce
+    uint64_t next_shares_ms     # when shares_look() looks again
+    uint64_t next_places_ms     # ... and shares_make_room()
+    uint32_t heavy_place        # by its last look: the address that has more than half of all places
+    uint32_t rooms              # places that it was made to give up and nobody has taken; above PLACES_MOST: not asked yet
     uint32_t moving             # sends and reads of bodies under way
     int control                 # descriptor of the control socket
     char control_byte           # lent to the receive

@@ -88,21 +88,36 @@ def stream_want(w, s, group, many, later):
 
 
 def start_receive(w, s):
-    if not w.driver.has_buffers(address(w.driver), s.want_group):
-        starve(w, s)
-        return
+    group: cython.int = s.want_group
+    s.spared = False
+    if not w.driver.has_buffers(address(w.driver), group):
+        group = spare_group(w, s)
+        if group < 0:
+            starve(w, s)
+            return
     # Receiving can change hands only while no receive is in flight.
-    many: cython.bint = s.want_many and s.offload_wanted & ~s.offload & OFFLOAD_RECEIVE == 0
+    many: cython.bint = s.want_many and not s.spared and s.offload_wanted & ~s.offload & OFFLOAD_RECEIVE == 0
     flags: cython.int = RECEIVE_MANY if many else RECEIVE_ONCE
     # The kernel's TLS looks at what lay in the socket before it took over when it is asked to receive, not when polled.
     if s.offload & OFFLOAD_RECEIVE:
         flags |= RECEIVE_RECORDS
     elif s.want_later:
         flags |= RECEIVE_LATER
-    s.receive_tag = receive_tag(operation_of(s, OP_CLIENT_RECEIVE), s.want_group, s.slot.index, s.slot.generation)
+    s.receive_tag = receive_tag(operation_of(s, OP_CLIENT_RECEIVE), group, s.slot.index, s.slot.generation)
     s.receive = RECEIVE_MULTI if many else RECEIVE_SINGLE
     s.operations += 1
-    w.driver.receive(address(w.driver), s.fd, s.want_group, flags, s.receive_tag)
+    w.driver.receive(address(w.driver), s.fd, group, flags, s.receive_tag)
+
+
+def spare_group(w, s):
+    # Half of the small ones is left to heads. One at a time, so that the next one may be large again.
+    small: cython.pointer(BufferPool) = address(w.buffers.pool[GROUP_SMALL])
+    if s.want_group == GROUP_SMALL or small.out * 2 >= small.capacity:
+        return -1
+    if not w.driver.has_buffers(address(w.driver), GROUP_SMALL):
+        return -1
+    s.spared = True
+    return GROUP_SMALL
 
 
 def stream_pause(w, s):
@@ -139,15 +154,12 @@ def feed_starved(w):
 def stream_wait_buffers(w, s):
     if s.hungry:
         return
+    if s.receive_due_ms == 0 and s.send_due_ms == 0:
+        stream_send_within(w, s, s.send_window_ms)
     count(w.counters, COUNT_NO_BUFFERS, 1)
     tell(w, EVENT_NO_BUFFERS, 0, NULL, 0)
     s.hungry = True
-    s.next_hungry = NULL
-    if w.hungry == NULL:
-        w.hungry = s
-    else:
-        w.hungry_last.next_hungry = s
-    w.hungry_last = s
+    push_hungry(w, s)
 
 
 def stream_send_later(w, s):
@@ -157,26 +169,45 @@ def stream_send_later(w, s):
 
 
 def feed_hungry(w):
-    """One after the other, as long as there are buffers; what is closing needs none."""
+    """Each whose buffers are there; what is closing needs none."""
     s: cython.pointer(Stream)
     last: cython.pointer(Stream) = w.hungry_last
     short: cython.bint = False
     while w.hungry != NULL and not short:
         s = w.hungry
-        short = not s.closing and (stream_short(w, GROUP_SMALL) or stream_short(w, GROUP_LARGE))
-        if short and w.moving:
-            return
         w.hungry = s.next_hungry
-        s.hungry = False
-        if s.closing:
+        short = not s.closing and hungry_short(w, s)
+        if short and w.moving:
+            push_hungry(w, s)  # those behind it may need less
+            short = False
+        elif s.closing:
+            s.hungry = False
             stream_finish(w, s)
         else:
+            s.hungry = False
+            if stream_drained(s) and not s.polling:
+                s.send_due_ms = 0
             # While nothing moves, nothing comes back either: then one goes on with the reserve.
             w.feeding = short
             feed(w, s)
             w.feeding = False
         if s == last:
             return  # who waits again has its turn in the next round
+
+
+def hungry_short(w, s):
+    # A request that has not begun needs a small one alone. It must not wait for large ones that others hold.
+    head: cython.bint = s.kind == KIND_CLIENT and (s.state == CLIENT_IDLE or s.state == CLIENT_HEAD)
+    return stream_short(w, GROUP_SMALL) or (not head and stream_short(w, GROUP_LARGE))
+
+
+def push_hungry(w, s):
+    s.next_hungry = NULL
+    if w.hungry == NULL:
+        w.hungry = s
+    else:
+        w.hungry_last.next_hungry = s
+    w.hungry_last = s
 
 
 def feed(w, s):
@@ -201,19 +232,15 @@ def stream_received(w, s, c):
     if c.result > 0:
         count(w.counters, COUNT_CLIENT_BYTES_IN if s.kind == KIND_CLIENT else COUNT_UPSTREAM_BYTES_IN, c.result)
         s.received_since += cast(uint32_t, c.result)
+        s.moved += cast(uint32_t, c.result)
         if s.receive_window_ms and s.received_since >= s.progress_bytes:
             s.received_since = 0
             s.receive_due_ms = w.clock.now_ms + s.receive_window_ms
         if not s.secure or s.offload & OFFLOAD_RECEIVE:
-            if s.inbox.last == NULL:
+            if s.inbox.last == NULL or not join_last(w, s, address(s.inbox), c.buffer):
                 queue_push(address(s.inbox), c.buffer)
-            else:
-                join(w, address(s.inbox), c.buffer)
         else:
-            if s.cipher.first == s.cipher.last:
-                queue_push(address(s.cipher), c.buffer)  # OpenSSL may be within the one that is there
-            else:
-                join(w, address(s.cipher), c.buffer)
+            push_cipher(w, s, c.buffer)
             pump(w, s)
     elif c.result == 0:
         socket_ended(w, s, 0)
@@ -223,7 +250,7 @@ def stream_received(w, s, c):
             count(w.counters, COUNT_NO_BUFFERS, 1)
             s.wanted = s.wanted or mode != RECEIVE_ENDING
     elif c.result == -EIO and s.offload & OFFLOAD_RECEIVE:
-        offload_control(w, s)
+        control_record(w, s)
         if s.outbox.first != NULL:
             stream_flush(w, s)  # OpenSSL answers a KeyUpdate, as long as it sends
         s.wanted = s.wanted or mode != RECEIVE_ENDING
@@ -231,7 +258,9 @@ def stream_received(w, s, c):
         socket_ended(w, s, -c.result)
         if s.offload & OFFLOAD_RECEIVE:
             offload_broken(w, s, s.error)
-    if s.receive == RECEIVE_OFF and (s.wanted or (s.want_many and c.result > 0 and mode == RECEIVE_MULTI)):
+    if s.receive == RECEIVE_OFF and (
+        s.wanted or (s.want_many and c.result > 0 and (mode == RECEIVE_MULTI or s.spared))
+    ):
         # Asked for again while it was ending, or a receive that goes on ended by itself.
         s.wanted = False
         if not s.eof and s.error == 0 and not s.ended:
@@ -240,17 +269,26 @@ def stream_received(w, s, c):
         w.handlers.received[s.kind](w, s)
 
 
-def join(w, q, b):
-    # Into the last one as long as that has room, or a peer that sends byte by byte would take a buffer for each.
+def push_cipher(w, s, b):
+    length: uint32_t = length_of(b)
+    if s.cipher.last == NULL or not join_last(w, s, address(s.cipher), b):
+        queue_push(address(s.cipher), b)
+    elif s.tls.left and s.cipher.last == s.cipher.first:
+        s.tls.left += length  # OpenSSL reads in this very buffer
+
+
+def join_last(w, s, q, b):
     last: cython.pointer(Buffer) = q.last
-    n: uint32_t = length_of(b)
-    if n > SMALL_BYTES or n > room_behind(last):
-        queue_push(q, b)
-        return
-    memcpy(last.base + last.end, data_of(b), n)
-    last.end += n
-    q.bytes += n
+    length: uint32_t = length_of(b)
+    if length * JOIN_PART > last.size or last.group == GROUP_VIEW or b.group == GROUP_VIEW:
+        return False
+    if last == s.keep or b == s.keep or room_behind(last) < length:
+        return False
+    memcpy(last.base + last.end, data_of(b), length)
+    last.end += length
+    q.bytes += length
     buffer_give(address(w.buffers), b)
+    return True
 
 
 def socket_ended(w, s, error):
@@ -268,6 +306,8 @@ def socket_ended(w, s, error):
 def pump(w, s):
     """Decrypt what waits, as far as the inbox may grow."""
     more: cython.bint
+    written: uint64_t = s.outbox.bytes
+    established: cython.bint = s.tls.established
     while (s.cipher.first != NULL or tls_pending(s.tls)) and s.inbox.bytes < INBOX_HIGH and not s.eof and s.error == 0:
         if s.tls.left == 0 and s.cipher.first != NULL:
             tls_feed(s.tls, data_of(s.cipher.first), length_of(s.cipher.first))
@@ -276,6 +316,10 @@ def pump(w, s):
             buffer_give(address(w.buffers), queue_pop(address(s.cipher)))
         if not more:
             break
+    if s.outbox.bytes != written and established:
+        bound_replies(s, s.outbox.bytes - written)
+    elif s.tls.replied and s.inbox.first != NULL and s.error == 0 and stream_drained(s):
+        s.tls.replied = 0
     if s.ended and s.cipher.first == NULL and not tls_pending(s.tls) and not s.eof and s.error == 0:
         if s.kind == KIND_CLIENT:
             s.eof = True
@@ -290,6 +334,22 @@ def pump(w, s):
     if s.outbox.first != NULL and s.inbox.first == NULL:
         # Handshake records, alerts. With plaintext in the inbox an answer follows, and a ticket goes out with it.
         stream_flush(w, s)
+
+
+def control_record(w, s):
+    written: uint64_t = s.outbox.bytes
+    if s.tls != NULL and stream_drained(s):
+        s.tls.replied = 0
+    offload_control(w, s)
+    if s.outbox.bytes != written:
+        bound_replies(s, s.outbox.bytes - written)
+
+
+def bound_replies(s, written):
+    """What OpenSSL writes of its own accord asks no back-pressure, so it has a bound of its own."""
+    s.tls.replied += cast(uint32_t, written)
+    if s.tls.replied > TLS_REPLIES_MAX and not s.eof and s.error == 0:
+        s.error = EPIPE
 
 
 def pump_one(w, s):
@@ -323,7 +383,7 @@ def pump_one(w, s):
         behind = b != NULL and b.group != GROUP_VIEW and room_behind(b) >= FILL_MIN
         if not behind:
             # The buffer of the ciphertext comes back for it, so the reserve lasts.
-            b = buffer_take(address(w.buffers), s.want_group)
+            b = buffer_take(address(w.buffers), GROUP_SMALL if s.spared else s.want_group)
         if b == NULL:
             stream_wait_buffers(w, s)
             return False
@@ -402,7 +462,8 @@ def stream_queue(w, s, b):
     if offload_due(w, s):
         offload_step(w, s)
     if stream_sends_plain(s):
-        queue_push(address(s.outbox), b)
+        if s.outbox.last == NULL or not join_last(w, s, address(s.outbox), b):
+            queue_push(address(s.outbox), b)
     else:
         s.tls_written += length_of(b)
         if tls_write(s.tls, data_of(b), length_of(b)) < 0:
@@ -495,12 +556,8 @@ def stream_sent(w, s, result):
     if result > 0:
         count(w.counters, COUNT_CLIENT_BYTES_OUT if s.kind == KIND_CLIENT else COUNT_UPSTREAM_BYTES_OUT, result)
         s.sent_any = True
-        s.sent_since += cast(uint32_t, result)
         b.start += cast(uint32_t, result)
-        if s.sent_since >= s.progress_bytes:
-            s.sent_since = 0
-            if s.send_due_ms:
-                s.send_due_ms = w.clock.now_ms + s.send_window_ms
+        stream_took(w, s, cast(uint32_t, result))
     elif s.send_error == 0:
         s.send_error = -result if result < 0 else EPIPE
         queue_give(address(w.buffers), address(s.outbox))
@@ -532,6 +589,23 @@ def stream_receive_within(w, s, ms, renewed):
     timer_before(address(w.wheel), address(s.timer), s.receive_due_ms)
 
 
+def stream_took(w, s, bytes):
+    s.sent_since += bytes
+    s.moved += bytes
+    if s.sent_since < s.progress_bytes:
+        return
+    if s.send_due_ms and s.kind == KIND_UPSTREAM:
+        s.send_due_ms = w.clock.now_ms + s.send_window_ms
+    elif s.send_due_ms:
+        # A credit: who takes less than LEAST_RATE uses it up, however it deals out its bytes.
+        s.send_due_ms = credited(w.clock.now_ms, s.send_due_ms, s.send_window_ms, s.sent_since)
+    s.sent_since = 0
+
+
+def credited(now_ms, due_ms, window_ms, bytes):
+    return min(now_ms + window_ms, due_ms + cast(uint64_t, bytes) * 1000 // LEAST_RATE)
+
+
 def stream_send_within(w, s, ms):
     s.sent_since = 0
     if ms == 0:
@@ -548,12 +622,12 @@ def stream_timer(w, s):
         return
     if s.receive_due_ms and s.receive_due_ms <= now:
         s.receive_due_ms = 0
-        s.late = LATE_RECEIVE
+        s.late = LATE_BUFFERS if s.hungry or s.receive == RECEIVE_STARVED else LATE_RECEIVE
         w.handlers.late[s.kind](w, s)
         return
     if s.send_due_ms and s.send_due_ms <= now:
         s.send_due_ms = 0
-        s.late = LATE_SEND
+        s.late = LATE_BUFFERS if s.hungry and stream_drained(s) and not s.polling else LATE_SEND
         w.handlers.late[s.kind](w, s)
         return
     due: uint64_t = s.receive_due_ms
@@ -616,3 +690,19 @@ def stream_finish(w, s):
         # After the record of a request that was broken off, which names the cipher.
         tls_close(tls)
         gauge(w.counters, GAUGE_TLS, -1)
+
+
+# For tests.
+
+
+def pace(window_ms: int, steps: list) -> int:
+    """Milliseconds until a client is late that takes `bytes` every `ms` of these steps, repeated, up to an hour."""
+    now: uint64_t = 0
+    due: uint64_t = window_ms
+    while now < 3600000:
+        for ms, bytes in steps:
+            if now + ms >= due:
+                return due
+            now += ms
+            due = credited(now, due, window_ms, bytes)
+    return now

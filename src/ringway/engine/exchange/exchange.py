@@ -129,7 +129,7 @@ def exchange_fail_with(w, x, reason, fields, fields_length):
         exchange_cut(w, x, reason)
         return
     x.reason = cast(cython.uchar, reason)
-    if reason <= BAD_EXPECTATION or reason == CLIENT_HEAD_TIMEOUT or reason == CLIENT_BODY_TIMEOUT:
+    if reason <= BAD_EXPECTATION or CLIENT_HEAD_TIMEOUT <= reason <= CLIENT_TOO_SLOW:
         x.client.last = True  # where the next request would begin cannot be known
         x.client.linger = True
     exchange_leave_upstream(w, x)

@@ -151,7 +151,7 @@ def proxy_pull_request(w, x):
     start: uint32_t
     got: uint32_t
     result: cython.int
-    while not x.up.done and not stream_full(t):
+    while not x.up.done and not stream_full(w, t):
         b = queue_pop(address(s.inbox))
         if b == NULL:
             stream_refill(w, s)
@@ -347,6 +347,8 @@ def proxy_upstream_received(w, x):
 def proxy_upstream_late(w, x):
     if x.state == EXCHANGE_TUNNEL:
         exchange_cut(w, x, TUNNEL_IDLE)
+    elif x.upstream.stream.late == LATE_BUFFERS:
+        exchange_fail(w, x, OUT_OF_MEMORY)  # what it sent could not be received for want of buffers
     elif x.state == EXCHANGE_WAIT and x.upstream.stream.late != LATE_SEND:
         exchange_fail(w, x, UPSTREAM_FIRST_BYTE_TIMEOUT)
     else:
@@ -430,7 +432,7 @@ def interim_response(w, x, length):
     out: cython.pointer(Buffer)
     r: Reply
     n: uint32_t
-    if x.minor and stream_full(address(x.client.stream)):
+    if x.minor and stream_queued(address(x.client.stream)) >= OUTBOX_HIGH:
         # More of them than the client takes: all together they are a head, and that has a bound.
         buffer_give(address(w.buffers), b)
         exchange_fail(w, x, UPSTREAM_HEAD_TOO_LARGE)
@@ -524,7 +526,7 @@ def proxy_pull_response(w, x):
     used: uint32_t
     start: uint32_t
     got: uint32_t
-    while not stream_full(t):
+    while not stream_full(w, t):
         b = queue_pop(address(s.inbox))
         if b == NULL:
             stream_refill(w, s)

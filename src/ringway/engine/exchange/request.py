@@ -292,9 +292,15 @@ def client_event_sent(w, x):
 
 
 def client_event_late(w, x):
-    if x.state == EXCHANGE_TUNNEL:
+    if x.client.stream.late == LATE_GAVE_WAY:
+        # Or it is the upstream that does not take what the client sent.
+        upstream_slow: cython.bint = x.upstream != NULL and not stream_drained(address(x.upstream.stream))
+        exchange_fail(w, x, OUT_OF_MEMORY if upstream_slow else CLIENT_TOO_SLOW)
+    elif x.state == EXCHANGE_TUNNEL:
         tunnel_late(w, x)
     elif x.client.stream.late == LATE_SEND:
         exchange_cut(w, x, CLIENT_WRITE_TIMEOUT)
+    elif x.client.stream.late == LATE_BUFFERS:
+        exchange_fail(w, x, OUT_OF_MEMORY)
     else:
         exchange_fail(w, x, CLIENT_BODY_TIMEOUT)

@@ -337,7 +337,7 @@ def serve_continue(w, x):
         if x.file_left == 0:
             if not next_part(w, x):
                 return
-        elif stream_full(s):
+        elif stream_full(w, s):
             return
         elif not stream_sends_plain(s) and stream_short(w, GROUP_LARGE):
             stream_send_later(w, s)
@@ -443,7 +443,10 @@ def send_from_file(w, x):
     x.file_left -= cast(uint64_t, sent)
     x.down.total += cast(uint64_t, sent)
     count(w.counters, COUNT_SENDFILE_BYTES, cast(uint64_t, sent))
-    s.send_due_ms = 0
+    if x.file_left:
+        stream_took(w, s, cast(uint32_t, sent))
+    else:
+        s.send_due_ms = 0
     # What was sent whole was in memory a moment ago; a File lives for a second, then it is asked again.
     x.file.warm = x.file.warm or cast(uint64_t, sent) == x.file.facts.size
     if x.file_left:

@@ -97,7 +97,7 @@ def tunnel_late(w, x):
 
 def tunnel_one_way(w, x, source, target):
     b: cython.pointer(Buffer)
-    while not stream_full(target):
+    while not stream_full(w, target):
         b = queue_pop(address(source.inbox))
         if b == NULL:
             stream_refill(w, source)

@@ -3,7 +3,8 @@
     X-Forwarded-For: client, proxy, proxy      Forwarded: for=client;proto=https;host=example.com, for=proxy
 
 Each proxy writes behind what it got, so the list is walked from the right as long as who wrote an entry is trusted:
-the first address that is no trusted proxy is the client. What stands left of it anybody may have written.
+the first address that is no trusted proxy is the client. What stands left of it anybody may have written. The walk
+ends after FORWARDED_ENTRIES_MAX entries.
 
 X-Forwarded-For is believed where there is one, Forwarded where there is none: most proxies know only the former, and
 pass a client's Forwarded on as it came. Of Forwarded, `proto` and `host` of the client's entry count.
@@ -14,6 +15,11 @@ from ringway.engine.plan.ips cimport Ip
 from ringway.engine.http.request_head cimport RequestHead
 from ringway.engine.plan.snapshot cimport Snapshot
 from ringway.engine.base.spans cimport Span
+
+cdef enum:
+    # Entries that are walked, of all lines together, empty ones included. A chain of proxies has a handful; a client can
+    # write thousands into one head, and each costs a search. Beyond it the last one that was read is taken for the client.
+    FORWARDED_ENTRIES_MAX = 64
 
 cdef struct Said:           # spans are borrowed from the head
     bint trusted            # the peer may say; else nothing below is set

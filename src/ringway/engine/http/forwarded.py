@@ -33,6 +33,7 @@ def walk(s, data, head, id, out):
     ip: Ip
     begin: uint32_t
     end: uint32_t
+    entries: uint32_t = 0
     while i > 0:
         i -= 1
         if head.fields[i].id != id:
@@ -40,6 +41,9 @@ def walk(s, data, head, id, out):
         value = piece_span(data, head.fields[i].value)
         end = value.length
         while end > 0:
+            entries += 1
+            if entries > FORWARDED_ENTRIES_MAX:
+                return
             # By commas, whatever the quotes: read from the left, a client could open a quote that swallows what the
             # proxies wrote behind it.
             begin = end

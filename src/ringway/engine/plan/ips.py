@@ -61,19 +61,24 @@ def ip_text(ip, out):
 
 
 def ip_trusted(s, ip):
-    i: uint32_t
-    whole: uint32_t
-    rest: uint32_t
-    p: cython.pointer(cython.const[Prefix])
-    for i in range(s.trusted_count):
-        p = trusted_at(s, i)
-        whole = p.bits // 8
-        rest = p.bits % 8
-        if memcmp(ip.bytes, p.bytes, whole) != 0:
-            continue
-        if rest == 0 or (ip.bytes[whole] ^ p.bytes[whole]) >> (8 - rest) == 0:
-            return True
-    return False
+    # Sorted and apart from each other: only the last one that does not begin behind the address can hold it.
+    low: uint32_t = 0
+    high: uint32_t = s.trusted_count
+    middle: uint32_t
+    while low < high:
+        middle = (low + high) // 2
+        if memcmp(trusted_at(s, middle).bytes, ip.bytes, 16) <= 0:
+            low = middle + 1
+        else:
+            high = middle
+    if low == 0:
+        return False
+    p: cython.pointer(cython.const[Prefix]) = trusted_at(s, low - 1)
+    whole: uint32_t = p.bits // 8
+    rest: uint32_t = p.bits % 8
+    if memcmp(ip.bytes, p.bytes, whole) != 0:
+        return False
+    return rest == 0 or (ip.bytes[whole] ^ p.bytes[whole]) >> (8 - rest) == 0
 
 
 # For tests.

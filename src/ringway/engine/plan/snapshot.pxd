@@ -141,7 +141,8 @@ cdef struct Snapshot:
     Door any_door               # of every other host
     uint8_t client_auth         # 1: some door wants certificates
     uint32_t trusted_count
-    uint32_t trusted            # offset of Prefix: who may say whom a request or a connection comes from
+    uint32_t trusted            # offset of Prefix: who may say whom a request or a connection comes from. Sorted, and none
+                                # lies in another: one binary search finds the only one that can hold an address
     uint8_t trusted_unix        # 1: whoever comes by a Unix socket may
     uint8_t access_log          # 1: write access records
     Limits limits

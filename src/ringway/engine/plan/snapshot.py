@@ -5,7 +5,7 @@ import ipaddress
 import cython
 from cython import NULL, address, cast, sizeof
 from cython.cimports.libc.stdint import int32_t, uint8_t, uint32_t, uint64_t
-from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.libc.string import memcmp, memcpy, memset
 
 # Reading: the engine's side
 
@@ -172,6 +172,8 @@ def snapshot_valid(block, size):
     for i in range(s.trusted_count):
         if trusted_at(s, i).bits > 128:
             return False
+        if i > 0 and memcmp(trusted_at(s, i - 1).bytes, trusted_at(s, i).bytes, 16) >= 0:
+            return False
     for i in range(s.upstream_count):
         u = upstream_at(s, i)
         if not text_fits(s, u.name) or not text_fits(s, u.host) or not text_fits(s, u.authority):
@@ -266,14 +268,22 @@ def authority_of(upstream: dict) -> str:
 
 
 def prefixes(plan: dict) -> list:
-    """(sixteen bytes, bits) of each trusted prefix."""
+    """(sixteen bytes, bits) of each trusted prefix, sorted, without those that lie in another one."""
     found = []
     for text in plan["trusted_proxies"]:
         if text != "unix":
             network = ipaddress.ip_network(text)
             front = b"\0" * 10 + b"\xff\xff" if network.version == 4 else b""
             found.append((front + network.network_address.packed, 8 * len(front) + network.prefixlen))
-    return found
+    apart: list = []
+    end = 0  # behind the last address of the last one kept
+    for raw, bits in sorted(found):
+        # Sorted, only the last one kept can hold this one. Of two with one first address the wider comes first.
+        first = int.from_bytes(raw, "big")
+        if first >= end:
+            apart.append((raw, bits))
+            end = first + (1 << (128 - bits))
+    return apart
 
 
 @cython.cfunc

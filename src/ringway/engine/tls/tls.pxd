@@ -18,6 +18,10 @@ from ringway.engine.tls.tls_context cimport TlsContext
 cdef enum:
     TLS_FAILED = -1
     TLS_CLOSED = -2         # close_notify: no more will come
+    # What OpenSSL writes by itself in answer to what an established connection receives (no_renegotiation, KeyUpdate,
+    # alerts): 33 octets in can mean 31 out, and nobody asks whether the peer reads them. 4096 bytes are some hundred
+    # answers; an honest peer causes one or two in a day. Beyond it the connection ends.
+    TLS_REPLIES_MAX = 4096
 
 cdef struct Tls:
     SSL* ssl                # owned
@@ -30,6 +34,7 @@ cdef struct Tls:
     bint failed
     bint exhausted          # ... for want of a buffer
     unsigned long why       # OpenSSL's code of what failed; 0: it did not say
+    uint32_t replied        # bytes that OpenSSL wrote by itself since data came last and all that was written had gone
     bint silent             # the kernel sends: a record that OpenSSL writes now would carry a number used before
     uint8_t header[5]       # of the record being read, as far as it is here
     uint8_t header_bytes

@@ -16,6 +16,7 @@ def worker_loop(w):
     c: Completion
     sleep_ms: cython.int
     result: cython.int
+    stream_tighten(w)
     while not w.stopping and not w.renewing and not all_ended(w):
         sleep_ms = wheel_wait_ms(address(w.wheel), w.clock.now_ms)
         if sleep_ms < 0 or sleep_ms > TURN_MS_MAX:
@@ -134,10 +135,12 @@ def look_after(w):
     i: uint32_t
     if w.ready != NULL:
         client_turns(w)
+    stream_tighten(w)
     if w.hungry != NULL:
         feed_hungry(w)
     if w.starved != NULL:
         feed_starved(w)
+    shares_look(w)
     if w.clock.now_ms < w.next_look_ms:
         return
     w.next_look_ms = w.clock.now_ms + 100

@@ -85,7 +85,7 @@ def driver_open(w, uring):
 def places_of(s):
     need: Places
     each: uint64_t = s.limits.upstream_connections + s.limits.upstream_idle
-    need.clients = s.limits.client_connections
+    need.clients = s.limits.client_connections + PLACES_MOST
     need.upstreams = cast(uint32_t, min(each * max(s.upstream_count, UPSTREAMS_LEAST), cast(uint64_t, UPSTREAMS_MOST)))
     # One that ended while a read of its file was under way stays until that has come back.
     need.exchanges = need.clients * 2

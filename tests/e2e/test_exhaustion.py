@@ -1,0 +1,203 @@
+"""What few clients can take of what all share, and that others are served meanwhile."""
+
+import ssl
+import struct
+
+import pytest
+from harness.memory import total, wait_for_total
+from harness.raw import Ended, message
+from harness.records import Peer
+from harness.server import DRIVER
+from harness.waiting import PATIENCE
+
+HELLO = b"\x01\0\0\0"  # a ClientHello of no bytes: within a TLS 1.2 connection it asks for renegotiation
+
+
+def files(folder, certificate, **more):
+    (folder / "a").write_bytes(b"x")
+    return {
+        "server": {"listen": "127.0.0.1:0", "plain_listen": "127.0.0.1:0"},
+        "tls": certificate,
+        "host_routes": {"*": {"type": "File", "path": folder}},
+        **more,
+    }
+
+
+def ask(server, target, source):
+    with server.connect(source=source) as client:
+        client.send(message(f"GET {target} HTTP/1.1", "Host: a", "Connection: close"))
+        return client.response()
+
+
+FOR_EVER = {"head": 3600, "write": 3600, "body": 3600, "first_byte": 3600, "upstream": 3600}
+FEW = {"buffer_bytes": 1048576, "body_buffer_bytes": 16384, "head_bytes": 8192}
+
+
+# Heads that do not end
+
+
+def test_half_heads_give_way(ringway, certificate, tmp_path):
+    """Each holds a buffer. The oldest are answered when all are taken and somebody waits, not after `head`."""
+    server = ringway(files(tmp_path, certificate, limits=FEW, timeouts=FOR_EVER))
+    clients = [server.connect(source=f"127.0.0.{2 + number % 8}") for number in range(150)]
+    for client in clients:
+        client.send(b"G")
+    assert ask(server, "/a", "127.0.0.99").body == b"x"
+    assert total(server, "gave_way") > 0
+    answers = [client.response() for client in clients[:1]]
+    assert [(one.status, one.reason) for one in answers] == [(408, "client_too_slow")]
+    for client in clients:
+        client.close()
+
+
+# Answers that are not taken
+
+
+def endless(link):
+    """/endless never ends, everything else is an answer of 100 bytes, or of a megabyte."""
+    target = link.head().target
+    size = {"/endless": 1 << 40, "/large": 1 << 20}.get(target, 100)
+    link.send(message("HTTP/1.1 200 OK", f"Content-Length: {size}"))
+    for _ in range(0, size, 65536):
+        link.send(b"x" * min(size, 65536))
+
+
+def stopped(server, count, source="127.0.0.1"):
+    """So many clients that ask for /endless and never read more than the head."""
+    clients = [server.connect(source=source, window=4096) for _ in range(count)]
+    for client in clients:
+        client.send(message("GET /endless HTTP/1.1", "Host: a"))
+    return clients
+
+
+def proxied(origin, **more):
+    return {"host_routes": {"*": {"type": "Proxy", "url": origin.url}}, "limits": FEW, **more}
+
+
+def test_who_does_not_read_gives_way(ringway, upstream):
+    """Sixty clients of one address hold all buffers, for as long as `write` allows. Somebody else is served."""
+    origin = upstream(endless)
+    server = ringway(proxied(origin, timeouts=FOR_EVER))
+    clients = stopped(server, 60)
+    wait_for_total(server, "no_buffers", lambda count: count > 0)
+    assert len(ask(server, "/short", "127.0.0.99").body) == 100
+    assert len(ask(server, "/large", "127.0.0.99").body) == 1 << 20
+    for client in clients:
+        client.reset()
+
+
+def test_an_answer_that_waits_for_our_buffers_is_not_the_upstreams_fault(ringway, upstream):
+    """All buffers are taken by clients of the same address, which have a while to read before they give way."""
+    origin = upstream(endless)
+    server = ringway(proxied(origin, timeouts={**FOR_EVER, "first_byte": 3 * PATIENCE}))
+    clients = stopped(server, 60)
+    wait_for_total(server, "no_buffers", lambda count: count > 0)
+    answer = ask(server, "/short", "127.0.0.1")
+    assert (answer.status, answer.reason) == (503, "out_of_memory")
+    for client in clients:
+        client.reset()
+
+
+# Places for connections
+
+
+def test_an_address_with_most_connections_makes_room_for_others(ringway, certificate, tmp_path):
+    server = ringway(files(tmp_path, certificate, limits={"client_connections": 4}))
+    idle = [server.connect() for _ in range(4)]
+    for client in idle:
+        assert client.get("/a").body == b"x"
+    with pytest.raises((Ended, ConnectionError)):
+        ask(server, "/a", "127.0.0.1")
+    assert total(server, "gave_way") == 0
+    assert ask(server, "/a", "127.0.0.99").body == b"x"
+    assert total(server, "gave_way") > 0
+    for client in idle:
+        client.close()
+
+
+def test_no_address_has_most_connections(ringway, certificate, tmp_path):
+    """Then who comes is refused, as ever."""
+    server = ringway(files(tmp_path, certificate, limits={"client_connections": 4}))
+    idle = [server.connect(source=f"127.0.0.{2 + number // 2}") for number in range(4)]
+    for client in idle:
+        assert client.get("/a").body == b"x"
+    with pytest.raises((Ended, ConnectionError)):
+        ask(server, "/a", "127.0.0.99")
+    for client in idle:
+        assert client.get("/a").body == b"x"
+        client.close()
+
+
+# Requests while buffers are scarce
+
+
+@pytest.mark.skipif(
+    DRIVER == "epoll", reason="it takes no buffer that it does not receive into: heads wait in the socket"
+)
+def test_a_request_waits_while_buffers_are_scarce(ringway, upstream):
+    """A head that has come is not acted on before there are buffers for its answer, or nothing moves."""
+
+    def silent(link):
+        link.head()
+        link.to_end(3600)
+
+    origin = upstream(silent)
+    server = ringway(proxied(origin, performance={"io_driver": "io_uring"}, timeouts=FOR_EVER))
+    waiting = [server.connect() for _ in range(4)]
+    for number, client in enumerate(waiting):
+        client.send(message(f"GET /{number} HTTP/1.1", "Host: a"))
+        origin.request(f"/{number}")
+        client.send(b"x" * 16000)  # of a next request: four buffers of the 64 that there are
+    wait_for_total(server, "buffers", lambda count: count >= 16)
+    assert total(server, "no_buffers") == 0
+    with server.connect() as client:
+        client.send(message("TRACE / HTTP/1.1", "Host: a"))
+        assert client.response().status == 405
+    assert total(server, "no_buffers") > 0
+    for client in waiting:
+        client.reset()
+
+
+# What OpenSSL writes by itself
+
+
+def kinds_of(peer: Peer, last: int, count: int) -> list[int]:
+    """Types of the records that come, up to the `count`-th of type `last`."""
+    found: list[int] = []
+    data = b""
+    while found.count(last) < count:
+        more = peer.sock.recv(65536)
+        assert more, f"it ended after {found}"
+        data += more
+        while len(data) >= 5 and len(data) >= 5 + struct.unpack("!H", data[3:5])[0]:
+            found.append(data[0])
+            data = data[5 + struct.unpack("!H", data[3:5])[0] :]
+    return found
+
+
+@pytest.mark.parametrize("reads", [False, True], ids=["silent", "reads"])
+def test_answers_to_renegotiation_are_bounded(ringway, certificate, tmp_path, reads):
+    """Each is refused by an alert of 31 bytes: after some hundred of them without a request the connection ends."""
+    server = ringway(files(tmp_path, certificate))
+    with Peer(server.listener(tls=True).address, tmp_path, ssl.TLSVersion.TLSv1_2, window=2048) as peer:
+        peer.handshake()
+        try:
+            for _ in range(200):
+                peer.raw(peer.craft_12(22, HELLO))
+                if reads:
+                    kinds_of(peer, 21, 1)
+        except (ConnectionError, AssertionError):
+            return  # it has ended
+        alerts = peer.rest()
+        assert len(alerts) < 200 * 31
+
+
+def test_some_renegotiations_between_requests_are_refused_and_no_more(ringway, certificate, tmp_path):
+    server = ringway(files(tmp_path, certificate))
+    with Peer(server.listener(tls=True).address, tmp_path, ssl.TLSVersion.TLSv1_2) as peer:
+        peer.handshake()
+        for _ in range(3):
+            peer.raw(b"".join(peer.craft_12(22, HELLO) for _ in range(60)))
+            assert kinds_of(peer, 21, 60).count(21) == 60
+            peer.raw(peer.craft_12(23, b"HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n"))
+            assert kinds_of(peer, 23, 1) == [23]
