@@ -41,12 +41,14 @@ $(VENV)/.venv:
 # What is needed to build and to run, from pyproject.toml.
 $(VENV)/.tools: $(VENV)/.venv pyproject.toml tools/requirements.py
 	@tools/need.sh build $(BIN)/python
+	@echo "fetching what is needed to build ..."
 	$(BIN)/python -m pip install --quiet $$($(BIN)/python tools/requirements.py build run)
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.tools $(SOURCES)
 	@echo "building (the first time: some minutes) ..."
-	@$(WITH_TOOLS) $(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --no-index --force-reinstall \
+	@$(WITH_TOOLS) $(BIN)/python tools/progress.py \
+	  $(BIN)/python -m pip install --verbose --no-build-isolation --no-deps --no-index --force-reinstall \
 	  --config-settings=build-dir=build/release .
 	@touch $@
 	@echo "built: $(BIN)/ringway"
