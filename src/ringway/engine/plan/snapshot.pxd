@@ -47,6 +47,7 @@ cdef struct Route:
     uint8_t half_close      # proxy routes: 1: a client that ends its side still gets its answer
     Text prefix             # matched prefix without its last slash: "" for a whole host, "/api" for "/api/"
     Text base               # proxy routes: what replaces the prefix: "" or "/v2"; a single file: its name in `folder`
+    Text upgrade            # proxy routes: what may be upgraded to, a list in lower case: "websocket, foo"
     Text location           # redirects: what goes into Location; "{path}" in it stands for path and query
     Text hsts               # Strict-Transport-Security as a whole field line, or ""; for TLS alone
     Text name               # for people: 'host_routes."example.com"', 'path_routes."example.com"."/api/"'

@@ -61,7 +61,7 @@ def routes_valid(s: cython.pointer(cython.const[Snapshot])) -> cython.bint:
         r = route_at(s, i)
         if not (text_fits(s, r.prefix) and text_fits(s, r.base) and text_fits(s, r.location) and text_fits(s, r.name)):
             return False
-        if not text_fits(s, r.hsts) or r.hsts.length > HSTS_BYTES_MAX:
+        if not (text_fits(s, r.hsts) and text_fits(s, r.upgrade)) or r.hsts.length > HSTS_BYTES_MAX:
             return False
         if r.base.length > BASE_BYTES_MAX or r.location.length > LOCATION_TEXT_MAX:
             return False
@@ -355,6 +355,7 @@ def write_route(r: cython.pointer(Route), route: dict, texts: object):
     elif r.kind == ROUTE_PROXY:
         r.upstream = route["upstream"]
         r.half_close = bool(route.get("half_close", False))
+        r.upgrade = texts.put(", ".join(route.get("upgrade", [])))
         r.base = texts.put(route["base"])
     else:
         r.location = texts.put(route["to"])
@@ -454,6 +455,7 @@ def describe_route(s: cython.pointer(cython.const[Snapshot]), r: cython.pointer(
         route |= {"base": text_str(s, r.base)}
     elif r.kind == ROUTE_PROXY:
         route |= {"upstream": r.upstream, "base": text_str(s, r.base), "half_close": bool(r.half_close)}
+        route |= {"upgrade": text_str(s, r.upgrade).split(", ") if r.upgrade.length else []}
     else:
         return route | {"to": text_str(s, r.location), "status": r.redirect_status}
     return route | {"strip_prefix": bool(r.strip_prefix)}
