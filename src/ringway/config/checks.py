@@ -34,10 +34,9 @@ def check_system(parts: Parts) -> list[Problem]:
     problems: list[Problem] = []
     if parts.server is not None:
         problems += _check_addresses(parts.server)
-        if parts.server.redirect_https and not (parts.tls_written and parts.plain_written):
-            missing = "plain_listen" if parts.tls_written else "[tls]"
-            remedy = f"add {missing}, or take redirect_https away"
-            problems.append(Problem("server.redirect_https", f"there is no {missing} to redirect with", remedy))
+        if parts.server.redirect_https and not parts.tls_written:
+            remedy = "add [tls], or take redirect_https away"
+            problems.append(Problem("server.redirect_https", "there is no [tls] to redirect with", remedy))
         elif parts.server.redirect_https and all(parse_address(text).path for text in parts.server.listen):
             remedy = "add an address with a port to listen, or take redirect_https away"
             problems.append(Problem("server.redirect_https", "a Unix socket has no port to redirect to", remedy))

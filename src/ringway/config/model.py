@@ -128,7 +128,8 @@ class Server(Section):
     )
     redirect_https: bool = Field(
         default=False,
-        description="What comes to `plain_listen` is sent on to HTTPS (308), at the port of the first `listen`. Only "
+        description="Plain HTTP is sent on to HTTPS (308): what comes to `plain_listen` at the port of the first `listen`, "
+        "what comes to a port of `listen` by mistake at that port (without this key: 400 `plain_http`). Only "
         "paths below `/.well-known/acme-challenge/` are served as usual, so that certificates can be issued, and so is "
         "what a trusted proxy got by HTTPS.",
     )

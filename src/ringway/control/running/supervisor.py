@@ -351,7 +351,7 @@ class Supervisor:
                 "name": name,
                 "fd": sock.fileno(),
                 "tls": group.tls,
-                "https": https if rules.config.server.redirect_https and not group.tls else 0,
+                "https": (group.tls and group.address.port or https) if rules.config.server.redirect_https else 0,
                 "proxied": group.proxied,
             }
             for group in groups
