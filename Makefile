@@ -22,7 +22,7 @@ SOURCES := meson.build meson.options pyproject.toml README.md $(shell find src -
 WITH_TOOLS := PATH="$(CURDIR)/$(BIN):$$PATH"
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help build demo test test-epoll test-kernel bench-kernel bench-tls check budget debug sanitize bench format docs clean clean-all
+.PHONY: help build demo test test-epoll test-kernel bench-kernel bench-tls check budget debug mutate sanitize bench format docs clean clean-all
 
 help: ## what there is to do (this text)
 	@echo "Ringway. Begin with: make demo"
@@ -114,6 +114,10 @@ debug: $(VENV)/.extras $(VENV)/.scanner ## every test with BUG_ON() compiled in
 	@tools/need.sh test $(BIN)/python
 	@$(WITH_TOOLS) tools/variant.sh $(DEBUG) --buildtype=debugoptimized -Dengine_checks=true
 	PYTHONPATH=$(CURDIR)/$(DEBUG)/site $(BIN)/python -m pytest -p no:cacheprovider $(ARGS)
+
+mutate: $(VENV)/.extras ## faults put back on purpose: does a test notice? (ARGS="word" for some of them; a quarter of an hour)
+	@tools/need.sh test $(BIN)/python
+	@$(WITH_TOOLS) $(BIN)/python tools/mutate.py $(ARGS)
 
 # The interpreter is not built with the sanitizers, so their run-time libraries are loaded first. Leaks are looked for
 # by the gauges that every test ends with: the interpreter itself never frees everything. PYTHONMALLOC: objects of

@@ -454,8 +454,8 @@ def main() -> int:
         return 0
     if over:
         print(
-            f"\n{over} over the budget. Make it cheaper. If the cost is worth it, say why in the commit that writes the\n"
-            'new budget: make budget ARGS="--accept"',
+            f"\n{over} over the budget. Make it cheaper. If the cost is worth it, say why in the commit that writes\n"
+            'the new budget: make budget ARGS="--accept"',
             file=sys.stderr,
         )
     return 1 if over else 0

@@ -1,9 +1,12 @@
 """Which certificate a client gets, what a folder gives, and what happens to files that change."""
 
 import datetime
+import fcntl
+import mmap
 import os
 import queue
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -280,14 +283,49 @@ def keys_of(block: bytearray) -> list[bytes]:
 
 
 def test_published_blocks_are_wiped_when_two_newer_ones_are_there() -> None:
-    shared = memory.Published("test")
+    shared = memory.Published("test", 9000)
     try:
         for number in range(1, 5):
             assert shared.publish(b"secret %d" % number * 1000) == number
         size = os.fstat(shared.descriptor).st_size
         everything = os.pread(shared.descriptor, size, 0)
         assert [b"secret %d" % number in everything for number in range(1, 5)] == [False, False, True, True]
-        assert os.fstat(shared.descriptor).st_blocks * 512 <= size
+        assert os.fstat(shared.descriptor).st_blocks * 512 < size  # what was never written takes no memory
+    finally:
+        shared.close()
+
+
+def test_a_published_memory_has_room_for_some_blocks_and_not_for_ever() -> None:
+    shared = memory.Published("test", 300_000)
+    try:
+        while shared.has_room(bytes(300_000)):
+            assert shared.publish(b"x" * 300_000) <= 8
+        assert shared.sequence == 8
+        assert shared.has_room(b"")
+    finally:
+        shared.close()
+
+
+@pytest.mark.parametrize("make", [lambda: memory.Published("test", 10), lambda: memory.ReadOnly("test", 4096)])
+def test_what_workers_only_read_they_cannot_write(make: Callable[[], memory.Published | memory.ReadOnly]) -> None:
+    """Nor by the way of another descriptor of the same memory, nor make it shorter."""
+    shared = make()
+    try:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.pwrite(shared.descriptor, b"x", 0)
+        again = os.open(f"/proc/self/fd/{shared.descriptor}", os.O_RDWR)
+        try:
+            for break_it in (
+                lambda: os.pwrite(again, b"x", 0),
+                lambda: os.ftruncate(again, 0),
+                lambda: os.ftruncate(again, 1 << 30),
+                lambda: mmap.mmap(again, 4096, mmap.MAP_SHARED),
+                lambda: fcntl.fcntl(again, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE),
+            ):
+                with pytest.raises(PermissionError):
+                    break_it()
+        finally:
+            os.close(again)
     finally:
         shared.close()
 

@@ -1,5 +1,6 @@
 """Log lines: one line an event, whatever a client sent; the access log across rotation, drops and a dead disk."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -170,6 +171,78 @@ def test_reopening_goes_on_in_a_new_file(tmp_path: Path, monkeypatch: pytest.Mon
     log.stop()
     assert "/new" in path.read_text()
     assert (tmp_path / "old.log").read_text() == ""
+
+
+def open_files(path: Path) -> int:
+    """How many descriptors of this process are of this file."""
+    found = 0
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found += os.readlink(f"/proc/self/fd/{name}") == str(path)
+    return found
+
+
+def test_reopening_closes_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a file that logrotate has removed keeps its place on the disk."""
+    path, old = tmp_path / "access.log", tmp_path / "old.log"
+    opened = threading.Event()
+    monkeypatch.setattr(logs, "info", lambda message: opened.set() if "reopened" in message else None)
+    log = AccessLog(str(path), "combined")
+    log.start()
+    for _ in range(3):
+        path.rename(old)
+        opened.clear()
+        log.reopen()
+        assert opened.wait(10)
+        assert (open_files(old), open_files(path)) == (0, 1)
+    log.stop()
+    assert open_files(path) == 0
+
+
+def test_another_file_after_a_reload_closes_the_old_one(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.log", tmp_path / "second.log"
+    log = AccessLog(str(first), "combined")
+    log.start()
+    log.change(str(second), "json")
+    log.stop()
+    assert (open_files(first), open_files(second)) == (0, 0)
+
+
+def test_one_worker_cannot_fill_the_log_of_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(logs, "warning", lines.append)
+    monkeypatch.setattr(access_log.time, "monotonic", lambda: 5.0)
+    ring, other = Ring(), Ring()
+    ring.records = [{"event": "peers", "number": 0, "detail": "x" * 60_000}] * 500
+    other.records = [{"event": "key_update", "number": 0, "detail": ""}]
+    log = AccessLog(None, "json")
+    log.attach(0, ring, lambda: 0)
+    log.attach(1, other, lambda: 0)
+    log.start()
+    log.stop()
+    told = [line for line in lines if line.startswith("worker 0: the new certificate")]
+    assert len(told) == 64
+    assert max(map(len, lines)) < 1000
+    assert "worker 0: 436 more events in a second than are told" in lines
+    assert any(line.startswith("worker 1: ") for line in lines)
+
+
+def test_a_ring_that_cannot_be_read_is_told_once_and_the_others_go_on(tmp_path: Path) -> None:
+    class Broken(Ring):
+        def read(self, limit: int) -> list:
+            raise ValueError("a record of 0 bytes")
+
+    told: list[str] = []
+    good, path = Ring(), tmp_path / "a.log"
+    log = AccessLog(str(path), "json")
+    log.attach(0, Broken(), lambda: 0, broken=told.append)
+    log.attach(1, good, lambda: 0)
+    log.start()
+    for number in range(3):
+        good.put(target=f"/{number}")
+    log.stop()
+    assert told == ["a record of 0 bytes"]
+    assert path.read_text().count("\n") == 3
 
 
 def test_records_of_several_workers_are_in_the_order_of_time(tmp_path: Path) -> None:

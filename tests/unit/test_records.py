@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringway.engine.base.records import EVENTS, SIZE, Reader, write_event
+from ringway.engine.base.records import EVENTS, SIZE, BrokenRing, Reader, write_event
 
 PXD = (Path(__file__).parents[2] / "src/ringway/engine/base/records.pxd").read_text(encoding="utf-8")
 RING = int(re.search(r"RECORD_RING_BYTES = (\d+)", PXD)[1])
@@ -124,3 +124,87 @@ def test_the_end_of_the_ring(left: int) -> None:
 def test_a_block_that_is_too_small() -> None:
     with pytest.raises(ValueError, match="bytes"):
         Reader(bytearray(SIZE - 1))
+
+
+# A worker that somebody else has taken over
+
+HEAD = struct.Struct("@IBBHBBHi8HBqQII")
+
+
+def record(size=None, kind=1, reason=0, tls=0, code=0, texts=(b"",) * 8, offload=0, time_ns=1, status=200) -> bytes:
+    text = b"".join(texts)
+    whole = (HEAD.size + len(text) + 7) // 8 * 8
+    lengths = map(len, texts)
+    size = whole if size is None else size
+    return (HEAD.pack(size, kind, 1, status, reason, tls, code, 0, *lengths, offload, time_ns, 0, 0, 0) + text).ljust(
+        whole
+    )
+
+
+def lies(block, data: bytes, head: int | None = None, at: int = 0) -> Reader:
+    block[128 + at % RING : 128 + at % RING + len(data)] = data
+    struct.pack_into("Q", block, 64, at)
+    reader = Reader(block)
+    struct.pack_into("Q", block, 0, at + len(data) if head is None else head)
+    return reader
+
+
+def test_a_record_that_a_worker_might_have_written(block) -> None:
+    texts = (b"192.0.2.1", b"a", b"GET", b"/", b"", b"", b"", b"TLS_AES_128_GCM_SHA256")
+    (found,) = lies(block, record(tls=13, texts=texts)).read()
+    assert (found["client"], found["tls"]) == ("192.0.2.1", "1.3/AES128-GCM")
+
+
+BROKEN = {
+    "size 0": record(size=0),
+    "odd size": record(size=HEAD.size + 4),
+    "behind the head": record(size=2 * HEAD.size),
+    "behind the ring": record(size=2**32 - 8),
+    "shorter than a head": record(size=8),
+    "texts longer than the record": record()[:32].replace(b"\0\0", b"\xff\xff") + record()[32:],
+    "filler of the whole ring": struct.pack("=IB", RING, 0).ljust(HEAD.size),
+    "short filler": struct.pack("=IB", 8, 0).ljust(HEAD.size),
+    "kind": record(kind=3),
+    "event 0": record(kind=2),
+    "event": record(kind=2, code=len(EVENTS)),
+    "reason": record(reason=255),
+    "tls": record(tls=9),
+    "cipher": record(tls=13, texts=(*(b"",) * 7, b"x\n2026 forged")),
+    "offload": record(offload=4),
+    "status": record(status=1000),
+    "time": record(time_ns=-1),
+}
+
+
+@pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN)
+def test_what_no_worker_writes_is_refused(block, data: bytes) -> None:
+    reader = lies(block, data)
+    for _ in range(2):
+        with pytest.raises(BrokenRing):
+            reader.read()
+
+
+@pytest.mark.parametrize("head", [8 * RING, 2**64 - 64, 4, HEAD.size - 8])
+def test_a_head_that_is_nowhere(block, head: int) -> None:
+    with pytest.raises(BrokenRing):
+        lies(block, record(), head).read()
+
+
+def test_the_end_of_the_ring_is_not_passed(block) -> None:
+    """Neither by a record nor by the look at its head."""
+    with pytest.raises(BrokenRing):
+        lies(block, struct.pack("=IB", 64, 2).ljust(8), 5 * RING + 64, 5 * RING - 8).read()
+
+
+def test_what_came_before_is_returned(block) -> None:
+    reader = lies(block, record() + record(size=0))
+    assert len(reader.read()) == 1
+    with pytest.raises(BrokenRing):
+        reader.read()
+
+
+def test_where_the_reader_is_only_the_reader_knows(block) -> None:
+    reader = lies(block, record() * 2)
+    assert len(reader.read(1)) == 1
+    struct.pack_into("Q", block, 64, 8)
+    assert len(reader.read()) == 1

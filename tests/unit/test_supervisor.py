@@ -125,7 +125,12 @@ def test_ready_then_drained_with_nothing_left(monkeypatch: pytest.MonkeyPatch, l
 
 @pytest.mark.parametrize(
     ("behaviour", "reason"),
-    [("fails", "there is no ring here"), ("crashes", "signal SIGSEGV"), ("quits", "exit code 3")],
+    [
+        ("fails", "there is no ring here"),
+        ("crashes", "signal SIGSEGV"),
+        ("quits", "exit code 3"),
+        ("babbles", "killed, because it sent a line that is not an object with one key"),
+    ],
 )
 def test_one_worker_that_does_not_start_starts_nothing(
     monkeypatch: pytest.MonkeyPatch, log: Log, behaviour: str, reason: str

@@ -35,6 +35,9 @@ def main() -> int:
             assert socket.socket(fileno=os.dup(descriptor)).getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
         for name in ("snapshot", "addresses", "counters", "records"):
             os.fstat(brief[name])
+        if behaviour == "babbles":
+            control.sendall(b"5\n")
+            lines.read(1)
         if behaviour == "quits":
             return 3
         say(control, {"ready": {"driver": "double", "features": ["none"], "pinned": True}})

@@ -31,6 +31,13 @@ _STUCK = 2.0
 """Seconds without progress after which the end waits no longer for who reads the log."""
 _STOP_MOST = 30.0
 """Seconds that the end waits for who reads the log: somebody who reads a line a second would hold it up for ever."""
+_EVENTS_MOST = 64
+"""Events of one worker that are told in a second. An honest one writes each kind once a second; another one must not
+push what others say out of the log."""
+_DETAIL_MOST = 500
+"""Characters of an event's text that are told."""
+_ROUNDS_MOST = 64
+"""Batches between two looks at everything else: a full ring has less."""
 _WAITING_MOST = 8
 """Rings of one worker that wait while the log cannot be written: each is a process that died meanwhile."""
 _UNSAFE = re.compile(r"[^ !#-\[\]-~]+")
@@ -40,7 +47,9 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 class Source(Protocol):
     """engine.records.Reader: one worker's ring."""
 
-    def read(self, limit: int) -> list[dict[str, Any]]: ...
+    def read(self, limit: int) -> list[dict[str, Any]]:
+        """Raises ValueError, with a sentence, when there is something that no worker writes."""
+        ...
 
 
 @dataclass(eq=False)
@@ -51,7 +60,15 @@ class _Ring:
     source: Source
     dropped: Callable[[], int]
     release: Callable[[], None]
+    broken: Callable[[str], None]
     told: int = 0
+    readable: bool = True
+    """False: what lies in it cannot be read, and `broken` was called."""
+    second: int = 0
+    events: int = 0
+    """That were told in this second."""
+    silenced: int = 0
+    """Events beyond those, since this was told last."""
 
 
 class AccessLog:
@@ -94,12 +111,18 @@ class AccessLog:
         self._thread.start()
 
     def attach(
-        self, worker: int, source: Source, dropped: Callable[[], int], release: Callable[[], None] = lambda: None
+        self,
+        worker: int,
+        source: Source,
+        dropped: Callable[[], int],
+        release: Callable[[], None] = lambda: None,
+        broken: Callable[[str], None] = lambda why: None,
     ) -> None:
         """From now on `source` is the ring of this worker, and `dropped` tells how many records found no place in it.
         What is left in its last ring is written first. Waits for nothing; `release` is called by the thread once it
-        has read the ring for the last time."""
-        ring = _Ring(worker, source, dropped, release)
+        has read the ring for the last time, `broken` when it finds there what no worker writes, and then it reads no
+        more of it."""
+        ring = _Ring(worker, source, dropped, release, broken)
         oldest = None
         with self._lock:
             self._coming.append(ring)
@@ -212,21 +235,33 @@ class AccessLog:
             if dropped > ring.told:
                 logs.warning(f"worker {worker}: {dropped - ring.told} access records dropped, the log was too slow")
                 ring.told = dropped
+            if ring.silenced:
+                logs.warning(f"worker {worker}: {ring.silenced} more events in a second than are told")
+                ring.silenced = 0
 
     def _drain(self) -> None:
         """Everything that lies in the rings, in the order of time within a round."""
-        more = True
-        while more:
+        for _ in range(_ROUNDS_MOST):
             more = False
             batch: list[Record] = []
-            for worker, ring in self._rings.items():
-                records = ring.source.read(_BATCH)
+            for ring in self._rings.values():
+                records = self._read(ring)
                 self._progress += 1
                 more = more or len(records) == _BATCH
-                batch += [record for record in records if not _told(worker, record)]
+                batch += [record for record in records if not _told(ring, record)]
             if batch and self._path is not None:
                 batch.sort(key=lambda record: record["time_ns"])
                 self._write("".join(map(self._line, batch)).encode("utf-8", "backslashreplace"))
+            if not more:
+                break
+
+    def _read(self, ring: _Ring) -> list[dict[str, Any]]:
+        try:
+            return ring.source.read(_BATCH) if ring.readable else []
+        except ValueError as error:
+            ring.readable = False
+            ring.broken(str(error))
+            return []
 
     def _write(self, data: bytes) -> None:
         at = 0
@@ -306,14 +341,21 @@ def is_log(mode: int) -> bool:
     return stat.S_ISREG(mode) or stat.S_ISCHR(mode)
 
 
-def _told(worker: int, record: Record) -> bool:
+def _told(ring: _Ring, record: Record) -> bool:
     """Events are for the log on stderr, and no lines of the access log."""
     if "event" not in record:
         return False
+    second = int(time.monotonic())
+    if second != ring.second:
+        ring.second, ring.events = second, 0
+    ring.events += 1
+    if ring.events > _EVENTS_MOST:
+        ring.silenced += 1
+        return True
     sentence = EVENTS.get(record["event"], record["event"])
     why = f" ({os.strerror(record['number'])})" if record.get("number") else ""
-    detail = f" {record['detail']}" if record.get("detail") else ""
-    logs.warning(f"worker {worker}: {sentence}{detail}{why}")
+    detail = f" {record['detail'][:_DETAIL_MOST]}" if record.get("detail") else ""
+    logs.warning(f"worker {ring.worker}: {sentence}{detail}{why}")
     return True
 
 

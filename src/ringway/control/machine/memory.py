@@ -1,13 +1,13 @@
 """Shared memory between the supervisor and the workers: memfds, passed by exec like the sockets."""
 
-import ctypes
+import contextlib
 import fcntl
 import mmap
 import os
 import struct
 
-_KEEP_SIZE, _PUNCH_HOLE = 1, 2
-"""FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE of include/uapi/linux/falloc.h."""
+_SEAL_FUTURE_WRITE = 0x10
+"""F_SEAL_FUTURE_WRITE of include/uapi/linux/fcntl.h (Linux 5.1): only mappings that are there already may write."""
 
 
 def sealed(name: str, data: bytes) -> int:
@@ -21,56 +21,88 @@ def sealed(name: str, data: bytes) -> int:
     return descriptor
 
 
+def read_only(descriptor: int) -> int:
+    """Another descriptor of the same memory, for those who only read it. Raises OSError."""
+    return os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+
+
+class ReadOnly:
+    """Zeroed memory that this process alone writes, by `map`, which is older than the seal: nobody else can, whatever
+    descriptor of it they get (F_SEAL_FUTURE_WRITE). `descriptor` is for the readers. Raises OSError."""
+
+    def __init__(self, name: str, size: int) -> None:
+        writable = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.ftruncate(writable, size)
+            self.map = mmap.mmap(writable, size)
+            # A mapping of a file that shrinks is a SIGBUS for everybody who reads it.
+            seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | _SEAL_FUTURE_WRITE
+            fcntl.fcntl(writable, fcntl.F_ADD_SEALS, seals)
+            self.descriptor = read_only(writable)
+        finally:
+            os.close(writable)
+
+    def close(self) -> None:
+        """Readers keep what they have mapped."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+            with contextlib.suppress(BufferError):  # it is being written this very moment
+                self.map.close()
+
+
 class Published:
     """One writer's blocks, one behind the other, and at the front the number and place of the newest: `Publication` in
-    engine/tls/certificates.pxd. Readers map a block when they are told that there is a new one."""
+    engine/tls/certificates.pxd. Readers map a block when they are told that there is a new one.
+
+    What is sealed cannot grow, and no hole can be punched into it. So there is room for a few blocks; when `has_room()`
+    says that the next one does not fit, another memory takes its place.
+    """
 
     _PAGE = mmap.PAGESIZE
+    _BLOCKS = 8
+    _LEAST = 1 << 20
 
-    def __init__(self, name: str) -> None:
-        self.descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self.descriptor, self._PAGE)
-        # A mapping of a file that shrinks is a SIGBUS for everybody who reads it.
-        fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
-        self._map = mmap.mmap(self.descriptor, self._PAGE)
+    def __init__(self, name: str, block_bytes: int) -> None:
+        """`block_bytes`: about so long are its blocks."""
+        # What nobody has written takes no memory.
+        self._size = max(self._BLOCKS * self._rounded(block_bytes), self._LEAST) + self._PAGE
+        self._memory = ReadOnly(name, self._size)
         self._end = self._PAGE
         self._places: list[tuple[int, int]] = []
         self.sequence = 0
 
+    def _rounded(self, size: int) -> int:
+        return -(-size // self._PAGE) * self._PAGE
+
+    @property
+    def descriptor(self) -> int:
+        return self._memory.descriptor
+
+    def has_room(self, block: bytes | bytearray) -> bool:
+        return self._end + self._rounded(len(block)) <= self._size
+
     def publish(self, block: bytes | bytearray) -> int:
         """Returns its number, from 1. The last two blocks stay; what was before them is wiped."""
-        size = -(-len(block) // self._PAGE) * self._PAGE
+        size = self._rounded(len(block))
         place, self._end = self._end, self._end + size
-        os.ftruncate(self.descriptor, self._end)
-        view = memoryview(block)
-        at = place
-        while view:
-            written = os.pwrite(self.descriptor, view, at)
-            view, at = view[written:], at + written
+        shared = self._memory.map
+        shared[place : place + len(block)] = block
         self.sequence += 1
         self._places.append((place, size))
-        struct.pack_into("=2Q", self._map, 16 + 16 * (self.sequence % 2), place, len(block))
-        struct.pack_into("=Q", self._map, 0, self.sequence)
+        struct.pack_into("=2Q", shared, 16 + 16 * (self.sequence % 2), place, len(block))
+        struct.pack_into("=Q", shared, 0, self.sequence)
         while len(self._places) > 2:
-            self._wipe(*self._places.pop(0))
+            at, length = self._places.pop(0)
+            shared[at : at + length] = bytes(length)
         return self.sequence
 
-    def _wipe(self, place: int, size: int) -> None:
-        # A hole gives the memory back as well; a reader that still had it mapped would read zeros.
-        os.pwrite(self.descriptor, bytes(size), place)
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-        libc.fallocate(self.descriptor, _KEEP_SIZE | _PUNCH_HOLE, place, size)
-
     def close(self) -> None:
-        if self.descriptor >= 0:
-            self._map.close()
-            os.close(self.descriptor)
-            self.descriptor = -1
+        self._memory.close()
 
 
 class Shared:
-    """Zeroed memory that both sides map; `map` is this side's. Raises OSError."""
+    """Zeroed memory that a worker writes; `map` is this side's. Raises OSError."""
 
     def __init__(self, name: str, size: int) -> None:
         self.descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)

@@ -13,8 +13,8 @@ from typing import Any
 
 from ringway.control.machine import descriptors, memory
 from ringway.control.running.rules import DESCRIPTORS
+from ringway.control.running.said import LINE_MOST, BrokenWorker, Lines, parse
 
-_LINE_MOST = 65536
 # -P: no module of the current directory takes the place of ours.
 COMMAND = [sys.executable, "-P", "-m", "ringway.control.running.worker"]
 
@@ -37,13 +37,18 @@ class WorkerProcess:
         """What it said of new rules, to be taken out by whoever waits for it."""
         self.listens = _names(brief)
         """Names of the sockets that it was told to have."""
+        self._memory = brief["memory"]
         self._has = self.listens
         """As far as it has answered."""
-        self._told: list[set[str]] = []
-        """What is to be had by each brief that it has not answered yet."""
+        self._told: list[tuple[int, set[str]]] = []
+        """Each brief that it has not answered yet: its number, and what is to be had by it."""
         self.stopped: dict[str, Any] | None = None
         """What was still open at its end."""
-        self._received = b""
+        self.suspect = ""
+        """What it wrote into its records that no worker writes. Set by the thread of the log."""
+        self.broken = False
+        """It broke the rules and was killed: nothing that it says counts any more."""
+        self._lines = Lines()
         self.control, theirs = socket.socketpair()
         try:
             with theirs:
@@ -92,7 +97,7 @@ class WorkerProcess:
             if told.get(name) is not None:
                 told[name] = place(told[name])
         # Whatever it answers to the briefs before, these it has.
-        kept = self._has.intersection(*self._told)
+        kept = self._has.intersection(*(names for _, names in self._told))
         told["listeners"] = [
             {**entry, "fd": None if entry["name"] in kept else place(entry["fd"])} for entry in brief["listeners"]
         ]
@@ -106,7 +111,12 @@ class WorkerProcess:
         finally:
             os.close(text)
         self.listens = _names(brief)
-        self._told.append(self.listens)
+        self._memory = brief["memory"]
+        self._told.append((brief["number"], self.listens))
+
+    def knows(self, brief: dict[str, Any]) -> bool:
+        """It was told these sockets, and where certificates lie."""
+        return self.listens == _names(brief) and self._memory == brief["memory"]
 
     def drain(self) -> None:
         """Stop accepting, finish what runs, exit."""
@@ -127,36 +137,53 @@ class WorkerProcess:
     def read(self) -> bool:
         """Takes in what it said. False: it said its last word."""
         try:
-            data = self.control.recv(_LINE_MOST)
+            data = self.control.recv(LINE_MOST)
         except BlockingIOError:
             return True
         except OSError:
             data = b""
-        self._received += data
-        *lines, self._received = self._received.split(b"\n")
-        for line in lines:
-            self._take(line)
+        try:
+            for line in self._lines.take(data) if not self.broken else []:
+                self._take(*parse(line))
+        except BrokenWorker as error:
+            self.distrust(f"it sent {error}")
         return bool(data)
 
-    def _take(self, line: bytes) -> None:
-        try:
-            message = json.loads(line)
-        except ValueError:
-            return
-        if "ready" in message:
-            self.ready = message["ready"]
+    def _take(self, kind: str, told: Any) -> None:
+        """Raises BrokenWorker for what is out of turn."""
+        if self.stopped is not None or self.failed or self._said(kind):
+            raise BrokenWorker(f"a message `{kind}` out of turn")
+        if kind == "ready":
+            self.ready = told
             self._ready_at = time.monotonic()
-        elif "renewed" in message:
-            self.renewed.append(message["renewed"])
-            names = self._told.pop(0)
-            if not message["renewed"]["error"]:
-                self._has = names
-        elif "failed" in message:
-            self.failed = str(message["failed"])
-        elif "no_driver" in message:
-            self.driver_error = int(message["no_driver"]["error"])
-        elif "stopped" in message:
-            self.stopped = message["stopped"]
+        elif kind == "renewed":
+            self._answered(told)
+        elif kind == "failed":
+            self.failed = told
+        elif kind == "no_driver":
+            self.driver_error = told["error"]
+        else:
+            self.stopped = told
+
+    def _said(self, kind: str) -> bool:
+        """What can be said once, before it serves or after, was said, or can be said no more."""
+        return kind in ("ready", "no_driver") and (self.ready is not None or self.driver_error != 0)
+
+    def _answered(self, told: dict[str, Any]) -> None:
+        if not self._told or self._told[0][0] != told["number"]:
+            raise BrokenWorker("an answer to what it was not asked")
+        _, names = self._told.pop(0)
+        self.renewed.append(told)
+        if not told["error"]:
+            self._has = names
+
+    def distrust(self, why: str) -> None:
+        """It broke the rules: it is killed, and its death has a successor started as every death has."""
+        if not self.broken:
+            self.broken = True
+            self.stopped = None
+            self.failed = f"killed, because {why}"
+            self.kill()
 
     def exited(self) -> bool:
         return self.process.poll() is not None

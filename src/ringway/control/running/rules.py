@@ -6,7 +6,9 @@ with TLS. A reload makes a second one beside the first, and closes the first whe
 
 import contextlib
 import functools
+import itertools
 import os
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,8 @@ PEERS = b"\x81"
 RESOLVED = b"\x83"
 """What is new (certificates, files for upstreams, every name looked up), as it is told to the supervisor's loop, where
 signals arrive by their numbers."""
+_AGAIN = 1.0
+"""Seconds until memory for what is new is asked for again."""
 DESCRIPTORS = ("snapshot", "addresses", "certificates", "peers")
 """Keys of the brief whose values are descriptors, if they are there."""
 
@@ -45,19 +49,26 @@ class Rules:
         left open."""
         self.config = config
         self._changed = changed
-        self._kept: list[memory.Shared | memory.Published] = []
-        self._table: memory.Shared | None = None
+        self._table: memory.ReadOnly | None = None
+        self._published: dict[str, memory.Published] = {}
+        """By the key of the brief that has its descriptor."""
+        self._full: list[memory.Published] = []
+        """Others have taken their place; the loop closes them."""
+        self._memories = itertools.count(1)
+        self._closed = threading.Event()
         self._snapshot = -1
         self._resolver: Resolver | None = None
         self._watches: list[keyring.Watch | peers.Watch] = []
         self._keyring: keyring.Watch | None = None
         try:
-            self.brief = self._build(ticket_keys, stapler)
+            self.brief: dict[str, Any] = {"memory": 0, "peers": None}
+            """What a worker is told of all this. `memory` grows when one of the descriptors is another one."""
+            self._build(ticket_keys, stapler)
         except BaseException:
             self.close()
             raise
 
-    def _build(self, ticket_keys: list[bytes] | None, stapler: "Stapler | None") -> dict[str, Any]:
+    def _build(self, ticket_keys: list[bytes] | None, stapler: "Stapler | None") -> None:
         try:
             from ringway.engine.plan import addresses, snapshot
         except ImportError as error:
@@ -65,9 +76,7 @@ class Rules:
 
         plan = compile_plan(self.config)
         upstreams = [(upstream["host"], upstream["port"]) for upstream in plan["upstreams"]]
-        table = memory.Shared("ringway addresses", addresses.size(len(upstreams)))
-        self._kept.append(table)
-        self._table = table
+        table = self._table = memory.ReadOnly("ringway addresses", addresses.size(len(upstreams)))
         self._snapshot = memory.sealed("ringway snapshot", snapshot.build(plan))
 
         def write(index: int, found: Addresses) -> None:
@@ -77,20 +86,16 @@ class Rules:
         tell = functools.partial(self._changed, RESOLVED)
         self._resolver = Resolver(upstreams, write, self.config.server.dns_refresh, resolved=tell)
         self._resolver.start()
-        brief = {
-            "folders": plan["folders"],
-            "tls": tls_brief(self.config.tls),
-            "snapshot": self._snapshot,
-            "addresses": table.descriptor,
-            "peers": None,
-        }
+        self.brief["folders"] = plan["folders"]
+        self.brief["tls"] = tls_brief(self.config.tls)
+        self.brief["snapshot"] = self._snapshot
+        self.brief["addresses"] = table.descriptor
         if self.config.tls is not None:
-            brief["certificates"] = self._open_certificates(self.config.tls, ticket_keys, stapler)
+            self._open_certificates(self.config.tls, ticket_keys, stapler)
         if any(plan["upstream_tls"]):
-            brief["peers"] = self._open_peers(plan["upstream_tls"])
-        return brief
+            self._open_peers(plan["upstream_tls"])
 
-    def _open_certificates(self, tls: Tls, ticket_keys: list[bytes] | None, stapler: "Stapler | None") -> int:
+    def _open_certificates(self, tls: Tls, ticket_keys: list[bytes] | None, stapler: "Stapler | None") -> None:
         # Imported here, as below: cryptography is a quarter of our memory, and plain HTTP needs none of it.
         from ringway.control.certificates import keyring
 
@@ -99,14 +104,11 @@ class Rules:
             raise RingwayError("; ".join(map(str, problems)))
         for line in [*ring.warnings(), *ring.expiring()]:
             logs.warning(f"certificate {line}")
-        published = memory.Published("ringway certificates")
-        self._kept.append(published)
-        publish = functools.partial(self._publish, published, CERTIFICATES)
+        publish = functools.partial(self._publish_news, "certificates", CERTIFICATES)
         self._keyring = keyring.Watch(tls, ring, publish, ticket_keys, stapler)
-        self._follow(self._keyring, published)
-        return published.descriptor
+        self._follow("certificates", self._keyring)
 
-    def _open_peers(self, plan: "peers.Plan") -> int:
+    def _open_peers(self, plan: "peers.Plan") -> None:
         from ringway.control.certificates import peers
 
         found, problems = peers.load(plan)
@@ -114,22 +116,47 @@ class Rules:
             raise RingwayError("; ".join(map(str, problems)))
         for line in peers.expiring(plan, found):
             logs.warning(line)
-        published = memory.Published("ringway peers")
-        self._kept.append(published)
-        self._follow(peers.Watch(plan, found, functools.partial(self._publish, published, PEERS)), published)
-        return published.descriptor
+        self._follow("peers", peers.Watch(plan, found, functools.partial(self._publish_news, "peers", PEERS)))
 
-    def _follow(self, watch: "keyring.Watch | peers.Watch", published: memory.Published) -> None:
+    def _follow(self, name: str, watch: "keyring.Watch | peers.Watch") -> None:
         self._watches.append(watch)
-        self._publish(published, b"", watch.block())
+        self._publish(name, watch.block())
         watch.start()
 
-    def _publish(self, published: memory.Published, kind: bytes, block: bytearray) -> None:
-        """In the thread of the watch: the loop then tells the workers. There are keys in it."""
-        published.publish(block)
+    def _publish(self, name: str, block: bytearray) -> None:
+        """There are keys in the block. Raises OSError."""
+        published = self._published.get(name)
+        if published is None or not published.has_room(block):
+            following = memory.Published(f"ringway {name}", len(block))
+            following.publish(block)
+            self._published[name] = following
+            self.brief[name] = following.descriptor
+            if published is not None:
+                self.brief["memory"] = next(self._memories)
+                self._full.append(published)
+        else:
+            published.publish(block)
         block[:] = bytes(len(block))
-        if kind:
-            self._changed(kind)
+
+    def _publish_news(self, name: str, news: bytes, block: bytearray) -> None:
+        """In the thread of the watch: the loop then tells the workers."""
+        warned = False
+        while not self._closed.is_set():
+            try:
+                self._publish(name, block)
+            except OSError as error:
+                if not warned:
+                    logs.error(f"what is new of {name} waits, there is no memory for it ({error.strerror})")
+                warned = True
+                self._closed.wait(_AGAIN)
+            else:
+                self._changed(news)
+                return
+
+    def close_full(self) -> None:
+        """By the loop, which may have the old descriptors in a brief until then."""
+        while self._full:
+            self._full.pop().close()
 
     @property
     def resolver(self) -> Resolver:
@@ -151,6 +178,7 @@ class Rules:
 
     def close(self) -> None:
         """Workers keep what they have mapped."""
+        self._closed.set()
         if self._resolver is not None:
             self._resolver.stop()
         for watch in self._watches:
@@ -158,11 +186,11 @@ class Rules:
         if self._snapshot >= 0:
             os.close(self._snapshot)
             self._snapshot = -1
-        for kept in self._kept:
-            kept.close()
+        self.close_full()
+        for published in self._published.values():
+            published.close()
         if self._table is not None:
-            with contextlib.suppress(BufferError):  # it is being written this very moment
-                self._table.map.close()
+            self._table.close()
 
 
 def tls_brief(tls: Tls | None) -> dict[str, Any] | None:

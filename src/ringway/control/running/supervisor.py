@@ -41,6 +41,11 @@ _QUICK_DEATH = 1.0
 """A worker that has served for less than this (seconds) died at once: the next start waits longer."""
 _GRACE = 1.0
 """Seconds that a worker gets to close up after its deadline, before it is killed."""
+_SUSPECT = b"\x84"
+"""Likewise: the records of a worker cannot be read."""
+_LAST_READS = 16
+"""How often what a worker said is looked for after its end: more than its socket can hold. A process that it started
+may hold the socket open."""
 _FILE_CHANGED = b"\x82"
 """Written to where signals are, as CERTIFICATES and PEERS are: the configuration file is another one."""
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
@@ -205,7 +210,7 @@ class Supervisor:
             self.rules.close()
         self.selector.close()
         # These know us: without them what we hold goes now, not when somebody collects it.
-        self.rules = None
+        self.rules = self.log = None
         del self._reloads, self._upgrades
 
     # Signals and commands
@@ -270,6 +275,8 @@ class Supervisor:
         for key, _ in self.selector.select(self._timeout()):
             key.data()
         for seat in self._everyone():
+            if seat.process is not None and seat.process.suspect:
+                seat.process.distrust(f"its records cannot be read: {seat.process.suspect}")
             if seat.process is not None and seat.process.exited():
                 self._ended(seat)
         now = time.monotonic()
@@ -330,8 +337,15 @@ class Supervisor:
             return int(counters.read(block.map).get("records_dropped", 0))
 
         if self.log is not None:
-            self.log.attach(seat.index, records.Reader(ring.map), dropped, release)
+            self.log.attach(
+                seat.index, records.Reader(ring.map), dropped, release, functools.partial(self._suspect, process)
+            )
         return process
+
+    def _suspect(self, process: WorkerProcess, why: str) -> None:
+        """In the thread of the log: the loop ends it."""
+        process.suspect = why
+        self.tell(_SUSPECT)
 
     def _rules_of(self, seat: Seat) -> Rules:
         change = self._reloads.change_for(seat)
@@ -398,15 +412,19 @@ class Supervisor:
                 self._on_ready(self.groups)
 
     def _share_sockets(self) -> None:
-        """Who stands in for others gets their sockets, and gives them back: by a brief that says the same else. While
-        workers have to answer to a reload nobody is told: its briefs say so too, and at its end there is another
-        look."""
-        for seat in self.seats if not self.ending and not self._reloads.asks_workers else []:
+        """Who stands in for others gets their sockets, and gives them back: by a brief that says the same else. So is
+        told that certificates lie in other memory, since there was no room for more in the one before. While workers
+        have to answer to a reload nobody is told: its briefs say so too, and at its end there is another look."""
+        if self.ending or self._reloads.asks_workers:
+            return
+        for seat in self.seats:
             if seat.process is not None and seat.serves:
                 brief = self.brief_of(seat)
-                if {entry["name"] for entry in brief["listeners"]} != seat.process.listens:
+                if not seat.process.knows(brief):
                     with contextlib.suppress(OSError):  # out of descriptors: at the next look
                         seat.process.renew({**brief, "number": 0})
+        if self.rules is not None:
+            self.rules.close_full()
 
     def _check_start(self, seat: Seat) -> None:
         process = seat.process
@@ -472,8 +490,9 @@ class Supervisor:
         """The process of this seat exited: in order, or not."""
         process = seat.process
         assert process is not None
-        while process.read() and process.stopped is None:
-            pass  # its last words may still lie in the socket
+        for _ in range(_LAST_READS):  # its last words may still lie in the socket
+            if not process.read() or process.stopped is not None:
+                break
         self._forget(seat)
         if process.stopped is not None:
             _report_gauges(seat.index, process.stopped)

@@ -4,6 +4,9 @@
 
 `head` and `tail` only grow; a record lies at (head % size), never across the end: a record of kind RECORD_SKIP fills
 the rest. The writer publishes by moving `head`, the reader gives back by moving `tail`.
+
+The reader does not trust the writer: it keeps its own copy of `tail`, copies a record's head before it looks at it, and
+takes nothing that the writer could not have meant (`BrokenRing`). Who wrote such a thing is replaced.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 

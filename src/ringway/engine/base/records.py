@@ -1,5 +1,7 @@
 """Access records: written by a worker, read by the supervisor."""
 
+import re
+
 import cython
 from cython import NULL, address, cast, sizeof
 from cython.cimports.libc.stdint import uint32_t, uint64_t
@@ -23,6 +25,7 @@ EVENTS = (
     "client_untrusted",
     "proxy_refused",
 )
+SUITE = re.compile("[A-Za-z0-9_-]*")  # what the name of a cipher suite consists of: it is written as it is
 OFFLOADS = ("", "send", "receive", "send+receive")
 
 
@@ -51,48 +54,100 @@ def record_end(ring, record):
     store_release_64(address(ring.head), ring.head + record.size)
 
 
+class BrokenRing(ValueError):
+    """What lies in the ring is nothing that a worker writes: the sentence says what."""
+
+
 class Reader:
-    """Reads one worker's ring. `block` is the shared memory (a writable buffer of SIZE bytes)."""
+    """Reads one worker's ring. `block` is the shared memory (a writable buffer of SIZE bytes).
+
+    The worker is not trusted: it may write anything, anywhere, at any time. Nothing is read outside of the ring, each
+    record's head is copied before it is judged, and where the next one begins is remembered here.
+    """
 
     def __init__(self, block) -> None:
         self.block = memoryview(block).cast("B")
         if len(self.block) < SIZE:
             raise ValueError(f"a record ring has {SIZE} bytes")
+        self.tail = tail_of(self.block)
+        self.broken = ""
 
     def read(self, limit: int = 1000) -> list:
-        """At most `limit` records, oldest first, as dicts; an empty list when there is none."""
+        """At most `limit` records, oldest first, as dicts; an empty list when there is none. Raises BrokenRing, from
+        then on, when what was sound before has been returned."""
         found = []
-        while len(found) < limit:
-            item = read_one(self.block)
+        while len(found) < limit and not self.broken:
+            try:
+                item, self.tail = read_one(self.block, self.tail)
+            except BrokenRing as error:
+                self.broken = str(error)
+                break
             if item is None:
                 break
             if item:
                 found.append(item)
+        if self.broken and not found:
+            raise BrokenRing(self.broken)
         return found
 
 
-def read_one(block):
-    """One record as a dict; {} for a filler; None when there is none."""
+@cython.cfunc
+def ring_in(block) -> cython.pointer(RecordRing):
     view: cython.uchar[::1] = block
-    ring: cython.pointer(RecordRing) = cast(cython.pointer(RecordRing), address(view[0]))
-    tail: uint64_t = ring.tail
-    if load_acquire_64(address(ring.head)) == tail:
-        return None
-    record: cython.pointer(Record) = cast(cython.pointer(Record), ring.data + tail % RECORD_RING_BYTES)
-    size: uint32_t = record.size
-    item = {}
-    if record.kind == RECORD_ACCESS:
-        item = access_item(record)
-    elif record.kind == RECORD_EVENT:
-        texts = texts_of(record)
-        item = {"event": EVENTS[record.code], "number": record.number, "detail": texts[4]}
-    store_release_64(address(ring.tail), tail + size)
-    return item
+    return cast(cython.pointer(RecordRing), address(view[0]))
+
+
+def tail_of(block) -> int:
+    return ring_in(block).tail
+
+
+def read_one(block, at: int) -> tuple:
+    """The record that begins at `at`, as a dict, and where the next one begins. {}: a filler; None: there is none.
+    Raises BrokenRing."""
+    ring: cython.pointer(RecordRing) = ring_in(block)
+    tail: uint64_t = at
+    there: uint64_t = load_acquire_64(address(ring.head)) - tail
+    place: uint32_t = cast(uint32_t, tail % RECORD_RING_BYTES)
+    rest: uint32_t = RECORD_RING_BYTES - place
+    record: Record
+    if there == 0:
+        return None, at
+    if there > RECORD_RING_BYTES or there % 8:
+        raise BrokenRing("its head is not where a record can end")
+    # A filler may be shorter than a record's head. What is copied here the worker cannot change any more.
+    memset(address(record), 0, sizeof(Record))
+    memcpy(address(record), ring.data + place, min(cast(uint32_t, sizeof(Record)), rest))
+    if record.size == 0 or record.size % 8 or record.size > min(there, cast(uint64_t, rest)):
+        raise BrokenRing(f"a record of {record.size} bytes")
+    if record.kind == RECORD_SKIP:
+        if place == 0 or record.size != rest:
+            raise BrokenRing("a filler that does not end with the ring")
+        item = {}
+    else:
+        item = item_of(record, ring.data + place + sizeof(Record))
+    store_release_64(address(ring.tail), tail + record.size)
+    return item, tail + record.size
 
 
 @cython.cfunc
-def texts_of(record: cython.pointer(Record)) -> list:
-    lengths = (
+def item_of(record: Record, texts: cython.p_char) -> dict:
+    """`texts` lie behind the head in the ring. Raises BrokenRing."""
+    length: cython.int
+    total: cython.int = sum([length for length in lengths_of(record)])
+    if record.size < sizeof(Record) or cast(cython.int, record.size - sizeof(Record)) < total:
+        raise BrokenRing(f"a record of {record.size} bytes with texts of {total}")
+    if record.kind == RECORD_EVENT:
+        if not 0 < record.code < len(EVENTS):
+            raise BrokenRing(f"an event with the number {record.code}")
+        return {"event": EVENTS[record.code], "number": record.number, "detail": texts_of(record, texts)[4]}
+    if record.kind != RECORD_ACCESS:
+        raise BrokenRing(f"a record of the kind {record.kind}")
+    return access_item(record, texts)
+
+
+@cython.cfunc
+def lengths_of(record: Record) -> tuple:
+    return (
         record.client_length,
         record.host_length,
         record.method_length,
@@ -102,19 +157,28 @@ def texts_of(record: cython.pointer(Record)) -> list:
         record.referer_length,
         record.cipher_length,
     )
-    at: cython.p_char = cast(cython.p_char, record) + sizeof(Record)
+
+
+@cython.cfunc
+def texts_of(record: Record, at: cython.p_char) -> list:
     texts = []
     n: cython.int
-    for n in lengths:
+    for n in lengths_of(record):
         texts.append(at[:n].decode("latin-1"))
         at += n
     return texts
 
 
 @cython.cfunc
-def access_item(record: cython.pointer(Record)) -> dict:
-    client, host, method, target, upstream, agent, referer, cipher = texts_of(record)
+def access_item(record: Record, at: cython.p_char) -> dict:
+    client, host, method, target, upstream, agent, referer, cipher = texts_of(record, at)
     reason = ""
+    if record.reason >= REASON_COUNT or record.offload >= len(OFFLOADS) or record.status > 999 or record.minor > 9:
+        raise BrokenRing("an access record with a number that nothing has")
+    if record.tls not in (0, 12, 13) or not SUITE.fullmatch(cipher):
+        raise BrokenRing("an access record with a version or a cipher of TLS that there is not")
+    if record.time_ns < 0:
+        raise BrokenRing("an access record from before 1970")
     if record.reason:
         reason = cast(bytes, reason_name(record.reason)).decode()
     return {
