@@ -43,7 +43,8 @@ def check_system(parts: Parts) -> list[Problem]:
     if parts.performance is not None:
         problems += _check_driver(parts.performance)
     if parts.tls is not None:
-        problems += [_in_place(problem, parts.certificates) for problem in _check_tls(parts.tls)]
+        found = _check_tls(parts.tls, parts.plain_written)
+        problems += [_in_place(problem, parts.certificates) for problem in found]
     for key, route in parts.routes.items():
         if isinstance(route, FileRoute):
             problems += _check_path(f"{key}.path", route.path)
@@ -141,7 +142,7 @@ def _check_socket(key: str, path: str) -> list[Problem]:
     return _check_folder(key, os.path.dirname(path))
 
 
-def _check_tls(tls: Tls) -> list[Problem]:
+def _check_tls(tls: Tls, plain: bool) -> list[Problem]:
     # Imported here: cryptography takes a while, and plain HTTP needs none of it.
     from ringway.control.certificates.keyring import load
 
@@ -158,7 +159,7 @@ def _check_tls(tls: Tls) -> list[Problem]:
                     "set ktls_fallback_enabled = true (TLS in user space) or ktls_enabled = false",
                 )
             )
-    ring, wrong = load(tls)
+    ring, wrong = load(tls, plain=plain)
     if ring is not None:
         ring.wipe()
     if tls.ocsp_cache is not None:

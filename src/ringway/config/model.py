@@ -128,8 +128,8 @@ class Server(Section):
     )
     redirect_https: bool = Field(
         default=False,
-        description="Plain HTTP is sent on to HTTPS (308): what comes to `plain_listen` at the port of the first `listen`, "
-        "what comes to a port of `listen` by mistake at that port (without this key: 400 `plain_http`). Only "
+        description="Plain HTTP is sent on to HTTPS (308): from `plain_listen` to the port of the first `listen`, and "
+        "from a port of `listen` to that port (there it is answered with 400 without this key). On `plain_listen` "
         "paths below `/.well-known/acme-challenge/` are served as usual, so that certificates can be issued, and so is "
         "what a trusted proxy got by HTTPS.",
     )

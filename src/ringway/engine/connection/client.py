@@ -215,8 +215,8 @@ def client_broken(w, c):
     if s.tls == NULL or not s.tls.failed or s.send_error or (s.sending == NULL and s.outbox.first == NULL):
         client_abort(w, c)
         return
-    # RFC 8446 6.2: a fatal alert goes out, behind what was said before, and then the end. What the client still sends is
-    # read and thrown away: a socket that is closed would answer it with a reset, and that overtakes the alert.
+    # RFC 8446 6.2: a fatal alert goes out, behind what was queued before, and then the end. What the client still sends
+    # is read and thrown away: a socket that is closed would answer it with a reset, and that overtakes the alert.
     s.error = 0
     end_tls(w, s)
     queue_give(address(w.buffers), address(s.inbox))
@@ -293,7 +293,9 @@ def client_next_request(w, c):
         client_abort(w, c)  # RFC 9112 8: an incomplete request, and nobody left to tell
         return
     if s.outbox.first != NULL:
-        stream_flush(w, s)  # an alert (no_renegotiation), or a ticket: no answer follows yet, with which it could go out
+        stream_flush(
+            w, s
+        )  # an alert (no_renegotiation), or a ticket: no answer follows yet, with which it could go out
     if s.state == CLIENT_IDLE:
         # The whole head is due from its first byte on: a byte a second does not help.
         client_move(c, CLIENT_HEAD)

@@ -268,8 +268,9 @@ def pump(w, s):
         offload_step(w, s)
     if s.kind == KIND_UPSTREAM and (s.state == UPSTREAM_HANDSHAKE or s.error):
         return  # what was written goes out with the request that follows, or before the close
-    if s.outbox.first != NULL and (s.inbox.first == NULL or (s.kind == KIND_CLIENT and s.state == CLIENT_BUSY)):
-        # Handshake records, alerts. If plaintext waits for a handler, an answer follows, and a ticket goes out with it.
+    if s.outbox.first != NULL and s.inbox.first == NULL:
+        # Handshake records, alerts. With plaintext in the inbox an answer follows, and a ticket goes out with it. If it
+        # is half a head, client_next_request() sends it.
         stream_flush(w, s)
 
 
