@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import functools
+import hashlib
 import ipaddress
 import itertools
 import os
@@ -33,6 +34,7 @@ _NO_MATCH = ("key values mismatch", "key type mismatch")
 """OpenSSL's reasons when a key is another certificate's."""
 _MOST_BYTES = 1 << 20
 _NAMES_BYTES_MAX = 1 << 16
+_KNOWN_MOST = 16384
 
 
 @dataclass(frozen=True)
@@ -114,13 +116,13 @@ def _tried(
 ) -> tuple[list[x509.Certificate], list[Problem], list[str]]:
     """The chain in the order in which it is served, what keeps it from that, and what is said of it. The judge is the
     library that serves."""
-    failed, why = _judge().pair(_pem_form(chain), key)
+    failed, why = _judged(_pem_form(chain), key)
     if not failed:
         return chain, [], []
     if why in _NO_MATCH:
         for number in range(1, len(chain)):
             ordered = [chain[number], *chain[:number], *chain[number + 1 :]]
-            if not _judge().pair(_pem_form(ordered), key)[0]:
+            if not _judged(_pem_form(ordered), key)[0]:
                 line = f'"{cert_path}": the certificate of the key is number {number + 1} of the file; put it first'
                 return ordered, [], [line]
         sentence = "the key is not the one of the certificate"
@@ -139,6 +141,20 @@ def _judge() -> Any:
     from ringway.engine.tls.tls_context import Judge
 
     return Judge()
+
+
+_known: dict[bytes, tuple[str, str]] = {}
+"""What was judged, by a digest of both texts: OpenSSL takes a millisecond for a pair, and a folder of thousands is read
+again whenever one of them changes."""
+
+
+def _judged(chain: bytes, key: bytearray) -> tuple[str, str]:
+    digest = hashlib.sha256(hashlib.sha256(chain).digest() + hashlib.sha256(key).digest()).digest()
+    if digest not in _known:
+        if len(_known) >= _KNOWN_MOST:
+            _known.clear()
+        _known[digest] = _judge().pair(chain, key)
+    return _known[digest]
 
 
 def _rest(problem: Problem) -> tuple[str, str]:
@@ -220,6 +236,7 @@ def _load_chain(path: str) -> tuple[list[x509.Certificate], list[Problem]]:
     return chain, []
 
 
+@functools.lru_cache(4096)
 def certificates_of(pem: bytes) -> tuple[list[x509.Certificate], str]:
     """All of a text, as the library reads them that serves; or none, and why in brackets."""
     from ringway.engine.tls.tls_context import read_certificates
