@@ -275,9 +275,8 @@ def client_next_request(w, c):
         client_abort(w, c)  # RFC 9112 8: an incomplete request, and nobody left to tell
         return
     if s.outbox.first != NULL:
-        stream_flush(
-            w, s
-        )  # an alert (no_renegotiation), or a ticket: no answer follows yet, with which it could go out
+        # An alert (no_renegotiation), or a ticket: no answer follows yet, with which it could go out.
+        stream_flush(w, s)
     if s.state == CLIENT_IDLE:
         # The whole head is due from its first byte on: a byte a second does not help.
         client_move(c, CLIENT_HEAD)
