@@ -130,7 +130,7 @@ class Reloads:
         before = supervisor.rules
         assert before is not None
         try:
-            rules = Rules(config, supervisor.tell, before.ticket_keys, before.stapler)
+            rules = Rules(config, supervisor.tell, before.ticket_keys, before.stapler, supervisor.taken)
         except (RingwayError, OSError):
             listeners.discard(opened)
             raise

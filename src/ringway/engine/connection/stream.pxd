@@ -70,7 +70,6 @@ cdef void stream_receive_within(Worker* w, Stream* s, uint32_t ms, bint renewed)
     # a deadline for the peer's bytes, renewed by progress or not; 0: none
 cdef void stream_send_within(Worker* w, Stream* s, uint32_t ms) noexcept nogil
 
-    # takes over b: behind what waits in q, which is not empty
 cdef void lend(Worker* w, Stream* s, Buffer* b) noexcept nogil
 cdef void say_goodbye(Worker* w, Stream* s) noexcept nogil
 cdef void await_room(Worker* w, Stream* s) noexcept nogil
