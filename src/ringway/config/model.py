@@ -59,6 +59,12 @@ def _url(text: str) -> str:
     return text
 
 
+def _account_name(text: str) -> str:
+    if not text or not text.isprintable() or set(text) & set(" :/"):
+        raise values.Flaw(f"{text!r} is the name of no user or group", 'write a name or a number, like "www-data"')
+    return text
+
+
 def _some_path(text: str) -> str:
     if not text or "\0" in text:
         raise values.Flaw("the path is empty" if not text else "the path has a NUL", "write the path of a file")
@@ -82,6 +88,7 @@ Upgrades = Annotated[
 ]
 HostName = Annotated[str, AfterValidator(values.host_name)]
 PathPrefix = Annotated[str, AfterValidator(lambda text: values.path_prefix(text) + "/")]
+AccountName = Annotated[str, AfterValidator(_account_name)]
 SystemPath = Annotated[str, PATH]
 BYTES = BeforeValidator(quantities.size)
 SECONDS = BeforeValidator(quantities.seconds)
@@ -197,6 +204,21 @@ class Server(Section):
         description="What comes to `plain_listen` is sent on to HTTPS (308), at the port of the first `listen`. Only "
         "paths below `/.well-known/acme-challenge/` are served as usual, so that certificates can be issued, and so is "
         "what a trusted proxy got by HTTPS.",
+    )
+    user: AccountName | None = Field(
+        default=None,
+        description="As whom workers run when root starts Ringway: a name or a number. Absent: `ringway`, if there is "
+        "such a user, else `nobody`. They keep no capability, and what they execute can gain none. Ports, folders, "
+        "certificates and the access log are opened by the supervisor, which stays root. Workers need to read the "
+        "files that they serve, and to write to the Unix sockets of upstreams. Not started by root: ignored, workers "
+        "run as who started Ringway, without capabilities.",
+        examples=["www-data"],
+    )
+    group: AccountName | None = Field(
+        default=None,
+        description="The group of workers, a name or a number, in the place of the user's own. The groups in which the "
+        "user is come with it.",
+        examples=["www-data"],
     )
     threads: int = _count(
         0,
