@@ -82,7 +82,7 @@ class Supervisor:
         self._seats_made = 0
         self.files = 0
         """How many may be open in each process."""
-        self.selector = selectors.DefaultSelector()
+        self.selector: selectors.BaseSelector = selectors.DefaultSelector()
         self.log: AccessLog | None = None
         self.rules: Rules | None = None
         self._reloads = Reloads(self)
