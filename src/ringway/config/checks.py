@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ringway.config.document import key_path
 from ringway.config.doors import check_doors
 from ringway.config.model import AccessLog, Config, FileRoute, Performance, ProxyRoute, Route, Server, Tls
 from ringway.config.values import parse_address, parse_url
@@ -125,8 +126,6 @@ def _may_connect(worker: Account, host: str) -> bool:
 
 def _routes(config: Config) -> Iterator[tuple[str, Route]]:
     """With their key paths."""
-    from ringway.config.document import key_path
-
     routes: list[tuple[tuple[str, ...], Route]] = [
         (("host_routes", host), route) for host, route in config.host_routes.items()
     ]

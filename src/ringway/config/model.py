@@ -231,8 +231,8 @@ class Server(Section):
     )
     reload_on_change: bool = Field(
         default=False,
-        description="Reload when this file changes, as `ringway reload` does: once it looks the same for a second. A "
-        "file with an error in it changes nothing, the log says what is wrong.",
+        description="Reload when this file or one that it includes changes, as `ringway reload` does: once they look "
+        "the same for a second. A file with an error in it changes nothing, the log says what is wrong.",
     )
     dns_refresh: Seconds = _seconds(
         30,

@@ -82,7 +82,7 @@ class Supervisor:
         self._seats_made = 0
         self.files = 0
         """How many may be open in each process."""
-        self.selector = selectors.DefaultSelector()
+        self.selector: selectors.BaseSelector = selectors.DefaultSelector()
         self.log: AccessLog | None = None
         self.rules: Rules | None = None
         self._reloads = Reloads(self)
@@ -329,6 +329,7 @@ class Supervisor:
             ring = memory.Shared(f"ringway records {seat.index}", records.SIZE)
             opened.callback(ring.close)
             own = {"counters": block.descriptor, "records": ring.descriptor}
+            self._rules_of(seat).open_folders_again()
             become = self._rules_of(seat).account
             user = become.brief if become is not None else None
             brief: dict[str, Any] = {"index": seat.index, "cpu": seat.cpu, "user": user, **self.brief_of(seat), **own}

@@ -287,7 +287,7 @@ def location(to: bytes, path: bytes, query: bytes, room: int) -> bytes:
     block = bytearray(b"\xa5" * (room + 64))
     out: cython.uchar[::1] = block
     length: uint32_t = write_location(
-        cast(cython.p_char, cython.address(out[0])),
+        cast(cython.p_char, address(out[0])),
         room,
         span(to, len(to)),
         span(path, len(path)),
