@@ -18,6 +18,8 @@ cdef int take_body(Worker* w, Exchange* x, Buffer* b, uint32_t head, uint32_t* s
 cdef int normal_path(Worker* w, const char* data, Span* out) noexcept nogil
 cdef void request_route(Worker* w, Exchange* x, Buffer* b, uint32_t head, uint32_t length, uint32_t start,
                         uint32_t got) noexcept nogil
+cdef bint sent_on(Worker* w, Exchange* x, const char* data) noexcept nogil
+    # answers plain HTTP that is not to be served here: with a redirect, or (on a port where TLS is spoken) 400
 cdef bint came_by_https(Worker* w) noexcept nogil
 cdef bint is_challenge(Span path) noexcept nogil
 cdef int at_the_door(Worker* w, Exchange* x, Span host, Span path) noexcept nogil
