@@ -22,6 +22,7 @@ FILE = {
     "mode": "memory",
 }
 PROXY = {"kind": "proxy", "name": "é", "prefix": "", "strip_prefix": False, "upstream": 1, "base": "/v2"}
+PROXY["upgrade"] = ["websocket", "foo/2"]
 FULL = plan(
     access_log=True,
     media_types={"html": "text/html; charset=utf-8", "css": "text/css", "7z": "application/x-7z-compressed"},

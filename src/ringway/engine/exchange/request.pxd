@@ -20,6 +20,8 @@ cdef void request_route(Worker* w, Exchange* x, Buffer* b, uint32_t head, uint32
                         uint32_t got) noexcept nogil
 cdef bint sent_on(Worker* w, Exchange* x, const char* data) noexcept nogil
     # answers plain HTTP that is not to be served here: with a redirect, or (on a port where TLS is spoken) 400
+cdef Span path_as_sent(const Exchange* x, Span sent, Span normal) noexcept nogil
+    # what an upstream gets of a path that did not come in its normal form, without the route's prefix
 cdef bint came_by_https(Worker* w) noexcept nogil
 cdef bint is_challenge(Span path) noexcept nogil
 cdef int at_the_door(Worker* w, Exchange* x, Span host, Span path) noexcept nogil
