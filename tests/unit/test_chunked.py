@@ -196,3 +196,32 @@ def test_the_trailer_section_is_bounded_with_what_is_dropped(name):
     assert reason(section(1025)) == "trailer_too_large"
     lines = name + b": " + b"v" * 100 + b"\r\n"
     assert reason(b"0\r\n" + lines * 20 + b"\r\n") == "trailer_too_large"
+
+
+@pytest.mark.parametrize("size", [b"2 ", b"2 \t ", b"0002", b"0" * 40 + b"2", b"02 ;a=b"])
+def test_sizes_of_an_upstream(size: bytes) -> None:
+    """Padded and zero-led ones are read, octet by octet too, within the line's bound."""
+    data = size + b"\r\nhi\r\n0 \r\n\r\n"
+    for pieces in ([data], bytewise(data)):
+        found = decode_chunked(pieces, lenient=True)
+        assert (found["reason"], found["ended"], found["body"]) == ("none", True, b"hi")
+    assert reason(data) == "bad_chunk"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b" 2\r\nhi\r\n",
+        b"2 2\r\nhi\r\n",
+        b"2 x\r\nhi\r\n",
+        b"2\nhi\r\n",
+        b"0x2\r\nhi\r\n",
+        b" \r\n\r\n",
+        b"1" * 16 + b"\r\n",
+        b"0" * 300 + b"2\r\nhi\r\n",
+        b"2" + b" " * 300 + b"\r\nhi\r\n",
+    ],
+)
+def test_what_is_no_size_from_an_upstream_either(data: bytes) -> None:
+    assert decode_chunked([data], lenient=True)["reason"] == "bad_chunk"
+    assert decode_chunked(bytewise(data), lenient=True)["reason"] == "bad_chunk"

@@ -6,6 +6,15 @@ the first piece of payload is not moved, later ones are moved down beside it. Tr
 
     SIZE -> EXTENSION -> SIZE_LF -> DATA -> DATA_CR -> DATA_LF -> SIZE ...
                  size 0: SIZE_LF -> TRAILER -> ... -> END
+
+Clients are held to the letter, since whoever reads a request otherwise than we do can be made to see another one. A body from
+an upstream goes on in our own framing, so nobody reads what we read; there `lenient` reads over what other proxies read over:
+
+- Blanks behind a size: RFC 2616 4.2 and 2.1 allowed them, and servers that pad their sizes to a fixed width (Apache-Coyote)
+  are still in use. They end at the line's end or at `;`, and within `line_max`.
+- Zeros in front of a size, any number within `line_max`: RFC 9112 7.1 is 1*HEXDIG. They cannot make it overflow.
+
+All else stays as strict: CR LF at each end, no sign, no 0x, no blanks in front.
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -15,6 +24,7 @@ cdef enum:
 
 cdef enum ChunkedState:
     CHUNK_SIZE = 0      # at least one hex digit
+    CHUNK_PADDING       # lenient: blanks behind the size
     CHUNK_EXTENSION     # skipped, bounded
     CHUNK_SIZE_LF       # CR seen
     CHUNK_DATA
@@ -25,6 +35,7 @@ cdef enum ChunkedState:
 
 cdef struct Chunked:
     uint8_t state           # ChunkedState; 0 begins
+    bint lenient            # it comes from an upstream; chunked_begin() clears it
     uint8_t digits          # hex digits of the size so far, at most 15: a size fits 60 bits
     uint16_t line_max       # bytes of a size with its extensions: these have no use on the public Internet
     uint16_t trailer_max    # bytes of the trailer section, at most TRAILER_BYTES_MAX

@@ -14,6 +14,7 @@ def chunked_begin(c, line_max, trailer_max):
     c.line_max = cast(uint16_t, line_max)
     c.trailer_max = cast(uint16_t, min(trailer_max, cast(uint32_t, TRAILER_BYTES_MAX)))
     c.state = CHUNK_SIZE
+    c.lenient = False
     c.digits = 0
     c.line = 0
     c.trailer_length = 0
@@ -77,7 +78,9 @@ def chunk_line(c, octet):
         return chunk_size_digit(c, octet)
     elif octet == CR and c.digits > 0:
         c.state = CHUNK_SIZE_LF
-    elif c.state == CHUNK_SIZE:
+    elif c.lenient and (octet == SP or octet == HT) and c.digits > 0 and c.state <= CHUNK_PADDING:
+        c.state = CHUNK_PADDING
+    elif c.state <= CHUNK_PADDING:
         # RFC 9112 7.1.1 allows white space before ";": nobody sends it, except to be read in two ways
         if octet != 59 or c.digits == 0:  # ";"
             return -BAD_CHUNK
@@ -93,6 +96,8 @@ def chunk_size_digit(c, octet):
         digit = cast(uint8_t, octet - 48)
     else:
         digit = cast(uint8_t, (octet | 0x20) - 87)  # "a" is 10
+    if c.lenient and c.left == 0:
+        c.digits = 0  # so far all zeros
     if c.digits == CHUNK_DIGITS_MAX:
         return -BAD_CHUNK  # RFC 9112 7.1: the size must not overflow
     c.digits += 1
@@ -181,7 +186,9 @@ def trailer_forbidden(name, length, id):
 # For tests and tools.
 
 
-def decode_chunked(pieces: list, line_max: int = 256, trailer_max: int = TRAILER_BYTES_MAX) -> dict:
+def decode_chunked(
+    pieces: list, line_max: int = 256, trailer_max: int = TRAILER_BYTES_MAX, lenient: bool = False
+) -> dict:
     """Feed the pieces one after another. `rest`: what followed the body in its last piece and all later ones."""
     c: Chunked
     used: uint32_t = 0
@@ -194,6 +201,7 @@ def decode_chunked(pieces: list, line_max: int = 256, trailer_max: int = TRAILER
     number: cython.Py_ssize_t = 0
     rest: bytes = b""
     chunked_begin(address(c), line_max, trailer_max)
+    c.lenient = lenient
     for piece in pieces:
         # Memory of just this length, so that a sanitizer sees a step beyond it.
         length = len(piece)

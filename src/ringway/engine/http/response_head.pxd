@@ -1,6 +1,13 @@
-"""The response head of an upstream, RFC 9112 4 and 6.3: as strict as towards clients, for it may be hostile too."""
+"""The response head of an upstream, RFC 9112 4 and 6.3: as strict as towards clients, for it may be hostile too.
+
+With one exception: lines may end with LF alone (response_mend()), as scripts and old servers write them and as nginx, HAProxy
+and every browser reads them (RFC 9112 2.2). That is safe in answers, where it is not in requests: clients would read such a line
+as two as well, so an LF that somebody smuggled into a value gains nothing by our reading it, and what goes on to the client is
+written anew with CR LF. A CR without LF, and a line that begins with a blank (obs-fold), stay refused.
+"""
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from ringway.engine.base.buffers cimport Buffer
 from ringway.engine.http.fields cimport FIELDS_MAX, Field
 from ringway.engine.base.spans cimport Piece
 
@@ -20,6 +27,12 @@ cdef struct ResponseHead:
 
 cdef int response_scan(const char* data, uint32_t length, uint32_t seen) noexcept nogil
     # as request_scan()
+cdef bint response_mend(Buffer* b) noexcept nogil
+    # lines at the front of b that end with LF alone, up to the end of the head or of what has come of it, get their CR; the
+    # head grows into the head room. False: there is none, or more of them than a head has lines. What was scanned is to be
+    # scanned again
+cdef uint32_t bare_lines(const char* data, uint32_t length, uint32_t* count) noexcept nogil
+    # the place behind the last line of the head, so far; `count`: how many of its lines end with LF alone
 cdef int response_parse(const char* data, uint32_t length, int method, ResponseHead* head) noexcept nogil
     # `method`: of the request (HEAD and CONNECT change the framing). 0, or -Reason
     # (UPSTREAM_BAD_HEAD or UPSTREAM_HEAD_TOO_LARGE, as from response_scan(): the client did nothing wrong)

@@ -1,9 +1,9 @@
 """The response head: its status line, its fields, then the framing that follows from them and from the request."""
 
 import cython
-from cython import address, cast
+from cython import NULL, address, cast
 from cython.cimports.libc.stdint import uint16_t, uint32_t
-from cython.cimports.libc.string import memcmp
+from cython.cimports.libc.string import memchr, memcmp, memmove
 from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.http.fields import *
 from cython.cimports.ringway.engine.http.request_head import *
@@ -16,6 +16,47 @@ def response_scan(data, length, seen):
         return -UPSTREAM_BAD_HEAD
     result: cython.int = head_scan(data, 0, length, seen)
     return -UPSTREAM_BAD_HEAD if result < 0 else result
+
+
+def response_mend(b):
+    bare: uint32_t = 0
+    left: uint32_t = bare_lines(data_of(b), length_of(b), address(bare))
+    source: cython.p_char = data_of(b)
+    target: cython.p_char
+    line: uint32_t
+    if bare == 0 or bare > min(b.start, cast(uint32_t, FIELDS_MAX + 2)):
+        return False
+    b.start -= bare
+    target = data_of(b)
+    while target != source:
+        line = cast(uint32_t, cast(cython.p_char, memchr(source, LF, left)) - source)
+        memmove(target, source, line)
+        source += line + 1
+        left -= line + 1
+        target += line
+        if line == 0 or (target - 1)[0] != CR:
+            target[0] = CR
+            target += 1
+        target[0] = LF
+        target += 1
+    return True
+
+
+def bare_lines(data, length, count):
+    at: uint32_t = 0
+    line: uint32_t
+    end: cython.p_const_char
+    while at < length:
+        end = cast(cython.p_const_char, memchr(data + at, LF, length - at))
+        if end == NULL:
+            break
+        line = cast(uint32_t, end - (data + at))
+        if line == 0 or data[at + line - 1] != CR:
+            count[0] += 1
+        at += line + 1
+        if line == 0 or (line == 1 and data[at - 2] == CR):
+            break  # the empty line
+    return at
 
 
 def response_parse(data, length, method, head):
