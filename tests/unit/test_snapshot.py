@@ -21,7 +21,15 @@ FILE = {
     "base": "index.html",
     "mode": "memory",
 }
-PROXY = {"kind": "proxy", "name": "é", "prefix": "", "strip_prefix": False, "upstream": 1, "base": "/v2"}
+PROXY = {
+    "kind": "proxy",
+    "name": "é",
+    "prefix": "",
+    "strip_prefix": False,
+    "upstream": 1,
+    "base": "/v2",
+    "half_close": True,
+}
 FULL = plan(
     access_log=True,
     media_types={"html": "text/html; charset=utf-8", "css": "text/css", "7z": "application/x-7z-compressed"},

@@ -32,6 +32,7 @@ cdef enum EventCode:
     EVENT_PEERS                     # texts: the upstream's name. What is new of it cannot be used
     EVENT_CLIENT_UNTRUSTED          # texts: the client's address, and why in parentheses
     EVENT_PROXY_REFUSED             # texts: the peer's address, and why in parentheses
+    EVENT_ADDRESS_FAILED            # number: errno; texts: the upstream's name and the address of it that fails
 
 cdef struct Record:
     uint32_t size                   # bytes of the whole record, a multiple of 8

@@ -24,6 +24,7 @@ EVENTS = (
     "peers",
     "client_untrusted",
     "proxy_refused",
+    "address_failed",
 )
 SUITE = re.compile("[A-Za-z0-9_-]*")  # what the name of a cipher suite consists of: it is written as it is
 OFFLOADS = ("", "send", "receive", "send+receive")

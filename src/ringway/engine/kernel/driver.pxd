@@ -14,7 +14,7 @@ from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 from ringway.engine.base.buffers cimport Buffer, Buffers
 from ringway.engine.base.counters cimport Counters
-from ringway.engine.native.linux cimport open_how, sockaddr, socklen_t, statx_t
+from ringway.engine.native.linux cimport MSG_DONTWAIT, MSG_PEEK, EAGAIN, errno, open_how, recv, sockaddr, socklen_t, statx_t
 
 cdef enum:                      # Operation: which handler a completion is for, the worker's switch
     OP_IGNORED = 0              # nobody waits for it: cancels, closes
@@ -80,6 +80,10 @@ cdef struct Driver:
     void (*read)(Driver* d, int fd, char* data, uint32_t length, uint64_t offset, uint64_t tag) noexcept nogil
     void (*receive_plain)(Driver* d, int fd, char* data, uint32_t length, uint64_t tag) noexcept nogil
         # into the caller's memory: for the control socket
+    bint (*quiet)(Driver* d, int fd, uint64_t tag, bint sure) noexcept nogil
+        # has nothing come from the peer of this descriptor, no bytes, no end, no error, of which next() has not told the
+        # receive `tag` yet? If that receive has been waiting since an earlier turn the driver mostly knows without a system
+        # call; `sure`: it has not, so the socket itself is looked at (socket_quiet()) too
     void (*cancel)(Driver* d, int fd, uint64_t tag) noexcept nogil  # its completion then comes with -ECANCELED
     void (*close)(Driver* d, int fd) noexcept nogil             # with the next batch
     bint (*has_buffers)(Driver* d, int group) noexcept nogil    # may a receive be asked for?
@@ -90,3 +94,8 @@ cdef struct Driver:
     int (*wait)(Driver* d, int timeout_ms) noexcept nogil       # submit and sleep; -1: for ever. 0, or -errno (fatal)
     bint (*next)(Driver* d, Completion* out) noexcept nogil     # one completion of this turn; False: no more
     void (*shut)(Driver* d) noexcept nogil                      # frees everything, ends what is in flight
+
+cdef inline bint socket_quiet(int fd) noexcept nogil:
+    """Nothing waits in the socket, neither bytes nor the peer's end. One system call."""
+    cdef char octet
+    return recv(fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT) < 0 and errno == EAGAIN

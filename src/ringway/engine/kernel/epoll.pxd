@@ -32,6 +32,8 @@ cdef enum:
     WATCHES_MAX = 1048576       # descriptors: what fs.nr_open allows unless it was raised; reserved, not touched
     TURN_BYTES_MAX = 262144     # that one descriptor moves in a turn
     CALL_BYTES = 4096           # that a call counts at least
+    STALLED_MS = 5              # between two tries of those that wait for room in a backlog
+    STALLED_TRIES = 16          # of them at once, the others in their turn
 
 cdef enum:                      # Direction: index of a side
     INWARD = 0
@@ -82,6 +84,8 @@ cdef struct Epoll:
     Watch* watches              # owned: reserved for all descriptors
     Sides due                   # worth trying
     Sides later                 # due, but not before the next turn
+    Sides stalled               # connects to Unix sockets whose backlog is full: no edge will tell of room in it
+    uint64_t stalled_ms         # they are tried again then
     uint32_t turn
     Done* done                  # owned: a ring
     uint64_t done_mask
@@ -107,6 +111,10 @@ cdef int call_send(Side* s) noexcept nogil
 cdef int call_connect(Side* s) noexcept nogil
 cdef int call_writable(Side* s) noexcept nogil
 cdef void wake(Epoll* e, Side* s) noexcept nogil
+cdef bint backlog_full(const Side* s) noexcept nogil
+    # what EAGAIN means of a connect: to a Unix socket. With io_uring the kernel waits for room, here we do
+cdef int stalled_again(Epoll* e) noexcept nogil
+    # those whose time it is become due; milliseconds until the next ones
 
 cdef void epoll_accept(Driver* d, int fd, uint64_t tag) noexcept nogil
 cdef void epoll_receive(Driver* d, int fd, int group, int flags, uint64_t tag) noexcept nogil
@@ -117,6 +125,7 @@ cdef void epoll_open_file(Driver* d, int folder, const char* path, open_how* how
 cdef void epoll_stat(Driver* d, int fd, statx_t* out, uint64_t tag) noexcept nogil
 cdef void epoll_read(Driver* d, int fd, char* data, uint32_t length, uint64_t offset, uint64_t tag) noexcept nogil
 cdef void epoll_receive_plain(Driver* d, int fd, char* data, uint32_t length, uint64_t tag) noexcept nogil
+cdef bint epoll_quiet(Driver* d, int fd, uint64_t tag, bint sure) noexcept nogil
 cdef void epoll_cancel(Driver* d, int fd, uint64_t tag) noexcept nogil
 cdef void epoll_close(Driver* d, int fd) noexcept nogil
 cdef bint epoll_has_buffers(Driver* d, int group) noexcept nogil

@@ -33,11 +33,12 @@ from cython.cimports.ringway.engine.native.epoll import (
 )
 from cython.cimports.ringway.engine.native.ktls import POLLOUT, poll, pollfd
 from cython.cimports.ringway.engine.native.linux import (
+    AF_UNIX,
     AT_EMPTY_PATH,
+    CLOCK_MONOTONIC,
     EAGAIN,
     EALREADY,
     ECANCELED,
-    ECONNREFUSED,
     EINPROGRESS,
     EINTR,
     EMFILE,
@@ -55,6 +56,7 @@ from cython.cimports.ringway.engine.native.linux import (
     PROT_WRITE,
     SOCK_CLOEXEC,
     STATX_BASIC_STATS,
+    clock_gettime,
     close,
     errno,
     ioctl,
@@ -65,6 +67,7 @@ from cython.cimports.ringway.engine.native.linux import (
     recv,
     send,
     sockaddr,
+    timespec,
 )
 
 # ---------------------------------------------------------------------------------------------------- opening
@@ -90,6 +93,7 @@ def epoll_open(d, buffers, counters, files):
     d.stat = epoll_stat
     d.read = epoll_read
     d.receive_plain = epoll_receive_plain
+    d.quiet = epoll_quiet
     d.cancel = epoll_cancel
     d.close = epoll_close
     d.has_buffers = epoll_has_buffers
@@ -263,6 +267,10 @@ def epoll_writable(d, fd, tag):
         side_settle(cast(cython.pointer(Epoll), d.state), s)
 
 
+def epoll_quiet(d, fd, tag, sure):
+    return socket_quiet(fd)  # edges tell what was when the worker last slept
+
+
 def epoll_cancel(d, fd, tag):
     e: cython.pointer(Epoll) = cast(cython.pointer(Epoll), d.state)
     s: cython.pointer(Side)
@@ -372,6 +380,11 @@ def epoll_wait_for(d, timeout_ms):
         e.later.first = NULL
         e.later.last = NULL
     e.turn += 1
+    stalled_wait: cython.int
+    if e.stalled.first != NULL:
+        stalled_wait = stalled_again(e)
+        if timeout_ms < 0 or timeout_ms > stalled_wait:
+            timeout_ms = stalled_wait
     if e.due.first != NULL or e.done_first != e.done_last:
         timeout_ms = 0
     count: cython.int = epoll_wait(e.fd, e.events, EVENTS_MAX, timeout_ms)
@@ -388,6 +401,25 @@ def epoll_wait_for(d, timeout_ms):
         if events & (EPOLLOUT | EPOLLHUP | EPOLLERR):
             wake(e, address(w.side[OUTWARD]))
     return 0
+
+
+def backlog_full(s):
+    return cast(cython.pointer(sockaddr), s.data).sa_family == AF_UNIX
+
+
+def stalled_again(e):
+    t: timespec
+    s: cython.pointer(Side)
+    tries: cython.int = 0
+    clock_gettime(CLOCK_MONOTONIC, address(t))
+    now_ms: uint64_t = cast(uint64_t, t.tv_sec) * 1000 + cast(uint64_t, t.tv_nsec) // 1000000
+    if e.stalled_ms > now_ms + STALLED_MS or e.stalled_ms <= now_ms:
+        e.stalled_ms = now_ms + STALLED_MS
+        while tries < STALLED_TRIES and e.stalled.first != NULL:
+            s = pop_side(address(e.stalled))
+            push_side(address(e.due), s)
+            tries += 1
+    return cast(cython.int, e.stalled_ms - now_ms)
 
 
 def epoll_next(d, out):
@@ -425,6 +457,9 @@ def attempt(d, w, s, out):
     e: cython.pointer(Epoll) = cast(cython.pointer(Epoll), d.state)
     result: cython.int = s.error if s.asked == ASKED_END else call(d, w, s, out)
     if result == -EAGAIN and s.asked != ASKED_END:
+        if s.asked == ASKED_CONNECT and backlog_full(s):
+            push_side(address(e.stalled), s)
+            return False
         s.dry = True
         side_settle(e, s)
         return False
@@ -498,8 +533,6 @@ def call_connect(s):
     # Asked once more, connect(2) tells how the first time ended: EALREADY, 0, or what went wrong.
     if connect(s.fd, cast(cython.pointer(sockaddr), s.data), s.length) == 0:
         return 0
-    if errno == EAGAIN:
-        return -ECONNREFUSED  # a Unix socket whose backlog is full: no event would tell of room in it
     return -EAGAIN if errno == EINPROGRESS or errno == EALREADY else -errno
 
 

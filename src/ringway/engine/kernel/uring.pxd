@@ -9,6 +9,8 @@ Some facts about io_uring that shape this file:
 - A ring of provided buffers cannot be emptied but by operations that take from it: buffers are called back by receives
   from a socket pair of ours.
 - A multishot receive ends by itself, among others with -ENOBUFS when the ring of provided buffers ran dry.
+- TASKRUN_FLAG: the ring says when something has happened of which wait() would make completions. liburing then makes a
+  system call when it is asked for completions and there are none, so it is asked only when there are some.
 - What is submitted twice in one turn goes in order; a full submission queue is flushed and used again.
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -23,8 +25,12 @@ cdef enum:
     SUBMISSIONS = 1024      # entries of the submission queue: flushed early when it is full
     COMPLETIONS = 8192      # entries of the completion queue
     BATCH = 256             # completions taken at once
+    LOOK_MAX = 32           # completions that are looked through for a tag; of more a table is made, once a turn
+    PENDING_WORDS = 64
     RING_BUFFERS = 64       # of each size with the kernel at most, a power of two: they are used in turn, and all of
                             # them pass through the CPU's cache
+    HEARD_MAX = 20          # Linux 6.14 and later makes completions of no more than so many events at once. After as many
+                            # in one turn there may be more that the ring does not tell of
 
 cdef struct ProvidedRing:
     io_uring_buf_ring* ring # owned
@@ -36,6 +42,14 @@ cdef struct Uring:
     io_uring_cqe* batch[BATCH]
     uint32_t batch_count
     uint32_t batch_next
+    uint32_t turn_count         # completions that were taken from the ring in this turn
+    uint64_t pending[PENDING_WORDS] # a bit for each tag (pending_bit()) of the completions up to `pending_to`
+    uint32_t pending_to         # place in the completion queue
+    bint noted                  # `pending` was filled in this turn
+    bint deferred               # DEFER_TASKRUN, and the ring says when there is something that wait() would make a completion
+
+cdef inline uint32_t pending_bit(uint64_t tag) noexcept nogil:
+    return <uint32_t>(tag ^ tag >> 48) % (64 * PENDING_WORDS)
 
 cdef int uring_open(Driver* d, Buffers* buffers, Counters* counters) noexcept nogil
     # 0, or -errno with nothing left behind
@@ -54,6 +68,11 @@ cdef void uring_open_file(Driver* d, int folder, const char* path, open_how* how
 cdef void uring_stat(Driver* d, int fd, statx_t* out, uint64_t tag) noexcept nogil
 cdef void uring_read(Driver* d, int fd, char* data, uint32_t length, uint64_t offset, uint64_t tag) noexcept nogil
 cdef void uring_receive_plain(Driver* d, int fd, char* data, uint32_t length, uint64_t tag) noexcept nogil
+cdef bint is_pending(Uring* u, uint64_t tag) noexcept nogil
+    # a completion of this tag is in the queue, and not its turn yet
+cdef bint find_pending(Uring* u, uint32_t at, uint32_t to, uint64_t tag) noexcept nogil
+cdef void note_pending(Uring* u, uint32_t at, uint32_t to) noexcept nogil
+cdef bint uring_quiet(Driver* d, int fd, uint64_t tag, bint sure) noexcept nogil
 cdef void uring_cancel(Driver* d, int fd, uint64_t tag) noexcept nogil
 cdef void uring_close_fd(Driver* d, int fd) noexcept nogil
 cdef bint uring_has_buffers(Driver* d, int group) noexcept nogil

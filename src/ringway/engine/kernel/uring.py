@@ -47,6 +47,8 @@ from cython.cimports.ringway.engine.native.uring import (
     IORING_SETUP_DEFER_TASKRUN,
     IORING_SETUP_SINGLE_ISSUER,
     IORING_SETUP_SUBMIT_ALL,
+    IORING_SETUP_TASKRUN_FLAG,
+    IORING_SQ_TASKRUN,
     IOSQE_BUFFER_SELECT,
     IOSQE_CQE_SKIP_SUCCESS,
     POLLOUT,
@@ -108,6 +110,7 @@ def uring_open(d, buffers, counters):
     d.stat = uring_stat
     d.read = uring_read
     d.receive_plain = uring_receive_plain
+    d.quiet = uring_quiet
     d.cancel = uring_cancel
     d.close = uring_close_fd
     d.has_buffers = uring_has_buffers
@@ -137,7 +140,7 @@ def uring_open(d, buffers, counters):
 def setup_ring(d, u):
     # The ladder: what the maintainers recommend first, then what older kernels and sandboxes take.
     ladder: uint32_t[3]
-    ladder[0] = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN
+    ladder[0] = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG
     ladder[1] = IORING_SETUP_COOP_TASKRUN
     ladder[2] = 0
     p: io_uring_params
@@ -150,7 +153,8 @@ def setup_ring(d, u):
         result = io_uring_queue_init_params(SUBMISSIONS, address(u.ring), address(p))
         if result == 0:
             d.features = b"multishot accept, multishot receive, provided buffer rings"
-            if p.flags & IORING_SETUP_DEFER_TASKRUN:
+            u.deferred = p.flags & IORING_SETUP_DEFER_TASKRUN != 0
+            if u.deferred:
                 d.features = (
                     b"multishot accept, multishot receive, provided buffer rings, single issuer, deferred task work"
                 )
@@ -363,6 +367,51 @@ def uring_read(d, fd, data, length, offset, tag):
     io_uring_sqe_set_data64(sqe, tag)
 
 
+def uring_quiet(d, fd, tag, sure):
+    # What came while the worker slept is a completion of this turn, maybe one that is not handled yet. Whether anything
+    # came since, for whomever, the ring says.
+    u: cython.pointer(Uring) = cast(cython.pointer(Uring), d.state)
+    if is_pending(u, tag):
+        return False
+    if sure or not u.deferred or u.turn_count >= HEARD_MAX:
+        return socket_quiet(fd)
+    return load_acquire(u.ring.sq.kflags) & IORING_SQ_TASKRUN == 0 or socket_quiet(fd)
+
+
+def is_pending(u, tag):
+    # The head moves on with whole batches.
+    at: uint32_t = u.ring.cq.khead[0] + u.batch_next
+    to: uint32_t = load_acquire(u.ring.cq.ktail)
+    bit: uint32_t = pending_bit(tag)
+    one: uint64_t = 1
+    if to - at <= LOOK_MAX:
+        return find_pending(u, at, to, tag)
+    if not u.noted:
+        u.noted = True
+        u.pending_to = at
+        memset(u.pending, 0, sizeof(u.pending))
+    note_pending(u, u.pending_to, to)
+    u.pending_to = to
+    return u.pending[bit >> 6] & (one << (bit & 63)) != 0 and find_pending(u, at, to, tag)
+
+
+def find_pending(u, at, to, tag):
+    while at != to:
+        if u.ring.cq.cqes[at & u.ring.cq.ring_mask].user_data == tag:
+            return True
+        at += 1
+    return False
+
+
+def note_pending(u, at, to):
+    bit: uint32_t
+    one: uint64_t = 1
+    while at != to:
+        bit = pending_bit(u.ring.cq.cqes[at & u.ring.cq.ring_mask].user_data)
+        u.pending[bit >> 6] |= one << (bit & 63)
+        at += 1
+
+
 def uring_cancel(d, fd, tag):
     sqe: cython.pointer(io_uring_sqe) = next_sqe(d, 0)
     io_uring_prep_cancel64(sqe, tag, 0)
@@ -387,6 +436,8 @@ def uring_wait(d, timeout_ms):
     provide(d, GROUP_LARGE)
     u.batch_count = 0
     u.batch_next = 0
+    u.turn_count = 0
+    u.noted = False
     cqe: cython.pointer(io_uring_cqe) = NULL
     limit: __kernel_timespec
     if timeout_ms >= 0:
@@ -407,7 +458,11 @@ def uring_next(d, out):
         if u.batch_count:
             io_uring_cq_advance(address(u.ring), u.batch_count)
         u.batch_next = 0
+        u.batch_count = 0
+        if load_acquire(u.ring.cq.ktail) == u.ring.cq.khead[0]:
+            return False
         u.batch_count = io_uring_peek_batch_cqe(address(u.ring), u.batch, BATCH)
+        u.turn_count += u.batch_count
         if u.batch_count == 0:
             return False
     cqe: cython.pointer(io_uring_cqe) = u.batch[u.batch_next]

@@ -12,7 +12,7 @@ cdef extern from "<sys/socket.h>" nogil:
         int l_linger
     int AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM, SOCK_CLOEXEC, SOCK_NONBLOCK, SOL_SOCKET, SO_ERROR, SO_LINGER
     int SHUT_RD, SHUT_WR, SHUT_RDWR
-    int MSG_NOSIGNAL, MSG_MORE, MSG_DONTWAIT
+    int MSG_NOSIGNAL, MSG_MORE, MSG_DONTWAIT, MSG_PEEK
     int accept4(int fd, sockaddr* peer, socklen_t* length, int flags)
     int socket(int domain, int kind, int protocol)
     int getpeername(int fd, sockaddr* address, socklen_t* length)
@@ -73,7 +73,7 @@ cdef extern from "<sys/ioctl.h>" nogil:
     unsigned long FIONBIO, FIONREAD
 
 cdef extern from "<linux/sockios.h>" nogil:
-    unsigned long SIOCOUTQNSD
+    unsigned long SIOCOUTQ, SIOCOUTQNSD
 
 cdef extern from "<sys/sendfile.h>" nogil:
     ssize_t sendfile(int out, int source, int64_t* offset, size_t count)

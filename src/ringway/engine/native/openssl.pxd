@@ -134,6 +134,8 @@ cdef extern from "<openssl/ssl.h>" nogil:
     void* SSL_get_app_data(const SSL* ssl)
     long SSL_set_msg_callback_arg(SSL* ssl, void* arg)
     int SSL_pending(const SSL* ssl)
+    int SSL_has_pending(const SSL* ssl)
+    const char* SSL_rstate_string(const SSL* ssl)
     int SSL_get_key_update_type(const SSL* ssl)
     int SSL_KEY_UPDATE_NONE, SSL_KEY_UPDATE_NOT_REQUESTED
     int SSL_key_update(SSL* ssl, int update_type)

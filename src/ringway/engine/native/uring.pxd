@@ -7,11 +7,19 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from ringway.engine.native.linux cimport open_how, sockaddr, socklen_t, statx_t
 
 cdef extern from "<liburing.h>" nogil:
+    cdef struct io_uring_cqe:
+        uint64_t user_data
+        int32_t res
+        uint32_t flags
     cdef struct io_uring_sq:
         unsigned int* kflags
         unsigned int* kdropped
     cdef struct io_uring_cq:
+        unsigned int* khead
+        unsigned int* ktail
         unsigned int* koverflow
+        unsigned int ring_mask
+        io_uring_cqe* cqes
     cdef struct io_uring:
         io_uring_sq sq
         io_uring_cq cq
@@ -24,10 +32,6 @@ cdef extern from "<liburing.h>" nogil:
         uint16_t ioprio
         uint16_t buf_group
         uint64_t user_data
-    cdef struct io_uring_cqe:
-        uint64_t user_data
-        int32_t res
-        uint32_t flags
     cdef struct io_uring_params:
         uint32_t sq_entries
         uint32_t cq_entries
@@ -50,7 +54,7 @@ cdef extern from "<liburing.h>" nogil:
         long long tv_nsec
 
     unsigned int IORING_SETUP_CQSIZE, IORING_SETUP_CLAMP, IORING_SETUP_SUBMIT_ALL, IORING_SETUP_COOP_TASKRUN
-    unsigned int IORING_SETUP_SINGLE_ISSUER, IORING_SETUP_DEFER_TASKRUN
+    unsigned int IORING_SETUP_SINGLE_ISSUER, IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_TASKRUN_FLAG, IORING_SQ_TASKRUN
     unsigned int IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_BUFFER_SHIFT
     unsigned int IORING_RECVSEND_POLL_FIRST, IORING_RECV_MULTISHOT, IORING_FEAT_EXT_ARG, IORING_FEAT_NODROP
     unsigned int IOSQE_BUFFER_SELECT, IOSQE_CQE_SKIP_SUCCESS

@@ -26,6 +26,8 @@ cdef struct AddressTable:
 cdef int address_pick(const AddressTable* table, uint32_t index, uint32_t turn, sockaddr_storage* out,
                       socklen_t* length, uint32_t* version) noexcept nogil
     # the address whose turn it is; number of addresses, 0: none
+cdef uint32_t address_count(const AddressTable* table, uint32_t index) noexcept nogil
+    # how many there are just now
 cdef uint32_t address_version(const AddressTable* table, uint32_t index) noexcept nogil
     # changes when the addresses do
 cdef void fill(const Address* a, sockaddr_storage* out, socklen_t* length) noexcept nogil

@@ -43,6 +43,12 @@ def address_version(table, index):
     return load_acquire(address(e.version))
 
 
+def address_count(table, index):
+    e: cython.pointer(AddressEntry) = cast(cython.pointer(AddressEntry), address(table.entry[0])) + index
+    count: uint32_t = load_acquire(address(e.count))
+    return count if count <= ADDRESSES_MAX else 0
+
+
 def fill(a, out, length):
     memset(out, 0, sizeof(sockaddr_storage))
     v4: cython.pointer(sockaddr_in) = cast(cython.pointer(sockaddr_in), out)

@@ -340,6 +340,7 @@ def write_route(r: cython.pointer(Route), route: dict, texts: object):
         r.base = texts.put(route["base"])
     elif r.kind == ROUTE_PROXY:
         r.upstream = route["upstream"]
+        r.half_close = bool(route.get("half_close", False))
         r.base = texts.put(route["base"])
     else:
         r.location = texts.put(route["to"])
@@ -438,7 +439,7 @@ def describe_route(s: cython.pointer(cython.const[Snapshot]), r: cython.pointer(
         route |= {"folder": r.folder, "single": bool(r.file_single), "mode": MODES[r.file_mode]}
         route |= {"base": text_str(s, r.base)}
     elif r.kind == ROUTE_PROXY:
-        route |= {"upstream": r.upstream, "base": text_str(s, r.base)}
+        route |= {"upstream": r.upstream, "base": text_str(s, r.base), "half_close": bool(r.half_close)}
     else:
         return route | {"to": text_str(s, r.location), "status": r.redirect_status}
     return route | {"strip_prefix": bool(r.strip_prefix)}

@@ -46,6 +46,8 @@ cdef int tls_read(Tls* tls, char* out, uint32_t size) noexcept nogil
 cdef int tls_write(Tls* tls, const char* data, uint32_t length) noexcept nogil  # 0, or TLS_FAILED
 cdef bint tls_pending(const Tls* tls) noexcept nogil
     # plaintext that waits in OpenSSL, without any more ciphertext
+cdef bint tls_at_rest(const Tls* tls) noexcept nogil
+    # no part of a record waits for its rest
 cdef void tls_notify(Tls* tls) noexcept nogil       # puts close_notify into the out queue
 cdef int tls_version(const Tls* tls) noexcept nogil # 12 or 13
 cdef const char* tls_cipher(const Tls* tls) noexcept nogil

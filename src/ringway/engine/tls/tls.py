@@ -45,10 +45,12 @@ from cython.cimports.ringway.engine.native.openssl import (
     SSL_get_key_update_type,
     SSL_get_server_random,
     SSL_get_verify_result,
+    SSL_has_pending,
     SSL_key_update,
     SSL_new,
     SSL_pending,
     SSL_read,
+    SSL_rstate_string,
     SSL_session_reused,
     SSL_set_accept_state,
     SSL_set_app_data,
@@ -164,6 +166,11 @@ def tls_write(tls, data, length):
 
 def tls_pending(tls):
     return SSL_pending(tls.ssl) > 0
+
+
+def tls_at_rest(tls):
+    # Of a record of which only the header came nothing is pending, but its body is due.
+    return tls.left == 0 and not SSL_has_pending(tls.ssl) and SSL_rstate_string(tls.ssl)[1] != ord("B")
 
 
 def tls_notify(tls):
