@@ -114,7 +114,7 @@ def test_a_name_of_both_families(ringway, names, host, order):
         with server.connect() as link:
             for _ in range(4):
                 assert link.get("/").body == b"hello"
-        server.wait_line(r"cannot connect to http://app:\d+ \(Connection refused\)")
+        server.wait_line(r"cannot connect to one address.*: http://app:\d+ at \S+ \(Connection refused\)")
 
 
 def test_the_proxy_protocol_over_ipv6(ringway, upstream):

@@ -14,7 +14,9 @@ import pytest
 from harness import bulk
 from harness.curl import curl
 from harness.raw import Client, message
+from harness.server import SITE_DRIVERS
 from harness.upstream import HELLO, answers
+from harness.waiting import DEADLINE
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
@@ -331,3 +333,40 @@ def test_large_bodies_both_ways(ringway, upstream, tmp_path, path):
     size = 10 << 20
     got = curl(f"http://localhost/length/{size}", "--unix-socket", path, keep=False)
     assert (got.status, got.size, got.sha256) == (200, size, bulk.checksum(size))
+
+
+@pytest.mark.parametrize("driver", SITE_DRIVERS)
+def test_a_full_backlog_is_waited_for(ringway, tmp_path, driver):
+    """As long as a connection may take: an application that is busy is no application that is not there."""
+    path = str(tmp_path / "busy.sock")
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as waiting:
+        listener.bind(path)
+        listener.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                one = waiting.enter_context(socket.socket(socket.AF_UNIX))
+                one.setblocking(False)
+                one.connect(path)
+        server = ringway(
+            {
+                "performance": {"io_driver": driver},
+                "host_routes": {
+                    "*": {"type": "Proxy", "url": f"http://unix:{path}"},
+                    "moved": {"type": "Redirect", "to": "https://a{path}"},
+                },
+            }
+        )
+        with server.connect() as client, server.connect() as other:
+            client.send(message("GET / HTTP/1.1", "Host: a"))
+            for _ in range(3):  # by then the worker has met the full backlog
+                assert other.get("/", host="moved").status == 308
+            waiting.close()
+            listener.settimeout(DEADLINE)
+            while True:
+                link, _ = listener.accept()
+                with link:
+                    link.settimeout(DEADLINE)
+                    if link.recv(65536):
+                        link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhere")
+                        break
+            assert client.response().body == b"here"

@@ -1,12 +1,15 @@
 """Names of upstreams: none, several addresses, others later. And what a Python server and nginx make of a request."""
 
+import contextlib
 import select
 import socket
 import threading
 
+import pytest
 from harness.authority import Authority
+from harness.server import SITE_DRIVERS
 from harness.upstream import Upstream
-from harness.waiting import DEADLINE, wait
+from harness.waiting import DEADLINE, PATIENCE, wait
 
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -57,7 +60,10 @@ def test_of_two_addresses_one_refuses(ringway, upstream, names):
         response = client.get(target, f"Content-Length: {len(body)}", method="POST", body=body)
         assert response.status == 200
     assert origin.request(target).body == body
-    server.wait_line(rf" warning worker 0: cannot connect to http://app:{origin.port} \(Connection refused\)")
+    server.wait_line(
+        r" warning worker 0: cannot connect to one address, the others are used for 10 s: "
+        rf"http://app:{origin.port} at 127.0.0.2 \(Connection refused\)"
+    )
 
 
 def test_of_two_addresses_one_is_not_trusted(ringway, names, tmp_path):
@@ -73,8 +79,59 @@ def test_of_two_addresses_one_is_not_trusted(ringway, names, tmp_path):
         with server.connect() as client:
             for number in range(6):
                 assert client.get(f"/{number}").body == b"hello"
-        assert two.failures
+        # After that it comes last, for ten seconds.
+        assert len(two.failures) == 1
         assert not two.requests
+
+
+@contextlib.contextmanager
+def silent(host, port):
+    """An address that does not answer: the backlog is full, so what asks for a connection is dropped."""
+    with contextlib.ExitStack() as open_ones:
+        listener = open_ones.enter_context(socket.socket())
+        listener.bind((host, port))
+        listener.listen(0)
+        for _ in range(3):
+            one = open_ones.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex((host, port))
+        yield
+
+
+@pytest.mark.parametrize("driver", SITE_DRIVERS)
+def test_of_two_addresses_one_does_not_answer(ringway, upstream, names, driver):
+    """RFC 8305: the other one is tried long before the deadline of connecting, and first for a while. It is told."""
+    origin = upstream()
+    names.set(app="127.0.0.2 127.0.0.1")
+    more = {
+        "performance": {"io_driver": driver},
+        "limits": {"upstream_idle": 0},
+        "timeouts": {"connect": 20 * PATIENCE},
+    }
+    server = ringway(config(origin.port, **more), env=names.env)
+    with silent("127.0.0.2", origin.port), server.connect() as client:
+        for number in range(6):
+            assert client.get(f"/{number}").body == b"hello"
+        server.wait_line(
+            rf"cannot connect to one address.*: http://app:{origin.port} at 127.0.0.2 \(Connection timed out\)"
+        )
+
+
+def test_no_address_answers(ringway, names, unused_port):
+    names.set(app="127.0.0.2 127.0.0.3")
+    with socket.socket() as free:
+        free.bind(("127.0.0.4", 0))
+        port = free.getsockname()[1]
+    server = ringway(config(port, timeouts={"connect": 1}), env=names.env)
+    with silent("127.0.0.2", port), silent("127.0.0.3", port):
+        with server.connect() as client:
+            response = client.get("/")
+            assert (response.status, response.reason) == (504, "upstream_connect_timeout")
+        server.wait_line(rf"cannot connect to http://app:{port}")
+        # Nobody waits any more: both attempts are given up.
+        with server.connect() as client:
+            client.send(b"GET /left HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert server.record("/left")["reason"] == "client_closed"
 
 
 def test_both_addresses_refuse(ringway, unused_port, names):

@@ -15,7 +15,8 @@ BODY_LIMIT = 100_000
 
 @dataclass
 class Site:
-    """Host `proxied` goes to `upstream`, host `files` is `folder`, `memory` is it from memory; others are not known.
+    """Hosts `proxied` and `half-closing` (its clients may end their side) go to `upstream`;
+    host `files` is `folder`, `memory` is it from memory; others are not known.
 
     `refusing` is a port of the machine on which nobody listens, behind host `refused`.
     """
@@ -55,6 +56,7 @@ def running_site(
             "limits": {"request_body_bytes": BODY_LIMIT},
             "host_routes": {
                 "proxied": {"type": "Proxy", "url": upstream.url},
+                "half-closing": {"type": "Proxy", "url": upstream.url, "half_close": True},
                 "files": to_folder,
                 "memory": {**to_folder, "mode": "memory"},
                 "refused": {"type": "Proxy", "url": f"http://127.0.0.1:{unused_port}"},

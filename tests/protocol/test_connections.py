@@ -1,8 +1,13 @@
 """Connections of clients: kept, closed, pipelined, half-closed; HEAD."""
 
+import contextlib
+import threading
+
 import pytest
 from harness.memory import Rest
 from harness.raw import chunked, message
+from harness.upstream import Ended
+from harness.waiting import DEADLINE
 
 HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 ROUTES = ["proxied", "files", "memory"]
@@ -10,7 +15,7 @@ ROUTES = ["proxied", "files", "memory"]
 
 def target_for(site, host: str, answer: bytes = HI) -> tuple[str, bytes]:
     """A target on this host, and the body that it answers with."""
-    if host == "proxied":
+    if host in ("proxied", "half-closing"):
         return site.upstream.on(answer), b"hi"
     return "/a.txt", b"a file\n"
 
@@ -152,10 +157,10 @@ def test_pipelined_behind_an_answer_of_our_own(site):
         assert [client.response().status for _ in range(8)] == [404, 200, 301, 200, 405, 200, 502, 200]
 
 
-@pytest.mark.parametrize("host", ROUTES)
+@pytest.mark.parametrize("host", ["half-closing", "files", "memory"])
 @pytest.mark.parametrize("count", [1, 3])
 def test_half_close(site, host, count):
-    """9112-9.6: a client that ends its side still gets its answers, then the end."""
+    """9112-9.6: a client that ends its side gets its answers, then the end; from an upstream if the route says so."""
     target, body = target_for(site, host)
     with site.connect() as client:
         client.send(message(f"GET {target} HTTP/1.1", f"Host: {host}") * count)
@@ -163,6 +168,71 @@ def test_half_close(site, host, count):
         for _ in range(count):
             assert client.response().body == body
         client.assert_ended()
+
+
+@pytest.mark.parametrize("where", ["before the head", "within the body", "after an interim response"])
+@pytest.mark.parametrize("request_body", [b"", b"hi"])
+def test_client_that_leaves(site, where, request_body):
+    """FIN while its answer is awaited, or on its way: the upstream is told at once, by the end of its connection."""
+    said = {
+        "before the head": b"",
+        "within the body": message("HTTP/1.1 200 OK", "Content-Length: 10", body=b"hello"),
+        "after an interim response": message("HTTP/1.1 103 Early Hints", "Link: <a>"),
+    }[where]
+    left = threading.Event()
+
+    def serve(link, request):
+        link.body(request)
+        link.send(said)
+        link.to_end()
+        left.set()
+        link.close()
+
+    target = site.upstream.on(serve)
+    with site.connect() as client:
+        length = f"Content-Length: {len(request_body)}"
+        client.send(message(f"PUT {target} HTTP/1.1", "Host: proxied", length, body=request_body))
+        site.upstream.request(target)
+        if said:
+            client.response_head()
+        client.finish()
+        assert left.wait(DEADLINE)
+    assert site.server.record(target)["reason"] == "client_closed"
+
+
+def test_client_that_leaves_with_the_last_octet(site):
+    """The body ends and so does the client: nobody waits for an answer."""
+
+    def serve(link, request):
+        with contextlib.suppress(Ended):
+            link.body(request)
+        link.to_end()
+        link.close()
+
+    target = site.upstream.on(serve)
+    with site.connect() as client:
+        client.send(message(f"PUT {target} HTTP/1.1", "Host: proxied", "Content-Length: 4", body=b"hi"))
+        site.upstream.request(target)
+        client.send(b"ho")
+        client.finish()
+        assert site.server.record(target)["reason"] == "client_closed"
+        client.assert_broken()
+
+
+def test_clients_that_left_use_up_no_connections(ringway, upstream):
+    """Five such clients, and five connections are what an upstream may have."""
+    up = upstream(lambda link: (link.head(3600), link.to_end(3600)))
+    server = ringway(
+        {
+            "limits": {"upstream_connections": 5, "upstream_idle": 5},
+            "host_routes": {"*": {"type": "Proxy", "url": up.url}},
+        }
+    )
+    for number in range(7):
+        with server.connect() as client:
+            client.send(message(f"GET /{number} HTTP/1.1", "Host: a"))
+            up.request(f"/{number}")
+        server.record(f"/{number}", reason="client_closed")
 
 
 def test_half_close_while_the_upstream_thinks(site):
@@ -176,7 +246,7 @@ def test_half_close_while_the_upstream_thinks(site):
 
     target = site.upstream.on(serve)
     with site.connect() as client:
-        client.send(message(f"GET {target} HTTP/1.1", "Host: proxied"))
+        client.send(message(f"GET {target} HTTP/1.1", "Host: half-closing"))
         site.upstream.request(target)
         client.finish()
         # Another client's round trip: by now the worker has seen the end.

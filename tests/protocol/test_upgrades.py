@@ -4,6 +4,8 @@ import threading
 
 import pytest
 from harness.raw import chunked, message
+from harness.standing import arrived
+from harness.waiting import DEADLINE
 
 ASK = ["Host: proxied", "Connection: Upgrade, x-one", "Upgrade: websocket", "Sec-WebSocket-Key: abc", "X-One: 1"]
 SWITCH = message("HTTP/1.1 101 Switching Protocols", "Connection: upgrade", "Upgrade: websocket", "Sec-X: y")
@@ -129,6 +131,25 @@ def test_reset(site, who):
     link = site.upstream.request(target).link
     site.upstream.journal.until(lambda: link.closed, "end at the upstream")
     assert site.server.record(target)["reason"] == ("upstream_cut" if who == "upstream" else "client_closed")
+
+
+def test_what_was_said_before_a_reset(site):
+    """All of it reaches a client that reads slowly, and then the reset."""
+    size = 100_000
+    broken = threading.Event()
+
+    def talk(link, request):
+        link.send(b"x" * size)
+        arrived(link.sock)
+        link.reset()
+        broken.set()
+
+    with site.server.connect(window=4096) as client:
+        target, _ = tunnel(site, client, talk)
+        assert broken.wait(DEADLINE)
+        client.send(b"what nobody reads any more")
+        assert client.assert_broken() == b"x" * size
+    assert site.server.record(target)["reason"] == "upstream_cut"
 
 
 def test_much_both_ways(site):

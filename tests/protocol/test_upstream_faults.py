@@ -34,7 +34,9 @@ BAD_HEADS = {
     "9112-4 status of two digits": b"HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n",
     "9112-4 status of four digits": b"HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n",
     "9110-15 status below 100": b"HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n",
-    "9112-2.2 bare LF": b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+    "9112-2.2 LF and no fields": b"\nHTTP/1.1 200 OK\n\n",
+    "9112-2.2 CR alone beside LF alone": b"HTTP/1.1 200 OK\nX: a\rb\nContent-Length: 0\n\n",
+    "9112-5.2 obs-fold with LF": b"HTTP/1.1 200 OK\nX: a\n b\nContent-Length: 0\n\n",
     "9112-2.2 bare CR in a value": b"HTTP/1.1 200 OK\r\nX: a\rb\r\nContent-Length: 0\r\n\r\n",
     "9112-5.2 obs-fold": b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n",
     "9112-5.1 space before the colon": b"HTTP/1.1 200 OK\r\nX : a\r\nContent-Length: 0\r\n\r\n",
@@ -70,6 +72,59 @@ def test_bad_head(site, head, pieces):
     assert len(site.upstream.requests_for(target)) == 1
     record = site.server.record(target)
     assert (record["status"], record["reason"]) == (502, "upstream_bad_head")
+
+
+BARE_LF = {
+    "all lines": b"HTTP/1.1 200 OK\nX: a b\nContent-Length: 2\n\nhi",
+    "the status line": b"HTTP/1.1 200 OK\nX: a b\r\nContent-Length: 2\r\n\r\nhi",
+    "a field": b"HTTP/1.1 200 OK\r\nX: a b\nContent-Length: 2\r\n\r\nhi",
+    "the empty line": b"HTTP/1.1 200 OK\r\nX: a b\r\nContent-Length: 2\r\n\nhi",
+    "all but the empty line": b"HTTP/1.1 200 OK\nX: a b\nContent-Length: 2\n\r\nhi",
+    "a body of such lines": b"HTTP/1.1 200 OK\nX: a b\nContent-Length: 2\n\n\n\n",
+    "behind an interim response": b"HTTP/1.1 103 x\nLink: <a>\n\nHTTP/1.1 200 OK\nX: a b\nContent-Length: 2\n\nhi",
+}
+
+
+@pytest.mark.parametrize("pieces", [False, True], ids=["whole", "byte by byte"])
+@pytest.mark.parametrize("answer", BARE_LF.values(), ids=BARE_LF)
+def test_lines_that_end_with_lf_alone(site, answer, pieces):
+    """9112-2.2: a recipient may read LF as the end of a line. What goes on has CR LF, and the body stays as it is."""
+
+    def serve(link, request):
+        for at in range(0, len(answer), 1 if pieces else len(answer)):
+            link.send(answer[at : at + (1 if pieces else len(answer))])
+
+    target = site.upstream.on(serve)
+    with site.connect() as client:
+        for _ in range(2):
+            response = client.get(target, host="proxied")
+            if response.status == 103:
+                response = client.response()
+            assert (response.status, response.one("x")) == (200, "a b")
+            assert response.body == answer[-2:]
+    # It is as good as any other connection.
+    first, second = site.upstream.requests_for(target)
+    assert first.link is second.link
+
+
+PADDED = {
+    "blanks": b"2  \r\nhi\r\n0   \r\n\r\n",
+    "tab, and an extension": b"2\t;a=b\r\nhi\r\n0\r\n\r\n",
+    "eight digits": b"00000002\r\nhi\r\n00000000\r\n\r\n",
+    "twenty digits": b"00000000000000000002\r\nhi\r\n00000000000000000000\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("body", PADDED.values(), ids=PADDED)
+def test_padded_chunk_sizes(site, body):
+    """9112-7.1 is 1*HEXDIG; 2616 allowed blanks. From a client neither more than 15 digits nor blanks are taken."""
+    target = site.upstream.on(message("HTTP/1.1 200 OK", CHUNKED) + body)
+    with site.connect() as client:
+        response = client.get(target, host="proxied")
+        assert (response.status, response.body) == (200, b"hi")
+        if body != PADDED["eight digits"]:
+            client.send(message(f"POST {target} HTTP/1.1", "Host: proxied", CHUNKED) + body)
+            assert client.response().status == 400
 
 
 def head_of(length: int, *fields: str) -> bytes:

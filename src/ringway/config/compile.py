@@ -96,7 +96,8 @@ class _Compiler:
                 "mode": route.mode,
             }
         elif isinstance(route, ProxyRoute):
-            entry |= {"kind": "proxy", "strip_prefix": route.strip_prefix, **self._upstream(route)}
+            entry |= {"kind": "proxy", "strip_prefix": route.strip_prefix, "half_close": route.half_close}
+            entry |= self._upstream(route)
         else:
             entry |= {"kind": "redirect", "to": route.to, "status": route.status}
         self.routes.append(entry)

@@ -474,6 +474,13 @@ class ProxyRoute(Section):
     strip_prefix: bool = Field(
         default=True, description="`false` forwards the whole path, with the prefix, behind the path of `url`."
     )
+    half_close: bool = Field(
+        default=False,
+        description="A client that closes its side of the connection before it has its answer has left: its request "
+        "ends, and the connection to the upstream is closed, so that the upstream can stop working on it. `true` is "
+        "for clients that close their side on purpose (`nc -N`, programs that send one request and FIN): Ringway still "
+        "waits for the answer and sends it.",
+    )
     proxy_protocol: Literal["v1", "v2"] | None = Field(
         default=None,
         description="Begin every connection to the upstream with the header of the PROXY protocol, version 1 or 2, "

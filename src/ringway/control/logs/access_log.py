@@ -363,6 +363,7 @@ EVENTS = {
     "accept_failed": "connections wait, none can be accepted now",
     "no_buffers": "all buffers are in use, receiving waits; `[limits] buffer_bytes` is the bound",
     "connect_failed": "cannot connect to",
+    "address_failed": "cannot connect to one address, the others are used for 10 s:",
     "ktls_refused": "a TLS connection was refused: kernel TLS is a must, and the kernel cannot do",
     "key_update": "a TLS connection was closed: its client changed keys (KeyUpdate), and the kernel cannot follow",
     "certificates": "the new certificates cannot be used, the old ones stay",

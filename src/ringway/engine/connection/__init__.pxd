@@ -6,5 +6,6 @@ from ringway.engine.connection.offload cimport *
 from ringway.engine.connection.stream cimport *
 from ringway.engine.connection.client cimport *
 from ringway.engine.connection.listener cimport *
+from ringway.engine.connection.reach cimport *
 from ringway.engine.connection.upstream cimport *
 from ringway.engine.connection.files cimport *

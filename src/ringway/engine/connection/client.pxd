@@ -51,6 +51,7 @@ cdef void client_finish(Worker* w, Client* c) noexcept nogil
     # end the connection in order: close_notify, FIN, and what the client still sends is read
 cdef bint may_lose(Stream* s) noexcept nogil
 cdef int unsent(Stream* s) noexcept nogil       # bytes in the socket that are not on their way yet
+cdef int unacknowledged(Stream* s) noexcept nogil   # ... or that are, and may not have come
 cdef bint takes_on(Client* c) noexcept nogil
 cdef void client_abort(Worker* w, Client* c) noexcept nogil
 cdef void client_peer(Client* c) noexcept nogil
@@ -62,4 +63,5 @@ cdef bint client_trusted(const Snapshot* s, Client* c) noexcept nogil
     # is it one of `trusted_proxies`? Who was once asked about stays what it was
 cdef void client_drain(Worker* w, const Listener* listener) noexcept nogil
     # close the idle ones; the others say `Connection: close` in their next answer and end after it. NULL: of all listeners
+cdef bint mend_first(Stream* s) noexcept nogil   # response_mend() of inbox.first
 cdef bint merge_first(Worker* w, Stream* s, uint32_t limit) noexcept nogil

@@ -16,6 +16,7 @@ from cython.cimports.ringway.engine.native.linux import (
     AF_UNIX,
     FIONREAD,
     SHUT_WR,
+    SIOCOUTQ,
     SIOCOUTQNSD,
     close,
     getpeername,
@@ -248,6 +249,9 @@ def look_for_head(w, s, seen, request):
             found = request_scan(data_of(b), length_of(b), seen[0])
         else:
             found = response_scan(data_of(b), length_of(b), seen[0])
+        if found < 0 and not request and mend_first(s):
+            seen[0] = 0
+            continue
         if found < 0:
             return found
         if found > cast(cython.int, limit) or (found == 0 and length_of(b) >= limit):
@@ -262,6 +266,13 @@ def look_for_head(w, s, seen, request):
             return 0
         if not merge_first(w, s, limit):
             return -OUT_OF_MEMORY
+
+
+def mend_first(s):
+    b: cython.pointer(Buffer) = queue_pop(address(s.inbox))
+    mended: cython.bint = response_mend(b)
+    queue_push_front(address(s.inbox), b)
+    return mended
 
 
 def merge_first(w, s, limit):
@@ -433,6 +444,11 @@ def may_lose(s):
 def unsent(s):
     left: cython.int = 0
     return left if ioctl(s.fd, SIOCOUTQNSD, address(left)) == 0 else 0
+
+
+def unacknowledged(s):
+    left: cython.int = 0
+    return left if ioctl(s.fd, SIOCOUTQ, address(left)) == 0 else 0
 
 
 def takes_on(c):

@@ -12,7 +12,7 @@ The handlers that move between these states stand in stream.py, client.py, upstr
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from ringway.engine.plan.addresses cimport AddressTable
+from ringway.engine.plan.addresses cimport ADDRESSES_MAX, AddressTable
 from ringway.engine.base.buffers cimport Buffer, Buffers, Queue
 from ringway.engine.http.bodies cimport BodyState
 from ringway.engine.http.chunked cimport Chunked
@@ -190,17 +190,22 @@ cdef struct Origin:         # one upstream of the configuration, as this worker 
     Upstream* idle_oldest
     uint32_t idle
     uint32_t open           # all connections
-    uint32_t turn           # which address is next
+    uint32_t turn           # which address is next, if it answers
+    uint32_t known_version  # of the addresses, for what stands in the next field
+    uint64_t unreachable_ms[ADDRESSES_MAX]  # by address: it did not answer, and comes after others until then; 0: nothing known
     TlsContext* tls         # owned; NULL: plain. New connections have this one; those of an older one are not pooled
 
 cdef struct Upstream:
     Stream stream
     Origin* origin          # borrowed
     Exchange* exchange      # borrowed: the one it serves; NULL when idle
+    Upstream* rival         # CONNECTING: the attempt of its exchange that began before it, and is under way too
     Upstream* newer         # pool
     Upstream* older
     uint32_t served         # exchanges finished on it: > 0 means reused
+    uint64_t idle_ns        # IDLE: the turn in which it became so, by its time
     uint32_t version        # of the address table when it was connected
+    uint8_t place           # its address among those of the name
     sockaddr_storage address  # lent while connecting
     socklen_t address_length
 
@@ -307,10 +312,12 @@ cdef struct Exchange:
     bint answered           # the head of a final response was queued
     bint upstream_keep      # the upstream connection may be used again
     bint reused             # it was a pooled one
-    uint8_t attempts        # connections tried
+    uint8_t attempts        # connections tried to be opened
+    uint16_t tried          # bits: addresses that they went to
+    uint32_t tried_version  # of the addresses that `tried` is about
     int addresses           # how many the upstream's name had
     Client* client          # borrowed
-    Upstream* upstream      # borrowed while it serves us; NULL: none
+    Upstream* upstream      # borrowed while it serves us, or the last attempt to connect (`rival`: earlier ones); NULL: none
     const Route* route      # borrowed; NULL: none matched
     Buffer* request         # owned: the rewritten head (and body so far); kept while it may have to be sent again
     uint32_t request_start  # where it begins, for sending it again

@@ -4,9 +4,10 @@ import cython
 from cython import NULL, address, cast
 from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.libc.stdlib import calloc, free
-from cython.cimports.libc.string import memcpy, memset, strlen
+from cython.cimports.libc.string import strlen
 from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection.client import *
+from cython.cimports.ringway.engine.connection.reach import *
 from cython.cimports.ringway.engine.connection.rules import *
 from cython.cimports.ringway.engine.connection.state import *
 from cython.cimports.ringway.engine.connection.stream import *
@@ -25,7 +26,6 @@ from cython.cimports.ringway.engine.native.linux import (
     TCP_NODELAY,
     setsockopt,
     sockaddr,
-    sockaddr_un,
     socket,
 )
 from cython.cimports.ringway.engine.native.openssl import X509_STORE
@@ -51,10 +51,12 @@ def upstream_move(u, to):
 def upstream_acquire(w, x, fresh):
     origin: cython.pointer(Origin) = address(x.rules.origins[x.route.upstream])
     u: cython.pointer(Upstream) = origin.idle_newest
-    x.attempts += 1
+    reason: cython.int = UPSTREAM_LIMIT
     while u != NULL and u.version != address_version(origin.rules.addresses, origin.index):
         upstream_drop(w, u)  # the name means other addresses now
         u = origin.idle_newest
+    if u != NULL and not fresh:
+        u = pool_quiet(w, origin)
     if u != NULL and not fresh:
         pool_remove(w, u)
         upstream_move(u, UPSTREAM_BUSY)
@@ -66,50 +68,29 @@ def upstream_acquire(w, x, fresh):
         w.handlers.upstream_ready(w, x)
         return
     x.reused = False
-    if origin.open - origin.idle >= origin.rules.snapshot.limits.upstream_connections:
-        w.handlers.upstream_failed(w, x, UPSTREAM_LIMIT)
-        return
-    upstream_connect(w, x, origin)
+    if upstream_may_open(origin):
+        reason = upstream_connect(w, x, origin)
+    if reason:
+        w.handlers.upstream_failed(w, x, reason)
 
 
-def upstream_address(u, origin):
-    rules: cython.pointer(Rules) = origin.rules
-    entry: cython.pointer(UpstreamEntry) = cast(
-        cython.pointer(UpstreamEntry), upstream_at(rules.snapshot, origin.index)
-    )
-    path: cython.pointer(sockaddr_un) = cast(cython.pointer(sockaddr_un), address(u.address))
-    if not upstream_is_unix(rules.snapshot, entry):
-        return address_pick(
-            rules.addresses,
-            origin.index,
-            origin.turn,
-            address(u.address),
-            address(u.address_length),
-            address(u.version),
-        )
-    memset(path, 0, cython.sizeof(sockaddr_un))
-    path.sun_family = AF_UNIX
-    memcpy(path.sun_path, text_at(rules.snapshot, entry.host), entry.host.length)
-    u.address_length = cython.sizeof(sockaddr_un)
-    u.version = address_version(rules.addresses, origin.index)
-    return 1
+def upstream_may_open(origin):
+    return origin.open - origin.idle < origin.rules.snapshot.limits.upstream_connections
 
 
 def upstream_connect(w, x, origin):
     u: cython.pointer(Upstream) = cast(cython.pointer(Upstream), slot_take(address(w.upstreams)))
     if u == NULL:
-        w.handlers.upstream_failed(w, x, UPSTREAM_LIMIT)
-        return False
+        return UPSTREAM_LIMIT
     s: cython.pointer(Stream) = address(u.stream)
-    x.addresses = upstream_address(u, origin)
-    origin.turn += 1
+    x.attempts += 1
+    x.addresses = reach_next(w, x, u, origin)
     fd: cython.int = -1
     if x.addresses:
         fd = socket(u.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0)
     if fd < 0:
         slot_give(address(w.upstreams), address(s.slot))
-        w.handlers.upstream_failed(w, x, TOO_MANY_OPEN_FILES if x.addresses else UPSTREAM_UNRESOLVED)
-        return False
+        return TOO_MANY_OPEN_FILES if x.addresses else UPSTREAM_UNRESOLVED
     one: cython.int = 1
     if u.address.ss_family != AF_UNIX:
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, address(one), cython.sizeof(one))
@@ -122,9 +103,12 @@ def upstream_connect(w, x, origin):
     s.rules = rules_refer(origin.rules)
     origin.open += 1
     u.exchange = x
+    u.rival = x.upstream
     x.upstream = u
     upstream_move(u, UPSTREAM_CONNECTING)
     stream_receive_within(w, s, origin.rules.snapshot.timeouts.connect_ms, False)
+    if x.attempts < x.addresses:
+        stream_send_within(w, s, RACE_MS)
     s.operations += 1
     w.driver.connect(
         address(w.driver),
@@ -133,7 +117,28 @@ def upstream_connect(w, x, origin):
         u.address_length,
         tag_of(OP_UPSTREAM_CONNECT, s.slot.index, s.slot.generation),
     )
-    return True
+    return 0
+
+
+def upstream_race(w, x):
+    origin: cython.pointer(Origin) = x.upstream.origin
+    if x.attempts < x.addresses and upstream_may_open(origin):
+        upstream_connect(w, x, origin)  # if it cannot be, the others are still under way
+
+
+def upstream_forsake(w, x, but):
+    u: cython.pointer(Upstream) = x.upstream
+    rival: cython.pointer(Upstream)
+    while u != NULL:
+        rival = u.rival
+        u.rival = NULL
+        if u != but:
+            u.exchange = NULL
+            if but != NULL:
+                reach_failed(w, u, ETIMEDOUT)  # overtaken
+            upstream_drop(w, u)
+        u = rival
+    x.upstream = but
 
 
 def upstream_connected(w, u, result):
@@ -146,9 +151,13 @@ def upstream_connected(w, u, result):
         cython.pointer(UpstreamEntry), upstream_at(u.origin.rules.snapshot, u.origin.index)
     )
     if result < 0:
-        tell(w, EVENT_CONNECT_FAILED, -result, text_at(u.origin.rules.snapshot, name.name), name.name.length)
+        reach_failed(w, u, -result)
         connect_failed(w, u, connect_reason(-result))
         return
+    reach_answered(u)
+    stream_send_within(w, s, 0)
+    if u.rival != NULL or u.exchange.upstream != u:
+        upstream_forsake(w, u.exchange, u)
     if name.proxy_protocol and not send_proxy_header(w, u, name.proxy_protocol):
         connect_failed(w, u, OUT_OF_MEMORY)
         return
@@ -231,17 +240,27 @@ def tls_reason(w, u):
 
 def connect_failed(w, u, reason):
     x: cython.pointer(Exchange) = u.exchange
+    origin: cython.pointer(Origin) = u.origin
+    if u.stream.state == UPSTREAM_HANDSHAKE and reason != OUT_OF_MEMORY:
+        reach_failed(w, u, 0)
+    attempt_over(x, u)
     u.exchange = NULL
-    x.upstream = NULL
     upstream_drop(w, u)
-    try_next_address(w, x, reason)
-
-
-def try_next_address(w, x, reason):
     if x.attempts < x.addresses:
-        upstream_acquire(w, x, True)
-    else:
+        if upstream_may_open(origin):
+            upstream_connect(w, x, origin)
+    elif x.upstream == NULL and x.addresses > 1:
+        reach_tell(w, u, 0)
+    if x.upstream == NULL:
         w.handlers.upstream_failed(w, x, reason)
+
+
+def attempt_over(x, u):
+    at: cython.pointer(cython.pointer(Upstream)) = address(x.upstream)
+    while at[0] != u:
+        at = address(at[0].rival)
+    at[0] = u.rival
+    u.rival = NULL
 
 
 def connect_reason(error):
@@ -277,9 +296,34 @@ def upstream_release(w, u):
             return
         upstream_drop(w, origin.idle_oldest)
     upstream_move(u, UPSTREAM_IDLE)
+    u.idle_ns = w.clock.now_ns
     pool_put(w, u)
     stream_receive_within(w, s, origin.rules.snapshot.timeouts.upstream_idle_ms, False)
     stream_want(w, s, GROUP_LARGE, True, True)
+
+
+def pool_quiet(w, origin):
+    u: cython.pointer(Upstream) = origin.idle_newest
+    looks: cython.int = 0
+    while u != NULL and looks < POOL_LOOKS_MAX:
+        if u.idle_ns != w.clock.now_ns and upstream_quiet(w, u):
+            return u
+        u = u.older
+        looks += 1
+    u = origin.idle_newest
+    return (
+        u
+        if u != NULL and u.idle_ns == w.clock.now_ns and upstream_quiet(w, u)
+        else cast(cython.pointer(Upstream), NULL)
+    )
+
+
+def upstream_quiet(w, u):
+    s: cython.pointer(Stream) = address(u.stream)
+    if s.tls != NULL and not tls_at_rest(s.tls):
+        return False
+    watched: cython.bint = s.receive == RECEIVE_MULTI and u.idle_ns != w.clock.now_ns
+    return w.driver.quiet(address(w.driver), s.fd, s.receive_tag, not watched)
 
 
 def pool_put(w, u):
@@ -409,7 +453,13 @@ def upstream_late(w, s):
     if x == NULL:
         upstream_drop(w, u)  # idle for long enough
         return
+    if s.state == UPSTREAM_CONNECTING and s.late == LATE_SEND:
+        upstream_race(w, x)
+        timer_set(address(w.wheel), address(s.timer), s.receive_due_ms)  # its own deadline is still to come
+        return
     count(w.counters, COUNT_TIMEOUTS, 1)
+    if s.state == UPSTREAM_CONNECTING:
+        reach_failed(w, u, ETIMEDOUT)
     if s.state == UPSTREAM_CONNECTING or s.state == UPSTREAM_HANDSHAKE:
         connect_failed(w, u, UPSTREAM_CONNECT_TIMEOUT)
         return

@@ -153,6 +153,9 @@ def exchange_cut(w, x, reason):
 def exchange_leave_upstream(w, x):
     if x.upstream == NULL:
         return
+    if x.upstream.rival != NULL:
+        upstream_forsake(w, x, NULL)
+        return
     x.upstream.exchange = NULL
     if x.upstream.stream.keep != NULL and x.upstream.stream.sending == x.upstream.stream.keep:
         x.request = NULL  # still lent: the stream gives it back when it returns

@@ -6,6 +6,10 @@
 Nobody reads more than it can pass on: proxy_pull_request() and proxy_pull_response() take from one side only while
 the other has room, and are called again when it drains. A connection broken before the first byte of the response is
 replaced once, when it came from the pool and the request may be sent again (RFC 9110 9.2.2, or nothing was sent).
+
+A client that ends its side (FIN, close_notify) while its answer is under way has most probably closed all of it: what a
+socket's owner closed and what it shut down look the same until we send. So its request ends at the upstream too, or clients
+that came and went would take all of `upstream_connections`. `half_close` of a route says that its clients mean it.
 """
 from libc.stdint cimport uint32_t
 
@@ -21,6 +25,8 @@ cdef void proxy_begin(Worker* w, Exchange* x, Buffer* b, uint32_t start, uint32_
     # b.base[head:] is the request head (in w.request); b.base[start:start+got] the body that came with it
 cdef Buffer* make_room(Worker* w, Buffer* b, uint32_t length) noexcept nogil
     # the body moves back, so that so much fits in front of it: within b, or (b is given back) in a larger buffer. NULL: no
+cdef bint client_has_left(Worker* w, Exchange* x) noexcept nogil
+    # it ended its side, and its route takes that for the end of its request: the exchange was cut
 cdef uint32_t write_forward(Worker* w, Exchange* x, const char* data, Span path) noexcept nogil
 cdef void proxy_ready(Worker* w, Exchange* x) noexcept nogil
 cdef bint tls_broken(const Upstream* u) noexcept nogil

@@ -17,6 +17,8 @@ from cython.cimports.ringway.engine.plan import *
 
 def proxy_begin(w, x, b, start, got, head, path):
     x.request = b
+    if x.up.done and client_has_left(w, x):
+        return
     if x.up.total > x.rules.snapshot.limits.request_body_bytes and x.rules.snapshot.limits.request_body_bytes:
         exchange_fail(w, x, BODY_TOO_LARGE)
         return
@@ -48,6 +50,15 @@ def proxy_begin(w, x, b, start, got, head, path):
     x.replayable = x.up.done and method_is_idempotent(x.method)
     exchange_move(x, EXCHANGE_CONNECT)
     upstream_acquire(w, x, False)
+    if x.state == EXCHANGE_CONNECT and x.up.done:
+        stream_want(w, address(x.client.stream), GROUP_SMALL, True, True)  # to see it leave
+
+
+def client_has_left(w, x):
+    if not x.client.stream.eof or x.route.half_close:
+        return False
+    exchange_cut(w, x, CLIENT_CLOSED)
+    return True
 
 
 def make_room(w, b, length):
@@ -193,6 +204,8 @@ def proxy_pull_request(w, x):
     if not x.up.done:
         stream_pause(w, s)  # the upstream is slower: what comes waits in the kernel
     else:
+        if client_has_left(w, x):
+            return
         client_next_seen(w, x.client)
         stream_want(w, s, GROUP_SMALL, True, False)  # to see it leave
         request_sent(w, x)
@@ -264,6 +277,8 @@ def proxy_client_received(w, x):
         proxy_pull_request(w, x)
     elif s.eof and not x.up.done and s.inbox.first == NULL and s.cipher.first == NULL:
         exchange_cut(w, x, CLIENT_CLOSED)
+    elif s.eof and EXCHANGE_CONNECT <= x.state <= EXCHANGE_STREAM and client_has_left(w, x):
+        return
     elif s.inbox.bytes + s.cipher.bytes > x.rules.snapshot.limits.pipeline_bytes:
         stream_pause(w, s)  # later requests wait in the kernel
 
@@ -288,7 +303,7 @@ def proxy_upstream_sent(w, x):
     if s.send_error:
         # It may have answered before it closed: what is still readable is read first.
         if x.state == EXCHANGE_TUNNEL:
-            exchange_cut(w, x, UPSTREAM_CUT)
+            tunnel_flow(w, x)
         elif x.state == EXCHANGE_WAIT and s.receive == RECEIVE_OFF:
             proxy_broken(w, x)
         return
@@ -434,6 +449,7 @@ def final_response(w, x, length):
     body_begin(
         address(x.down), address(x.down_chunks), head.framing, head.content_length, address(x.rules.snapshot.limits)
     )
+    x.down_chunks.lenient = True
     delimited: cython.bint = head.framing != FRAMING_CHUNKED and head.framing != FRAMING_CLOSE
     x.down.chunked_out = not delimited and x.minor == 1
     if not delimited and x.minor == 0:

@@ -9,6 +9,7 @@ from cython.cimports.ringway.engine.connection import *
 from cython.cimports.ringway.engine.exchange.exchange import *
 from cython.cimports.ringway.engine.exchange.proxy import *
 from cython.cimports.ringway.engine.exchange.serve import *
+from cython.cimports.ringway.engine.exchange.tunnel import *
 from cython.cimports.ringway.engine.http import *
 from cython.cimports.ringway.engine.plan import *
 from cython.cimports.ringway.engine.tls import *
@@ -301,7 +302,7 @@ def client_event_sent(w, x):
 
 def client_event_late(w, x):
     if x.state == EXCHANGE_TUNNEL:
-        exchange_cut(w, x, TUNNEL_IDLE)
+        tunnel_late(w, x)
     elif x.client.stream.late == LATE_SEND:
         exchange_cut(w, x, CLIENT_WRITE_TIMEOUT)
     else:

@@ -44,17 +44,48 @@ def tunnel_begin(w, x, length):
 def tunnel_flow(w, x):
     s: cython.pointer(Stream) = address(x.client.stream)
     t: cython.pointer(Stream) = address(x.upstream.stream)
-    # What an upstream said before it broke still reaches the client.
-    if s.error or (t.error and t.inbox.first == NULL and t.cipher.first == NULL and stream_drained(s)):
-        exchange_cut(w, x, CLIENT_CLOSED if s.error else UPSTREAM_CUT)
+    if s.error:
+        exchange_cut(w, x, CLIENT_CLOSED)
         return
     # Either direction keeps both alive.
     stream_receive_within(w, s, x.rules.snapshot.timeouts.tunnel_ms, False)
     stream_receive_within(w, t, x.rules.snapshot.timeouts.tunnel_ms, False)
-    tunnel_one_way(w, x, s, t)
     tunnel_one_way(w, x, t, s)
+    if tunnel_broken(t):
+        if stream_drained(s):
+            tunnel_break(w, x)
+        return
+    tunnel_one_way(w, x, s, t)
     if s.shut_write and t.shut_write and stream_drained(s) and stream_drained(t):
         exchange_done(w, x)
+
+
+def tunnel_broken(t):
+    if t.inbox.first != NULL or t.cipher.first != NULL:
+        return False
+    return t.error != 0 or (t.send_error != 0 and t.eof)
+
+
+def tunnel_break(w, x):
+    s: cython.pointer(Stream) = address(x.client.stream)
+    left: cython.int = unacknowledged(s)
+    if left == 0:
+        exchange_cut(w, x, UPSTREAM_CUT)
+        return
+    if s.send_due_ms == 0 or left < x.client.left:
+        stream_send_within(w, s, s.send_window_ms)
+    x.client.left = left
+    stream_receive_within(w, s, TUNNEL_LOOK_MS, False)
+
+
+def tunnel_late(w, x):
+    s: cython.pointer(Stream) = address(x.client.stream)
+    if not tunnel_broken(address(x.upstream.stream)):
+        exchange_cut(w, x, TUNNEL_IDLE)
+    elif s.late != LATE_SEND and stream_drained(s):
+        tunnel_break(w, x)
+    else:
+        exchange_cut(w, x, UPSTREAM_CUT)
 
 
 def tunnel_one_way(w, x, source, target):
