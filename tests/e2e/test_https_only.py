@@ -30,16 +30,19 @@ def server(ringway, upstream, certificate, tmp_path):
                     "strict.example": {"hsts": "max-age=600; includeSubDomains"},
                     "any.example": {"hsts": "max-age=60"},
                     "app.example": {"hsts": "max-age=6"},
+                    "below.wild.example": {"hsts": "max-age=7"},
                 },
             },
             "host_routes": {
                 "*": to_folder,
                 "strict.example": to_folder,
                 "app.example": {"type": "Proxy", "url": origin.url},
+                "*.wild.example": {"type": "Redirect", "to": "/elsewhere", "status": 307},
             },
             "path_routes": {
                 "*": {"/moved/": {"type": "Redirect", "to": "https://elsewhere.example{path}"}},
                 "strict.example": {"/more/": to_folder},
+                "*.wild.example": {"/down/": {"type": "Redirect", "to": "/wild"}},
             },
         }
     )
@@ -93,6 +96,13 @@ def test_without_a_host_there_is_nowhere_to_send_it(server):
         ("STRICT.example:443", "/", 200, "max-age=600; includeSubDomains"),
         ("any.example", "/", 200, "max-age=60"),
         ("any.example", "/moved/x", 308, "max-age=60"),
+        # The whole host is its own, but the paths of "*" hold for it too.
+        ("strict.example", "/moved/x", 308, "max-age=600; includeSubDomains"),
+        # What it had from a wildcard it keeps, before what "*" has.
+        ("below.wild.example", "/down/x", 308, "max-age=7"),
+        ("below.wild.example", "/moved/x", 308, "max-age=7"),
+        ("below.wild.example", "/x", 307, "max-age=7"),
+        ("beside.wild.example", "/x", 307, None),
         ("other.example", "/", 200, None),
         ("other.example", "/moved/x", 308, None),
     ],

@@ -119,12 +119,15 @@ def test_reload_and_upgrade(ringway, folder, certificate):
 
 @as_root
 def test_a_worker_that_died_has_the_folder_too(ringway, folder):
+    """The one that the path leads to now, which it could not walk itself."""
     server = ringway(site(folder))
+    folder.rename(folder.parent / "before")
+    (folder.parent / "next").rename(folder)
     server.expected.append("died: signal SIGKILL")
     os.kill(server.worker_pids[0], 9)
     server.wait_for(lambda: len(server.worker_pids) == 2, "a new worker")
     with server.connect() as client:
-        assert client.get("/a").body == b"one"
+        assert client.get("/a").body == b"two"
 
 
 @as_root

@@ -29,6 +29,7 @@ PROXY = {
     "upstream": 1,
     "base": "/v2",
     "half_close": True,
+    "upgrade": ["websocket", "foo/2"],
 }
 FULL = plan(
     access_log=True,

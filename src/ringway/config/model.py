@@ -83,6 +83,9 @@ Addresses = Annotated[
 TrustedProxies = Annotated[
     list[Annotated[str, AfterValidator(values.trusted_proxy)]], BeforeValidator(_listed), _one_or_many("string")
 ]
+Upgrades = Annotated[
+    list[Annotated[str, AfterValidator(values.upgrade)]], BeforeValidator(_listed), _one_or_many("string")
+]
 HostName = Annotated[str, AfterValidator(values.host_name)]
 PathPrefix = Annotated[str, AfterValidator(lambda text: values.path_prefix(text) + "/")]
 AccountName = Annotated[str, AfterValidator(_account_name)]
@@ -184,8 +187,9 @@ class Server(Section):
         '`"unix"` is whoever comes by a Unix socket. From them, X-Forwarded-For (or Forwarded, where there is no '
         "X-Forwarded-For) is walked from the right, and the first address that is not trusted is the client: for the "
         "access log, and for upstreams, which get the list with the proxy's address behind it, and its "
-        "X-Forwarded-Proto and -Host. From anybody else these fields are removed. List only proxies that write the "
-        "fields anew or add to them.",
+        "X-Forwarded-Proto, -Host and -Port. From anybody else these fields are removed, and so are all others that "
+        "only a proxy may set: every X-Forwarded- field, Front-End-Https, X-Scheme, X-Url-Scheme, "
+        "X-Original-URL, X-Rewrite-URL. List only proxies that write the fields anew or add to them.",
         examples=["10.0.0.0/8", ["10.0.0.0/8", "2001:db8::7", "unix"]],
     )
     proxy_protocol: Addresses = Field(
@@ -226,8 +230,8 @@ class Server(Section):
     )
     reload_on_change: bool = Field(
         default=False,
-        description="Reload when this file changes, as `ringway reload` does: once it looks the same for a second. A "
-        "file with an error in it changes nothing, the log says what is wrong.",
+        description="Reload when this file or one that it includes changes, as `ringway reload` does: once they look "
+        "the same for a second. A file with an error in it changes nothing, the log says what is wrong.",
     )
     dns_refresh: Seconds = _seconds(
         30,
@@ -472,7 +476,17 @@ class ProxyRoute(Section):
         examples=["http://localhost:8080", "https://app.internal:8443", "http://unix:/run/app.sock"],
     )
     strip_prefix: bool = Field(
-        default=True, description="`false` forwards the whole path, with the prefix, behind the path of `url`."
+        default=True,
+        description="`true` takes the matched prefix away, and tells the application so in X-Forwarded-Prefix. `false` "
+        "forwards the whole path, with the prefix, behind the path of `url`.",
+    )
+    upgrade: Upgrades = Field(
+        default=["websocket"],
+        max_length=8,
+        description="Protocols that clients may upgrade a connection to: a name or a list of them. Other names in "
+        "Upgrade are not forwarded, and the request is answered as any other. `[]` allows none. `h2c` cannot be "
+        "allowed: its requests would go past the routes.",
+        examples=["websocket", ["websocket", "tcp"]],
     )
     half_close: bool = Field(
         default=False,
@@ -568,7 +582,7 @@ class Limits(Section):
 
     head_bytes: Bytes = _bytes(8192, 1024, 65535, "The largest head of a request or a response; beyond: 431 or 414.")
     head_fields: int = _count(
-        100, 1, 100, "Field lines in the head of a request (beyond: 431) or of a response (beyond: 502)."
+        100, 1, 1000, "Field lines in the head of a request (beyond: 431) or of a response (beyond: 502)."
     )
     request_body_bytes: Bytes = _bytes(
         10485760, 0, 2**62, "The largest body of a request; beyond: 413. 0: no bound (bodies are streamed, never kept)."
@@ -701,7 +715,8 @@ class Config(Section):
         default={},
         description='What a host answers below a path: `[path_routes."example.com"]` with prefixes as keys. `"/api/"` '
         "matches `/api`, `/api/` and everything below, not `/apix`; the longest prefix wins. Order: the host's paths, "
-        'the host, the paths of `"*"`, `"*"`, else 404.',
+        'the paths of `"*"`, the host, `"*"`, else 404. So a prefix below `[path_routes."*"]` holds for every host, '
+        'and is written once. The prefix `"/"` is the whole host, as in `[host_routes]`.',
     )
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()

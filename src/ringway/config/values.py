@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_PROTOCOL = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,64}(/[a-z0-9!#$%&'*+.^_`|~-]{1,32})?")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PATH_SAFE = "/%:@!$&'()*+,;=-._~"
 _UNIX = "unix:"
@@ -285,6 +286,18 @@ def _punycode(name: str) -> str:
 
 def _ascii_label(label: str) -> str:
     return label if label.isascii() else "xn--" + label.encode("punycode").decode("ascii")
+
+
+def upgrade(text: str) -> str:
+    """A protocol of RFC 9110 7.8: a name, with a version if wanted."""
+    name = text.lower()
+    if not _PROTOCOL.fullmatch(name):
+        raise Flaw(f'"{text}" is not the name of a protocol', 'write a name like "websocket"')
+    if name.partition("/")[0] in ("h2c", "h2", "h3", "http", "https"):
+        raise Flaw(
+            f'"{text}" would be a tunnel for requests past all routes', "remove it: Ringway speaks HTTP/1.1 there"
+        )
+    return name
 
 
 def path_prefix(text: str) -> str:

@@ -62,6 +62,7 @@ class Rules:
         self._memories = itertools.count(1)
         self._closed = threading.Event()
         self._snapshot = -1
+        self._paths: list[str] = []
         self._folders: list[int] = []
         self._resolver: Resolver | None = None
         self._watches: list[keyring.Watch | peers.Watch] = []
@@ -92,6 +93,7 @@ class Rules:
         tell = functools.partial(self._changed, RESOLVED)
         self._resolver = Resolver(upstreams, write, self.config.server.dns_refresh, resolved=tell)
         self._resolver.start()
+        self._paths = plan["folders"]
         self._folders = [_open_folder(path) for path in plan["folders"]]
         self.brief["folders"] = self._folders
         self.brief["tls"] = tls_brief(self.config.tls)
@@ -164,6 +166,18 @@ class Rules:
         """By the loop, which may have the old descriptors in a brief until then."""
         while self._full:
             self._full.pop().close()
+
+    def open_folders_again(self) -> None:
+        """For a worker that starts: their paths may lead elsewhere by now. Descriptors keep their numbers."""
+        for place, path in enumerate(self._paths):
+            fresh = _open_folder(path)
+            if fresh < 0:
+                continue  # the old one is better than none
+            if self._folders[place] < 0:
+                self._folders[place] = fresh
+            else:
+                os.dup2(fresh, self._folders[place], inheritable=False)
+                os.close(fresh)
 
     @property
     def resolver(self) -> Resolver:

@@ -329,6 +329,7 @@ class Supervisor:
             ring = memory.Shared(f"ringway records {seat.index}", records.SIZE)
             opened.callback(ring.close)
             own = {"counters": block.descriptor, "records": ring.descriptor}
+            self._rules_of(seat).open_folders_again()
             become = self._rules_of(seat).account
             user = become.brief if become is not None else None
             brief: dict[str, Any] = {"index": seat.index, "cpu": seat.cpu, "user": user, **self.brief_of(seat), **own}

@@ -3,7 +3,7 @@
 import cython
 from cython import NULL, address, cast
 from cython.cimports.libc.stdint import int64_t, uint32_t
-from cython.cimports.libc.string import memchr, memcpy, memmove, strlen
+from cython.cimports.libc.string import memcpy, memmove, strlen
 from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection.rules import *
 from cython.cimports.ringway.engine.connection.state import *
@@ -255,10 +255,7 @@ def look_for_head(w, s, seen, request):
         if found < 0:
             return found
         if found > cast(cython.int, limit) or (found == 0 and length_of(b) >= limit):
-            # RFC 9110 15.5.15: the request line alone was too long, if it has not even ended.
-            if request and memchr(data_of(b), 10, min(length_of(b), limit)) == NULL:
-                return -TARGET_TOO_LONG
-            return -HEAD_TOO_LARGE
+            return request_too_long(data_of(b), min(length_of(b), limit)) if request else -HEAD_TOO_LARGE
         if found > 0:
             return found
         seen[0] = length_of(b)

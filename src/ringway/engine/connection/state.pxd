@@ -308,7 +308,7 @@ cdef struct Exchange:
     uint16_t status         # sent to the client; 0: none yet
     bint keep_alive         # the client allows another request
     bint expect_continue    # the client waits for 100 before it sends its body
-    bint upgrade            # asked for
+    uint8_t upgrade         # which entries of the route's list of upgrades were asked of the upstream, as bits
     bint answered           # the head of a final response was queued
     bint upstream_keep      # the upstream connection may be used again
     bint reused             # it was a pooled one

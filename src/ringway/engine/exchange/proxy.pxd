@@ -43,6 +43,8 @@ cdef void proxy_upstream_gone(Worker* w, Exchange* x) noexcept nogil
 cdef void proxy_broken(Worker* w, Exchange* x) noexcept nogil
 
 cdef void response_head(Worker* w, Exchange* x) noexcept nogil
+cdef bint upgrade_agreed(Worker* w, const Exchange* x, const char* data) noexcept nogil
+    # data: the head of a 101
 cdef bint interim_response(Worker* w, Exchange* x, uint32_t length) noexcept nogil
 cdef void final_response(Worker* w, Exchange* x, uint32_t length) noexcept nogil
 cdef void proxy_pull_response(Worker* w, Exchange* x) noexcept nogil

@@ -95,9 +95,23 @@ def write_forward(w, x, data, path):
     f.content_length = head.content_length
     f.host = piece_span(data, head.host)
     f.asked = f.host
+    f.trusted = w.said.trusted
     f.chain = False
     f.client.length = 0
+    f.port.length = 0
+    f.prefix = span(text_at(x.rules.snapshot, x.route.prefix), x.route.prefix.length if x.route.strip_prefix else 0)
+    f.prefix_before.length = 0
+    f.upgrade.length = 0
+    if head.upgrade:
+        # A protocol that is not in the list is not asked for: a tunnel goes past routes, certificates and these fields.
+        f.upgrade = span(text_at(x.rules.snapshot, x.route.upgrade), x.route.upgrade.length)
+        x.upgrade = cast(
+            cython.uchar, upgrades_asked(data, head.fields, head.field_count, f.upgrade) & ((1 << UPGRADES_MAX) - 1)
+        )
+        f.upgrade.length = f.upgrade.length if x.upgrade else 0
     if w.said.trusted:
+        f.port = w.said.port
+        f.prefix_before = w.said.prefix
         f.chain = w.said.chain
         if not w.said.chain:
             f.client = span(x.named, x.named_length)
@@ -396,13 +410,24 @@ def response_head(w, x):
             final_response(w, x, cast(uint32_t, found))
             return
         if w.response.status == 101:
-            if x.upgrade and w.response.upgrade:
+            if w.response.upgrade and upgrade_agreed(w, x, data_of(s.inbox.first)):
                 tunnel_begin(w, x, cast(uint32_t, found))
             else:
                 exchange_fail(w, x, UPSTREAM_BAD_HEAD)
             return
         if not interim_response(w, x, cast(uint32_t, found)):
             return
+
+
+def upgrade_agreed(w, x, data):
+    """RFC 9110 7.8: what a 101 names was asked for, all of it."""
+    asked: cython.int = upgrades_asked(
+        data,
+        w.response.fields,
+        w.response.field_count,
+        span(text_at(x.rules.snapshot, x.route.upgrade), x.route.upgrade.length),
+    )
+    return asked != 0 and asked & ~cast(cython.int, x.upgrade) == 0
 
 
 def interim_response(w, x, length):

@@ -55,7 +55,7 @@ def request_accept(w, x, data, length):
     c: cython.pointer(Client) = x.client
     x.method = head.method
     x.minor = head.minor
-    x.upgrade = head.upgrade
+    x.upgrade = 0
     x.expect_continue = head.expect_continue
     c.last = not head.keep_alive or c.requests >= x.rules.snapshot.limits.requests_per_connection
     body_begin(address(x.up), address(x.up_chunks), head.framing, head.content_length, address(x.rules.snapshot.limits))
@@ -99,7 +99,7 @@ def take_body(w, x, b, head, start, got):
 
 
 def normal_path(w, data, out):
-    """What is matched is what is forwarded."""
+    """The form by which a route is chosen."""
     path: Span = piece_span(data, w.request.path)
     n: cython.int
     if path.length == 0:
@@ -145,7 +145,9 @@ def request_route(w, x, b, head, length, start, got):
         buffer_give(address(w.buffers), b)
         exchange_fail_with(w, x, METHOD_NOT_ALLOWED, b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n", 53)
         return
-    if x.route.strip_prefix:
+    if path.at == cast(cython.p_const_char, w.path) and x.route.kind == ROUTE_PROXY:
+        path = path_as_sent(x, piece_span(data, w.request.path), path)
+    elif x.route.strip_prefix:
         path.at += x.route.prefix.length
         path.length -= x.route.prefix.length
     if x.route.kind == ROUTE_PROXY:
@@ -157,9 +159,22 @@ def request_route(w, x, b, head, length, start, got):
         buffer_give(address(w.buffers), b)
 
 
+def path_as_sent(x, sent, normal):
+    # RFC 9110 7.7: a proxy does not change the path. Where the normal form has lost segments, or the prefix was matched
+    # in spite of an encoded slash, the upstream must get what was matched, or it might read another path than we did.
+    end: cython.int = path_place(sent.at, sent.length, x.route.prefix.length, normal.length)
+    if end < 0:
+        sent = normal
+        end = x.route.prefix.length
+    if x.route.strip_prefix:
+        sent.at += end
+        sent.length -= cast(uint32_t, end)
+    return sent
+
+
 def came_by_https(w):
     """To the trusted proxy in front of us: sent on, the client would come the same way again."""
-    return w.said.trusted and span_is_text(w.said.proto, b"https", 5)
+    return w.said.trusted and (span_is_text(w.said.proto, b"https", 5) or span_is_text(w.said.proto, b"wss", 3))
 
 
 def is_challenge(path):

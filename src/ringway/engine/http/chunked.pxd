@@ -5,7 +5,7 @@ the first piece of payload is not moved, later ones are moved down beside it. Tr
 (RFC 9110 6.5.1: no framing, routing, authentication, content fields) are collected as field lines in `trailer`.
 
     SIZE -> EXTENSION -> SIZE_LF -> DATA -> DATA_CR -> DATA_LF -> SIZE ...
-                 size 0: SIZE_LF -> TRAILER -> ... -> END
+    SIZE -> EXT_...   ->         size 0: SIZE_LF -> TRAILER -> ... -> END
 
 Clients are held to the letter, since whoever reads a request otherwise than we do can be made to see another one. A body from
 an upstream goes on in our own framing, so nobody reads what we read; there `lenient` reads over what other proxies read over:
@@ -26,6 +26,15 @@ cdef enum ChunkedState:
     CHUNK_SIZE = 0      # at least one hex digit
     CHUNK_PADDING       # lenient: blanks behind the size
     CHUNK_EXTENSION     # skipped, bounded
+    CHUNK_EXT_BEGIN     # not lenient: behind ";", a name must come. See extension_octet()
+    CHUNK_EXT_NAME
+    CHUNK_EXT_NAMED     # blanks behind the name: "=" or ";" must come
+    CHUNK_EXT_EQUALS    # a value must come
+    CHUNK_EXT_VALUE     # a token
+    CHUNK_EXT_QUOTED    # a quoted-string
+    CHUNK_EXT_PAIR      # a backslash in it
+    CHUNK_EXT_CLOSED    # behind its end
+    CHUNK_EXT_BLANK     # blanks behind the value: ";" must come
     CHUNK_SIZE_LF       # CR seen
     CHUNK_DATA
     CHUNK_DATA_CR
@@ -53,6 +62,8 @@ cdef int chunked_decode(Chunked* c, char* data, uint32_t length, uint32_t* used,
 
 # Parts of chunked_decode(): each takes one octet. 0, or -Reason.
 cdef int chunk_line(Chunked* c, char octet) noexcept nogil          # CHUNK_SIZE to CHUNK_SIZE_LF
+cdef int extension_octet(Chunked* c, char octet) noexcept nogil
+    # RFC 9112 7.1.1: `;name`, `;name=token`, `;name="text"`, with blanks around ";" and "=", none before the CR
 cdef int chunk_size_digit(Chunked* c, char octet) noexcept nogil
 cdef int chunk_trailer(Chunked* c, char octet) noexcept nogil
 cdef int trailer_line(Chunked* c) noexcept nogil                    # the pending line is complete: keep it or drop it

@@ -13,7 +13,7 @@ from ringway.engine.base.spans cimport bytes_order, lower, table_find
 
 cdef enum:
     SNAPSHOT_MAGIC = 0x52474E57     # "RGNW"
-    SNAPSHOT_VERSION = 7            # changes with any struct below
+    SNAPSHOT_VERSION = 8            # changes with any struct below
     ROUTE_NONE = -1
     HOST_BYTES_MAX = 256            # a DNS name has at most 253; longer ones belong to "*"
     UNIX_PATH_MAX = 107             # sockaddr_un has 108, with a terminating zero
@@ -43,6 +43,7 @@ cdef struct Route:
     uint8_t half_close      # proxy routes: 1: a client that ends its side still gets its answer
     Text prefix             # matched prefix without its last slash: "" for a whole host, "/api" for "/api/"
     Text base               # proxy routes: what replaces the prefix: "" or "/v2"; a single file: its name in `folder`
+    Text upgrade            # proxy routes: what may be upgraded to, a list in lower case: "websocket, foo"
     Text location           # redirects: what goes into Location; "{path}" in it stands for path and query
     Text hsts               # Strict-Transport-Security as a whole field line, or ""; for TLS alone
     Text name               # for people: 'host_routes."example.com"', 'path_routes."example.com"."/api/"'

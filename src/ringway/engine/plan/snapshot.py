@@ -61,6 +61,8 @@ def routes_valid(s: cython.pointer(cython.const[Snapshot])) -> cython.bint:
         r = route_at(s, i)
         if not (text_fits(s, r.prefix) and text_fits(s, r.base) and text_fits(s, r.location) and text_fits(s, r.name)):
             return False
+        if not (text_fits(s, r.hsts) and text_fits(s, r.upgrade)):
+            return False
         if r.kind == ROUTE_FILE:
             if r.folder >= s.folder_count or r.file_mode > MODE_MEMORY:
                 return False
@@ -341,6 +343,7 @@ def write_route(r: cython.pointer(Route), route: dict, texts: object):
     elif r.kind == ROUTE_PROXY:
         r.upstream = route["upstream"]
         r.half_close = bool(route.get("half_close", False))
+        r.upgrade = texts.put(", ".join(route.get("upgrade", [])))
         r.base = texts.put(route["base"])
     else:
         r.location = texts.put(route["to"])
@@ -440,6 +443,7 @@ def describe_route(s: cython.pointer(cython.const[Snapshot]), r: cython.pointer(
         route |= {"base": text_str(s, r.base)}
     elif r.kind == ROUTE_PROXY:
         route |= {"upstream": r.upstream, "base": text_str(s, r.base), "half_close": bool(r.half_close)}
+        route |= {"upgrade": text_str(s, r.upgrade).split(", ") if r.upgrade.length else []}
     else:
         return route | {"to": text_str(s, r.location), "status": r.redirect_status}
     return route | {"strip_prefix": bool(r.strip_prefix)}
