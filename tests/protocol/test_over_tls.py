@@ -24,6 +24,7 @@ def secure(tmp_path_factory, certificate):
             "tls": certificate,
             "host_routes": {
                 "proxied": {"type": "Proxy", "url": upstream.url},
+                "half-closing": {"type": "Proxy", "url": upstream.url, "half_close": True},
                 "files": to_folder,
                 "memory": {**to_folder, "mode": "memory"},
             },
@@ -80,12 +81,12 @@ def test_bodies_both_ways(secure, coding):
         assert client.get("/a.txt", host="files").body == b"a file\n"
 
 
-@pytest.mark.parametrize("host", ["proxied", "files"])
+@pytest.mark.parametrize("host", ["half-closing", "files"])
 @pytest.mark.parametrize("answered", [False, True], ids=["at once", "once answered"])
 def test_half_close(secure, host, answered):
     """9112-9.6, 9.8: close_notify ends the client's side; the answer still comes, and then ours."""
     server, upstream = secure
-    target = upstream.on(HI) if host == "proxied" else "/a.txt"
+    target = upstream.on(HI) if host == "half-closing" else "/a.txt"
     with server.connect_raw(tls=True) as client:
         client.sock = Half(client.sock, any_certificate(), "localhost")
         client.reader = Reader(client.sock)

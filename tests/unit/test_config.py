@@ -367,6 +367,7 @@ head = 2.5
         "upgrade": ["websocket"],
         "upstream": 0,
         "base": "/v2",
+        "half_close": False,
     }
     assert (routes[3]["strip_prefix"], routes[3]["upstream"], routes[3]["base"]) == (False, 0, "")
     assert (routes[4]["single"], routes[4]["mode"], routes[4]["folder"]) == (True, "memory", 0)

@@ -5,7 +5,7 @@ the first piece of payload is not moved, later ones are moved down beside it. Tr
 (RFC 9110 6.5.1: no framing, routing, authentication, content fields) are collected as field lines in `trailer`.
 
     SIZE -> EXTENSION -> SIZE_LF -> DATA -> DATA_CR -> DATA_LF -> SIZE ...
-     EXT_... ->                   size 0: SIZE_LF -> TRAILER -> ... -> END
+    SIZE -> EXT_...   ->         size 0: SIZE_LF -> TRAILER -> ... -> END
 
 Clients are held to the letter, since whoever reads a request otherwise than we do can be made to see another one. A body from
 an upstream goes on in our own framing, so nobody reads what we read; there `lenient` reads over what other proxies read over:

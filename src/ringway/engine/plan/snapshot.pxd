@@ -13,7 +13,7 @@ from ringway.engine.base.spans cimport bytes_order, lower, table_find
 
 cdef enum:
     SNAPSHOT_MAGIC = 0x52474E57     # "RGNW"
-    SNAPSHOT_VERSION = 7            # changes with any struct below
+    SNAPSHOT_VERSION = 8            # changes with any struct below
     ROUTE_NONE = -1
     HOST_BYTES_MAX = 256            # a DNS name has at most 253; longer ones belong to "*"
     UNIX_PATH_MAX = 107             # sockaddr_un has 108, with a terminating zero
