@@ -32,6 +32,10 @@ cdef void exchange_send_end(Worker* w, Exchange* x, Buffer* b) noexcept nogil
 cdef void exchange_fail(Worker* w, Exchange* x, int reason) noexcept nogil
 cdef void exchange_fail_with(Worker* w, Exchange* x, int reason, const char* fields, uint32_t fields_length) noexcept nogil
 cdef void exchange_cut(Worker* w, Exchange* x, int reason) noexcept nogil
+cdef bint client_has_left(Worker* w, Exchange* x) noexcept nogil
+    # it ended its side, and its route takes that for the end of its request: the exchange was cut
+cdef void keep_pipelined(Worker* w, Exchange* x) noexcept nogil
+    # something came behind the request that is being served: go on receiving as far as `pipeline_bytes`
 cdef void exchange_done(Worker* w, Exchange* x) noexcept nogil
     # the response is complete; finishes as soon as the client has it
 cdef void exchange_settle(Worker* w, Exchange* x) noexcept nogil

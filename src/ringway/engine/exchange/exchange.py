@@ -181,6 +181,26 @@ def exchange_leave_upstream(w, x):
     x.upstream = NULL
 
 
+# ------------------------------------------------------------------------------------- the client, meanwhile
+
+
+def client_has_left(w, x):
+    if not x.client.stream.eof or x.route.half_close:
+        return False
+    exchange_cut(w, x, CLIENT_CLOSED)
+    return True
+
+
+def keep_pipelined(w, x):
+    # A receive that goes on brings up to 32 buffers (RING_BUFFERS at most) before its cancel is heard. So it ends with
+    # the first bytes, and from then on they come by single ones, each asked for below the bound.
+    s: cython.pointer(Stream) = address(x.client.stream)
+    x.client.pipelines = x.client.pipelines or s.inbox.first != NULL or s.cipher.first != NULL
+    stream_pause(w, s)
+    if s.inbox.bytes + s.cipher.bytes < x.rules.snapshot.limits.pipeline_bytes:
+        stream_want(w, s, GROUP_SMALL, False, True)
+
+
 # ------------------------------------------------------------------------------------------------------ ending
 
 

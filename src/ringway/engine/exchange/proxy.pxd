@@ -25,8 +25,6 @@ cdef void proxy_begin(Worker* w, Exchange* x, Buffer* b, uint32_t start, uint32_
     # b.base[head:] is the request head (in w.request); b.base[start:start+got] the body that came with it
 cdef Buffer* make_room(Worker* w, Buffer* b, uint32_t length) noexcept nogil
     # the body moves back, so that so much fits in front of it: within b, or (b is given back) in a larger buffer. NULL: no
-cdef bint client_has_left(Worker* w, Exchange* x) noexcept nogil
-    # it ended its side, and its route takes that for the end of its request: the exchange was cut
 cdef uint32_t write_forward(Worker* w, Exchange* x, const char* data, Span path) noexcept nogil
 cdef void proxy_ready(Worker* w, Exchange* x) noexcept nogil
 cdef bint tls_broken(const Upstream* u) noexcept nogil
@@ -52,8 +50,6 @@ cdef void response_done(Worker* w, Exchange* x) noexcept nogil
 cdef bint keep_rest(Worker* w, Client* c, Buffer* b, uint32_t used) noexcept nogil
     # what lies behind the first `used` bytes of b belongs to the next request: back to the front of the inbox, in buffers of its
     # own. False: there is none, that request is lost, and the connection ends with this answer
-cdef void keep_pipelined(Worker* w, Exchange* x) noexcept nogil
-    # something came behind the request that is being served: go on receiving as far as `pipeline_bytes`
 cdef void send_some(Worker* w, Stream* s, Buffer* b) noexcept nogil
 cdef bint send_last(Worker* w, Stream* s, const BodyState* body, const Chunked* chunks, Buffer* b) noexcept nogil
     # the end of a chunked body, appended to b or in a buffer of its own (b NULL, or full). False: no buffer

@@ -52,14 +52,7 @@ def proxy_begin(w, x, b, start, got, head, path):
     exchange_move(x, EXCHANGE_CONNECT)
     upstream_acquire(w, x, False)
     if x.state == EXCHANGE_CONNECT and x.up.done:
-        stream_want(w, address(x.client.stream), GROUP_SMALL, True, True)  # to see it leave
-
-
-def client_has_left(w, x):
-    if not x.client.stream.eof or x.route.half_close:
-        return False
-    exchange_cut(w, x, CLIENT_CLOSED)
-    return True
+        stream_want(w, address(x.client.stream), GROUP_SMALL, client_many(x.client, 1), True)  # to see it leave
 
 
 def make_room(w, b, length):
@@ -243,16 +236,6 @@ def keep_rest(w, c, b, used):
         rest.end += n
         queue_push_front(address(c.stream.inbox), rest)
     return True
-
-
-def keep_pipelined(w, x):
-    # A receive that goes on brings up to 32 buffers (RING_BUFFERS at most) before its cancel is heard. So it ends with
-    # the first bytes, and from then on they come by single ones, each asked for below the bound.
-    s: cython.pointer(Stream) = address(x.client.stream)
-    x.client.pipelines = x.client.pipelines or s.inbox.first != NULL or s.cipher.first != NULL
-    stream_pause(w, s)
-    if s.inbox.bytes + s.cipher.bytes < x.rules.snapshot.limits.pipeline_bytes:
-        stream_want(w, s, GROUP_SMALL, False, True)
 
 
 def send_some(w, s, b):
