@@ -162,24 +162,6 @@ def request_route(w, x, b, head, length, start, got):
         buffer_give(address(w.buffers), b)
 
 
-def sent_on(w, x, data):
-    """Plain HTTP where HTTPS is wanted."""
-    c: cython.pointer(Client) = x.client
-    path: Span
-    if c.mistaken:
-        if c.listener.https_port and w.request.form != FORM_ASTERISK and not came_by_https(w):
-            to_https(w, x, data)
-        else:
-            exchange_fail(w, x, PLAIN_HTTP)
-        return True
-    if c.listener.tls or w.request.form == FORM_ASTERISK:
-        return False
-    if normal_path(w, data, address(path)) < 0 or is_challenge(path) or came_by_https(w):
-        return False
-    to_https(w, x, data)
-    return True
-
-
 def path_as_sent(x, sent, normal):
     # RFC 9110 7.7: a proxy does not change the path. Where the normal form has lost segments, or the prefix was matched
     # in spite of an encoded slash, the upstream must get what was matched, or it might read another path than we did.
