@@ -560,7 +560,7 @@ class RedirectRoute(Section):
 
     type: Literal["Redirect"] = Field(description='`"Redirect"`: answers with the address to go to.')
     to: Annotated[str, AfterValidator(values.redirect_target)] = Field(
-        description="A URL or a path. `{path}` in it stands for the path and query of the request.",
+        description="A URL or a path, up to 2048 bytes. `{path}` in it stands for the path and query of the request.",
         examples=["https://example.com{path}"],
     )
     status: Literal[301, 302, 303, 307, 308] = Field(
@@ -602,7 +602,8 @@ class Limits(Section):
         16384,
         4096,
         1048576,
-        "What is kept of a client's further requests while one is served; more waits in the kernel.",
+        "What is kept of a client's further requests while one is served; more waits in the kernel. With io_uring a "
+        "connection may exceed it once, by up to 256 KiB.",
     )
     buffer_bytes: Bytes = _bytes(
         268435456,

@@ -404,7 +404,9 @@ def hsts(text: str) -> str:
     parts = [part.strip() for part in text.split(";")]
     known = {"includesubdomains", "preload"}
     ages = [part for part in parts if re.fullmatch(r"max-age=\d{1,10}", part.lower())]
-    if len(ages) != 1 or any(part.lower() not in known for part in parts if part not in ages):
+    others = [part.lower() for part in parts if part not in ages]
+    # RFC 6797 6.1: no directive is there twice.
+    if len(ages) != 1 or not known.issuperset(others) or len(others) != len(set(others)):
         raise Flaw(f'"{text}" is no value of Strict-Transport-Security', 'write "max-age=31536000; includeSubDomains"')
     return "; ".join(parts)
 
@@ -431,6 +433,10 @@ def is_address(host: str) -> bool:
     return True
 
 
+# A Location has 3072 bytes in all (heads.pxd, LOCATION_BYTES_MAX): leave some for the path.
+_TARGET_MOST = 2048
+
+
 def redirect_target(text: str) -> str:
     """A Location: an absolute URL or a path; `{path}` in it stands for the path and query of the request."""
     if any(ord(mark) <= 32 or ord(mark) >= 127 or mark in '"<>\\^`' for mark in text):
@@ -447,4 +453,6 @@ def redirect_target(text: str) -> str:
         )
     if set("{}") & set(text.replace("{path}", "")):
         raise Flaw(f'"{text}" has a brace that is not "{{path}}"', "{path} is the only placeholder")
+    if len(text) > _TARGET_MOST:
+        raise Flaw(f'"{text[:60]}..." is longer than {_TARGET_MOST} bytes', "shorten it")
     return text

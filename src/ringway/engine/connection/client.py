@@ -187,7 +187,7 @@ def client_received(w, s):
         elif s.eof:
             client_abort(w, c)
         else:
-            stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
+            stream_want(w, s, GROUP_SMALL, client_many(c, 0), False)
     else:
         client_next_request(w, c)
 
@@ -255,7 +255,7 @@ def client_next_request(w, c):
         elif s.eof:
             client_finish(w, c)
         else:
-            stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
+            stream_want(w, s, GROUP_SMALL, client_many(c, 0), False)
         return
     client_next_seen(w, c)
     found: cython.int = look_for_head(w, s, address(c.seen), True)
@@ -281,7 +281,41 @@ def client_next_request(w, c):
         # The whole head is due from its first byte on: a byte a second does not help.
         client_move(c, CLIENT_HEAD)
         stream_receive_within(w, s, w.snapshot.timeouts.head_ms, False)
-    stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
+    stream_want(w, s, GROUP_SMALL, client_many(c, 0), False)
+
+
+def client_later(w, c):
+    # A request is never served within the end of the one before it: a client that sends many at once would choose how
+    # deep the stack becomes.
+    s: cython.pointer(Stream) = address(c.stream)
+    if s.ready:
+        return
+    s.ready = True
+    s.next_ready = NULL
+    if w.ready == NULL:
+        w.ready = s
+    else:
+        w.ready_last.next_ready = s
+    w.ready_last = s
+
+
+def client_turns(w):
+    s: cython.pointer(Stream)
+    following: cython.pointer(Stream)
+    i: cython.int
+    for i in range(CLIENT_TURNS):
+        s = w.ready
+        w.ready = NULL
+        while s != NULL:
+            following = s.next_ready
+            s.ready = False
+            if s.closing:
+                stream_finish(w, s)
+            elif s.state == CLIENT_IDLE:
+                client_next_request(w, cast(cython.pointer(Client), s))
+            s = following
+        if w.ready == NULL:
+            return
 
 
 def client_next_seen(w, c):
@@ -329,7 +363,9 @@ def merge_first(w, s, limit):
         wide = NULL
         if not buffer_scarce(address(w.buffers), GROUP_LARGE):
             wide = buffer_take(address(w.buffers), GROUP_LARGE)
-        if wide == NULL:
+        if wide == NULL or room_behind(wide) < length_of(a):
+            if wide != NULL:
+                buffer_give(address(w.buffers), wide)
             buffer_give(address(w.buffers), a)
             buffer_give(address(w.buffers), b)
             return False
@@ -430,7 +466,12 @@ def client_done(w, c):
         client_finish(w, c)
     else:
         client_idle(w, c, w.snapshot.timeouts.keepalive_ms)
-        client_next_request(w, c)
+        if stream_holds(s):
+            client_later(w, c)
+        elif s.eof:
+            client_finish(w, c)
+        else:
+            stream_want(w, s, GROUP_SMALL, client_many(c, 0), False)
 
 
 def client_idle(w, c, ms):

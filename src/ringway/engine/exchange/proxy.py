@@ -24,6 +24,7 @@ def proxy_begin(w, x, b, start, got, head, path):
         exchange_fail(w, x, BAD_HOST)
         return
     length: uint32_t = write_forward(w, x, b.base + head, path)
+    BUG_ON(length > SCRATCH_BYTES)
     # The new head goes in front of the body that came with the old one.
     b.start = start
     b.end = start + got
@@ -129,7 +130,7 @@ def proxy_ready(w, x):
         exchange_fail(w, x, OUT_OF_MEMORY)
     elif x.up.done:
         stream_receive_within(w, address(u.stream), x.rules.snapshot.timeouts.first_byte_ms, False)
-        stream_want(w, address(x.client.stream), GROUP_SMALL, True, True)  # to see it leave
+        stream_want(w, address(x.client.stream), GROUP_SMALL, client_many(x.client, 1), True)  # to see it leave
     else:
         proxy_pull_request(w, x)
 
@@ -188,7 +189,7 @@ def proxy_pull_request(w, x):
             buffer_give(address(w.buffers), b)
             exchange_fail(w, x, -result)
             return
-        if used < length_of(b) and not keep_rest(w, s, b, used):
+        if used < length_of(b) and not keep_rest(w, x.client, b, used):
             buffer_give(address(w.buffers), b)
             exchange_fail(w, x, OUT_OF_MEMORY)
             return
@@ -208,20 +209,37 @@ def proxy_pull_request(w, x):
         stream_pause(w, s)  # the upstream is slower: what comes waits in the kernel
     else:
         client_next_seen(w, x.client)
-        stream_want(w, s, GROUP_SMALL, True, False)  # to see it leave
+        stream_want(w, s, GROUP_SMALL, client_many(x.client, 1), False)  # to see it leave
         request_sent(w, x)
 
 
-def keep_rest(w, s, b, used):
-    """What follows the body in this buffer is the next request: into a buffer of its own, at the front."""
-    rest: cython.pointer(Buffer) = buffer_take(address(w.buffers), b.group)
-    if rest == NULL:
-        return False
-    n: uint32_t = length_of(b) - used
-    memcpy(data_of(rest), data_of(b) + used, n)
-    rest.end += n
-    queue_push_front(address(s.inbox), rest)
+def keep_rest(w, c, b, used):
+    # From the end, in as many as it takes: since b was taken a reload may have made buffers smaller.
+    rest: cython.pointer(Buffer)
+    n: uint32_t
+    left: uint32_t = length_of(b) - used
+    while left:
+        rest = buffer_take(address(w.buffers), GROUP_SMALL if left <= SMALL_BYTES else GROUP_LARGE)
+        if rest == NULL:
+            c.last = True
+            c.linger = True
+            return False
+        n = min(left, room_behind(rest))
+        left -= n
+        memcpy(data_of(rest), data_of(b) + used + left, n)
+        rest.end += n
+        queue_push_front(address(c.stream.inbox), rest)
     return True
+
+
+def keep_pipelined(w, x):
+    # A receive that goes on brings up to 32 buffers (RING_BUFFERS at most) before its cancel is heard. So it ends with
+    # the first bytes, and from then on they come by single ones, each asked for below the bound.
+    s: cython.pointer(Stream) = address(x.client.stream)
+    x.client.pipelines = x.client.pipelines or s.inbox.first != NULL or s.cipher.first != NULL
+    stream_pause(w, s)
+    if s.inbox.bytes + s.cipher.bytes < x.rules.snapshot.limits.pipeline_bytes:
+        stream_want(w, s, GROUP_SMALL, False, True)
 
 
 def send_some(w, s, b):
@@ -278,8 +296,8 @@ def proxy_client_received(w, x):
         proxy_pull_request(w, x)
     elif s.eof and not x.up.done and s.inbox.first == NULL and s.cipher.first == NULL:
         exchange_cut(w, x, CLIENT_CLOSED)
-    elif s.inbox.bytes + s.cipher.bytes > x.rules.snapshot.limits.pipeline_bytes:
-        stream_pause(w, s)  # later requests wait in the kernel
+    else:
+        keep_pipelined(w, x)
 
 
 def proxy_client_sent(w, x):
@@ -430,10 +448,12 @@ def interim_response(w, x, length):
     if x.minor:
         exchange_reply(w, x, address(r))
         n = write_response(w.scratch, data_of(b), address(w.response), address(r))
-        out = buffer_take(address(w.buffers), GROUP_LARGE if n > 4096 else GROUP_SMALL)
-        if out == NULL:
+        out = buffer_take(address(w.buffers), GROUP_LARGE if n > SMALL_BYTES else GROUP_SMALL)
+        if out == NULL or n > room_behind(out):
+            if out != NULL:
+                buffer_give(address(w.buffers), out)
             buffer_give(address(w.buffers), b)
-            exchange_fail(w, x, OUT_OF_MEMORY)
+            exchange_fail(w, x, OUT_OF_MEMORY if out == NULL else UPSTREAM_HEAD_TOO_LARGE)
             return False
         memcpy(data_of(out), w.scratch, n)
         out.end += n
@@ -479,6 +499,7 @@ def final_response(w, x, length):
     exchange_reply(w, x, address(r))
     r.chunked = x.down.chunked_out
     n: uint32_t = write_response(w.scratch, data_of(b), head, address(r))
+    BUG_ON(n > SCRATCH_BYTES)
     if result < 0 or at + start < n + 32:
         buffer_give(address(w.buffers), b)
         exchange_fail(w, x, UPSTREAM_BAD_BODY if result < 0 else UPSTREAM_HEAD_TOO_LARGE)

@@ -28,8 +28,6 @@ cdef int at_the_door(Worker* w, Exchange* x, Span host, Span path) noexcept nogi
     # whether the connection has shown what the host wants of its clients: 0, or -Reason
 cdef void to_https(Worker* w, Exchange* x, const char* data) noexcept nogil
 cdef void redirect(Worker* w, Exchange* x, const char* data) noexcept nogil
-cdef bint span_is_path(const char* text) noexcept nogil
-    # "{path}"
 cdef void options_for_all(Worker* w, Exchange* x) noexcept nogil
 cdef void keep_for_log(Worker* w, Exchange* x, const char* data) noexcept nogil
 cdef unsigned short keep_text(char* out, uint32_t room, Span text) noexcept nogil

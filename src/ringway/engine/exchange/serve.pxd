@@ -10,6 +10,7 @@ How a body goes:
 from libc.stdint cimport uint32_t, uint64_t
 
 from ringway.engine.base.buffers cimport Buffer
+from ringway.engine.http.heads cimport Reply
 from ringway.engine.http.ranges cimport Conditions
 from ringway.engine.base.spans cimport Span
 from ringway.engine.connection.state cimport Exchange, File, Stream, Worker
@@ -30,7 +31,7 @@ cdef void serve_ranges(Worker* w, Exchange* x) noexcept nogil
 cdef void serve_without_body(Worker* w, Exchange* x, int status) noexcept nogil
 cdef void send_head(Worker* w, Exchange* x, Buffer* b) noexcept nogil
 cdef bint send_at_once(Stream* s, Buffer* b) noexcept nogil
-cdef bint in_small(const Worker* w, const File* f) noexcept nogil
+cdef bint in_small(const File* f, const Reply* r) noexcept nogil
 cdef uint32_t write_part(const Exchange* x, uint32_t which, char* out) noexcept nogil
 cdef uint32_t write_boundary(const Exchange* x, char* out) noexcept nogil
 cdef uint64_t parts_length(Exchange* x) noexcept nogil

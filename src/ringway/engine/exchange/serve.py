@@ -141,16 +141,20 @@ def redirect_to_folder(w, x):
         exchange_fail(w, x, FILE_ERROR)
         return
     path: Span = piece_span(data, w.request.path)
-    if path.length == 0 or path.at[path.length - 1] == 47 or path.length + w.request.query.length > SMALL_BYTES - 512:
+    if path.length == 0 or path.at[path.length - 1] == 47:
         exchange_fail(w, x, FILE_NOT_FOUND)  # index.html is a folder
         return
     while path.length > 1 and path.at[1] == 47:
         path.at += 1  # "//host" would be another site
         path.length -= 1
+    most: cython.p_char = cast(cython.p_char, w.scratch) + LOCATION_BYTES_MAX - 2
     p: cython.p_char = put(w.scratch, b"Location: ", 10)
-    p = put_span(p, path)
-    p = put(p, b"/", 1)
-    p = put_span(p, piece_span(data, w.request.query))
+    p = put_within(p, most, path)
+    p = put_within(p, most, span(b"/", 1))
+    p = put_within(p, most, piece_span(data, w.request.query))
+    if p == NULL:
+        exchange_fail(w, x, TARGET_TOO_LONG)
+        return
     p = put(p, b"\r\n", 2)
     exchange_answer(w, x, 301, w.scratch, cast(uint32_t, p - w.scratch), NULL, 0)
 
@@ -158,26 +162,26 @@ def redirect_to_folder(w, x):
 # ------------------------------------------------------------------------------------------------------ the head
 
 
-def in_small(w, f):
-    return f.copy != NULL and f.facts.size + f.fields_length + 256 <= SMALL_BYTES
+def in_small(f, r):
+    return f.copy != NULL and OWN_HEAD_MAX + r.fields.length + f.fields_length + f.facts.size <= SMALL_BYTES
 
 
 def serve_whole(w, x):
     f: cython.pointer(File) = x.file
     body: cython.bint = x.method == METHOD_GET
-    b: cython.pointer(Buffer) = buffer_take(address(w.buffers), GROUP_SMALL)
+    r: Reply
+    exchange_reply(w, x, address(r))
+    b: cython.pointer(Buffer) = exchange_room(w, address(r), f.fields_length)
     if b == NULL:
         exchange_fail(w, x, OUT_OF_MEMORY)
         return
-    r: Reply
-    exchange_reply(w, x, address(r))
     p: cython.p_char = b.base + HEADROOM
     p += write_own(p, 200, address(r))
     p = put(p, f.fields, f.fields_length)
     p = put(p, b"\r\n", 2)
     exchange_move(x, EXCHANGE_SEND)
     exchange_began(w, x, 200)
-    if body and in_small(w, f):
+    if body and in_small(f, address(r)):
         p = put(p, f.copy, cast(uint32_t, f.facts.size))
         x.down.total = f.facts.size
         body = False
@@ -217,12 +221,12 @@ def send_at_once(s, b):
 def serve_without_body(w, x, status):
     """304: the fields that a 200 would have had, RFC 9110 15.4.5, without the length."""
     f: cython.pointer(File) = x.file
-    b: cython.pointer(Buffer) = buffer_take(address(w.buffers), GROUP_SMALL)
+    r: Reply
+    exchange_reply(w, x, address(r))
+    b: cython.pointer(Buffer) = exchange_room(w, address(r), f.fields_length)
     if b == NULL:
         exchange_fail(w, x, OUT_OF_MEMORY)
         return
-    r: Reply
-    exchange_reply(w, x, address(r))
     p: cython.p_char = b.base + HEADROOM
     p += write_own(p, cast(cython.ushort, status), address(r))
     p = put(p, f.fields, f.length_at)
@@ -236,12 +240,12 @@ def serve_without_body(w, x, status):
 def serve_ranges(w, x):
     """206: one range as it is, several as multipart/byteranges (RFC 9110 15.3.7)."""
     f: cython.pointer(File) = x.file
-    b: cython.pointer(Buffer) = buffer_take(address(w.buffers), GROUP_SMALL)
+    r: Reply
+    exchange_reply(w, x, address(r))
+    b: cython.pointer(Buffer) = exchange_room(w, address(r), f.fields_length)
     if b == NULL:
         exchange_fail(w, x, OUT_OF_MEMORY)
         return
-    r: Reply
-    exchange_reply(w, x, address(r))
     fields: cython.p_char = f.fields
     fields_length: uint32_t = f.length_at
     p: cython.p_char = b.base + HEADROOM

@@ -12,6 +12,11 @@ from ringway.engine.base.spans cimport Span
 
 cdef enum:
     HEAD_GROWTH_MAX = 1024
+    # What an answer of our own says besides the fields that it is given, the body and `Reply.fields`: status line (46 at
+    # most), Server (17), Date (37), Connection (24), Content-Type (41; of ranges 71), Content-Length (40), Content-Range
+    # (85), the empty line.
+    OWN_HEAD_MAX = 384
+    LOCATION_BYTES_MAX = 3072   # a whole Location line: with all else it fits a small buffer
     UPGRADES_MAX = 8        # a route's list; Exchange.upgrade has a bit for each
     PORT_DIGITS_MAX = 5
 
@@ -51,6 +56,10 @@ cdef uint32_t write_status(char* out, uint16_t status) noexcept nogil
     # status line with the usual reason phrase
 cdef uint32_t write_own(char* out, uint16_t status, const Reply* r) noexcept nogil
     # status line, Server, Date, Connection: the beginning of an answer of our own
+cdef uint32_t write_location(char* out, uint32_t room, Span to, Span path, Span query) noexcept nogil
+    # the line "Location: ...", which is `to` with path and query for each "{path}". 0: it does not fit in `room`
+cdef bint names_path(const char* text, uint32_t length) noexcept nogil
+    # does it begin with "{path}"?
 cdef enum:
     STATUS_END = 600
 

@@ -3,7 +3,7 @@
 import cython
 from cython import NULL, address, cast
 from cython.cimports.libc.stdint import uint16_t, uint32_t, uint64_t
-from cython.cimports.libc.string import strlen
+from cython.cimports.libc.string import memchr, memcmp, strlen
 from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.http.fields import *
 
@@ -249,7 +249,50 @@ def write_own(out, status, r):
     return cast(uint32_t, out - begin)
 
 
+def write_location(out, room, to, path, query):
+    # What is written is bounded, not what it is made of: `to` may name the path as often as it likes.
+    end: cython.p_char = out + room
+    p: cython.p_char = put_within(out, end, span(b"Location: ", 10))
+    mark: cython.p_const_char
+    n: uint32_t
+    while to.length and p != NULL:
+        if names_path(to.at, to.length):
+            p = put_within(p, end, path)
+            p = put_within(p, end, query)
+            n = 6
+        else:
+            mark = cast(cython.p_const_char, memchr(to.at + 1, 123, to.length - 1))
+            n = cast(uint32_t, mark - to.at) if mark != NULL else to.length
+            p = put_within(p, end, span(to.at, n))
+        to = span(to.at + n, to.length - n)
+    p = put_within(p, end, span(b"\r\n", 2))
+    return 0 if p == NULL else cast(uint32_t, p - out)
+
+
+def names_path(text, length):
+    return length >= 6 and memcmp(text, cast(cython.p_char, b"{path}"), 6) == 0
+
+
 def status_phrase(status):
     if status >= STATUS_END or STATUS_PHRASES[status] == NULL:
         return b"Unknown"
     return STATUS_PHRASES[status]
+
+
+# For tests.
+
+
+def location(to: bytes, path: bytes, query: bytes, room: int) -> bytes:
+    """The Location line of a Redirect, b"" if it does not fit in `room` bytes. IndexError: it wrote beyond."""
+    block = bytearray(b"\xa5" * (room + 64))
+    out: cython.uchar[::1] = block
+    length: uint32_t = write_location(
+        cast(cython.p_char, address(out[0])),
+        room,
+        span(to, len(to)),
+        span(path, len(path)),
+        span(query, len(query)),
+    )
+    if block[room:] != b"\xa5" * 64:
+        raise IndexError("written beyond the room")
+    return bytes(block[:length])

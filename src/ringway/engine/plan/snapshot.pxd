@@ -18,6 +18,10 @@ cdef enum:
     HOST_BYTES_MAX = 256            # a DNS name has at most 253; longer ones belong to "*"
     UNIX_PATH_MAX = 107             # sockaddr_un has 108, with a terminating zero
     SUFFIX_BYTES_MAX = 32           # of a media type's suffix; the longest registered have about 15
+    # What a route may bring into a head: the engine's room for heads counts on it.
+    BASE_BYTES_MAX = 1024
+    LOCATION_TEXT_MAX = 2048
+    HSTS_BYTES_MAX = 256
 
 cdef enum RouteKind:
     ROUTE_FILE = 1

@@ -61,7 +61,11 @@ def routes_valid(s: cython.pointer(cython.const[Snapshot])) -> cython.bint:
         r = route_at(s, i)
         if not (text_fits(s, r.prefix) and text_fits(s, r.base) and text_fits(s, r.location) and text_fits(s, r.name)):
             return False
-        if not (text_fits(s, r.hsts) and text_fits(s, r.upgrade)):
+        if not text_fits(s, r.hsts) or r.hsts.length > HSTS_BYTES_MAX:
+            return False
+        if r.base.length > BASE_BYTES_MAX or r.location.length > LOCATION_TEXT_MAX:
+            return False
+        if not text_fits(s, r.upgrade):
             return False
         if r.kind == ROUTE_FILE:
             if r.folder >= s.folder_count or r.file_mode > MODE_MEMORY:
