@@ -215,7 +215,8 @@ def file_write_fields(w, f):
     else:
         p = put(p, b"application/octet-stream", 24)
     p = put(p, b"\r\nLast-Modified: ", 17)
-    date_write(p, f.facts.modified)
+    # RFC 9110 8.8.2.1: never later than Date, by our clock.
+    date_write(p, min(f.facts.modified, w.clock.wall_seconds))
     p += DATE_BYTES
     p = put(p, b"\r\nETag: ", 8)
     f.etag_length = cast(cython.uchar, etag_write(f.etag, address(f.facts)))
