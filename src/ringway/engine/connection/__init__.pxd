@@ -7,4 +7,5 @@ from ringway.engine.connection.stream cimport *
 from ringway.engine.connection.client cimport *
 from ringway.engine.connection.listener cimport *
 from ringway.engine.connection.upstream cimport *
+from ringway.engine.connection.folders cimport *
 from ringway.engine.connection.files cimport *

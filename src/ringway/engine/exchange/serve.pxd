@@ -13,6 +13,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from ringway.engine.base.buffers cimport Buffer
 from ringway.engine.http.ranges cimport Conditions
 from ringway.engine.base.spans cimport Span
+from ringway.engine.plan.snapshot cimport Route
 from ringway.engine.connection.state cimport Exchange, File, Stream, Worker
 
 cdef enum:
@@ -23,6 +24,7 @@ cdef enum:
 
 cdef void serve_begin(Worker* w, Exchange* x, Buffer* b, uint32_t head, uint32_t length, Span path) noexcept nogil
     # b.base[head:head+length] is the request head (in w.request); takes over b
+cdef int kind_of(const Route* route) noexcept nogil
 cdef void serve_ready(Worker* w, Exchange* x) noexcept nogil
 cdef void serve_file(Worker* w, Exchange* x) noexcept nogil
 cdef void read_conditions(Worker* w, Exchange* x, Conditions* out) noexcept nogil

@@ -68,11 +68,18 @@ def serve_begin(w, x, b, head, length, path):
         if FIELD_IF_MATCH <= w.request.fields[i].id <= FIELD_RANGE:
             x.conditional = True
     exchange_move(x, EXCHANGE_OPEN)
-    f: cython.pointer(File) = file_open(w, x.route.folder, name, cast(uint32_t, n), x.route.file_mode == MODE_MEMORY, x)
+    f: cython.pointer(File) = file_open(w, x.route.folder, name, cast(uint32_t, n), kind_of(x.route), x)
     if f == NULL:
         exchange_fail(w, x, TOO_MANY_OPEN_FILES)
     elif file_settled(f):
         serve_ready(w, x)
+
+
+def kind_of(route):
+    kind: cython.int = FILE_COPY if route.file_mode == MODE_MEMORY else 0
+    if route.file_single:
+        return kind | FILE_FOLLOW | FILE_DOTS  # the path is the operator's, nothing in it comes from a client
+    return kind | (FILE_FOLLOW if route.follow_links else 0) | (FILE_DOTS if route.dot_files else 0)
 
 
 def serve_ready(w, x):

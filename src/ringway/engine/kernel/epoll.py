@@ -28,7 +28,6 @@ from cython.cimports.ringway.engine.native.epoll import (
     epoll_wait,
     getrlimit,
     rlimit,
-    stat_at,
     syscall,
 )
 from cython.cimports.ringway.engine.native.ktls import POLLOUT, poll, pollfd
@@ -65,6 +64,7 @@ from cython.cimports.ringway.engine.native.linux import (
     recv,
     send,
     sockaddr,
+    stat_at,
 )
 
 # ---------------------------------------------------------------------------------------------------- opening
