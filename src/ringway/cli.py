@@ -30,6 +30,7 @@ def cli() -> None:
     Is the configuration right:        ringway check --config config.toml
     Serve:                             ringway run --config config.toml
 
+    \b
     Take a changed config.toml:        ringway reload --config config.toml
     Take a newly installed version:    ringway upgrade --config config.toml
 

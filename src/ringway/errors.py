@@ -1,6 +1,6 @@
 """Errors that a person reads: one clear sentence with the place and the remedy, never a traceback."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 class RingwayError(Exception):
@@ -17,6 +17,14 @@ class Problem:
     """What is wrong, without a full stop."""
     remedy: str = ""
     """What to do about it, without a full stop."""
+    file: str = ""
+    """The file that the key stands in; "": the one that was loaded."""
+    line: int = 0
+    """0: no single line."""
+
+    def at(self, file: str, line: int = 0) -> "Problem":
+        """The same with its place; a line that is known already stays."""
+        return replace(self, file=file, line=line or self.line)
 
     def __str__(self) -> str:
         place = f"{self.key}: " if self.key else ""
@@ -29,4 +37,8 @@ class ConfigError(RingwayError):
     def __init__(self, file: str, problems: list[Problem]) -> None:
         self.file = file
         self.problems = problems
-        super().__init__("\n".join(f"{file}: {problem}" for problem in problems))
+        super().__init__("\n".join(f"{self._place(problem)}: {problem}" for problem in problems))
+
+    def _place(self, problem: Problem) -> str:
+        file = problem.file or self.file
+        return f"{file}:{problem.line}" if problem.line else file

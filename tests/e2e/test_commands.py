@@ -178,7 +178,7 @@ def test_cert_and_check_and_run(ringway, tmp_path):
     assert done.returncode == 0, done.stderr
     text = done.stdout
     for wanted in (
-        "config.toml: nothing is wrong",
+        "config.toml: configuration OK",
         "https://127.0.0.1:0",
         "http://127.0.0.1:0",
         "cbpf",
@@ -240,7 +240,7 @@ def test_check_says_what_is_wrong(tmp_path):
     done = call("check", folder=tmp_path)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr == "error: config.toml: server.threats: there is no such key; did you mean `threads`?\n"
+    assert done.stderr == "error: config.toml:3: server.threats: there is no such key; did you mean `threads`?\n"
 
 
 def test_the_installed_program_is_the_same():

@@ -126,6 +126,21 @@ def test_a_change_of_the_file_reloads_where_that_is_wanted(ringway):
         assert goes_to(client) == "/two"
 
 
+def test_included_files_are_followed_too(ringway, tmp_path):
+    """`reload_on_change` looks at what `include` names, at files that are new as well."""
+    included = tmp_path / "sites" / "a.toml"
+    included.parent.mkdir()
+    config = {"include": f"{included.parent}/*.toml", **site("/one", server={"reload_on_change": True})}
+    server = ringway(config)
+    with server.connect() as client:
+        assert goes_to(client, host="a") == "/one"
+        written = tmp_path / "written.toml"
+        written.write_text('[host_routes]\n"a" = { type = "Redirect", to = "/two", status = 302 }\n')
+        written.rename(included)
+        server.wait_line(" info reloaded, 1 worker$")
+        assert goes_to(client, host="a") == "/two"
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

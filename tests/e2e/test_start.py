@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -115,12 +116,12 @@ def test_an_address_of_another_machine(attempt):
 
 def test_a_missing_certificate(attempt, certificate):
     found = attempt(tls={**certificate, "cert_path": "missing.crt"})
-    assert found.error.startswith('error: config.toml: tls.cert_path: "missing.crt" does not exist; ')
+    assert re.match(r'error: config.toml:\d+: tls.cert_path: "/.*/missing.crt" does not exist; ', found.error)
 
 
 def test_a_missing_key(attempt, certificate):
     found = attempt(tls={**certificate, "key_path": "missing.key"})
-    assert found.error.startswith('error: config.toml: tls.key_path: "missing.key" does not exist')
+    assert re.match(r'error: config.toml:\d+: tls.key_path: "/.*/missing.key" does not exist', found.error)
 
 
 def test_the_key_of_another_certificate(attempt, certificate, tmp_path):
@@ -154,7 +155,7 @@ def test_a_key_that_may_not_be_read(attempt, certificate, tmp_path):
         tls={**certificate, "key_path": "own.key"},
         through=["setpriv", f"--bounding-set={taken}", f"--inh-caps={taken}"],
     )
-    assert 'tls.key_path: "own.key"' in found.error
+    assert f'tls.key_path: "{tmp_path}/own.key"' in found.error
 
 
 @pytest.mark.skipif(kernel_tls.found().usable("both"), reason="this kernel has TLS")
@@ -191,7 +192,7 @@ def pair(folder, expired=False):
 
 def test_a_missing_folder(attempt):
     found = attempt(host_routes={"example.com": {"type": "File", "path": "missing"}})
-    assert '"missing" does not exist; create it or correct the path' in found.error
+    assert '/missing" does not exist; create it or correct the path' in found.error
     assert 'host_routes."example.com".path' in found.error
 
 
@@ -203,12 +204,12 @@ def test_a_url_that_is_none(attempt, url):
 
 def test_a_file_that_is_no_toml(tmp_path):
     found = Attempt('[server]\nlisten = "127.0.0.1:0\n', tmp_path)
-    assert found.error.startswith("error: config.toml: ")
-    assert "line 2" in found.error
+    assert found.error.startswith("error: config.toml:2: not TOML: a text is not closed (column 22); add a quote")
 
 
 def test_a_log_in_a_missing_folder(attempt):
-    assert 'access_log.path: the folder "logs" does not exist' in attempt(access_log={"path": "logs/access.log"}).error
+    found = attempt(access_log={"path": "logs/access.log"})
+    assert re.search(r'access_log.path: the folder "/.*/logs" does not exist', found.error)
 
 
 def test_everything_wrong_is_said_at_once(attempt, certificate):

@@ -25,6 +25,7 @@ def test_the_new_process_serves_and_the_old_one_ends(upgraded):
     (new,) = successors(server)
     assert server.process.wait(3 * DEADLINE) == 0
     assert runs(new)
+    assert len(server.control_sockets) == 1
     with server.connect() as client:
         assert client.get("/").one("location") == "/two"
     # The door went over too: the same command reaches the new process, and so does an upgrade of it.

@@ -20,6 +20,7 @@ from typing import Any
 from harness import forked
 from harness.raw import Client
 from harness.waiting import PATIENCE, Found, Journal
+from ringway.control.commands import place
 
 START_WITHIN = 30 * PATIENCE
 END_WITHIN = 30 * PATIENCE
@@ -164,9 +165,11 @@ class Server:
             self.kill()
             raise AssertionError(f"it did not end within {END_WITHIN:g} s:\n{self.text}") from None
         left = self._workers_left()
+        sockets = self.control_sockets
         self.kill()
         self.assert_sound()
         assert code == 0, f"exit code {code}:\n{self.text}"
+        assert not sockets or "is ready and goes on from here" in self.text, f"{sockets} are left"
         assert not left, f"processes {left} are left:\n{self.text}"
         workers = {match[1] for line in self.lines if (match := re.search(r"worker (\d+) \(pid \d+\) ready", line))}
         sound = {match[1] for line in self.lines if (match := re.search(r"worker (\d+) stopped, nothing left", line))}
@@ -214,6 +217,14 @@ class Server:
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
+        for path in self.control_sockets:  # of one that was killed
+            path.unlink(missing_ok=True)
+
+    @property
+    def control_sockets(self) -> list[Path]:
+        """Where `ringway reload` finds it, if it is there."""
+        names = (Path(folder) / place.name_of(str(self.file)) for folder in place.folders(os.geteuid()))
+        return [path for path in names if path.exists()]
 
     def assert_sound(self) -> None:
         """Nothing that it said so far tells of a fault."""

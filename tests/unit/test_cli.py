@@ -52,10 +52,10 @@ def test_everything_wrong_is_one_line_each_and_exit_code_1(command: str, tmp_pat
     assert done.returncode == 1
     assert done.stdout == ""
     lines = done.stderr.splitlines()
-    assert lines[0].startswith('error: config.toml: server.listen[0]: "x" is not an address with a port; write')
-    assert lines[1] == "error: config.toml: server.threds: there is no such key; did you mean `threads`?"
-    assert lines[2].startswith('error: config.toml: tls.cert_path: "a" does not exist; make one with')
-    assert lines[3].startswith('error: config.toml: tls.key_path: "b" does not exist')
+    assert lines[0].startswith('error: config.toml:2: server.listen[0]: "x" is not an address with a port; write')
+    assert lines[1] == "error: config.toml:3: server.threds: there is no such key; did you mean `threads`?"
+    assert lines[2].startswith(f'error: config.toml:5: tls.cert_path: "{tmp_path}/a" does not exist; make one with')
+    assert lines[3].startswith(f'error: config.toml:6: tls.key_path: "{tmp_path}/b" does not exist')
     assert lines[4:] == ["4 problems"]
 
 
@@ -201,7 +201,7 @@ def test_the_demos_application_takes_chunks_and_waits_with_100_continue() -> Non
 def test_the_demos_site_is_installed_and_whole(tmp_path: Path) -> None:
     from ringway.config.values import Address
 
-    config = demo_config(Address("127.0.0.1", 0), 8080, "c", "k")
+    config = demo_config([Address("127.0.0.1", 0)], 8080, "c", "k")
     assert list(config.host_routes) == ["*"]
     page = (SITE / "index.html").read_text(encoding="utf-8")
     for name in ("style.css", "ring.svg"):

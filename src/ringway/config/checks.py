@@ -87,7 +87,7 @@ def warnings_of(config: Config) -> list[str]:
 
 def _proxy_routes(config: Config) -> Iterator[tuple[str, ProxyRoute]]:
     """With their key paths."""
-    from ringway.config.load import key_path  # which imports this module
+    from ringway.config.document import key_path
 
     routes: list[tuple[tuple[str, ...], Route]] = [
         (("host_routes", host), route) for host, route in config.host_routes.items()

@@ -6,8 +6,8 @@ The form of the plan is written down in docs/architecture.md.
 import os
 from typing import Any
 
+from ringway.config.document import key_path
 from ringway.config.doors import planned
-from ringway.config.load import key_path
 from ringway.config.media_types import MEDIA_TYPES
 from ringway.config.model import Config, FileRoute, ProxyRoute, Route
 from ringway.config.values import is_address, parse_url

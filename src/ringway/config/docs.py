@@ -1,6 +1,7 @@
 """docs/configuration.md and docs/config.schema.json, made from the model. `python -m ringway.config.docs DIR` writes
 both; a test checks that what is committed is fresh."""
 
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -53,6 +54,22 @@ path = "/var/log/ringway/access.log"
 ```
 
 A file needs `[server]` with `listen`; everything else has a default.
+
+## How values are written
+
+| value | written as |
+| --- | --- |
+| sizes | a number of bytes, or a text: `"64K"`, `"50M"`, `"1G"` and `"10MiB"` are powers of 1024, `"10MB"` of 1000 |
+| times | a number of seconds, fractions allowed, or a text: `"500ms"`, `"60s"`, `"5m"`, `"1h30m"`, `"1d"` |
+| addresses | `443` or `":443"` (all addresses), `"localhost:8443"`, `"192.0.2.1:443"`, `"[2001:db8::1]:443"` |
+| paths | a relative path is taken from the folder of the file that names it |
+
+`"${PORT}"` in a text, also in a key, is the value of an environment variable, which must be set; `"${PORT:-8080}"` has
+a default for one that is not set or empty. `"$${"` stands for `${` itself. Where a number or a boolean is wanted, the
+text becomes one: `threads = "${THREADS:-0}"`. The variables are those of the process at its start; a reload does not
+change them.
+
+Errors name file and line: `config.toml:12: limits.head_bytes: ...`.
 """
 
 _BOUND_NOTES = """\
@@ -70,19 +87,30 @@ def json_schema() -> str:
 
 def markdown() -> str:
     """docs/configuration.md."""
-    parts = [_HEAD]
+    parts = [_HEAD, _include()]
     for name in ("server", "performance", "tls"):
         parts.append(_section(name))
-    parts.append(f'## `[tls.hosts."host"]`\n\n{TlsHost.__doc__}\n\n{_table(TlsHost)}')
-    parts.append(f"## `[[tls.certificates]]`\n\n{Certificate.__doc__}\n\n{_table(Certificate)}")
+    parts.append(f'## `[tls.hosts."host"]`\n\n{_text(TlsHost)}\n\n{_table(TlsHost)}')
+    parts.append(f"## `[[tls.certificates]]`\n\n{_text(Certificate)}\n\n{_table(Certificate)}")
     parts.append(_routes())
     parts += [_section("limits", _BOUND_NOTES), _section("timeouts"), _section("access_log")]
     return "\n".join(parts)
 
 
+def _include() -> str:
+    about = Config.model_fields["include"]
+    examples = " ".join(f"`{json.dumps(example)}`" for example in about.examples or [])
+    return f"## `include`\n\n{about.description} Example: {examples}\n"
+
+
 def _section(name: str, note: str = "") -> str:
     model = SECTIONS[name]
-    return f"## `{_TITLES[name]}`\n\n{model.__doc__}\n\n{note + chr(10) if note else ''}{_table(model)}"
+    return f"## `{_TITLES[name]}`\n\n{_text(model)}\n\n{note + chr(10) if note else ''}{_table(model)}"
+
+
+def _text(model: type[Section]) -> str:
+    """What the class says, without the indentation that the code has."""
+    return inspect.cleandoc(model.__doc__ or "")
 
 
 def _routes() -> str:
@@ -96,7 +124,7 @@ def _routes() -> str:
         "A route is a table with a `type`, in both of the sections above.\n",
     ]
     for name, model in ROUTE_TYPES.items():
-        parts += [f'### `type = "{name}"`\n', f"{model.__doc__}\n", _table(model)]
+        parts += [f'### `type = "{name}"`\n', f"{_text(model)}\n", _table(model)]
     return "\n".join(parts)
 
 
@@ -118,17 +146,24 @@ def _default(value: Any) -> str:
 
 def _kind(entry: dict[str, Any]) -> str:
     """What may be written, in words: `"kernel"` or `"cbpf"`, a number 1 to 65535 (bytes)."""
+    if "unit" in entry:
+        number = entry["anyOf"][0]
+        example = {"bytes": "50M", "seconds": "5m"}[entry["unit"]]
+        return f'{entry["unit"]}, {number["minimum"]} to {number["maximum"]} (or a text, `"{example}"`)'
     if "enum" in entry:
         return " or ".join(f"`{json.dumps(value)}`" for value in entry["enum"])
     if "anyOf" in entry:
         kinds = [_kind(choice) for choice in entry["anyOf"] if choice.get("type") != "null"]
         return " or ".join(kinds)
-    names = {"string": "string", "array": "list of strings", "object": "table", "boolean": "`true` or `false`"}
+    if entry["type"] == "array":
+        return "list of tables" if "$ref" in entry["items"] else "list of strings"
+    if entry["type"] == "integer" and "minimum" not in entry:
+        return "whole number"
+    names = {"string": "string", "object": "table", "boolean": "`true` or `false`"}
     if entry["type"] in names:
         return names[entry["type"]]
     kind = "whole number" if entry["type"] == "integer" else "number"
-    unit = f" of {entry['unit']}" if "unit" in entry else ""
-    return f"{kind}{unit}, {entry['minimum']} to {entry['maximum']}"
+    return f"{kind}, {entry['minimum']} to {entry['maximum']}"
 
 
 def _meaning(entry: dict[str, Any]) -> str:

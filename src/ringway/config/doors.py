@@ -47,7 +47,7 @@ def planned(tls: Tls) -> list[dict[str, Any]]:
 
 def place_of(tls: Tls, path: str) -> str:
     """The key of the file that names these authorities, as one would write it."""
-    from ringway.config.load import key_path  # which imports config.checks, which imports this module
+    from ringway.config.document import key_path
 
     for name, host in tls.hosts.items():
         if host.client_ca is not None and os.path.abspath(host.client_ca) == path:
@@ -57,7 +57,7 @@ def place_of(tls: Tls, path: str) -> str:
 
 def check_doors(tls: Tls) -> list[Problem]:
     """Where one of the two keys has nothing to go with."""
-    from ringway.config.load import key_path
+    from ringway.config.document import key_path
 
     problems = []
     places: list[tuple[str | None, Tls | TlsHost]] = [(None, tls), *tls.hosts.items()]

@@ -5,21 +5,19 @@ import copy
 import difflib
 import itertools
 import json
-import os
-import re
-import tomllib
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from ringway.config import checks, model
+from ringway.config.document import Path, key_path, read_document
+from ringway.config.ourselves import loops
 from ringway.config.values import Flaw, host_name, path_prefix
 from ringway.errors import ConfigError, Problem
 
-Path = tuple[str | int, ...]
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _ROUTE_DEPTH = {"host_routes": 2, "path_routes": 3}
 _WANTED = {
     "string_type": "a string",
@@ -33,6 +31,7 @@ _WANTED = {
 }
 _PAIR = ("cert_path", "key_path", "certificates", "certificates_path")
 _LISTS = {
+    "include": "a string or a list of strings",
     "listen": "a string or a list of strings",
     "plain_listen": "a string or a list of strings",
     "certificates": "a list of tables",
@@ -50,41 +49,19 @@ class Loaded:
 
 
 def load(file: str) -> Loaded:
-    """Reads and checks `file`, the system around it too (certificate, folders). Raises ConfigError with every
-    problem that was found."""
+    """Reads and checks `file` and what it includes, the system around it too (certificate, folders). Raises ConfigError
+    with every problem that was found."""
     document = read_document(file)
-    config, problems = validate(document)
-    told = {problem.key for problem in problems}
+    config, found = validate(document.data)
     # Of a key that is wrong already, what stands in its place says nothing.
-    problems += [problem for problem in checks.check_system(sound_parts(document)) if problem.key not in told]
+    unread = tuple(problem.key for problem in document.problems)
+    problems = [*document.problems, *(problem for problem in found if not _below(problem.key, unread))]
+    told = {problem.key for problem in problems}
+    problems += [problem for problem in checks.check_system(sound_parts(document.data)) if problem.key not in told]
     if config is None or problems:
-        raise ConfigError(file, problems)
-    return Loaded(config, file, checks.warnings_of(config))
-
-
-def read_document(file: str) -> dict[str, Any]:
-    """The TOML of `file`. Raises ConfigError."""
-    try:
-        with open(file, "rb") as stream:
-            return tomllib.loads(stream.read().decode("utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(file, [_syntax_problem(str(error))]) from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(file, [Problem("", f"byte {error.start} is not UTF-8", "save the file as UTF-8")]) from None
-    except FileNotFoundError:
-        remedy = 'name one with "--config FILE", or try "ringway demo"'
-        raise ConfigError(file, [Problem("", "there is no such file", remedy)]) from None
-    except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise ConfigError(file, [Problem("", f"cannot be read ({reason})", "correct its name or its rights")]) from None
-
-
-def _syntax_problem(text: str) -> Problem:
-    place = re.search(r" \(at line (\d+), column (\d+)\)$", text)
-    if place is None:
-        return Problem("", f"not TOML: {text}", "see https://toml.io for the form")
-    key = f"line {place[1]}, column {place[2]}"
-    return Problem(key, f"not TOML: {text[: place.start()]}", "see https://toml.io for the form")
+        raise ConfigError(file, document.placed(problems))
+    warnings = document.placed(loops(config))
+    return Loaded(config, file, [*checks.warnings_of(config), *map(str, warnings)])
 
 
 def validate(document: dict[str, Any]) -> tuple[model.Config | None, list[Problem]]:
@@ -94,8 +71,18 @@ def validate(document: dict[str, Any]) -> tuple[model.Config | None, list[Proble
         return model.Config.model_validate(document), problems
     except ValidationError as error:
         every = error.errors(include_url=False, include_input=False)
-        found = [_problem(document, details) for details in every]
-        return None, found + _tls_as_a_whole(document, every) + problems
+        meant = _all_meant(document, every)
+        found = [
+            _problem(document, details)
+            for details in every
+            if not any(details["loc"][: len(place)] == place for place in meant)
+        ]
+        return None, list(meant.values()) + found + _tls_as_a_whole(document, every) + problems
+
+
+def _below(key: str, others: tuple[str, ...]) -> bool:
+    """Whether it is one of the others, or stands in one."""
+    return any(key == other or key.startswith((f"{other}.", f"{other}[")) for other in others)
 
 
 def _tls_as_a_whole(document: dict[str, Any], every: list[ErrorDetails]) -> list[Problem]:
@@ -199,18 +186,6 @@ def _table(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def key_path(path: Path) -> str:
-    """A place in the file as one would write it: `path_routes."example.com"."/api/".url`, `server.listen[1]`."""
-    text = ""
-    for step in path:
-        if isinstance(step, int):
-            text += f"[{step}]"
-        else:
-            written = step if _BARE_KEY.fullmatch(step) else json.dumps(step, ensure_ascii=False)
-            text += f".{written}" if text else written
-    return text
-
-
 def _problem(document: dict[str, Any], details: ErrorDetails) -> Problem:
     kind, path = details["type"], _without_tag(details["loc"])
     context: dict[str, Any] = details.get("ctx", {})
@@ -235,6 +210,46 @@ def _problem(document: dict[str, Any], details: ErrorDetails) -> Problem:
     if kind == "too_short":
         return Problem(key, "the list is empty", _example(path, document))
     return Problem(key, details["msg"].lower())
+
+
+def _all_meant(document: dict[str, Any], every: list[ErrorDetails]) -> dict[Path, Problem]:
+    """Slips that are good TOML and mean something else than what was meant, by the place of what is wrong."""
+    found: dict[Path, Problem] = {}
+    for details in every:
+        path = _without_tag(details["loc"])
+        if path[-1] == "include" and len(path) > 1 and isinstance(_value_at(document, path), (str, list)):
+            problem = Problem(key_path(path), "`include` is not in a section", "write it above the first [section]")
+            found[path] = problem
+        ends: dict[Path, tuple[str, ...]] = {
+            ("host_routes",): ("type",),
+            ("path_routes",): ("/",),
+            ("tls", "hosts"): tuple(model.TlsHost.model_fields),
+        }
+        for section, keys in ends.items():
+            place = path[: len(section) + 1]
+            if place[:-1] != section or place in found:
+                continue
+            # a.com = {...} is a table "com" in a table "a".
+            if steps := _dotted(_value_at(document, place), keys):
+                name = ".".join([str(place[-1]), *steps])
+                found[place] = Problem(key_path((*place, *steps)), f"the host {name} needs quotes", f'write "{name}"')
+            elif section == ("path_routes",) and str(place[-1]).startswith("/"):
+                remedy = f'write [path_routes."example.com"] and below it "{place[-1]}" = ...'
+                found[place] = Problem(key_path(place), f'"{place[-1]}" is a path, and hosts stand here', remedy)
+    return found
+
+
+def _dotted(value: Any, ends: tuple[str, ...]) -> list[str]:
+    """The rest of a name that was written without quotes: the tables, one in the other, down to the one with a key that
+    begins like one of `ends`."""
+    steps: list[str] = []
+    while isinstance(value, dict) and value and not any(key.startswith(ends) for key in value):
+        step = next(iter(value))
+        if "." in step or not isinstance(value[step], dict):
+            return []
+        steps.append(step)
+        value = value[step]
+    return steps if isinstance(value, dict) and value else []
 
 
 def _without_tag(location: Path) -> Path:
@@ -294,8 +309,16 @@ def _bounds(path: Path, document: dict[str, Any]) -> str:
     field = _section_at(path, document).model_fields[str(path[-1])]
     least = next((rule.ge for rule in field.metadata if hasattr(rule, "ge")), None)
     most = next((rule.le for rule in field.metadata if hasattr(rule, "le")), None)
-    unit = (field.json_schema_extra or {}).get("unit", "")  # type: ignore[union-attr]
+    unit = _unit(field)
     return f"write a number from {least} to {most}" + (f" ({unit})" if unit else "")
+
+
+def _unit(field: FieldInfo) -> str:
+    """ "seconds", "bytes", or "": a number as it is."""
+    for rule in field.metadata:
+        if rule in (model.SECONDS, model.BYTES):
+            return "seconds" if rule == model.SECONDS else "bytes"
+    return ""
 
 
 def _value_at(document: Any, path: Path) -> Any:

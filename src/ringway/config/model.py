@@ -4,6 +4,7 @@ Every section of the file is a class, every key a field with its meaning, unit, 
 checked in themselves only; what touches the system (files, certificates) is checked by `config.checks`.
 """
 
+import contextlib
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
@@ -18,17 +19,39 @@ from pydantic import (
     model_validator,
 )
 
-from ringway.config import values
+from ringway.config import quantities, values
+from ringway.config.environment import Expanded
 
-_ONE_OR_MANY = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+STDOUT = "stdout"
+"""In place of a path."""
+
+
+def _one_or_many(*types: str) -> WithJsonSchema:
+    kinds: list[dict[str, Any]] = [{"type": kind} for kind in types]
+    items = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+    return WithJsonSchema({"anyOf": [*kinds, {"type": "array", "items": items}]})
 
 
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _listed_ports(value: Any) -> Any:
+    return [value] if isinstance(value, (str, int)) and not isinstance(value, bool) else value
+
+
+def _port(value: Any) -> Any:
+    """A bare number is a port."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _address(text: str) -> str:
-    return str(values.parse_address(text))
+    values.parse_addresses(text)
+    return text
+
+
+def _all_addresses(texts: list[str]) -> list[str]:
+    return [str(address) for text in texts for address in values.parse_addresses(text)]
 
 
 def _url(text: str) -> str:
@@ -42,17 +65,25 @@ def _some_path(text: str) -> str:
     return text
 
 
+PATH = AfterValidator(_some_path)
+"""The mark of a key that names a file or folder: `config.document` makes its value absolute."""
+
 Addresses = Annotated[
-    list[Annotated[str, AfterValidator(_address)]], BeforeValidator(_listed), WithJsonSchema(_ONE_OR_MANY)
+    list[Annotated[str, BeforeValidator(_port), AfterValidator(_address)]],
+    BeforeValidator(_listed_ports),
+    AfterValidator(_all_addresses),
+    _one_or_many("string", "integer"),
 ]
 TrustedProxies = Annotated[
-    list[Annotated[str, AfterValidator(values.trusted_proxy)]],
-    BeforeValidator(_listed),
-    WithJsonSchema(_ONE_OR_MANY),
+    list[Annotated[str, AfterValidator(values.trusted_proxy)]], BeforeValidator(_listed), _one_or_many("string")
 ]
 HostName = Annotated[str, AfterValidator(values.host_name)]
 PathPrefix = Annotated[str, AfterValidator(lambda text: values.path_prefix(text) + "/")]
-SystemPath = Annotated[str, AfterValidator(_some_path)]
+SystemPath = Annotated[str, PATH]
+BYTES = BeforeValidator(quantities.size)
+SECONDS = BeforeValidator(quantities.seconds)
+Bytes = Annotated[int, BYTES]
+Seconds = Annotated[float, SECONDS]
 
 
 Cipher = Literal[
@@ -69,26 +100,56 @@ Cipher = Literal[
 Curve = Literal["X25519", "P-256", "P-384", "P-521"]
 
 
+def _or_text(unit: str, pattern: str) -> Any:
+    """The JSON Schema of a number that may be written as a text with a unit."""
+
+    def both(schema: dict[str, Any]) -> None:
+        number = {key: schema.pop(key) for key in ("type", "minimum", "maximum")}
+        schema |= {"unit": unit, "anyOf": [number, {"type": "string", "pattern": pattern}]}
+
+    return both
+
+
 def _seconds(default: float, description: str, least: float = 0.1, most: float = 86400) -> Any:
-    return Field(default, ge=least, le=most, allow_inf_nan=False, description=description, json_schema_extra=_SECONDS)
+    schema = _or_text("seconds", quantities.TIME_PATTERN)
+    return Field(default, ge=least, le=most, allow_inf_nan=False, description=description, json_schema_extra=schema)
 
 
 def _bytes(default: int, least: int, most: int, description: str) -> Any:
-    return Field(default, ge=least, le=most, description=description, json_schema_extra=_BYTES)
+    schema = _or_text("bytes", quantities.SIZE_PATTERN)
+    return Field(default, ge=least, le=most, description=description, json_schema_extra=schema)
 
 
 def _count(default: int, least: int, most: int, description: str) -> Any:
     return Field(default, ge=least, le=most, description=description)
 
 
-_SECONDS: dict[str, Any] = {"unit": "seconds"}
-_BYTES: dict[str, Any] = {"unit": "bytes"}
-
-
 class Section(BaseModel):
     """What every section has in common: unknown keys are errors, and TOML's types are taken as they are."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_of_the_environment(cls, value: Any) -> Any:
+        """What comes from an environment variable is text, also where a number or a boolean is wanted."""
+        if isinstance(value, dict) and any(isinstance(entry, Expanded) for entry in value.values()):
+            return {key: _typed(cls, key, entry) for key, entry in value.items()}
+        return value
+
+
+def _typed(section: type[Section], key: str, value: Any) -> Any:
+    about = section.model_fields.get(key)
+    if about is None or not isinstance(value, Expanded):
+        return value
+    if about.annotation is bool:
+        return {"true": True, "false": False}.get(value, value)
+    choices = get_args(about.annotation)
+    if about.annotation in (int, float) or (choices and all(isinstance(choice, int) for choice in choices)):
+        for kind in (int, float):
+            with contextlib.suppress(ValueError):
+                return kind(value)
+    return value
 
 
 class Server(Section):
@@ -97,11 +158,12 @@ class Server(Section):
     listen: Addresses = Field(
         min_length=1,
         description="Address and port to listen on, or a list of them: HTTPS when there is a `[tls]` section, plain "
-        "HTTP otherwise. IP addresses only; IPv6 in brackets (`[::]:443` takes IPv6 alone, so list "
-        '`"0.0.0.0:443"` beside it for both). Port 0 takes a free port and prints it. `"unix:/path"` is a Unix socket, '
+        'HTTP otherwise. A port alone (`443`, `":443"`) listens on all addresses, IPv4 and, where the machine has it, '
+        'IPv6; `"localhost:8443"` on 127.0.0.1 and ::1. Otherwise an IP address, IPv6 in brackets (`[::]:443` takes '
+        'IPv6 alone). Port 0 takes a free port and prints it. `"unix:/path"` is a Unix socket, '
         "which all workers share; its file has the mode that the umask leaves (clients need to write to it), "
         "takes the place of one that nobody listens on, and is removed at the end.",
-        examples=["0.0.0.0:443", ["0.0.0.0:443", "[::]:443"], "unix:/run/ringway.sock"],
+        examples=["0.0.0.0:443", 443, ["127.0.0.1:8443", "[::1]:8443"], "unix:/run/ringway.sock"],
     )
     plain_listen: Addresses = Field(
         default=[],
@@ -145,7 +207,7 @@ class Server(Section):
         description="Reload when this file changes, as `ringway reload` does: once it looks the same for a second. A "
         "file with an error in it changes nothing, the log says what is wrong.",
     )
-    dns_refresh: float = _seconds(
+    dns_refresh: Seconds = _seconds(
         30,
         "How often the names in the `url` of Proxy routes are resolved again. A name that does not resolve answers "
         "503 until it does; a name that stops resolving keeps its last addresses.",
@@ -240,7 +302,7 @@ class Tls(Section):
     cert_path: SystemPath | None = Field(
         default=None,
         description="PEM file with the certificate, followed by its intermediate certificates. A relative path is "
-        "taken from the directory in which Ringway is started. `ringway cert DIR` makes a self-signed one.",
+        "taken from the folder of the configuration file. `ringway cert DIR` makes a self-signed one.",
         examples=["./server.crt", "/etc/letsencrypt/live/example.com/fullchain.pem"],
     )
     key_path: SystemPath | None = Field(
@@ -322,7 +384,7 @@ class Tls(Section):
         default="both",
         description='What the kernel takes over: `"both"` directions, or `"send"`, encrypting alone.',
     )
-    ktls_after: int = _bytes(
+    ktls_after: Bytes = _bytes(
         0,
         0,
         2**62,
@@ -360,7 +422,7 @@ class FileRoute(Section):
         description="A folder, below which the rest of the path is looked up (`index.html` for a folder), or one "
         "file that answers everything below the prefix. A folder that is replaced (made anew, moved, a symbolic link "
         "turned to the next release) is followed within `[timeouts] file_valid`. Nothing outside of it is reachable, "
-        "see `follow_links`. A relative path is taken from the directory in which Ringway is started.",
+        "see `follow_links`. A relative path is taken from the folder of the configuration file.",
         examples=["/var/www/example"],
     )
     mode: Literal["sendfile", "memory"] = Field(
@@ -486,17 +548,19 @@ ROUTE_TYPES: dict[str, type[Section]] = {"File": FileRoute, "Proxy": ProxyRoute,
 class Limits(Section):
     """Bounds. What meets a bound is refused with a clear error or waits; nothing grows beyond it."""
 
-    head_bytes: int = _bytes(8192, 1024, 65535, "The largest head of a request or a response; beyond: 431 or 414.")
+    head_bytes: Bytes = _bytes(8192, 1024, 65535, "The largest head of a request or a response; beyond: 431 or 414.")
     head_fields: int = _count(
         100, 1, 100, "Field lines in the head of a request (beyond: 431) or of a response (beyond: 502)."
     )
-    request_body_bytes: int = _bytes(
+    request_body_bytes: Bytes = _bytes(
         10485760, 0, 2**62, "The largest body of a request; beyond: 413. 0: no bound (bodies are streamed, never kept)."
     )
-    chunk_line_bytes: int = _bytes(
+    chunk_line_bytes: Bytes = _bytes(
         256, 32, 8192, "The size of one chunk with its extensions, which are read over; beyond: 400, or 502 or a cut."
     )
-    trailer_bytes: int = _bytes(1024, 64, 1024, "The trailer section of a chunked body; beyond: 431, or 502 or a cut.")
+    trailer_bytes: Bytes = _bytes(
+        1024, 64, 1024, "The trailer section of a chunked body; beyond: 431, or 502 or a cut."
+    )
     ranges: int = _count(16, 1, 16, "Ranges of a file in one response; who asks for more gets the whole file.")
     client_connections: int = _count(
         20000, 1, 1000000, "Connections of clients, per worker. Further ones are closed at once."
@@ -506,30 +570,30 @@ class Limits(Section):
     requests_per_connection: int = _count(
         10000, 1, 2**31 - 1, "Requests on one connection of a client before it is closed."
     )
-    pipeline_bytes: int = _bytes(
+    pipeline_bytes: Bytes = _bytes(
         16384,
         4096,
         1048576,
         "What is kept of a client's further requests while one is served; more waits in the kernel.",
     )
-    buffer_bytes: int = _bytes(
+    buffer_bytes: Bytes = _bytes(
         268435456,
         1048576,
         2**40,
         "Memory for bodies under way, per worker. When it is used up, reading waits, and a response over TLS that "
         "needs more is broken off (`out_of_memory` in the access log).",
     )
-    body_buffer_bytes: int = _bytes(
+    body_buffer_bytes: Bytes = _bytes(
         65536,
         16384,
         1048576,
         "One buffer for a body: the most that is received or read from a file at once. Larger than `head_bytes`; "
         "`buffer_bytes` holds at least 16 of them.",
     )
-    memory_bytes: int = _bytes(67108864, 0, 2**40, 'Memory for the copies of `mode = "memory"`, per worker.')
-    memory_file_bytes: int = _bytes(1048576, 0, 2**31 - 1, 'The largest file that `mode = "memory"` copies.')
+    memory_bytes: Bytes = _bytes(67108864, 0, 2**40, 'Memory for the copies of `mode = "memory"`, per worker.')
+    memory_file_bytes: Bytes = _bytes(1048576, 0, 2**31 - 1, 'The largest file that `mode = "memory"` copies.')
     open_files: int = _count(1024, 16, 1000000, "Files kept open for reuse, per worker.")
-    progress_bytes: int = _bytes(
+    progress_bytes: Bytes = _bytes(
         1024, 1, 1048576, "Fewer bytes than this are no progress to the `body` and `write` timeouts."
     )
 
@@ -551,27 +615,29 @@ class Limits(Section):
 class Timeouts(Section):
     """Deadlines in seconds; fractions are allowed. Every wait has one."""
 
-    handshake: float = _seconds(10, "TLS handshake, from the first byte to the last.")
-    head: float = _seconds(
+    handshake: Seconds = _seconds(10, "TLS handshake, from the first byte to the last.")
+    head: Seconds = _seconds(
         10,
         "Head of a request, from its first byte to its last, however slowly it drips; 408. A new connection has as "
         "long until that first byte, and is closed then.",
     )
-    body: float = _seconds(30, "Between one progress of a request's body and the next; 408.")
-    keepalive: float = _seconds(75, "An idle connection of a client, between requests.")
-    write: float = _seconds(60, "Between one progress of a response to the client and the next.")
-    connect: float = _seconds(5, "Connecting to an upstream, with `https://` the TLS handshake included; 504.")
-    first_byte: float = _seconds(60, "From the end of the request to the first byte of the upstream's response; 504.")
-    upstream: float = _seconds(60, "Between one progress of an upstream's response and the next; 504 or cut.")
-    upstream_idle: float = _seconds(30, "An idle connection to an upstream; keep it below the upstream's own timeout.")
-    tunnel: float = _seconds(3600, "A tunnel (WebSocket) on which neither side says anything.", most=604800)
-    linger: float = _seconds(
+    body: Seconds = _seconds(30, "Between one progress of a request's body and the next; 408.")
+    keepalive: Seconds = _seconds(75, "An idle connection of a client, between requests.")
+    write: Seconds = _seconds(60, "Between one progress of a response to the client and the next.")
+    connect: Seconds = _seconds(5, "Connecting to an upstream, with `https://` the TLS handshake included; 504.")
+    first_byte: Seconds = _seconds(60, "From the end of the request to the first byte of the upstream's response; 504.")
+    upstream: Seconds = _seconds(60, "Between one progress of an upstream's response and the next; 504 or cut.")
+    upstream_idle: Seconds = _seconds(
+        30, "An idle connection to an upstream; keep it below the upstream's own timeout."
+    )
+    tunnel: Seconds = _seconds(3600, "A tunnel (WebSocket) on which neither side says anything.", most=604800)
+    linger: Seconds = _seconds(
         2, "How long what a client still sends after its last answer is read, so that no reset overtakes the answer."
     )
-    drain: float = _seconds(
+    drain: Seconds = _seconds(
         30, "How long running requests and tunnels may still take when Ringway is told to end.", least=0
     )
-    file_valid: float = _seconds(
+    file_valid: Seconds = _seconds(
         1, "How long what is known of a file is believed before it is looked at again.", least=0, most=3600
     )
 
@@ -596,6 +662,15 @@ class AccessLog(Section):
 class Config(Section):
     """config.toml"""
 
+    include: Annotated[list[SystemPath], BeforeValidator(_listed), _one_or_many("string")] = Field(
+        default=[],
+        description="Further files, by name or by pattern; a relative one is taken from the folder of this file. Files "
+        "that match are read in the order of their names. Their sections add to those of this file: a file for each "
+        'site with its own `[host_routes]`, `[path_routes."host"]` and `[[tls.certificates]]` is what this is for. The '
+        "same key in two files is an error. Included files cannot include others. This key stands at the top, above "
+        "the first section.",
+        examples=["sites/*.toml", ["sites/*.toml", "/etc/ringway/local.toml"]],
+    )
     server: Server
     performance: Performance = Performance()
     tls: Tls | None = None

@@ -1,11 +1,13 @@
 """The small grammars inside the configuration: addresses, host names, path prefixes and URLs.
 
 Every function takes the text as written and returns it in one canonical form, or raises Flaw: a sentence about
-what is wrong and a remedy. None of them touches the system.
+what is wrong and a remedy. None of them touches the system; only parse_addresses() asks whether there is IPv6.
 """
 
 import ipaddress
 import re
+import socket
+import unicodedata
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
@@ -16,7 +18,9 @@ _PATH_SAFE = "/%:@!$&'()*+,;=-._~"
 _UNIX = "unix:"
 _UNIX_PATH_MOST = 107
 """Bytes: sockaddr_un has 108, with a terminating zero."""
-_ADDRESS_REMEDY = 'write an address and a port, like "0.0.0.0:443", "127.0.0.1:8443" or "[::1]:8443"'
+_ADDRESS_REMEDY = 'write an address and a port, like "0.0.0.0:443", "[::1]:8443" or "localhost:8443", or a port alone'
+_EVERYWHERE = ("0.0.0.0", "::")
+_LOOPBACK = ("127.0.0.1", "::1")
 _URL_REMEDY = 'write it like "http://localhost:8080" or "https://10.0.0.5/v2"'
 
 
@@ -77,6 +81,28 @@ def parse_port(text: str, lowest: int) -> int:
     return port if lowest <= port <= 65535 else -1
 
 
+def parse_addresses(text: str) -> list[Address]:
+    """As parse_address(), and `8080`, `:8080`, `*:8080` (all addresses), `localhost:8080`: both families, without IPv6
+    where this machine has none."""
+    host, colon, port_text = text.rpartition(":")
+    port = parse_port(port_text, 0)
+    if port >= 0 and (host.lower() in ("", "*", "localhost")):
+        both = _LOOPBACK if host.lower() == "localhost" else _EVERYWHERE
+        return [Address(ip, port) for ip in both if ":" not in ip or _has_ipv6(ip)]
+    if not colon and text.isascii() and text.isdigit():
+        raise Flaw(f"{text} is not a port", "write a number from 1 to 65535, or 0 for any free port")
+    return [parse_address(text)]
+
+
+def _has_ipv6(ip: str) -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
+            probe.bind((ip, 0))
+    except OSError:
+        return False
+    return True
+
+
 def parse_address(text: str) -> Address:
     """`0.0.0.0:443`, `[::1]:443` or `unix:/run/ringway.sock`."""
     if text.startswith(_UNIX):
@@ -92,10 +118,27 @@ def parse_address(text: str) -> Address:
         ip = ipaddress.ip_address(host[1:-1] if bracketed else host)
     except ValueError:
         raise Flaw(f'"{host}" is not an IP address', _ADDRESS_REMEDY) from None
+    if plain := _mapped(ip):
+        raise Flaw(f'"{host}" is an IPv4 address written as an IPv6 one', f'write "{plain}:{port}"')
+    if zone_of(ip):
+        raise Flaw(
+            f'"{host}" has a zone, which cannot be listened on',
+            f'write "[::]:{port}" for every interface, or an address of the interface {zone_of(ip)} without a zone',
+        )
     if bracketed != (ip.version == 6):
         wanted = f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
         raise Flaw("brackets go around IPv6 addresses and nothing else", f'write "{wanted}"')
     return Address(str(ip), port)
+
+
+def zone_of(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """The interface that a link-local address is for (RFC 4007 11): `eth0` of `fe80::1%eth0`; "": none is named."""
+    return (ip.scope_id or "") if isinstance(ip, ipaddress.IPv6Address) else ""
+
+
+def _mapped(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """The IPv4 address that is meant (RFC 4291 2.5.5.2); "": none. Ringway's IPv6 sockets carry IPv6 alone."""
+    return str(ip.ipv4_mapped or "") if isinstance(ip, ipaddress.IPv6Address) else ""
 
 
 def unix_path(path: str) -> str:
@@ -120,7 +163,16 @@ def trusted_proxy(text: str) -> str:
             f'"{text}" is neither an address nor a network',
             'write it like "10.0.0.0/8", "192.0.2.1" or "2001:db8::/32", or "unix" for whoever comes by a Unix socket',
         ) from None
-    if ipaddress.ip_address(text.partition("/")[0]) != network.network_address:
+    first = ipaddress.ip_address(text.partition("/")[0])
+    if zone_of(first):
+        raise Flaw(
+            f'"{text}" has a zone, and clients come without one', f'write "{text.replace(f"%{zone_of(first)}", "")}"'
+        )
+    if plain := _mapped(network.network_address):
+        # RFC 4291 2.5.5.2: the last 32 bits are the IPv4 address.
+        bits = f"/{network.prefixlen - 96}" if 96 <= network.prefixlen < 128 else ""
+        raise Flaw(f'"{text}" is an IPv4 address written as an IPv6 one', f'write "{plain}{bits}"')
+    if first != network.network_address:
         raise Flaw(f'"{text}" has bits behind its prefix', f'write "{network}"')
     return str(network)
 
@@ -132,10 +184,9 @@ def host_name(text: str) -> str:
         return name
     if name.startswith("[") and name.endswith("]"):
         return _ipv6_literal(text, name)
+    _other_forms(text, name)
     if not name.isascii():
-        return _punycode(text, name)
-    if ":" in name:
-        raise Flaw(f'"{text}" has a port; hosts are compared without it', f'write "{name.partition(":")[0]}"')
+        raise Flaw(f'"{text}" is not ASCII, and clients send the ASCII form', f'write "{_punycode(name)}"')
     plain = name.removeprefix("*.")
     if not plain or len(plain) > 253 or not all(_LABEL.fullmatch(label) for label in plain.split(".")):
         raise Flaw(
@@ -145,32 +196,100 @@ def host_name(text: str) -> str:
     return name
 
 
+def _other_forms(text: str, name: str) -> None:
+    """What people write in place of a host name, and what they mean. Raises Flaw."""
+    if "://" in name:
+        raise Flaw(f'"{text}" is a URL; a host is its name alone', f'write "{_host_of(name)}"')
+    if name.startswith("/"):
+        raise Flaw(f'"{text}" is a path, and hosts stand here', _PATH_REMEDY.format("example.com", text))
+    if "/" in name:
+        host, _, path = name.partition("/")
+        raise Flaw(f'"{text}" has a path; a host is its name alone', _PATH_REMEDY.format(_host_of(host), f"/{path}"))
+    if name.startswith("~"):
+        raise Flaw(f'"{text}" is a regular expression, and hosts are names', 'write names, or "*.example.com"')
+    if name in ("_", "default", "default_server"):
+        raise Flaw(f'"{text}" is no host\'s name', 'write "*" for any other host')
+    if name.startswith(".") and _is_name(name[1:]):
+        raise Flaw(f'"{text}" begins with a dot', f'write "*{name}" for its subdomains and "{name[1:]}" for itself')
+    if len(names := name.replace(",", " ").split()) > 1 and all("." in one and _is_name(one) for one in names):
+        raise Flaw(f'"{text}" names several hosts', "write a line for each of them")
+    if ":" in name:
+        remedy = f'write "{_host_of(name)}"' if _host_of(name) else 'write a name like "example.com"'
+        sentence = (
+            "is an IPv6 address without brackets" if _is_ipv6(name) else "has a port; hosts are compared without it"
+        )
+        raise Flaw(f'"{text}" {sentence}', remedy)
+
+
+_PATH_REMEDY = 'write [path_routes."{}"] and below it "{}" = ...'
+
+
+def _is_name(text: str) -> bool:
+    return all(_LABEL.fullmatch(label) for label in text.removeprefix("*.").split("."))
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _host_of(name: str) -> str:
+    """Of a URL or an authority (RFC 3986 3.2), as it is written as a key; "": none can be told."""
+    authority = name.partition("://")[2] if "://" in name else name
+    authority = authority.partition("/")[0].rpartition("@")[2]
+    if _is_ipv6(authority):
+        return f"[{ipaddress.IPv6Address(authority)}]"
+    host = authority.partition("]")[0] + "]" if authority.startswith("[") else authority.partition(":")[0]
+    return host if host.isascii() else _punycode(host)
+
+
 def _ipv6_literal(text: str, name: str) -> str:
     try:
-        return f"[{ipaddress.IPv6Address(name[1:-1])}]"
+        ip = ipaddress.IPv6Address(name[1:-1])
     except ValueError:
         raise Flaw(f'"{text}" is not an IPv6 address', 'write it like "[2001:db8::1]"') from None
+    if ip.scope_id:
+        # RFC 6874 4: clients take the zone away before they send the address.
+        raise Flaw(f'"{text}" has a zone, and clients send none', f'write "[{name[1:-1].partition("%")[0]}]"')
+    return f"[{ip}]"
 
 
-def _punycode(text: str, name: str) -> str:
-    """Browsers send such names in their ASCII form, which is what is written in the file."""
+def _punycode(name: str) -> str:
+    """The form in which browsers send a name: IDNA 2008 with the mapping of UTS 46, nontransitional. Python's own codec
+    is IDNA 2003, which makes another name of one with "ß"."""
     try:
-        ascii_name = name.encode("idna").decode("ascii")
+        return ".".join(map(_ascii_label, unicodedata.normalize("NFKC", name).lower().split(".")))
     except UnicodeError:
-        ascii_name = "xn--..."
-    raise Flaw(f'"{text}" is not ASCII, and clients send the ASCII form', f'write "{ascii_name}"')
+        return "xn--..."
+
+
+def _ascii_label(label: str) -> str:
+    return label if label.isascii() else "xn--" + label.encode("punycode").decode("ascii")
 
 
 def path_prefix(text: str) -> str:
     """A path prefix in the form in which the router compares: escapes normalised, without the last slash."""
+    pattern = re.match(r"(~\*?|\^~|=)\s*(/.*)?", text)
+    if pattern:
+        raise Flaw(f'"{text}" has a modifier of nginx; prefixes are plain', f'write "{_plain(pattern[2] or "/api/")}"')
     if not text.startswith("/"):
         raise Flaw(f'"{text}" does not begin with a slash', f'write "/{text}"')
+    if "*" in text:
+        raise Flaw(f'"{text}" has a "*"; a prefix matches everything below it without', f'write "{_plain(text)}"')
     if any(mark in text for mark in "?#") or any(ord(mark) <= 32 or ord(mark) == 127 for mark in text):
         raise Flaw(f'"{text}" has a character that no path has', 'write only the path, like "/api/"')
     normal = normal_path(text)
     if any(segment in (".", "..") for segment in normal.split("/")):
         raise Flaw(f'"{text}" has a "." or ".." segment', "write the path that is meant")
     return normal.rstrip("/")
+
+
+def _plain(text: str) -> str:
+    """What stands before the first mark of a pattern."""
+    return re.split(r"[*({^$\\?+|]", text)[0].rstrip(".") or "/"
 
 
 def normal_path(text: str) -> str:
@@ -225,9 +344,14 @@ def _base(text: str, path: str) -> str:
 def _upstream_host(text: str, host: str) -> str:
     if ":" in host:
         try:
-            return str(ipaddress.IPv6Address(host))
+            ip = ipaddress.IPv6Address(host)
         except ValueError:
             raise Flaw(f'"{host}" in "{text}" is not an IPv6 address', _URL_REMEDY) from None
+        if ip.scope_id is not None:
+            raise Flaw(
+                f'"{host}" in "{text}" has a zone, which upstreams cannot have', "write an address without a zone"
+            )
+        return _mapped(ip) or str(ip)
     name = host_name(host)
     if name.startswith("*"):
         raise Flaw(f'"{host}" in "{text}" names no single host', _URL_REMEDY)
@@ -246,10 +370,11 @@ def hsts(text: str) -> str:
 
 def server_name(text: str) -> str:
     """What an upstream's certificate must be for: one host name, or an IP address without brackets."""
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        pass
+    if is_address(text):
+        ip = ipaddress.ip_address(text)
+        if zone_of(ip):
+            raise Flaw(f'"{text}" has a zone, and certificates have none', f'write "{text.partition("%")[0]}"')
+        return str(ip)
     name = host_name(text)
     if name.startswith(("*", "[")):
         raise Flaw(f'"{text}" names no single host', 'write a name like "app.example.com", or an IP address')

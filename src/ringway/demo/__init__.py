@@ -11,7 +11,7 @@ import click
 
 from ringway.config import model
 from ringway.config.load import Loaded
-from ringway.config.values import Address, Flaw, parse_address
+from ringway.config.values import Address, Flaw, parse_addresses
 from ringway.control.certificates.certificates import write_self_signed
 from ringway.control.running.supervisor import Supervisor
 from ringway.control.sockets.listeners import Group
@@ -25,9 +25,10 @@ def run_demo(listen: str) -> int:
     """Runs until Ctrl-C; returns the exit code. Raises RingwayError when it cannot start. What it makes lies in a
     temporary folder, which is gone at the end."""
     try:
-        address = parse_address(listen)
+        addresses = parse_addresses(listen)
     except Flaw as flaw:
         raise RingwayError(f"--listen: {flaw}") from None
+    address = addresses[0]
     if address.path:
         raise RingwayError(f"--listen: a browser cannot open {address}; write an address and a port")
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -36,7 +37,7 @@ def run_demo(listen: str) -> int:
     with tempfile.TemporaryDirectory(prefix="ringway-demo-") as folder, Origin() as origin:
         hosts = list(dict.fromkeys(["localhost", "127.0.0.1", "::1", address.ip]))
         certificate, key = write_self_signed(folder, hosts, days=30)
-        config = demo_config(address, origin.port, certificate, key)
+        config = demo_config(addresses, origin.port, certificate, key)
         loaded = Loaded(config, "demo", [])
         return Supervisor(loaded, lambda groups: _greet(groups, certificate), hangup_ends=True).run()
 
@@ -45,15 +46,16 @@ def _leave(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def demo_config(address: Address, origin_port: int, certificate: str, key: str) -> model.Config:
+def demo_config(addresses: list[Address], origin_port: int, certificate: str, key: str) -> model.Config:
     """What the demo serves, as a configuration like any other."""
     origin = model.ProxyRoute(type="Proxy", url=f"http://127.0.0.1:{origin_port}")
     return model.Config(
-        server=model.Server(listen=[str(address)]),
+        server=model.Server(listen=[str(address) for address in addresses]),
         tls=model.Tls(cert_path=certificate, key_path=key),
         host_routes={"*": model.FileRoute(type="File", path=str(SITE))},
         path_routes={"*": {"/api/": origin}},
         timeouts=model.Timeouts(drain=2),
+        access_log=model.AccessLog(path=model.STDOUT),
     )
 
 

@@ -21,7 +21,7 @@ def report(loaded: Loaded) -> list[str]:
     """Lines of text, section by section."""
     config = loaded.config
     plan = compile_plan(config)
-    lines = [f"{loaded.file}: nothing is wrong"]
+    lines = [f"{loaded.file}: configuration OK"]
     lines += [f"warning: {warning}" for warning in [*loaded.warnings, *_lacking(config)]]
     lines += _section("Listeners", _listeners(config))
     if config.tls is not None:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from ringway.config.document import included
 from ringway.config.load import Loaded
 from ringway.config.model import Config
 from ringway.config.values import parse_address
@@ -180,7 +181,7 @@ class Supervisor:
             self._file_watch.stop()
             self._file_watch = None
         if config.server.reload_on_change:
-            settled = Settled(lambda: signature_of([self.file]))
+            settled = Settled(lambda: signature_of([self.file, *included(config.include, self.file)]))
 
             def look() -> None:
                 if settled.changed():
@@ -408,6 +409,8 @@ class Supervisor:
                 listeners.own_files([*self.groups, *self._unwanted])
                 listeners.close_all(self._unwanted)
                 self._take_over.ready()
+                if self.door is not None:
+                    self.door.own()
             if self._on_ready is not None:
                 self._on_ready(self.groups)
 
@@ -575,6 +578,9 @@ class Supervisor:
         logs.info(f"{name}: no new connections, running requests have {drain:g} s")
         # The workers close theirs; with ours gone too, new connections are refused instead of left waiting.
         listeners.close_all(self.groups, files=announce)
+        if self.door is not None and self.door.socket is not None and not announce:
+            self.selector.unregister(self.door.socket)
+            self.door.leave()
 
     def _end_at_once(self, name: str) -> None:
         logs.info(f"{name} again: ending at once")

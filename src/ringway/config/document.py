@@ -1,0 +1,238 @@
+"""From files to one document: TOML is read, variables are replaced, paths become absolute, included files are merged.
+
+What it says is not looked at here, that is `config.load`.
+"""
+
+import glob
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from pydantic.fields import FieldInfo
+
+from ringway.config import model
+from ringway.config.environment import expand_all, expanded
+from ringway.config.places import places_of
+from ringway.config.syntax import syntax_problem
+from ringway.config.values import Flaw
+from ringway.errors import ConfigError, Problem
+
+Path = tuple[str | int, ...]
+Place = tuple[str, int]
+"""A file and a line."""
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_LAST_STEP = re.compile(r"""(\[\d+\]|\.?("(?:[^"\\]|\\.)*"|[A-Za-z0-9_-]+))$""")
+
+
+@dataclass
+class Document:
+    """What the files say together."""
+
+    file: str
+    data: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
+    """By key path, as key_path() writes it."""
+    files: list[str] = field(default_factory=list)
+    """All that were read, the main one first."""
+    problems: list[Problem] = field(default_factory=list)
+
+    def place(self, key: str) -> Place:
+        """Where a key stands; one that is missing: what it is missing in. Line 0: nowhere."""
+        while key:
+            if key in self.places:
+                return self.places[key]
+            key = _LAST_STEP.sub("", key) if _LAST_STEP.search(key) else ""
+        return self.file, 0
+
+    def placed(self, problems: Iterable[Problem]) -> list[Problem]:
+        """The problems with file and line, in the order of the files."""
+        found = [problem if problem.line else problem.at(*self.place(problem.key)) for problem in problems]
+        order = {file: number for number, file in enumerate(self.files)}
+        return sorted(found, key=lambda problem: (order.get(problem.file, 0), problem.line or 1 << 30))
+
+
+def read_document(file: str) -> Document:
+    """Raises ConfigError: a file cannot be read, or is not TOML."""
+    document = Document(file, files=[file])
+    document.data, lines = _read_one(document, file)
+    _Merge(document, file, lines).note(document.data, (), ())
+    patterns = document.data.get("include")
+    for pattern in [patterns] if isinstance(patterns, str) else patterns if isinstance(patterns, list) else []:
+        if isinstance(pattern, str):
+            _include(document, pattern)
+    return document
+
+
+def included(patterns: Sequence[str], main: str) -> list[str]:
+    """The files that absolute patterns name, each once."""
+    found = [path for pattern in patterns for path in sorted(glob.glob(pattern))]
+    return [path for path in dict.fromkeys(found) if os.path.realpath(path) != os.path.realpath(main)]
+
+
+def _include(document: Document, pattern: str) -> None:
+    if not glob.has_magic(pattern) and not os.path.exists(pattern):
+        document.problems.append(Problem("include", f'"{pattern}" does not exist', "correct the path"))
+        return
+    if os.path.isdir(pattern):
+        remedy = f'write "{os.path.join(pattern, "*.toml")}"'
+        document.problems.append(Problem("include", f'"{pattern}" is a folder', remedy))
+        return
+    for path in included([pattern], document.file):
+        if path in document.files:
+            continue
+        document.files.append(path)
+        more, lines = _read_one(document, path)
+        if more.pop("include", None) is not None:
+            remedy = f"name them in the include of {document.file}"
+            problem = Problem("include", "an included file cannot include others", remedy)
+            document.problems.append(problem.at(path, lines.get(("include",), 0)))
+        _Merge(document, path, lines).into(document.data, more, ())
+
+
+def _read_one(document: Document, file: str) -> tuple[dict[str, Any], dict[Path, int]]:
+    """One file and its lines, variables replaced, and paths absolute."""
+    text = _text(file, document.file if file != document.file else "")
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(document.file, [syntax_problem(text, str(error)).at(file)]) from None
+    lines = places_of(text)
+    wrong: list[tuple[Path, Flaw]] = []
+    data = expand_all(data, os.environ, lambda path, flaw: wrong.append((path, flaw)))
+    # A key with a variable in it stands in the document by its value.
+    lines = {tuple(_expanded_step(step) for step in path): line for path, line in lines.items()}
+    for path, flaw in wrong:
+        problem = Problem(key_path(path), flaw.sentence, flaw.remedy)
+        document.problems.append(problem.at(file, _line(lines, path)))
+    _make_absolute(data, os.path.dirname(os.path.abspath(file)))
+    return data, lines
+
+
+def _expanded_step(step: str | int) -> str | int:
+    try:
+        return expanded(step, os.environ) if isinstance(step, str) else step
+    except Flaw:
+        return step
+
+
+def _line(lines: dict[Path, int], path: Path) -> int:
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path, 0)
+
+
+def _text(file: str, included_by: str) -> str:
+    try:
+        with open(file, "rb") as stream:
+            data = stream.read()
+    except FileNotFoundError:
+        remedy = "correct the include" if included_by else 'name one with "--config FILE", or try "ringway demo"'
+        raise ConfigError(file, [Problem("", "there is no such file", remedy)]) from None
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise ConfigError(file, [Problem("", f"cannot be read ({reason})", "correct its name or its rights")]) from None
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ConfigError(file, [Problem("", "the file is UTF-16", "save it as UTF-8")])
+    try:
+        # Editors on Windows begin a file with a byte order mark (BOM), which means nothing in UTF-8.
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        sentence = f"byte {error.start} is not UTF-8"
+        raise ConfigError(file, [Problem("", sentence, "save the file as UTF-8").at(file, line)]) from None
+
+
+class _Merge:
+    """Adds what one file says to a document, places too."""
+
+    def __init__(self, document: Document, file: str, lines: dict[Path, int]) -> None:
+        self._document = document
+        self._file = file
+        self._lines = lines
+
+    def into(self, data: dict[str, Any], more: dict[str, Any], at: Path) -> None:
+        """Tables grow, lists of tables too; any other key may stand in one file only."""
+        for key, value in more.items():
+            path = (*at, key)
+            known: Any = data.get(key)
+            if key not in data:
+                data[key] = value
+                self.note(value, path, path)
+            elif isinstance(known, dict) and isinstance(value, dict) and not ("type" in known and "type" in value):
+                self.into(known, value, path)
+            elif _tables(known) and _tables(value):
+                for number, entry in enumerate(value):
+                    self.note(entry, (*path, number), (*path, len(known) + number))
+                data[key] = [*known, *value]
+            else:
+                other, line = self._document.place(key_path(path))
+                problem = Problem(key_path(path), f"is set already at {other}:{line}", "keep one of them")
+                self._document.problems.append(problem.at(self._file, _line(self._lines, path)))
+
+    def note(self, value: Any, there: Path, here: Path) -> None:
+        """What stands at `there` in the file, and below it, is `here` in the document."""
+        if there in self._lines:
+            self._document.places.setdefault(key_path(here), (self._file, self._lines[there]))
+        steps = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+        for step in steps:
+            self.note(value[step], (*there, step), (*here, step))
+
+
+def _tables(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
+
+
+def _path_keys() -> set[str]:
+    """The keys that name a file or folder, from the model."""
+
+    def is_path(about: FieldInfo) -> bool:
+        inner = (entry for kind in get_args(about.annotation) for entry in getattr(kind, "__metadata__", ()))
+        return model.PATH in (*about.metadata, *inner)
+
+    return {
+        name
+        for section in model.Section.__subclasses__()
+        for name, about in section.model_fields.items()
+        if is_path(about)
+    }
+
+
+_PATH_KEYS = _path_keys()
+
+
+def _make_absolute(value: Any, folder: str) -> None:
+    """Relative paths are taken from the folder of the file that names them."""
+
+    def absolute(path: Any) -> Any:
+        if not isinstance(path, str) or not path or path == model.STDOUT or "\0" in path:
+            return path
+        return os.path.normpath(os.path.join(folder, path)) if not os.path.isabs(path) else path
+
+    if isinstance(value, list):
+        for entry in value:
+            _make_absolute(entry, folder)
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            if key in _PATH_KEYS and isinstance(entry, list):
+                value[key] = [absolute(path) for path in entry]
+            elif key in _PATH_KEYS and isinstance(entry, str):
+                value[key] = absolute(entry)
+            else:
+                _make_absolute(entry, folder)
+
+
+def key_path(path: Path) -> str:
+    """A place in the file as one would write it: `path_routes."example.com"."/api/".url`, `server.listen[1]`."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            written = step if _BARE_KEY.fullmatch(step) else json.dumps(step, ensure_ascii=False)
+            text += f".{written}" if text else written
+    return text

@@ -1,0 +1,69 @@
+"""`"${PORT}"` and `"${PORT:-8080}"` in the texts of a configuration: the value of an environment variable.
+
+`$${` stands for `${` itself. The value is text and never read as TOML, so it can add no keys. Where a number or a
+boolean is wanted, `model.Section` makes one of it.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ringway.config.values import Flaw
+
+_REFERENCE = re.compile(r"\$(?P<escaped>\$\{)|\$\{(?P<inside>[^}]*)(?P<end>\}?)")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+Steps = tuple[str | int, ...]
+
+
+class Expanded(str):
+    """A text with something from the environment in it."""
+
+
+def expanded(text: str, environment: Mapping[str, str]) -> str:
+    """The text with its variables replaced. Raises Flaw: one is missing, or it is not written as one."""
+    if "${" not in text:
+        return text
+
+    def value(found: re.Match[str]) -> str:
+        if found["escaped"]:
+            return "${"
+        name, separator, default = found["inside"].partition(":-")
+        if not found["end"] or not _NAME.fullmatch(name):
+            remedy = 'write it like "${PORT}" or "${PORT:-8080}", or "$${" for the characters themselves'
+            raise Flaw(f'"{text}" does not name an environment variable', remedy)
+        # As in a shell: the default also replaces an empty value.
+        given = environment.get(name)
+        if separator and not given:
+            return default
+        if given is None:
+            remedy = f'set it, or write a default: "${{{name}:-value}}"'
+            raise Flaw(f"the environment variable {name} is not set", remedy)
+        return given
+
+    return Expanded(_REFERENCE.sub(value, text))
+
+
+def expand_all(value: Any, environment: Mapping[str, str], wrong: Callable[[Steps, Flaw], None], at: Steps = ()) -> Any:
+    """A document with every text in it expanded, keys of tables too. What is wrong is told and stays as it is."""
+
+    def expand(text: str, place: Steps) -> str:
+        try:
+            return expanded(text, environment)
+        except Flaw as flaw:
+            wrong(place, flaw)
+            return text
+
+    if isinstance(value, str):
+        return expand(value, at)
+    if isinstance(value, list):
+        return [expand_all(entry, environment, wrong, (*at, number)) for number, entry in enumerate(value)]
+    if isinstance(value, dict):
+        result: dict[str, Any] = {}
+        for key, entry in value.items():
+            name = str(expand(key, (*at, key)))
+            if name in result:
+                wrong((*at, key), Flaw(f'this is "{name}", which is there already', "keep one of them"))
+            result[name] = expand_all(entry, environment, wrong, (*at, name))
+        return result
+    return value

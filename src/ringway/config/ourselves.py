@@ -1,0 +1,153 @@
+"""Redirects that lead back to themselves, and upstreams that are this very Ringway: good by the letter, and a request
+to them never ends."""
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+
+from ringway.config.document import key_path
+from ringway.config.model import Config, ProxyRoute, RedirectRoute, Route
+from ringway.config.values import Address, is_address, parse_address, parse_url
+from ringway.errors import Problem
+
+_SAMPLE = "a-path"
+_STEPS = 20
+"""Redirects in a row that are followed: browsers give up after as many."""
+
+Found = tuple[str, Route]
+"""A route and its key path."""
+
+
+def loops(config: Config) -> list[Problem]:
+    """As warnings: somebody in front of Ringway may change what comes back."""
+    found = []
+    for host, prefix, (key, route) in _all_routes(config):
+        if isinstance(route, RedirectRoute) and (way := _circle(config, host, prefix, (key, route))):
+            sentence = f"redirects in a circle ({' -> '.join(way)})"
+            found.append(Problem(f"{key}.to", sentence, "redirect to another host or path"))
+        if isinstance(route, ProxyRoute) and (address := _own_address(config, route)):
+            sentence = f"{route.url} is this Ringway itself, which listens on {address}"
+            found.append(Problem(f"{key}.url", sentence, "write the address of the application"))
+    return found
+
+
+def _all_routes(config: Config) -> Iterator[tuple[str, str, Found]]:
+    """Host and prefix ("/" for the whole host) of each route."""
+    for host, route in config.host_routes.items():
+        yield host, "/", (key_path(("host_routes", host)), route)
+    for host, paths in config.path_routes.items():
+        for prefix, route in paths.items():
+            yield host, prefix, (key_path(("path_routes", host, prefix)), route)
+
+
+def _circle(config: Config, host: str, prefix: str, first: Found) -> list[str]:
+    """The URLs through which a request of `first` comes back to a route that it had before; []: it does not."""
+    listeners = dict(_listeners(config))
+    scheme, port = next(iter(listeners.items()), ("http", []))[0], ""
+    path, current, way = prefix + _SAMPLE, first, [f"{_shown(host)}{prefix}"]
+    keys = [first[0]]
+    for _ in range(_STEPS):
+        route = current[1]
+        if not isinstance(route, RedirectRoute):
+            return []
+        target = route.to.replace("{path}", path)
+        if not target.startswith("/"):
+            scheme, _, rest = target.partition("://")
+            authority, slash, path = rest.partition("/")
+            name, port = _split(authority, scheme)
+            path = slash + path or "/"
+            if not _is_ours(config, name, host) or port not in listeners.get(scheme.lower(), []):
+                return []
+            host = name
+        else:
+            path = target
+        following = _answering(config, host, path.partition("?")[0].partition("#")[0])
+        way.append(target.replace(_SAMPLE, ""))
+        if following is None:
+            return []
+        if following[0] in keys:
+            # Another one in the middle of its way that goes in a circle says so itself.
+            return way if following[0] == first[0] else []
+        keys.append(following[0])
+        current = following
+    return []
+
+
+def _listeners(config: Config) -> Iterator[tuple[str, list[str]]]:
+    """The ports by scheme."""
+    listened = {"https" if config.tls is not None else "http": config.server.listen}
+    if config.tls is not None and config.server.plain_listen and not config.server.redirect_https:
+        listened["http"] = config.server.plain_listen
+    for scheme, addresses in listened.items():
+        yield scheme, [str(parse_address(text).port) for text in addresses]
+
+
+def _split(authority: str, scheme: str) -> tuple[str, str]:
+    host, colon, port = authority.rpartition(":")
+    if not colon or "]" in port:
+        host, port = authority, ""
+    return host.lower(), port or ("443" if scheme.lower() == "https" else "80")
+
+
+def _is_ours(config: Config, name: str, asked: str) -> bool:
+    """A host that only `"*"` answers may be another machine."""
+    return name == asked or any(_matches(entry, name) for entry in (*config.host_routes, *config.path_routes))
+
+
+def _matches(entry: str, name: str) -> bool:
+    return entry == name or (entry.startswith("*.") and name.endswith(entry[1:]))
+
+
+def _answering(config: Config, host: str, path: str) -> Found | None:
+    """The route of a request, as the router finds it."""
+    hosts = {*config.host_routes, *config.path_routes}
+    wildcards = sorted((entry for entry in hosts if entry != host and _matches(entry, host)), key=len, reverse=True)
+    own = host if host in hosts else wildcards[0] if wildcards else "*"
+    for name in dict.fromkeys((own, "*")):
+        prefixes = [prefix for prefix in config.path_routes.get(name, {}) if f"{path}/".startswith(prefix)]
+        if prefixes:
+            prefix = max(prefixes, key=len)
+            return key_path(("path_routes", name, prefix)), config.path_routes[name][prefix]
+        if name in config.host_routes:
+            return key_path(("host_routes", name)), config.host_routes[name]
+    return None
+
+
+def _shown(host: str) -> str:
+    return "any host" if host == "*" else host
+
+
+def _own_address(config: Config, route: ProxyRoute) -> str:
+    """The listener that an upstream is; "": none."""
+    url = parse_url(route.url)
+    for text in (*config.server.listen, *config.server.plain_listen):
+        address = parse_address(text)
+        if address.path or url.host.startswith("/"):
+            if address.path and os.path.realpath(address.path) == os.path.realpath(url.host):
+                return text
+        elif address.port == url.port and _reaches(url.host, address):
+            return text
+    return ""
+
+
+def _reaches(host: str, listener: Address) -> bool:
+    ip = ipaddress.ip_address(listener.ip)
+    if host == "localhost":
+        return ip.is_loopback or ip.is_unspecified
+    if not is_address(host):
+        return False
+    upstream = ipaddress.ip_address(host)
+    # Connecting to 0.0.0.0 or :: means this machine.
+    own = upstream.is_unspecified or upstream.is_loopback or _is_of_this_machine(upstream)
+    return upstream == ip or (ip.is_unspecified and ip.version == upstream.version and own)
+
+
+def _is_of_this_machine(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    family = socket.AF_INET6 if ip.version == 6 else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
+            probe.bind((str(ip), 0))
+    except OSError:
+        return False
+    return True

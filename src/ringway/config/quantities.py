@@ -1,0 +1,43 @@
+"""Sizes and times as people write them: `"50M"`, `"10MiB"`, `"60s"`, `"1h30m"`."""
+
+import re
+from fractions import Fraction
+from typing import Any
+
+from ringway.config.values import Flaw
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
+_BINARY = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_SECONDS = {"ms": Fraction(1, 1000), "s": Fraction(1), "m": Fraction(60), "h": Fraction(3600), "d": Fraction(86400)}
+
+SIZE_PATTERN = r"^\d+(\.\d+)?\s*([kKmMgGtT]([iI]?[bB])?|[bB])?$"
+TIME_PATTERN = r"^(\d+(\.\d+)?\s*(ms|s|m|h|d)\s*)+$"
+
+
+def size(value: Any) -> Any:
+    """Bytes. K, M, G, T, with or without iB, are powers of 1024; KB, MB, GB, TB are powers of 1000. What is no text is
+    left as it is."""
+    if not isinstance(value, str):
+        return value
+    found = _SIZE.fullmatch(value.strip())
+    unit = found[2].lower() if found else "?"
+    decimal = len(unit) == 2 and unit[1] == "b"
+    letter = unit.removesuffix("b").removesuffix("i") if unit not in ("i", "ib") else "?"
+    if found is None or letter not in _BINARY:
+        raise Flaw(f'"{value}" is not a size', 'write a number of bytes, or a text like "50M" or "10MiB"')
+    amount = Fraction(found[1]) * (1000 if decimal else 1024) ** _BINARY[letter]
+    if amount.denominator != 1:
+        raise Flaw(f'"{value}" is not a whole number of bytes', f"write {round(amount)}")
+    return int(amount)
+
+
+def seconds(value: Any) -> Any:
+    """Seconds, from ms, s, m, h and d. What is no text is left as it is."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    if not text or _TIME.sub("", text).strip():
+        remedy = 'write a number of seconds, or a text like "500ms", "60s", "5m" or "1h30m"'
+        raise Flaw(f'"{value}" is not a time', remedy)
+    return float(sum(Fraction(amount) * _SECONDS[unit] for amount, unit in _TIME.findall(text)))

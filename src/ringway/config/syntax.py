@@ -1,0 +1,84 @@
+"""What somebody meant who wrote a file that is not TOML: the slips that people make, told with a remedy."""
+
+import re
+
+from ringway.errors import Problem
+
+_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_FORM = "see https://toml.io for the form"
+_BARE_KEY = re.compile(r"\s*([^\s\"'=\[\]{}#,][^\"'=\[\]{}#,]*?)\s*=(.*)")
+_HEADER = re.compile(r"\s*\[+\s*([^\"'\[\]#]+?)\s*\]+\s*(#.*)?")
+_DOTTED = re.compile(r"[A-Za-z0-9_-]+(\s*\.\s*[A-Za-z0-9_-]+)*")
+_NGINX = re.compile(r"\s*(server|location|http|upstream|events)\b[^=]*\{|.*[^\s{},\"'];\s*(#.*)?$")
+_WORDS = {"yes": "true", "on": "true", "True": "true", "no": "false", "off": "false", "False": "false"}
+
+
+def syntax_problem(text: str, message: str) -> Problem:
+    """For a message of tomllib about this text."""
+    lines = text.split("\n")
+    place = _PLACE.search(message)
+    said = message[: place.start()] if place else message
+    if place is None or place[1] is None:
+        number, column = len(text.rstrip().split("\n")), ""
+    else:
+        number, column = int(place[1]), f" (column {place[2]})"
+        # The complaint may be about the end of the line.
+        number = min(number, len(lines))
+    start = _open_table(lines, number)
+    if start:
+        key = lines[start - 1].partition("=")[0].strip()
+        return Problem(
+            "",
+            "not TOML: an inline table, from { to }, must stand on one line",
+            f"write it on one line, or put its keys below a header of their own for {key}",
+            line=start,
+        )
+    sentence, remedy = _slip(lines[number - 1], said)
+    return Problem("", f"not TOML: {sentence}{column}", remedy, line=number)
+
+
+def _slip(line: str, said: str) -> tuple[str, str]:
+    if said.startswith("Illegal character '\\n'"):
+        return "a text is not closed", "add a quote at its end"
+    if any(mark in line for mark in "\u201c\u201d\u201e\u2018\u2019"):
+        return "typographic quotes", "write plain ones: \" or '"
+    if _NGINX.match(line):
+        return f"this looks like nginx's configuration: {said}", "see docs/from-nginx.md"
+    if (header := _HEADER.fullmatch(line)) and not _DOTTED.fullmatch(header[1]):
+        section, dot, name = header[1].partition(".")
+        if dot:
+            return f"{name} needs quotes", f'write [{section}."{name}"]'
+        return f"{header[1]} is not the name of a section", _FORM
+    pair = _BARE_KEY.fullmatch(line)
+    if pair is None:
+        return said, _FORM
+    key, value = pair[1], pair[2].strip()
+    if not _DOTTED.fullmatch(key):
+        return f"the key {key} needs quotes", f'write "{key}" = ...'
+    word = value.partition("#")[0].strip()
+    if word in _WORDS:
+        return f"{word} is not a value", f"write {key} = {_WORDS[word]}"
+    if word and word[0] not in "\"'[{":
+        return f"{word} needs quotes", f'write {key} = "{word}"'
+    if not word:
+        return f"{key} has no value", _FORM
+    return said, _FORM
+
+
+def _open_table(lines: list[str], number: int) -> int:
+    """The line on which the inline table begins that is still open at the end of the one before `number`, or of this
+    one; 0: none is."""
+    depth, start = 0, 0
+    for count, line in enumerate(lines[:number], 1):
+        bare = re.sub(r'"(?:\\.|[^"\\])*"|\'[^\']*\'|#.*', "", line)
+        for mark in bare:
+            if mark == "{":
+                start = start if depth else count
+                depth += 1
+            elif mark == "}":
+                depth = max(0, depth - 1)
+        if depth and _NGINX.match(lines[start - 1]):
+            return 0
+        if depth and "=" in lines[start - 1].partition("{")[0]:
+            return start
+    return 0
