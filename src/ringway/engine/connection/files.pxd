@@ -16,13 +16,9 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from ringway.engine.connection.state cimport Exchange, File, Rules, Worker
 
-cdef enum:
-    DOT = 46
-    SLASH = 47
-
 cdef File* file_open(Worker* w, uint32_t root, const char* path, uint32_t length, int kind, Exchange* x) noexcept nogil
     # `path` below the folder, without a leading slash, decoded; "" is the folder itself.
-    # A reference for x; NULL: no place for one more (answer 503)
+    # `kind`: FileKind, bits. A reference for x; NULL: no place for one more (answer 503)
 cdef void file_release(Worker* w, File* f) noexcept nogil
 cdef inline void file_refer(File* f) noexcept nogil:
     f.references += 1

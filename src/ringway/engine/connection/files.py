@@ -178,7 +178,7 @@ def folder_looked(w, f, result):
         f.next_waiting = NULL
         if f.look > folder.looks:
             look(w, f, False)
-        elif f.again and f.version == folder.version:
+        elif f.tries and f.version == folder.version:
             file_settle(w, f, FILE_FAILED, f.error)
         elif folder_lost(w, folder):
             file_settle(w, f, FILE_FAILED, folder.error)
@@ -252,10 +252,10 @@ def open_failed(w, f, error):
     """Maybe it is the folder that is another one by now, and the old one was emptied."""
     free(f.target)
     f.target = NULL
-    if f.again or error == EMFILE or error == ENFILE or error == ENOMEM:
+    if f.tries == FILE_TRIES or error == EMFILE or error == ENFILE or error == ENOMEM:
         file_settle(w, f, FILE_FAILED, error)
         return
-    f.again = True
+    f.tries += 1
     f.linked = False
     f.error = error
     look(w, f, True)

@@ -14,6 +14,8 @@ from libc.stdint cimport uint64_t
 from ringway.engine.connection.state cimport Folder, Worker
 
 cdef enum:
+    DOT = 46                    # "."
+    SLASH = 47                  # "/"
     LINK_BYTES_MAX = 4096       # PATH_MAX: of what a descriptor's link in /proc may say
 
 cdef bint folder_due(const Worker* w, const Folder* folder) noexcept nogil     # to be looked up before a file is opened

@@ -76,7 +76,7 @@ def path_below(folder, fd):
     path: cython.p_char
     if outer_length == 1:
         outer_length = 0  # "/"
-    if outer_length < 0 or inner_length <= outer_length + 1 or inner[outer_length] != 47:
+    if outer_length < 0 or inner_length <= outer_length + 1 or inner[outer_length] != SLASH:
         return NULL
     if memcmp(inner, outer, outer_length) != 0:
         return NULL
@@ -94,4 +94,4 @@ def link_of(fd, out):
     p = put_number(p, cast(uint64_t, fd))
     p[0] = 0
     n = readlink(name, out, LINK_BYTES_MAX)
-    return -1 if n <= 0 or n == LINK_BYTES_MAX or out[0] != 47 else cast(cython.int, n)
+    return -1 if n <= 0 or n == LINK_BYTES_MAX or out[0] != SLASH else cast(cython.int, n)

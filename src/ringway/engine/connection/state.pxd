@@ -222,6 +222,7 @@ cdef enum FileState:
 
 cdef enum:
     FILE_PATH_MAX = 1024    # bytes of a file's path below its folder
+    FILE_TRIES = 4          # folders that became others while it was opened, one after the other
 
 cdef enum FileKind:         # bits: how a path is opened. Files of one path and two kinds are two
     FILE_COPY = 1           # `mode = "memory"`: a copy is wanted
@@ -249,7 +250,7 @@ cdef struct File:           # one path below one folder, believed for `file_vali
     bint folder             # it is a directory
     bint listed             # in the table (a stale one in use is not)
     uint8_t kind            # FileKind, bits
-    bint again              # it failed, and its folder was looked at once more
+    uint8_t tries           # how often it failed, and its folder was looked at once more
     bint linked             # `target` was asked for
     uint32_t look           # the lookup of its folder that it waits for
     uint32_t version        # of the folder in which it was opened
