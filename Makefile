@@ -10,6 +10,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Arguments for pytest: make test ARGS="-k chunked -x"
 ARGS ?=
+# How many tests at a time. JOBS=0: one after the other, in one process
+JOBS ?= $(shell nproc)
+PARALLEL := -n $(JOBS) --dist worksteal
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -41,12 +44,14 @@ $(VENV)/.venv:
 # What is needed to build and to run, from pyproject.toml.
 $(VENV)/.tools: $(VENV)/.venv pyproject.toml tools/requirements.py
 	@tools/need.sh build $(BIN)/python
+	@echo "fetching what is needed to build ..."
 	$(BIN)/python -m pip install --quiet $$($(BIN)/python tools/requirements.py build run)
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.tools $(SOURCES)
 	@echo "building (the first time: some minutes) ..."
-	@$(WITH_TOOLS) $(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --no-index --force-reinstall \
+	@$(WITH_TOOLS) $(BIN)/python tools/progress.py \
+	  $(BIN)/python -m pip install --verbose --no-build-isolation --no-deps --no-index --force-reinstall \
 	  --config-settings=build-dir=build/release .
 	@touch $@
 	@echo "built: $(BIN)/ringway"
@@ -71,14 +76,15 @@ $(VENV)/.scanner: $(VENV)/.tools pyproject.toml tools/requirements.py
 
 test: build $(VENV)/.extras $(VENV)/.scanner ## every test (ARGS="-k name" for some of them)
 	@tools/need.sh test $(BIN)/python
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 # What does not depend on the driver has run with `make test`.
 test-epoll: build $(VENV)/.extras $(VENV)/.scanner ## the protocol and end-to-end tests on the epoll driver
 	@tools/need.sh test $(BIN)/python
-	RINGWAY_TEST_DRIVER=epoll $(BIN)/python -m pytest $(or $(ARGS),tests/protocol tests/e2e)
+	RINGWAY_TEST_DRIVER=epoll $(BIN)/python -m pytest $(PARALLEL) $(or $(ARGS),tests/protocol tests/e2e)
 
-# ONLY=kernel: the tests of kernel TLS alone, three minutes. ARGS: some end-to-end tests. KERNEL=new: on Debian's newest kernel.
+# ONLY=kernel: the tests of kernel TLS alone, three minutes. ONLY=core: and those that depend on the kernel, as in CI.
+# ARGS: some end-to-end tests. KERNEL=new: on Debian's newest kernel.
 test-kernel: build $(VENV)/.extras $(VENV)/.scanner ## kernel TLS on Linux 6.1 in a virtual machine, and the end-to-end tests (half an hour)
 	@tools/need.sh kernel $(BIN)/python
 	@mkdir -p build/kernel && printf '%s\n' 'only="$(ONLY)"' 'arguments="$(ARGS)"' >build/kernel/wanted
@@ -113,7 +119,7 @@ DEBUG := build/debug
 debug: $(VENV)/.extras $(VENV)/.scanner ## every test with BUG_ON() compiled in
 	@tools/need.sh test $(BIN)/python
 	@$(WITH_TOOLS) tools/variant.sh $(DEBUG) --buildtype=debugoptimized -Dengine_checks=true
-	PYTHONPATH=$(CURDIR)/$(DEBUG)/site $(BIN)/python -m pytest -p no:cacheprovider $(ARGS)
+	PYTHONPATH=$(CURDIR)/$(DEBUG)/site $(BIN)/python -m pytest -p no:cacheprovider $(PARALLEL) $(ARGS)
 
 mutate: $(VENV)/.extras ## faults put back on purpose: does a test notice? (ARGS="word" for some of them; a quarter of an hour)
 	@tools/need.sh test $(BIN)/python
@@ -131,7 +137,7 @@ sanitize: $(VENV)/.extras $(VENV)/.scanner ## every test under address and undef
 	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:allocator_may_return_null=1 \
 	  UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1:print_stacktrace=1 \
 	  LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
-	  $(BIN)/python -m pytest -p no:cacheprovider $(ARGS)
+	  $(BIN)/python -m pytest -p no:cacheprovider $(PARALLEL) $(ARGS)
 
 bench: build $(VENV)/.extras ## measure it beside nginx and the limit, TLS handshakes and idle connections too (6 minutes)
 	@tools/need.sh bench $(BIN)/python

@@ -18,5 +18,5 @@ echo "building $folder (the first time: some minutes) ..."
 if [ ! -e "$folder/build.ninja" ]; then
   run meson setup "$folder" "-Dpython.platlibdir=$site" "-Dpython.purelibdir=$site" "$@"
 fi
-run meson compile -C "$folder"
+python3 tools/progress.py meson compile -C "$folder"
 run meson install -C "$folder" --no-rebuild

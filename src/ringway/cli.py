@@ -142,7 +142,7 @@ def cert(folder: str, hosts: tuple[str, ...], curve: str, days: int, force: bool
     default="127.0.0.1:8443",
     show_default=True,
     metavar="ADDRESS",
-    help="Address and port for HTTPS; port 0 takes a free one and prints it.",
+    help="Address and port for HTTPS, or a port alone; port 0 takes a free one and prints it.",
 )
 def demo(listen: str) -> None:
     """Show Ringway at work: a built-in site and a built-in application behind it, over HTTPS.

@@ -115,6 +115,7 @@ def test_demo(tmp_path, number):
         text = demo.process.stderr.read()
         assert "Traceback" not in text
         assert " error " not in text
+        assert '"GET /missing HTTP/1.1" 404 ' in demo.process.stdout.read()  # its access log
         demo.assert_nothing_left()
 
 

@@ -1,5 +1,5 @@
 # Run by tools/kernel_vm.sh inside the virtual machine: the tests of kernel TLS; and, unless asked for them alone,
-# the end-to-end suite with every TLS connection handed to the kernel.
+# end-to-end tests with every TLS connection handed to the kernel: all of them, or (ONLY=core) those that depend on the kernel.
 cd "$(dirname "$0")/../.."
 uname -r
 ulimit -n 4096
@@ -24,6 +24,9 @@ kernel_alone() {
 # Side by side; the end-to-end tests by three processes that each take the next file, since some wait much.
 kernel_alone >build/kernel/alone.log 2>&1 &
 suite="tests/e2e tests/protocol/test_over_tls.py"
+# What the kernel does for us: rings, sendfile, records that it makes, sockets that it spreads connections over.
+[ "$only" = core ] && suite="tests/e2e/test_bodies.py tests/e2e/test_drivers.py tests/e2e/test_files.py tests/e2e/test_steering.py
+  tests/e2e/test_tls.py tests/e2e/test_uring_setup.py tests/protocol/test_over_tls.py"
 # shellcheck disable=SC2086
 end_to_end -n 3 --dist loadfile -v $suite >build/kernel/end_to_end.log 2>&1
 status=$?

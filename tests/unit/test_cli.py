@@ -1,6 +1,7 @@
 """The command line as a user meets it."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -41,6 +42,13 @@ def test_every_command_has_a_help_text(command: str) -> None:
     assert done.returncode == 0
     assert f"Usage: ringway {command}" in done.stdout
     assert len(done.stdout) > 100
+
+
+def test_the_help_keeps_its_columns() -> None:
+    lines = call("--help").stdout.splitlines()
+    for command in ("demo", "cert", "check", "run", "reload", "upgrade"):
+        (line,) = [line for line in lines if re.search(rf": +ringway {command}\b", line)]
+        assert line.index("ringway") == 37, line
 
 
 @pytest.mark.parametrize("command", ["run", "check"])

@@ -93,7 +93,7 @@ head = -1
         "tls.cert_pth: there is no such key; did you mean `cert_path`?",
         'host_routes."good.example".path: "/does/not/exist" does not exist; create it or correct the path',
         'path_routes."example.com"."/api/".url: "localhost:8080" is not an http:// or https:// URL; '
-        'write it like "http://localhost:8080" or "https://10.0.0.5/v2"',
+        'write "http://localhost:8080"',
         "timeouts.head: -1 is out of bounds; write a number from 0.1 to 86400 (seconds)",
     ]
 
@@ -393,6 +393,12 @@ def test_the_committed_documentation_is_fresh() -> None:
     remedy = "run: python -m ringway.config.docs docs"
     assert (ROOT / "docs/configuration.md").read_text(encoding="utf-8") == docs.markdown(), remedy
     assert (ROOT / "docs/config.schema.json").read_text(encoding="utf-8") == docs.json_schema(), remedy
+
+
+def test_no_text_of_the_documentation_looks_like_code() -> None:
+    """Four spaces at the beginning of a line are code in Markdown."""
+    assert [line for line in docs.markdown().splitlines() if line.startswith("    ")] == []
+    assert "| `certificates` | list of tables |" in docs.markdown()
 
 
 def test_every_key_is_documented() -> None:

@@ -128,6 +128,23 @@ def test_ports_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("https://0.0.0.0:443", 'write "0.0.0.0:443"'),
+        ("https://0.0.0.0/", 'write "0.0.0.0:443"'),
+        ("0.0.0.0", 'write "0.0.0.0:443", or the port that is meant'),
+        ("::", 'write "[::]:443", or the port that is meant'),
+        ("[::1]", 'write "[::1]:443", or the port that is meant'),
+        ("/run/x.sock", 'write "unix:/run/x.sock" for a Unix socket'),
+    ],
+)
+def test_an_address_in_another_form(text: str, remedy: str) -> None:
+    with pytest.raises(Flaw) as caught:
+        parse_addresses(text)
+    assert caught.value.remedy == remedy
+
+
 # ---------------------------------------------------------------------------------------------- remedies that are right
 
 
@@ -234,6 +251,53 @@ FILE = '{ type = "File", path = "/" }'
         ('[host_routes]\ninclude = "a"', "4: host_routes.include: `include` is not in a section; write it above"),
         ('include = "sites/*.toml"', "3: server.include: `include` is not in a section; write it above"),
         ('[access_log]\npath = "x', "4: not TOML:"),
+        (LEAST, "3: not TOML: [server] stands there twice (column 8); put all of its keys below one of them"),
+        (f'[host_routes]\n"a" = {FILE}\n"a" = {FILE}', "5: not TOML: this key stands there twice"),
+        ('[access_log]\npath = "C:\\w"', "4: not TOML: a \\ within double quotes (column 13); write"),
+        ('[host_routes]\n"a": { type = "File" }', "4: not TOML: there is no = behind the key (column 4); write key ="),
+        ('[host_routes]\n"a" { type = "File" }', "4: not TOML: there is no = behind the key (column 5); write key ="),
+        ('[host_routes]\n"a" = { type = "File", }', "4: not TOML: a comma before } (column 24); remove it"),
+        (
+            '[host_routes]\n"a" = "http://h"',
+            '4: host_routes.a: must be a table, not a string; write { type = "Proxy", u',
+        ),
+        (
+            '[host_routes]\n"a" = { type = "proxy", url = "http://h" }',
+            '4: host_routes.a.type: "proxy" is no type of route; write type = "Proxy"',
+        ),
+        (
+            '[host_routes]\n"a" = { url = "http://h" }',
+            '4: host_routes.a.type: this key is missing; write type = "Proxy"',
+        ),
+        (
+            '[host_routes]\n"a" = { type = "Proxy", url = "h:80" }',
+            '4: host_routes.a.url: "h:80" is not an http:// or https:// URL; write "http://h:80"',
+        ),
+        (
+            '[host_routes]\n"a" = { type = "Proxy", url = "ws://h" }',
+            '4: host_routes.a.url: "ws://h" is not an http:// or https:// URL; write "http://h"',
+        ),
+        (
+            '[host_routes]\n"a" = { type = "Redirect", to = "b.c" }',
+            '4: host_routes.a.to: "b.c" is neither a URL nor a path; write it like "https://b.c{path}"',
+        ),
+        (
+            '[host_routes]\n"a" = { type = "Redirect", to = "https://b$request_uri" }',
+            '4: host_routes.a.to: "https://b$request_uri" has a variable of nginx, $request_uri; {path} is',
+        ),
+        (
+            '[path_routes.a]\n"https://a/x" = { type = "File", path = "/" }',
+            '4: path_routes.a."https://a/x": "https://a/x" is a URL, and paths stand here; write "/x"',
+        ),
+        ("workers = 3", "3: server.workers: there is no such key; did you mean `threads`?"),
+        (
+            'access_log = "x"',
+            "3: server.access_log: there is no such key in [server]; [access_log] is a section of its own",
+        ),
+        (
+            '[tls]\ncertificates = [{}]\n[tls.hosts]\nhsts = "x"',
+            '6: tls.hosts.hsts: must be a table, not a string; write it below [tls.hosts."example.com"]',
+        ),
         ("[access_log", "3: not TOML:"),
     ],
 )

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,11 +21,12 @@ FILE = "/etc/ringway/config.toml"
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only one in which sockets may lie."""
-    path = tmp_path / "ringway"
-    monkeypatch.setattr(place, "folders", lambda uid: [str(path)])
-    return path
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The only one in which sockets may lie. Its path is short: that of a socket has 107 octets at most."""
+    with tempfile.TemporaryDirectory(prefix="ringway-") as above:
+        path = Path(above) / "ringway"
+        monkeypatch.setattr(place, "folders", lambda uid: [str(path)])
+        yield path
 
 
 @pytest.fixture

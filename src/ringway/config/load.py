@@ -199,7 +199,7 @@ def _problem(document: dict[str, Any], details: ErrorDetails) -> Problem:
         return Problem(key, "this key is missing", _example(path, document))
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         said = f'"{context["tag"]}" is no type of route' if "tag" in context else "this key is missing"
-        return Problem(key_path((*path, "type")), said, 'write "File", "Proxy" or "Redirect"')
+        return Problem(key_path((*path, "type")), said, _type_meant(_value_at(document, path)))
     if kind in _WANTED:
         wanted = _LISTS.get(str(path[-1]), _WANTED[kind]) if kind == "list_type" else _WANTED[kind]
         return Problem(key, f"must be {wanted}, not {_toml_type(_value_at(document, path))}", _right(path, document))
@@ -272,10 +272,46 @@ def _section_at(path: Path, document: dict[str, Any]) -> type[model.Section]:
     return model.SECTIONS[str(path[0])]
 
 
+def _type_meant(route: Any) -> str:
+    """By how the type is written, or by the other keys."""
+    kinds = {
+        kind
+        for kind, key in (("File", "path"), ("Proxy", "url"), ("Redirect", "to"))
+        if key in route or str(route.get("type", "")).lower() == kind.lower()
+    }
+    return f'write type = "{kinds.pop()}"' if len(kinds) == 1 else 'write "File", "Proxy" or "Redirect"'
+
+
+_ALSO = {
+    **dict.fromkeys(("root", "folder", "dir", "directory", "file", "filename"), "path"),
+    **dict.fromkeys(("proxy_pass", "upstream", "upstreams", "backend", "server", "target", "servers"), "url"),
+    **dict.fromkeys(("url", "location", "redirect", "return"), "to"),
+    **dict.fromkeys(("code", "status_code"), "status"),
+    **dict.fromkeys(("port", "address", "bind", "host"), "listen"),
+    **dict.fromkeys(("workers", "worker_processes", "processes"), "threads"),
+    **dict.fromkeys(("cert", "certificate", "ssl_certificate", "crt"), "cert_path"),
+    **dict.fromkeys(("key", "private_key", "ssl_certificate_key"), "key_path"),
+    **dict.fromkeys(("client_max_body_size", "body_size", "max_body_size", "body_bytes"), "request_body_bytes"),
+    **dict.fromkeys(("real_ip", "set_real_ip_from", "trusted"), "trusted_proxies"),
+    **dict.fromkeys(("http", "listen_http", "http_listen"), "plain_listen"),
+    **dict.fromkeys(("ssl", "https"), "tls"),
+    **dict.fromkeys(("log", "logging", "logs"), "access_log"),
+    **dict.fromkeys(("hosts", "sites", "vhosts"), "host_routes"),
+    **dict.fromkeys(("insecure", "tls_insecure", "ssl_verify", "skip_verify"), "verify"),
+    **dict.fromkeys(("ca", "ca_file", "ca_cert"), "ca_path"),
+    **dict.fromkeys(("sni", "sni_name"), "server_name"),
+}
+"""What keys are called elsewhere."""
+
+
 def _unknown_key(path: Path, document: dict[str, Any]) -> Problem:
     known = list(_section_at(path, document).model_fields)
-    close = difflib.get_close_matches(str(path[-1]).lower(), known, n=1, cutoff=0.6)
+    name = str(path[-1]).lower()
+    also = [_ALSO[name]] if _ALSO.get(name) in known else []
+    close = also or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     kind = "section" if len(path) == 1 else "key"
+    if len(path) > 1 and name in model.SECTIONS and not also:
+        return Problem(key_path(path), f"there is no such key in [{path[0]}]", f"[{name}] is a section of its own")
     if close:
         return Problem(key_path(path), f"there is no such {kind}", f"did you mean `{close[0]}`?")
     return Problem(key_path(path), f"there is no such {kind}", f"there are: {', '.join(known)}")
@@ -295,9 +331,15 @@ def _right(path: Path, document: dict[str, Any]) -> str:
     if names[:2] == ("tls", "certificates") and len(names) == 2:
         return "write each of them below [[tls.certificates]]"
     if names[0] in _ROUTE_DEPTH and len(path) == _ROUTE_DEPTH[names[0]]:
-        return 'write a route, like { type = "File", path = "/var/www/example" }'
+        value = _value_at(document, path)
+        if isinstance(value, str) and "://" in value:
+            return f'write {{ type = "Proxy", url = {json.dumps(value)} }}'
+        path_written = value if isinstance(value, str) and value.startswith("/") else "/var/www/example"
+        return f'write a route, like {{ type = "File", path = {json.dumps(path_written)} }}'
     tables = len(names) == 1 or (names[0] == "path_routes" and len(names) == 2)
     if tables or (names[:2] == ("tls", "hosts") and len(names) < 4):
+        if names[:2] == ("tls", "hosts") and len(names) == 3 and names[2] in model.TlsHost.model_fields:
+            return 'write it below [tls.hosts."example.com"]'
         return f"write its keys below [{key_path(names)}]"
     field = _section_at(path[: path.index(names[-1]) + 1], document).model_fields[names[-1]]
     if isinstance(field.default, bool):

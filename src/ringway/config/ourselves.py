@@ -57,7 +57,9 @@ def _circle(config: Config, host: str, prefix: str, first: Found) -> list[str]:
             authority, slash, path = rest.partition("/")
             name, port = _split(authority, scheme)
             path = slash + path or "/"
-            if not _is_ours(config, name, host) or port not in listeners.get(scheme.lower(), []):
+            # A host that only "*" answers may be another machine.
+            ours = name == host or _own_name(config, name)
+            if not ours or port not in listeners.get(scheme.lower(), []):
                 return []
             host = name
         else:
@@ -90,21 +92,18 @@ def _split(authority: str, scheme: str) -> tuple[str, str]:
     return host.lower(), port or ("443" if scheme.lower() == "https" else "80")
 
 
-def _is_ours(config: Config, name: str, asked: str) -> bool:
-    """A host that only `"*"` answers may be another machine."""
-    return name == asked or any(_matches(entry, name) for entry in (*config.host_routes, *config.path_routes))
-
-
-def _matches(entry: str, name: str) -> bool:
-    return entry == name or (entry.startswith("*.") and name.endswith(entry[1:]))
+def _own_name(config: Config, name: str) -> str:
+    """The key under which a host is known: its name, or the nearest wildcard above it; "": only `"*"` is left."""
+    labels = name.split(".")
+    for key in (name, *("*." + ".".join(labels[count:]) for count in range(1, len(labels)))):
+        if key in config.host_routes or key in config.path_routes:
+            return key
+    return ""
 
 
 def _answering(config: Config, host: str, path: str) -> Found | None:
     """The route of a request, as the router finds it."""
-    hosts = {*config.host_routes, *config.path_routes}
-    wildcards = sorted((entry for entry in hosts if entry != host and _matches(entry, host)), key=len, reverse=True)
-    own = host if host in hosts else wildcards[0] if wildcards else "*"
-    for name in dict.fromkeys((own, "*")):
+    for name in dict.fromkeys((_own_name(config, host) or "*", "*")):
         prefixes = [prefix for prefix in config.path_routes.get(name, {}) if f"{path}/".startswith(prefix)]
         if prefixes:
             prefix = max(prefixes, key=len)

@@ -107,6 +107,7 @@ def parse_address(text: str) -> Address:
     """`0.0.0.0:443`, `[::1]:443` or `unix:/run/ringway.sock`."""
     if text.startswith(_UNIX):
         return Address("", 0, unix_path(text.removeprefix(_UNIX)))
+    _no_address(text)
     host, colon, port_text = text.rpartition(":")
     if not colon or not host:
         raise Flaw(f'"{text}" is not an address with a port', _ADDRESS_REMEDY)
@@ -129,6 +130,22 @@ def parse_address(text: str) -> Address:
         wanted = f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
         raise Flaw("brackets go around IPv6 addresses and nothing else", f'write "{wanted}"')
     return Address(str(ip), port)
+
+
+def _no_address(text: str) -> None:
+    """Other forms in which people write where to listen. Raises Flaw."""
+    scheme, separator, rest = text.partition("://")
+    if separator:
+        port = "" if re.search(r":\d+$", rest.rstrip("/")) else {"http": ":80", "https": ":443"}.get(scheme.lower(), "")
+        raise Flaw(f'"{text}" is a URL; whether it is HTTPS is said by [tls]', f'write "{rest.rstrip("/")}{port}"')
+    if text.startswith("/"):
+        raise Flaw(f'"{text}" is a path', f'write "{_UNIX}{text}" for a Unix socket')
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    front, _, last = text.rpartition(":")
+    # "::1:443" is an IPv6 address too, and means one with a port.
+    if is_address(bare) and not (is_address(front) and parse_port(last, 0) >= 0):
+        written = f"[{bare}]" if ":" in bare else bare
+        raise Flaw(f'"{text}" has no port', f'write "{written}:443", or the port that is meant')
 
 
 def zone_of(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
@@ -275,6 +292,9 @@ def path_prefix(text: str) -> str:
     pattern = re.match(r"(~\*?|\^~|=)\s*(/.*)?", text)
     if pattern:
         raise Flaw(f'"{text}" has a modifier of nginx; prefixes are plain', f'write "{_plain(pattern[2] or "/api/")}"')
+    if "://" in text:
+        path = text.partition("://")[2].partition("/")[2]
+        raise Flaw(f'"{text}" is a URL, and paths stand here', f'write "/{path}"')
     if not text.startswith("/"):
         raise Flaw(f'"{text}" does not begin with a slash', f'write "/{text}"')
     if "*" in text:
@@ -321,7 +341,7 @@ def parse_url(text: str) -> Url:
     except ValueError:
         raise Flaw(f'"{text}" is not a URL', _URL_REMEDY) from None
     if parts.scheme not in ("http", "https") or not host:
-        raise Flaw(f'"{text}" is not an http:// or https:// URL', _URL_REMEDY)
+        raise Flaw(f'"{text}" is not an http:// or https:// URL', _url_remedy(text))
     if parts.username is not None or "?" in text or "#" in text or any(ord(mark) <= 32 for mark in text):
         raise Flaw(f'"{text}" has more than host, port and path', _URL_REMEDY)
     tls = parts.scheme == "https"
@@ -332,6 +352,14 @@ def parse_url(text: str) -> Url:
     if port < 0:
         raise Flaw(f'"{port_text}" in "{text}" is not a port', "write a number from 1 to 65535")
     return Url(_upstream_host(text, host), port, _base(text, parts.path), tls)
+
+
+def _url_remedy(text: str) -> str:
+    if found := re.fullmatch(r"(?:ws|wss|tcp|h2c)://(.+)", text):
+        return f'write "{"https" if text.startswith("wss") else "http"}://{found[1]}"'
+    if found := re.fullmatch(r"([a-zA-Z0-9.-]*)(:\d{1,5})(/\S*)?", text):
+        return f'write "http://{found[1] or "localhost"}{found[2]}{found[3] or ""}"'
+    return f'write "http://{_UNIX}{text}"' if text.startswith("/") and text.endswith(".sock") else _URL_REMEDY
 
 
 def _base(text: str, path: str) -> str:
@@ -394,10 +422,15 @@ def redirect_target(text: str) -> str:
     """A Location: an absolute URL or a path; `{path}` in it stands for the path and query of the request."""
     if any(ord(mark) <= 32 or ord(mark) >= 127 or mark in '"<>\\^`' for mark in text):
         raise Flaw(f'"{text}" has a character that no URL has', "write it percent-encoded")
+    if found := re.search(r"\$(request_uri|uri|document_uri|host|http_host|server_name|scheme|is_args|args)\b", text):
+        remedy = "{path} is the path and query of the request, and the only placeholder"
+        raise Flaw(f'"{text}" has a variable of nginx, {found[0]}', remedy)
     if not re.match(r"(https?://[^/?#{}]|/)", text):
+        host = text.partition("/")[0].partition("{")[0]
+        named = host if "." in host and _is_name(host.lower()) else "example.com"
         raise Flaw(
             f'"{text}" is neither a URL nor a path',
-            'write it like "https://example.com{path}", where {path} is the path and query of the request',
+            f'write it like "https://{named}{{path}}", where {{path}} is the path and query of the request',
         )
     if set("{}") & set(text.replace("{path}", "")):
         raise Flaw(f'"{text}" has a brace that is not "{{path}}"', "{path} is the only placeholder")

@@ -19,7 +19,6 @@ cdef enum:
     DRAIN_IDLE_MS = 1000
 
 cdef void client_move(Client* c, int to) noexcept nogil
-cdef const char* client_state_name(int state) noexcept nogil
 
 cdef void client_take(Worker* w, Listener* listener, int fd) noexcept nogil
     # a connection that was accepted; closed at once if there is no place for it

@@ -33,24 +33,6 @@ from cython.cimports.ringway.engine.native.linux import (
 from cython.cimports.ringway.engine.plan import *
 
 
-def client_state_name(state):
-    if state == CLIENT_PROXY:
-        return b"proxy header"
-    elif state == CLIENT_HANDSHAKE:
-        return b"handshake"
-    elif state == CLIENT_IDLE:
-        return b"idle"
-    elif state == CLIENT_HEAD:
-        return b"head"
-    elif state == CLIENT_BUSY:
-        return b"busy"
-    elif state == CLIENT_LINGER:
-        return b"linger"
-    elif state == CLIENT_CLOSING:
-        return b"closing"
-    return b"free"
-
-
 def client_move(c, to):
     # The legal steps are drawn in state.pxd.
     was: cython.int = c.stream.state

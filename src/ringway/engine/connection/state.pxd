@@ -446,3 +446,8 @@ cdef struct Worker:
     Said said                   # what a trusted proxy said of `request`: valid as long
     char scratch[SCRATCH_BYTES] # a head being written
     char path[PATH_BYTES]       # a path in its normal form, or decoded
+
+cdef extern from "states.h" nogil:
+    const char* CLIENT_STATE_NAMES[CLIENT_STATES]
+    const char* UPSTREAM_STATE_NAMES[UPSTREAM_STATES]
+    const char* EXCHANGE_STATE_NAMES[EXCHANGE_STATES]

@@ -12,7 +12,6 @@ cdef enum:
     TELL_BYTES_MAX = 424
 
 cdef void upstream_move(Upstream* u, int to) noexcept nogil
-cdef const char* upstream_state_name(int state) noexcept nogil
 cdef void upstream_acquire(Worker* w, Exchange* x, bint fresh) noexcept nogil
     # `fresh`: not from the pool (a retry)
 cdef int upstream_address(Upstream* u, Origin* origin) noexcept nogil

@@ -33,22 +33,6 @@ from cython.cimports.ringway.engine.plan import *
 from cython.cimports.ringway.engine.tls import *
 
 
-def upstream_state_name(state):
-    if state == UPSTREAM_CONNECTING:
-        return b"connecting"
-    elif state == UPSTREAM_HANDSHAKE:
-        return b"handshake"
-    elif state == UPSTREAM_BUSY:
-        return b"busy"
-    elif state == UPSTREAM_IDLE:
-        return b"idle"
-    elif state == UPSTREAM_TUNNEL:
-        return b"tunnel"
-    elif state == UPSTREAM_CLOSING:
-        return b"closing"
-    return b"free"
-
-
 def upstream_move(u, to):
     # The legal steps are drawn in state.pxd.
     was: cython.int = u.stream.state

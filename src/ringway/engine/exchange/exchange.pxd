@@ -17,7 +17,6 @@ cdef enum:
     ANSWER_TEXT_MAX = 1024      # bytes of extra field lines in an answer of our own
 
 cdef void exchange_move(Exchange* x, int to) noexcept nogil
-cdef const char* exchange_state_name(int state) noexcept nogil
 
 cdef Exchange* exchange_take(Worker* w, Client* c) noexcept nogil
     # a fresh one, bound to its client; NULL: the bound is met

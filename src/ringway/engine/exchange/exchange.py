@@ -11,28 +11,6 @@ from cython.cimports.ringway.engine.native.linux import ENOBUFS
 from cython.cimports.ringway.engine.plan import *
 
 
-def exchange_state_name(state):
-    if state == EXCHANGE_ROUTED:
-        return b"routed"
-    elif state == EXCHANGE_CONNECT:
-        return b"connect"
-    elif state == EXCHANGE_WAIT:
-        return b"wait"
-    elif state == EXCHANGE_STREAM:
-        return b"stream"
-    elif state == EXCHANGE_TUNNEL:
-        return b"tunnel"
-    elif state == EXCHANGE_OPEN:
-        return b"open"
-    elif state == EXCHANGE_SEND:
-        return b"send"
-    elif state == EXCHANGE_ANSWER:
-        return b"answer"
-    elif state == EXCHANGE_DONE:
-        return b"done"
-    return b"free"
-
-
 def exchange_move(x, to):
     # The legal steps are drawn in state.pxd.
     was: cython.int = x.state

@@ -44,6 +44,12 @@ cdef uint32_t write_status(char* out, uint16_t status) noexcept nogil
     # status line with the usual reason phrase
 cdef uint32_t write_own(char* out, uint16_t status, const Reply* r) noexcept nogil
     # status line, Server, Date, Connection: the beginning of an answer of our own
+cdef enum:
+    STATUS_END = 600
+
+cdef extern from "names.h" nogil:
+    const char* STATUS_PHRASES[STATUS_END]     # NULL: a status that is never ours
+
 cdef const char* status_phrase(uint16_t status) noexcept nogil
 
 cdef char* put_forwarded_for(char* out, const char* data, const RequestHead* head, const Forward* f) noexcept nogil

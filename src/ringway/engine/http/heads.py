@@ -1,7 +1,7 @@
 """Writing heads."""
 
 import cython
-from cython import cast
+from cython import NULL, cast
 from cython.cimports.libc.stdint import uint16_t, uint32_t
 from cython.cimports.libc.string import strlen
 from cython.cimports.ringway.engine.base import *
@@ -181,58 +181,6 @@ def write_own(out, status, r):
 
 
 def status_phrase(status):
-    if status == 200:
-        return b"OK"
-    elif status == 204:
-        return b"No Content"
-    elif status == 206:
-        return b"Partial Content"
-    elif status == 301:
-        return b"Moved Permanently"
-    elif status == 302:
-        return b"Found"
-    elif status == 303:
-        return b"See Other"
-    elif status == 304:
-        return b"Not Modified"
-    elif status == 307:
-        return b"Temporary Redirect"
-    elif status == 308:
-        return b"Permanent Redirect"
-    elif status == 400:
-        return b"Bad Request"
-    elif status == 403:
-        return b"Forbidden"
-    elif status == 404:
-        return b"Not Found"
-    elif status == 405:
-        return b"Method Not Allowed"
-    elif status == 408:
-        return b"Request Timeout"
-    elif status == 412:
-        return b"Precondition Failed"
-    elif status == 413:
-        return b"Content Too Large"
-    elif status == 414:
-        return b"URI Too Long"
-    elif status == 416:
-        return b"Range Not Satisfiable"
-    elif status == 417:
-        return b"Expectation Failed"
-    elif status == 421:
-        return b"Misdirected Request"
-    elif status == 431:
-        return b"Request Header Fields Too Large"
-    elif status == 500:
-        return b"Internal Server Error"
-    elif status == 501:
-        return b"Not Implemented"
-    elif status == 502:
-        return b"Bad Gateway"
-    elif status == 503:
-        return b"Service Unavailable"
-    elif status == 504:
-        return b"Gateway Timeout"
-    elif status == 505:
-        return b"HTTP Version Not Supported"
-    return b"Unknown"
+    if status >= STATUS_END or STATUS_PHRASES[status] == NULL:
+        return b"Unknown"
+    return STATUS_PHRASES[status]

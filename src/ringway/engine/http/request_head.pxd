@@ -22,6 +22,10 @@ cdef enum Method:
     METHOD_PATCH
     METHOD_TRACE
     METHOD_CONNECT
+    METHOD_COUNT
+
+cdef extern from "names.h" nogil:
+    const char* METHOD_NAMES[METHOD_COUNT]
 
 cdef enum Form:         # RFC 9112 3.2
     FORM_ORIGIN = 0
@@ -58,7 +62,6 @@ cdef int request_scan(const char* data, uint32_t length, uint32_t seen) noexcept
     # data[0:seen] was looked at before. >0: bytes of the complete head; 0: more needed; <0: -Reason
 cdef int request_parse(const char* data, uint32_t length, RequestHead* head) noexcept nogil
     # one complete head of `length` bytes (at most 65,535). 0, or -Reason
-cdef const char* method_name(int method) noexcept nogil
 cdef bint method_is_idempotent(int method) noexcept nogil   # RFC 9110 9.2.2
 
 # Parts of request_parse(), in the order of its calls. Each returns 0, or -Reason, unless said otherwise.

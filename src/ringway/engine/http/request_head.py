@@ -391,28 +391,6 @@ def is_ipv4(text, length):
         at += 1
 
 
-def method_name(method):
-    if method == METHOD_GET:
-        return b"GET"
-    elif method == METHOD_HEAD:
-        return b"HEAD"
-    elif method == METHOD_POST:
-        return b"POST"
-    elif method == METHOD_PUT:
-        return b"PUT"
-    elif method == METHOD_DELETE:
-        return b"DELETE"
-    elif method == METHOD_OPTIONS:
-        return b"OPTIONS"
-    elif method == METHOD_PATCH:
-        return b"PATCH"
-    elif method == METHOD_TRACE:
-        return b"TRACE"
-    elif method == METHOD_CONNECT:
-        return b"CONNECT"
-    return b"other"
-
-
 def method_is_idempotent(method):
     # RFC 9110 9.2.2: the safe methods, PUT and DELETE
     return (
@@ -450,7 +428,7 @@ def parse_request(data: bytes) -> dict:
     return {
         "reason": "none",
         "method": cut(data, h.method_text),
-        "known_method": method_name(h.method).decode(),
+        "known_method": METHOD_NAMES[h.method].decode(),
         "idempotent": bool(method_is_idempotent(h.method)),
         "minor": h.minor,
         "form": FORMS[h.form],

@@ -420,14 +420,14 @@ def describe_open(w: cython.pointer(Worker)) -> list:
     for i in range(w.clients.made):
         c = cast(cython.pointer(Client), slot_at(address(w.clients), i))
         if c.stream.slot.used:
-            text = f"client {i} {cast(bytes, client_state_name(c.stream.state)).decode()}, {c.stream.operations} lent"
+            text = f"client {i} {cast(bytes, CLIENT_STATE_NAMES[c.stream.state]).decode()}, {c.stream.operations} lent"
             if c.exchange != NULL:
-                text += f", exchange {cast(bytes, exchange_state_name(c.exchange.state)).decode()}"
+                text += f", exchange {cast(bytes, EXCHANGE_STATE_NAMES[c.exchange.state]).decode()}"
             found.append(text)
     for i in range(w.upstreams.made):
         u = cast(cython.pointer(Upstream), slot_at(address(w.upstreams), i))
         if u.stream.slot.used:
-            name = cast(bytes, upstream_state_name(u.stream.state)).decode()
+            name = cast(bytes, UPSTREAM_STATE_NAMES[u.stream.state]).decode()
             found.append(f"upstream {i} {name}, {u.stream.operations} lent")
     return found[:50]
 
