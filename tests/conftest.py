@@ -20,6 +20,13 @@ hypothesis.settings.load_profile("ringway")
 
 
 @pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """pytest's, and workers that another user runs may serve what lies in it."""
+    tmp_path.chmod(0o755)
+    return tmp_path
+
+
+@pytest.fixture
 def ringway(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts Ringway: `ringway({"host_routes": ...})`. Stopped, and looked at, when the test has ended."""
     with ExitStack() as running:

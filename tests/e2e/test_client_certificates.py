@@ -265,6 +265,36 @@ def test_another_host_than_the_handshakes(doors, asked, host, status):
             assert client.get(own_target, host=asked).status == 200
 
 
+def test_another_hosts_after_a_reload(ringway, upstream, tmp_path):
+    """What counts is what the host wants now, whatever its number: a connection shows what it showed when it began."""
+    a, b = Authority(tmp_path, "a"), Authority(tmp_path, "b")
+    alice = a.issue(["alice"], client=True)
+    origin = upstream()
+
+    def rules(hosts):
+        doors = {host: {"client_auth": "require", "client_ca": str(ca.path)} for host, ca in hosts.items()}
+        certificate = {"cert_path": str(tmp_path / "s.crt"), "key_path": str(tmp_path / "s.key")}
+        return {"tls": {**certificate, "hosts": doors}, "host_routes": {"*": {"type": "Proxy", "url": origin.url}}}
+
+    make(tmp_path / "s.crt", tmp_path / "s.key", ["*.example"])
+    server = ringway(rules({"moves.example": a, "stays.example": a}))
+    doors = Doors(server, origin, None, a, b)
+    with (
+        doors.connect("moves.example", alice) as moves,
+        doors.connect("stays.example", alice) as stays,
+        doors.connect("opens.example") as opens,
+    ):
+        for client, host in ((moves, "moves"), (stays, "stays"), (opens, "opens")):
+            assert client.get("/", host=f"{host}.example").status == 200
+        # Before a's there is now another, so that all numbers are different.
+        server.reload(rules({"b.example": b, "moves.example": b, "stays.example": a, "opens.example": b}))
+        assert (moves.get("/", host="moves.example").status, stays.get("/", host="stays.example").status) == (421, 200)
+        assert moves.get("/", host="stays.example").status == 200
+        assert stays.get("/", host="b.example").status == 421
+        assert opens.get("/", host="opens.example").status == 421
+        assert opens.get("/", host="another.example").status == 200
+
+
 def test_without_sni_it_is_every_other_host(doors):
     with doors.server.connect(tls=True, host=None) as client:
         assert client.get("/x", host="a.example").status == 421

@@ -30,16 +30,19 @@ def server(ringway, upstream, certificate, tmp_path):
                     "strict.example": {"hsts": "max-age=600; includeSubDomains"},
                     "any.example": {"hsts": "max-age=60"},
                     "app.example": {"hsts": "max-age=6"},
+                    "below.wild.example": {"hsts": "max-age=7"},
                 },
             },
             "host_routes": {
                 "*": to_folder,
                 "strict.example": to_folder,
                 "app.example": {"type": "Proxy", "url": origin.url},
+                "*.wild.example": {"type": "Redirect", "to": "/elsewhere", "status": 307},
             },
             "path_routes": {
                 "*": {"/moved/": {"type": "Redirect", "to": "https://elsewhere.example{path}"}},
                 "strict.example": {"/more/": to_folder},
+                "*.wild.example": {"/down/": {"type": "Redirect", "to": "/wild"}},
             },
         }
     )
@@ -71,6 +74,19 @@ def test_plain_requests_are_sent_on(server, host, target, location):
         assert client.get("/", "Content-Length: 3", method="POST", body=b"abc", host=host).status == 308
 
 
+def test_a_target_that_is_too_long(server):
+    """The Location is bounded as it is written, with host and port."""
+    for length in (2900, 3000, 3060, 3100, 7000):
+        with server.connect() as client:
+            response = client.get("/" + "x" * length, host="a.example")
+        if response.status == 414:
+            assert length > 3000
+            assert response.reason == "target_too_long"
+        else:
+            assert response.one("location").endswith("/" + "x" * length)
+            assert length < 3060
+
+
 def test_a_challenge_is_answered(server):
     """RFC 8555 8.3: the authority comes by plain HTTP."""
     with server.connect() as client:
@@ -93,6 +109,13 @@ def test_without_a_host_there_is_nowhere_to_send_it(server):
         ("STRICT.example:443", "/", 200, "max-age=600; includeSubDomains"),
         ("any.example", "/", 200, "max-age=60"),
         ("any.example", "/moved/x", 308, "max-age=60"),
+        # The whole host is its own, but the paths of "*" hold for it too.
+        ("strict.example", "/moved/x", 308, "max-age=600; includeSubDomains"),
+        # What it had from a wildcard it keeps, before what "*" has.
+        ("below.wild.example", "/down/x", 308, "max-age=7"),
+        ("below.wild.example", "/moved/x", 308, "max-age=7"),
+        ("below.wild.example", "/x", 307, "max-age=7"),
+        ("beside.wild.example", "/x", 307, None),
         ("other.example", "/", 200, None),
         ("other.example", "/moved/x", 308, None),
     ],

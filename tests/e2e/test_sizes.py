@@ -399,3 +399,37 @@ def test_many_changes_of_sizes_leave_nothing(meanwhile):
     assert address_space(going.pid) < before[1] + 64 * MIB
     wait(lambda: descriptors_of(going.pid) <= open_before, f"{open_before} descriptors")
     going.end()
+
+
+def test_pipelined_requests_under_smaller_buffers(ringway, upstream):
+    """What was received into larger buffers than there are now goes on into as many as it takes."""
+    go = threading.Event()
+
+    def serve(link):
+        while True:
+            request = link.request(3600)
+            if request.method == "POST":
+                go.wait(10 * DEADLINE)
+            link.send(message("HTTP/1.1 200 OK", "Content-Length: 2", body=b"ok"))
+
+    up = upstream(serve)
+
+    def config(size):
+        return {
+            "limits": {"body_buffer_bytes": size, "buffer_bytes": MIB, "pipeline_bytes": MIB},
+            "host_routes": {"*": {"type": "Proxy", "url": up.url}},
+        }
+
+    server = ringway(config(65536))
+    one = message("GET /" + "x" * 900 + " HTTP/1.1", "Host: a")
+    many = 65000 // len(one)
+    with server.connect() as client:
+        client.send(message("POST /held HTTP/1.1", "Host: a", "Content-Length: 10"))
+        up.link(0)
+        # The body is received into a large buffer, and what follows it too.
+        client.send(b"0123456789" + one * many)
+        wait(lambda: counters_of(server.worker_pids[0])["client_bytes_in"] > many * len(one), "all is there")
+        server.reload(config(16384))
+        go.set()
+        for _ in range(many + 1):
+            assert client.response().body == b"ok"

@@ -83,6 +83,64 @@ def test_nobody_else_is(server, origin, field):
     assert forwarded(server, origin, field, source="127.0.0.2") == ("127.0.0.2", "http", "app", "127.0.0.2")
 
 
+SAYS = ["X-Forwarded-Ssl", "X-Forwarded-Scheme", "X-Forwarded-Server", "X-Forwarded-By", "Front-End-Https", "X-Scheme"]
+SAYS += ["X-Forwarded-User", "X-Original-URL"]
+
+
+def test_what_else_a_trusted_peer_says_passes(server, origin):
+    """But for what is not a proxy's to say either, and what is no name of such a field but becomes one behind CGI."""
+    target = origin.on(OK)
+    with server.connect() as client:
+        client.get(target, *(f"{name}: y" for name in SAYS), "Proxy: z", "X_Forwarded_Ssl: z", host="app")
+    request = origin.request(target)
+    assert [request.one(name) for name in SAYS] == ["y"] * len(SAYS)
+    assert b": z" not in request.head
+
+
+@pytest.mark.parametrize(
+    ("fields", "port"),
+    [
+        ([], "80"),
+        (["X-Forwarded-Proto: https"], "443"),
+        (["X-Forwarded-Proto: wss"], "443"),
+        (["X-Forwarded-Proto: https", "X-Forwarded-Host: a.example:8443"], "8443"),
+        (["X-Forwarded-Host: [::1]"], "80"),
+        (["X-Forwarded-Host: [::1]:81"], "81"),
+        (["X-Forwarded-Host: a.example:"], "80"),
+        (["X-Forwarded-Host: a.example:123456"], "80"),
+        (["X-Forwarded-Host: 8080"], "80"),
+        (["X-Forwarded-Host: a.example:81", "X-Forwarded-Port: 82"], "82"),
+        (["X-Forwarded-Port: 1, 2"], "2"),
+    ],
+)
+def test_the_port_is_told(server, origin, fields, port):
+    target = origin.on(OK)
+    with server.connect() as client:
+        client.get(target, *fields, host="app")
+        assert origin.request(target).one("x-forwarded-port") == port
+
+
+@pytest.mark.parametrize(
+    ("strip", "fields", "told"),
+    [
+        (True, [], ["/api"]),
+        (True, ["X-Forwarded-Prefix: /outer/"], ["/outer/api"]),
+        (False, ["X-Forwarded-Prefix: /outer/"], ["/outer/"]),
+        (False, [], []),
+    ],
+)
+def test_prefixes_are_one_behind_the_other(ringway, origin, strip, fields, told):
+    server = ringway(
+        {
+            "server": {"trusted_proxies": "127.0.0.1"},
+            "path_routes": {"*": {"/api/": {"type": "Proxy", "url": origin.url, "strip_prefix": strip}}},
+        }
+    )
+    with server.connect() as client:
+        assert client.get("/api/x", *fields).status == 200
+    assert origin.request("/x" if strip else "/api/x").all("x-forwarded-prefix") == told
+
+
 def test_nobody_at_all_unless_said(ringway, origin):
     server = ringway({"host_routes": {"*": {"type": "Proxy", "url": origin.url}}})
     told = forwarded(server, origin, "X-Forwarded-For: 1.1.1.1", "X-Forwarded-Proto: https")
@@ -125,6 +183,10 @@ def test_https_at_the_proxy_is_no_reason_for_a_redirect(ringway, certificate, tm
             "host_routes": {"*": {"type": "File", "path": tmp_path}},
         }
     )
-    for source, proto, status in (("127.0.0.1", "HTTPS", 200), ("127.0.0.1", "http", 308), ("127.0.0.2", "https", 308)):
+    cases = [("127.0.0.1", "HTTPS", 200), ("127.0.0.1", "http", 308), ("127.0.0.2", "https", 308)]
+    # Several proxies in a row, each of which adds its own; who forwards a WebSocket.
+    cases += [("127.0.0.1", "https, https", 200), ("127.0.0.1", "wss", 200), ("127.0.0.1", "ws", 308)]
+    cases += [("127.0.0.1", "https, http", 308)]
+    for source, proto, status in cases:
         with server.connect(source=source) as client:
             assert client.get("/a.txt", f"X-Forwarded-Proto: {proto}").status == status

@@ -75,8 +75,8 @@ class Server:
     """A running Ringway. Use it in a `with`, or by the fixture `ringway`: the end of either asserts that it ended in
     order with nothing left open.
 
-    `config` is a dict (or TOML text). What a dict does not say: one worker, one plain listener on a free port of
-    127.0.0.1, an access log that `record()` reads, five seconds to drain.
+    `config` is a dict (or TOML text). What a dict does not say: one worker that stays the user who runs the tests, one
+    plain listener on a free port of 127.0.0.1, an access log that `record()` reads, five seconds to drain.
     """
 
     def __init__(
@@ -375,11 +375,13 @@ def _completed(config: Mapping[str, Any]) -> dict[str, Any]:
     if DRIVER:
         config = {**config, "performance": {"io_driver": DRIVER, **config.get("performance", {})}}
     defaults: dict[str, dict[str, Any]] = {
-        "server": {"listen": "127.0.0.1:0", "threads": 1},
+        # Root stays root: pytest's folders are closed to others. tests/e2e/test_user.py is about the others.
+        "server": {"listen": "127.0.0.1:0", "threads": 1, "user": str(os.geteuid())},
         "timeouts": {"drain": 5},
         "access_log": {"path": "stdout", "format": "json"},
     }
-    return {**config, **{name: {**values, **config.get(name, {})} for name, values in defaults.items()}}
+    whole = {**config, **{name: {**values, **config.get(name, {})} for name, values in defaults.items()}}
+    return {**whole, "server": {key: value for key, value in whole["server"].items() if value is not None}}
 
 
 def _is_worker(pid: int) -> bool:

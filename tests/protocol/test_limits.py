@@ -31,6 +31,19 @@ def test_head_fields_of_a_request(bounded):
     assert b"mark" not in up.received
 
 
+@pytest.mark.parametrize("limit", [100, 101, 1000])
+def test_as_many_head_fields_as_wanted(bounded, limit):
+    """In a request and in the answer to it, and not one more."""
+    fields = ["X: y"] * (limit - 2)
+    hi = message("HTTP/1.1 200 OK", "Content-Length: 2", "Date: x", *fields, body=b"hi")
+    server, up = bounded(answers(hi, hi), head_fields=limit, head_bytes=16384)
+    with server.connect() as client:
+        assert client.get("/", *fields, "X-Last: z").fields.count(("x", "y")) == len(fields)
+        assert client.get("/", *fields, "X: y", "X: y").status == 431
+    assert up.received.count(b"X: y") == len(fields)
+    assert b"X-Last: z" in up.received
+
+
 @pytest.mark.parametrize("start", ["HTTP/1.1 200 OK", "HTTP/1.1 103 Early Hints"])
 def test_head_fields_of_a_response(bounded, start):
     server, _ = bounded(

@@ -147,12 +147,15 @@ REFUSED_HEADS = {
     ],
     (501, "method_not_implemented"): [
         ("9110-9.3.6 CONNECT", host(b"Host: HOST:443", b"CONNECT HOST:443 HTTP/1.1")),
+        ("9112-3 longer than any method", LONG),
+        ("9112-3 longer than any method, behind an empty line", b"\r\n" + LONG),
     ],
     (413, "body_too_large"): [
         ("9110-15.5.14 body too large", post(b"Content-Length: %d" % (BODY_LIMIT + 1))),
     ],
     (414, "target_too_long"): [
         ("9110-15.5.15 target too long", line(b"GET TARGET" + LONG + b" HTTP/1.1")),
+        ("9110-15.5.15 target too long, behind an empty line", b"\r\n" + line(b"GET TARGET" + LONG + b" HTTP/1.1")),
     ],
     (431, "head_too_large"): [
         ("6585-5 field too large", get(b"X: " + LONG)),
@@ -166,6 +169,8 @@ HEADS = [(name, data, *answer) for answer, cases in REFUSED_HEADS.items() for na
 
 # Bodies that are broken where they begin, so that nothing of the request may be forwarded if all of it came together.
 CHUNKS = [
+    ("9112-7.1.1 no extension behind the semicolon", b"3;\r\nabc\r\n0\r\n\r\n", 400, "bad_chunk"),
+    ("9112-7.1.1 an extension's name is a token", b"3;[x]=1\r\nabc\r\n0\r\n\r\n", 400, "bad_chunk"),
     ("9112-7.1 no size", b"\r\nabc\r\n0\r\n\r\n", 400, "bad_chunk"),
     ("9112-7.1 size is no hex number", b"g\r\nabc\r\n0\r\n\r\n", 400, "bad_chunk"),
     ("9112-7.1 size with 0x", b"0x3\r\nabc\r\n0\r\n\r\n", 400, "bad_chunk"),

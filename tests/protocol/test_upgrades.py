@@ -185,7 +185,84 @@ def test_refused_by_the_upstream(site, status):
         client.send(message(f"GET {target} HTTP/1.1", *ASK) + message("GET /a.txt HTTP/1.1", "Host: files"))
         response = client.response()
         assert (response.status, response.body) == (status, b"no")
+        assert "upgrade" not in response
         assert client.response().body == b"a file\n"
+
+
+def test_rfc9110_15_5_22_a_426_says_to_what(site):
+    fields = ["Upgrade: foo/2", "Connection: upgrade", "Upgrade: bar", "Content-Length: 2"]
+    target = site.upstream.on(message("HTTP/1.1 426 x", *fields, body=b"no"))
+    with site.connect() as client:
+        response = client.get(target, host="proxied")
+        assert (response.status, response.body) == (426, b"no")
+        assert response.one("upgrade") == "foo/2, bar"
+        assert response.one("connection").lower() == "upgrade"
+        assert client.get("/a.txt", host="files").status == 200
+
+
+H2C = ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        H2C,
+        ["Connection: Upgrade", "Upgrade: H2C", "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA"],
+        ["Connection: upgrade, keep-alive", "Upgrade: HTTP/2.0, h2c", "HTTP2_Settings: AAMAAABkAAQCAAAAAAIAAAAA"],
+        ["Connection: upgrade", "Upgrade: TLS/1.2"],
+        ["Connection: upgrade", "Upgrade: websocketx", "Upgrade: xwebsocket, web socket, websocket/13"],
+        ["Connection: upgrade", "Upgrade: ,"],
+    ],
+)
+def test_what_is_not_allowed_is_not_asked_for(site, fields):
+    """A tunnel of HTTP/2 would go past routes, client certificates and what upstreams are told. Such a request is one
+    as any other, and who answers it with 101 is not believed."""
+    for answer, status in ((b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200), (SWITCH, 502)):
+        target = site.upstream.on(answer)
+        with site.connect() as client:
+            client.send(message(f"GET {target} HTTP/1.1", "Host: proxied", *fields))
+            assert client.response().status == status
+            assert client.get("/a.txt", host="files").status == 200
+        request = site.upstream.request(target)
+        for name in ("connection", "upgrade", "http2-settings", "http2_settings"):
+            assert name not in request
+
+
+def test_of_several_the_allowed_one_is_asked_for(site):
+    target = site.upstream.on(lambda link, request: (link.send(SWITCH), link.close()))
+    with site.connect() as client:
+        settings = "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA"
+        fields = ["Connection: Upgrade", "Upgrade: h2c, WebSocket", "Upgrade: x", settings]
+        client.send(message(f"GET {target} HTTP/1.1", "Host: proxied", *fields))
+        assert client.response_head().status == 101
+        client.assert_ended()
+    request = site.upstream.request(target)
+    assert request.one("upgrade") == "WebSocket"
+    assert request.one("connection") == "Upgrade"
+    assert "http2-settings" not in request
+
+
+@pytest.mark.parametrize("upgrade", ["h2c", "websocket, h2c", "foo", ""])
+def test_a_101_only_for_what_was_asked(ringway, upstream, upgrade):
+    """RFC 9110 7.8: `foo` is allowed as well, but this request did not ask for it."""
+    up = upstream()
+    switch = message("HTTP/1.1 101 Switching Protocols", "Connection: upgrade", f"Upgrade: {upgrade}")
+    target = up.on(switch + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+    route = {"type": "Proxy", "url": up.url, "upgrade": ["websocket", "Foo"]}
+    with ringway({"host_routes": {"*": route}}).connect() as client:
+        client.send(message(f"GET {target} HTTP/1.1", *ASK))
+        response = client.response()
+        assert (response.status, response.reason) == (502, "upstream_bad_head")
+
+
+@pytest.mark.parametrize(("allowed", "status"), [(["foo", "Bar/2"], 101), ("bar/2", 101), ([], 502), ("bar", 502)])
+def test_a_route_says_what_may_be_upgraded_to(ringway, upstream, allowed, status):
+    up = upstream()
+    switch = message("HTTP/1.1 101 Switching Protocols", "Connection: upgrade", "Upgrade: bar/2")
+    target = up.on(lambda link, request: (link.send(switch), link.close()))
+    with ringway({"host_routes": {"*": {"type": "Proxy", "url": up.url, "upgrade": allowed}}}).connect() as client:
+        client.send(message(f"GET {target} HTTP/1.1", "Host: x", "Connection: upgrade", "Upgrade: BAR/2"))
+        assert client.response_head().status == status
 
 
 def test_interim_before_101(site):

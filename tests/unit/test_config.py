@@ -366,6 +366,7 @@ head = 2.5
         "name": 'path_routes."example.com"."/api/"',
         "prefix": "/api",
         "strip_prefix": True,
+        "upgrade": ["websocket"],
         "upstream": 0,
         "base": "/v2",
     }
@@ -375,6 +376,41 @@ head = 2.5
     assert plan["timeouts"]["head_ms"] == 2500
     assert plan["limits"]["head_bytes"] == 8192
     assert plan["access_log"] is False
+
+
+def prefixes(plan: dict[str, Any], host: str) -> list[str]:
+    (entry,) = (entry for entry in plan["hosts"] if entry["host"] == host)
+    return [path["prefix"] for path in entry["paths"]]
+
+
+def test_paths_of_any_host_are_each_hosts_that_does_not_answer_them_itself() -> None:
+    to = '{ type = "Redirect", to = "/" }'
+    plan = plan_of(
+        f"""
+[host_routes]
+whole = {to}
+"*.wild" = {to}
+[path_routes]
+"*" = {{ "/health" = {to}, "/a/b" = {to}, "/" = {to} }}
+whole = {{ "/a" = {to}, "/ab" = {to} }}
+root = {{ "/" = {to}, "/health" = {to} }}
+part = {{ "/a" = {to} }}
+"""
+    )
+    assert prefixes(plan, "whole") == ["/a", "/ab", "/health"]  # "/a" answers "/a/b" already
+    assert prefixes(plan, "root") == ["", "/health", "/a/b"]
+    assert prefixes(plan, "*.wild") == ["/health", "/a/b"]
+    assert prefixes(plan, "part") == ["/a"]  # the router goes on by itself
+    assert prefixes(plan, "*") == ["/health", "/a/b", ""]
+
+
+@pytest.mark.parametrize(
+    "value", ['"h2c"', '["websocket", "H2C"]', '"HTTP/2.0"', '"h2"', '"a b"', '""', '"a,b"', '["a/b/c"]']
+)
+def test_what_may_be_upgraded_to_are_names_of_protocols_but_not_http(tmp_path: Path, value: str) -> None:
+    text = f'[host_routes]\nx = {{ type = "Proxy", url = "http://h", upgrade = {value} }}\n'
+    (found,) = problems(tmp_path, LEAST + text)
+    assert "host_routes.x.upgrade" in found
 
 
 def test_limits_and_timeouts_are_the_fields_of_the_snapshot() -> None:

@@ -205,6 +205,12 @@ def test_redirect(text: str) -> None:
     assert redirect_target(text) == text
 
 
+def test_a_long_redirect() -> None:
+    assert redirect_target("/" * 2048) == "/" * 2048
+    with pytest.raises(Flaw, match="longer than 2048"):
+        redirect_target("/" * 2049)
+
+
 @pytest.mark.parametrize(
     "text", ["", "example.com", "https://", "/{query}", "/a b", "/a\r\nSet-Cookie: x", "javascript:x", "{path}"]
 )
@@ -220,7 +226,17 @@ def test_hsts(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "includeSubDomains", "max-age=", "max-age=x", "max-age=1; max-age=2", "max-age=1; x", "max-age=1\r\nX: y"],
+    [
+        "",
+        "includeSubDomains",
+        "max-age=",
+        "max-age=x",
+        "max-age=1; max-age=2",
+        "max-age=1; x",
+        "max-age=1\r\nX: y",
+        "max-age=1; preload; includeSubDomains; Preload",
+        "max-age=1" + "; preload" * 400,
+    ],
 )
 def test_no_hsts(text: str) -> None:
     with pytest.raises(Flaw, match="Strict-Transport-Security"):

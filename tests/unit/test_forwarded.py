@@ -186,5 +186,25 @@ def test_proto_and_host_of_their_own_fields() -> None:
     assert said(*fields, "Forwarded: for=203.0.113.9;proto=http;host=b")["proto"] == "https"
 
 
+@pytest.mark.parametrize(
+    ("chain", "proto", "found"),
+    [
+        # The nearest proxy writes it anew, or adds to it; the client's entry is as far from the right as its address.
+        ("203.0.113.9", "https", "https"),
+        ("203.0.113.9", "https, https", "https"),
+        ("203.0.113.9", "https, http", "http"),
+        ("203.0.113.9, 10.0.0.1", "https, http", "https"),
+        ("203.0.113.9, 10.0.0.1", "gopher, https, http", "https"),
+        ("203.0.113.9, 10.0.0.1, 10.0.0.2", "wss", "wss"),
+        ("203.0.113.9, 10.0.0.1", "http,\r\nX-Forwarded-Proto: https , ", "http"),
+        ("1.1.1.1, nobody, 10.0.0.1", "https, http", "http"),
+    ],
+)
+def test_proto_and_host_may_be_lists(chain: str, proto: str, found: str) -> None:
+    lines = [f"X-Forwarded-For: {chain}", *f"X-Forwarded-Proto: {proto}".split("\r\n")]
+    assert said(*lines)["proto"] == found
+    assert said(*(line.replace("-Proto", "-Host") for line in lines))["host"] == found
+
+
 def test_a_field_in_disguise_says_nothing() -> None:
     assert client("X_Forwarded_For: 203.0.113.9") == ""

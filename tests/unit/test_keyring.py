@@ -19,6 +19,7 @@ from ringway.control.certificates.keyring import Keyring, Source, Watch, load, s
 from ringway.control.logs import logs
 from ringway.control.machine import memory, watching
 from ringway.engine.tls import certificates
+from ringway.engine.tls.tls_server import tickets_when_wiped
 
 KEY = bytes(80)
 LASTING = {"long": 80, "short": 30}
@@ -332,3 +333,9 @@ def test_what_workers_only_read_they_cannot_write(make: Callable[[], memory.Publ
 
 def test_the_source_is_told_apart_by_place() -> None:
     assert Source("a", "b", "tls") != Source("a", "b", "tls.certificates[0]")
+
+
+def test_tickets_are_never_sealed_with_zeros(ring: Keyring) -> None:
+    """A worker that misses three publications in a row has a block that was wiped: it still seals with its keys."""
+    keys = [bytes(range(80)), bytes(range(100, 180))]
+    assert tickets_when_wiped(bytes(ring.block(keys))) == keys

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringway.engine.http.paths import decode, is_normal, normalise
+from ringway.engine.http.paths import decode, is_normal, normalise, place
 
 # Pieces that meet every rule, so that hypothesis finds their combinations soon.
 PIECES = [b"/", b".", b"..", b"%2e", b"%2E", b"%2F", b"%2f", b"%41", b"%c3%a9", b"%25", b"%", b"%4", b"%00", b"a", b"~"]
@@ -191,3 +191,53 @@ def test_a_file_name_from_a_normal_path_stays_below_the_root(path: bytes) -> Non
         assert b"\0" not in name
         assert b".." not in name.split(b"/")
         assert name.count(b"/") == normal.count(b"/")
+
+
+# What is forwarded: the path as it was sent, behind the prefix that its normal form matched
+
+
+@pytest.mark.parametrize(
+    ("sent", "prefix", "rest"),
+    [
+        (b"/a/%7Eb", b"/a", b"/%7Eb"),
+        (b"/%61/%7Eb", b"/a", b"/%7Eb"),
+        (b"/%61%62", b"/ab", b""),
+        (b"/%7Eb", b"", b"/%7Eb"),
+        (b"/a/b%2fc", b"/a", b"/b%2fc"),
+        (b"/a/..%2f%2e%2e%2f", b"/a", b"/..%2f%2e%2e%2f"),
+        (b"/%c3%A9/%zz"[:-4], b"/%C3%A9", b""),
+        (b"/.well-known/x", b"/.well-known", b"/x"),
+        (b"/a/.b/c%20", b"/a/.b", b"/c%20"),
+        (b"/a//%62", b"/a", b"//%62"),
+    ],
+)
+def test_a_place_in_the_normal_form_is_one_in_what_was_sent(sent, prefix, rest) -> None:
+    assert normalise(sent).startswith(prefix)
+    assert sent[place(sent, len(prefix)) :] == rest
+
+
+@pytest.mark.parametrize(
+    ("sent", "prefix"),
+    [
+        (b"/a/./b", b"/a"),
+        (b"/a/b/.", b"/a"),
+        (b"/x/../a/b", b"/a"),
+        (b"/a/%2e%2E/b", b""),
+        (b"/a/b/..", b"/a"),
+        (b"/a%2fb/c", b"/a%2Fb"),
+    ],
+)
+def test_removed_segments_and_slashes_in_the_prefix_ask_for_the_normal_form(sent, prefix) -> None:
+    assert normalise(sent).startswith(prefix)
+    assert place(sent, len(prefix)) == -1
+
+
+@given(paths)
+def test_what_was_sent_means_what_was_matched(path: bytes) -> None:
+    """However the path is cut at a place of its normal form, both parts have the normal form that they should."""
+    normal = normalise(path)
+    for at in range(len(normal or b"")):
+        if normal[at : at + 1] == b"/" and (cut := place(path, at)) >= 0:
+            assert normalise(path[cut:]) == normal[at:]
+            assert normalise(path[:cut]) == normal[:at]
+            assert b"/../" not in path

@@ -228,6 +228,7 @@ def test_rfc9112_3_2_2_a_target_that_contradicts_host_is_refused(target, host):
     [
         ("http://a.example:80/", "A.example"), ("https://a.example/", "a.example:443"),
         ("http://a.example:8080/", "a.example:8080"), ("http://[::A]/", "[::a]:80"),
+        ("http://a.example:/", "a.example:80"), ("https://a.example:443/", "a.example:"),
     ],
 )  # fmt: skip
 def test_rfc9112_3_2_2_case_and_the_default_port_do_not_contradict(target, host):
@@ -264,7 +265,7 @@ def test_rfc9112_3_2_4_asterisk_form_is_for_options():
         "a.example", "A-b_c~.example.", "a.example:80", "127.0.0.1:8443", "[::1]",
         "[2001:db8::ff00:42:8329]:443", "[::]", "[1::]",
         "[1:2:3:4:5:6:7:8]", "[::ffff:192.0.2.1]", "[1:2:3:4:5:6:192.0.2.1]", "[1:2:3:4:5:6:7::]", "localhost",
-        "a.example:65535",
+        "a.example:65535", "a.example:", "[::1]:",  # RFC 3986 3.2.3: a port may be empty
     ],
 )  # fmt: skip
 def test_rfc9110_7_2_valid_hosts(host):
@@ -274,9 +275,9 @@ def test_rfc9110_7_2_valid_hosts(host):
 @pytest.mark.parametrize(
     "host",
     [
-        "", " ", "a.example, b.example", "a,b", "a b", "a/b", "u@a", "u:p@a", "a:b", "a:80:80", ":80", "a:",
+        "", " ", "a.example, b.example", "a,b", "a b", "a/b", "u@a", "u:p@a", "a:b", "a:80:80", ":80", ":", "a::",
         "a:65536", "a:123456", "a?b",
-        "a#b", "a\\b", "[::1", "::1", "[]", "[:]", "[::1]x", "[::1]:", "[1:2]", "[1:2:3:4:5:6:7:8:9]",
+        "a#b", "a\\b", "[::1", "::1", "[]", "[:]", "[::1]x", "[::1]::", "[1:2]", "[1:2:3:4:5:6:7:8:9]",
         "[1::2::3]", "[:::]", "[12345::]",
         "[::1%eth0]", "[::g]", "[1:2:3:4:5:6:7:1.2.3.4]", "[::256.0.0.1]", "[::1.2.3]", "[::1.2.3.4.5]",
         "[::01.2.3.4]", "[1:]", "[::1:]",
@@ -431,7 +432,7 @@ def test_fields_are_as_strict_as_in_test_fields():
     assert reason("GET / HTTP/1.1", "A: b", " c") == "obsolete_fold"
     assert reason("GET / HTTP/1.1", " A: b", host=None) == "obsolete_fold"
     assert reason("GET / HTTP/1.1", b"A: \0") == "bad_field"
-    assert reason("GET / HTTP/1.1", *["A: b"] * 100) == "too_many_fields"
+    assert reason("GET / HTTP/1.1", *["A: b"] * 1000) == "too_many_fields"
 
 
 def test_a_head_is_parsed_alone_and_whole():

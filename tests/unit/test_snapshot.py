@@ -24,6 +24,7 @@ FILE = {
     "dot_files": False,
 }
 PROXY = {"kind": "proxy", "name": "é", "prefix": "", "strip_prefix": False, "upstream": 1, "base": "/v2"}
+PROXY["upgrade"] = ["websocket", "foo/2"]
 FULL = plan(
     access_log=True,
     media_types={"html": "text/html; charset=utf-8", "css": "text/css", "7z": "application/x-7z-compressed"},
@@ -166,6 +167,21 @@ def test_a_block_of_another_kind_version_or_length_is_refused() -> None:
         describe(block[:-8])
     with pytest.raises(ValueError, match="not a snapshot"):
         media_type(block[:-8], b"/x")
+
+
+@pytest.mark.parametrize(("key", "most"), [("base", 1024), ("to", 2048), ("hsts", 227)])
+def test_long_texts_of_routes(key: str, most: int) -> None:
+    """What a route brings into a head: the engine's room for heads counts on these bounds. HSTS: the line has 256."""
+    route = PROXY if key == "base" else redirect("a")
+    for length in (most, most + 1):
+        text = "/" * length
+        changed = plan(upstreams=FULL["upstreams"], routes=[route | {key: text}])
+        try:
+            block = build(changed)
+        except ValueError:
+            assert length > most
+        else:
+            assert valid(block) == (length <= most)
 
 
 def test_a_table_out_of_order_is_refused() -> None:

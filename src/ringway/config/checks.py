@@ -1,15 +1,19 @@
 """Checks of the configuration against the system: certificates, folders, and what this version cannot do yet."""
 
+import contextlib
 import os
 import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ringway.config.document import key_path
 from ringway.config.doors import check_doors
 from ringway.config.model import AccessLog, Config, FileRoute, Performance, ProxyRoute, Route, Server, Tls
 from ringway.config.values import parse_address, parse_url
 from ringway.control.logs.access_log import NO_LOG, NO_LOG_REMEDY, is_log
+from ringway.control.machine import account
+from ringway.control.machine.account import Account, account_for
 from ringway.errors import Problem
 
 
@@ -34,6 +38,7 @@ def check_system(parts: Parts) -> list[Problem]:
     problems: list[Problem] = []
     if parts.server is not None:
         problems += _check_addresses(parts.server)
+        problems += account_for(parts.server)[1]
         if parts.server.redirect_https and not (parts.tls_written and parts.plain_written):
             missing = "plain_listen" if parts.tls_written else "[tls]"
             remedy = f"add {missing}, or take redirect_https away"
@@ -70,7 +75,9 @@ def warnings_of(config: Config) -> list[str]:
         kernel = found()
         if not kernel.usable(config.tls.ktls_directions):
             warnings.append(f"tls.ktls_enabled: there is no kernel TLS here ({kernel.why}), TLS runs in user space")
-    for key, route in _proxy_routes(config):
+    for key, route in _routes(config):
+        if not isinstance(route, ProxyRoute):
+            continue
         if not route.verify:
             name = parse_url(route.url).name
             warnings.append(
@@ -80,23 +87,52 @@ def warnings_of(config: Config) -> list[str]:
             from ringway.control.certificates.certificates import permissions
 
             warnings += [f"{key}.key_path: {line}" for line in permissions(route.key_path)]
+    warnings += account.warnings(config.server)
+    worker, _ = account_for(config.server)
+    if worker is not None and worker.uid != 0:
+        warnings += _out_of_reach(config, worker)
     if not config.host_routes and not any(config.path_routes.values()):
         warnings.append("there are no routes, every request is answered with 404; add [host_routes]")
     return warnings
 
 
-def _proxy_routes(config: Config) -> Iterator[tuple[str, ProxyRoute]]:
-    """With their key paths."""
-    from ringway.config.document import key_path
+def _out_of_reach(config: Config, worker: Account) -> list[str]:
+    """What the user of workers may not do, by the modes of files: the supervisor may."""
+    warnings = []
+    for key, route in _routes(config):
+        with contextlib.suppress(OSError):  # what is not there is told elsewhere
+            if isinstance(route, FileRoute):
+                about = os.stat(route.path)
+                right, verb = (1, "enter") if stat.S_ISDIR(about.st_mode) else (4, "read")
+                if not worker.may(about, right):
+                    warnings.append(f'{key}.path: workers run as {worker.user}, who may not {verb} "{route.path}"')
+            elif isinstance(route, ProxyRoute) and not _may_connect(worker, parse_url(route.url).host):
+                warnings.append(
+                    f"{key}.url: workers run as {worker.user}, who may not connect to that socket; give that user the "
+                    "right to write to it, for example by [server] group"
+                )
+    return warnings
 
+
+def _may_connect(worker: Account, host: str) -> bool:
+    """To a Unix socket; to a port everybody may."""
+    if not host.startswith("/"):
+        return True
+    folders = [os.path.dirname(host)]
+    while folders[-1] not in ("/", ""):
+        folders.append(os.path.dirname(folders[-1]))
+    return worker.may(os.stat(host), 2) and all(worker.may(os.stat(folder), 1) for folder in folders)
+
+
+def _routes(config: Config) -> Iterator[tuple[str, Route]]:
+    """With their key paths."""
     routes: list[tuple[tuple[str, ...], Route]] = [
         (("host_routes", host), route) for host, route in config.host_routes.items()
     ]
     for host, paths in config.path_routes.items():
         routes += [(("path_routes", host, prefix), route) for prefix, route in paths.items()]
     for path, route in routes:
-        if isinstance(route, ProxyRoute):
-            yield key_path(path), route
+        yield key_path(path), route
 
 
 def _check_upstream_tls(key: str, route: ProxyRoute) -> list[Problem]:

@@ -61,20 +61,26 @@ class _Compiler:
                 prefix = written.rstrip("/")
                 index = self._route(key_path(("path_routes", host, written)), prefix, route)
                 entry["paths"].append({"prefix": prefix, "route": index})
+        if "*" in hosts:
+            for entry in hosts.values():
+                # Hosts that leave a path open find the others' by themselves: in the router.
+                if entry is not hosts["*"] and _is_whole(entry):
+                    _inherit_paths(entry, hosts["*"])
         return list(hosts.values())
 
     def _add_hsts(self, hosts: list[dict[str, Any]], host: str, value: str) -> None:
-        """Gives the host routes of its own that say so; what it had from `"*"` it then has itself."""
+        """Gives the host routes of its own that say so; what it had from wildcards and `"*"` it then has itself."""
         entry = next((entry for entry in hosts if entry["host"] == host), None)
-        anybody = next((entry for entry in hosts if entry["host"] == "*"), None)
         if entry is None:
             entry = {"host": host, "route": None, "paths": []}
             hosts.append(entry)
-        if anybody is not None and anybody is not entry and entry["route"] is None:
-            # Order of the router: the host's paths, the host, the paths of "*", "*".
-            own = {path["prefix"] for path in entry["paths"]}
-            entry["paths"] += [dict(path) for path in anybody["paths"] if path["prefix"] not in own]
-            entry["route"] = anybody["route"]
+        for above in _above(hosts, host):
+            if _is_whole(entry):
+                break
+            _inherit_paths(entry, above)
+            # The empty prefix is a whole host, too.
+            whole = next((path["route"] for path in above["paths"] if not path["prefix"]), above["route"])
+            entry["route"] = whole
         for place in [entry, *entry["paths"]]:
             if place["route"] is not None:
                 self.routes.append({**self.routes[place["route"]], "hsts": value})
@@ -98,7 +104,8 @@ class _Compiler:
                 "dot_files": route.dot_files,
             }
         elif isinstance(route, ProxyRoute):
-            entry |= {"kind": "proxy", "strip_prefix": route.strip_prefix, **self._upstream(route)}
+            entry |= {"kind": "proxy", "strip_prefix": route.strip_prefix, "upgrade": route.upgrade}
+            entry |= self._upstream(route)
         else:
             entry |= {"kind": "redirect", "to": route.to, "status": route.status}
         self.routes.append(entry)
@@ -117,6 +124,30 @@ class _Compiler:
             self.upstream_entries.append(entry)
             self.upstream_tls.append(tls)
         return {"upstream": self.upstreams[identity], "base": url.base}
+
+
+def _is_whole(entry: dict[str, Any]) -> bool:
+    """The host has an answer to every path."""
+    return entry["route"] is not None or any(not path["prefix"] for path in entry["paths"])
+
+
+def _inherit_paths(entry: dict[str, Any], above: dict[str, Any]) -> None:
+    """Order of the router: the host's paths, those of above, the whole host. Within one host the longest path wins, so
+    what the host's own paths answer is left out."""
+    own = [path["prefix"] for path in entry["paths"] if path["prefix"]]
+    for path in above["paths"]:
+        prefix = path["prefix"]
+        if prefix and not any(prefix == of or prefix.startswith(f"{of}/") for of in own):
+            entry["paths"].append(dict(path))
+
+
+def _above(hosts: list[dict[str, Any]], host: str) -> list[dict[str, Any]]:
+    """What answers for a host that has no answer of its own: wildcards, the nearest first, then `"*"`."""
+    parts = host.removeprefix("*.").split(".")
+    first = 0 if not host.startswith("*.") else 1
+    names = [f"*.{'.'.join(parts[i:])}" for i in range(max(first, 1), len(parts))] + ["*"]
+    by_name = {entry["host"]: entry for entry in hosts}
+    return [by_name[name] for name in names if name in by_name and name != host]
 
 
 def upstream_tls(route: ProxyRoute) -> dict[str, Any] | None:

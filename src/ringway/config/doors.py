@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from ringway.config.document import key_path
 from ringway.config.model import Tls, TlsHost
 from ringway.errors import Problem
 
@@ -47,8 +48,6 @@ def planned(tls: Tls) -> list[dict[str, Any]]:
 
 def place_of(tls: Tls, path: str) -> str:
     """The key of the file that names these authorities, as one would write it."""
-    from ringway.config.document import key_path
-
     for name, host in tls.hosts.items():
         if host.client_ca is not None and os.path.abspath(host.client_ca) == path:
             return key_path(("tls", "hosts", name, "client_ca"))
@@ -57,8 +56,6 @@ def place_of(tls: Tls, path: str) -> str:
 
 def check_doors(tls: Tls) -> list[Problem]:
     """Where one of the two keys has nothing to go with."""
-    from ringway.config.document import key_path
-
     problems = []
     places: list[tuple[str | None, Tls | TlsHost]] = [(None, tls), *tls.hosts.items()]
     for name, said in places:

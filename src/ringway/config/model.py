@@ -59,6 +59,12 @@ def _url(text: str) -> str:
     return text
 
 
+def _account_name(text: str) -> str:
+    if not text or not text.isprintable() or set(text) & set(" :/"):
+        raise values.Flaw(f"{text!r} is the name of no user or group", 'write a name or a number, like "www-data"')
+    return text
+
+
 def _some_path(text: str) -> str:
     if not text or "\0" in text:
         raise values.Flaw("the path is empty" if not text else "the path has a NUL", "write the path of a file")
@@ -77,8 +83,12 @@ Addresses = Annotated[
 TrustedProxies = Annotated[
     list[Annotated[str, AfterValidator(values.trusted_proxy)]], BeforeValidator(_listed), _one_or_many("string")
 ]
+Upgrades = Annotated[
+    list[Annotated[str, AfterValidator(values.upgrade)]], BeforeValidator(_listed), _one_or_many("string")
+]
 HostName = Annotated[str, AfterValidator(values.host_name)]
 PathPrefix = Annotated[str, AfterValidator(lambda text: values.path_prefix(text) + "/")]
+AccountName = Annotated[str, AfterValidator(_account_name)]
 SystemPath = Annotated[str, PATH]
 BYTES = BeforeValidator(quantities.size)
 SECONDS = BeforeValidator(quantities.seconds)
@@ -177,8 +187,9 @@ class Server(Section):
         '`"unix"` is whoever comes by a Unix socket. From them, X-Forwarded-For (or Forwarded, where there is no '
         "X-Forwarded-For) is walked from the right, and the first address that is not trusted is the client: for the "
         "access log, and for upstreams, which get the list with the proxy's address behind it, and its "
-        "X-Forwarded-Proto and -Host. From anybody else these fields are removed. List only proxies that write the "
-        "fields anew or add to them.",
+        "X-Forwarded-Proto, -Host and -Port. From anybody else these fields are removed, and so are all others that "
+        "only a proxy may set: every X-Forwarded- field, Front-End-Https, X-Scheme, X-Url-Scheme, "
+        "X-Original-URL, X-Rewrite-URL. List only proxies that write the fields anew or add to them.",
         examples=["10.0.0.0/8", ["10.0.0.0/8", "2001:db8::7", "unix"]],
     )
     proxy_protocol: Addresses = Field(
@@ -194,6 +205,21 @@ class Server(Section):
         "paths below `/.well-known/acme-challenge/` are served as usual, so that certificates can be issued, and so is "
         "what a trusted proxy got by HTTPS.",
     )
+    user: AccountName | None = Field(
+        default=None,
+        description="As whom workers run when root starts Ringway: a name or a number. Absent: `ringway`, if there is "
+        "such a user, else `nobody`. They keep no capability, and what they execute can gain none. Ports, folders, "
+        "certificates and the access log are opened by the supervisor, which stays root. Workers need to read the "
+        "files that they serve, and to write to the Unix sockets of upstreams. Not started by root: ignored, workers "
+        "run as who started Ringway, without capabilities.",
+        examples=["www-data"],
+    )
+    group: AccountName | None = Field(
+        default=None,
+        description="The group of workers, a name or a number, in the place of the user's own. The groups in which the "
+        "user is come with it.",
+        examples=["www-data"],
+    )
     threads: int = _count(
         0,
         0,
@@ -204,8 +230,8 @@ class Server(Section):
     )
     reload_on_change: bool = Field(
         default=False,
-        description="Reload when this file changes, as `ringway reload` does: once it looks the same for a second. A "
-        "file with an error in it changes nothing, the log says what is wrong.",
+        description="Reload when this file or one that it includes changes, as `ringway reload` does: once they look "
+        "the same for a second. A file with an error in it changes nothing, the log says what is wrong.",
     )
     dns_refresh: Seconds = _seconds(
         30,
@@ -461,7 +487,17 @@ class ProxyRoute(Section):
         examples=["http://localhost:8080", "https://app.internal:8443", "http://unix:/run/app.sock"],
     )
     strip_prefix: bool = Field(
-        default=True, description="`false` forwards the whole path, with the prefix, behind the path of `url`."
+        default=True,
+        description="`true` takes the matched prefix away, and tells the application so in X-Forwarded-Prefix. `false` "
+        "forwards the whole path, with the prefix, behind the path of `url`.",
+    )
+    upgrade: Upgrades = Field(
+        default=["websocket"],
+        max_length=8,
+        description="Protocols that clients may upgrade a connection to: a name or a list of them. Other names in "
+        "Upgrade are not forwarded, and the request is answered as any other. `[]` allows none. `h2c` cannot be "
+        "allowed: its requests would go past the routes.",
+        examples=["websocket", ["websocket", "tcp"]],
     )
     proxy_protocol: Literal["v1", "v2"] | None = Field(
         default=None,
@@ -532,7 +568,7 @@ class RedirectRoute(Section):
 
     type: Literal["Redirect"] = Field(description='`"Redirect"`: answers with the address to go to.')
     to: Annotated[str, AfterValidator(values.redirect_target)] = Field(
-        description="A URL or a path. `{path}` in it stands for the path and query of the request.",
+        description="A URL or a path, up to 2048 bytes. `{path}` in it stands for the path and query of the request.",
         examples=["https://example.com{path}"],
     )
     status: Literal[301, 302, 303, 307, 308] = Field(
@@ -550,7 +586,7 @@ class Limits(Section):
 
     head_bytes: Bytes = _bytes(8192, 1024, 65535, "The largest head of a request or a response; beyond: 431 or 414.")
     head_fields: int = _count(
-        100, 1, 100, "Field lines in the head of a request (beyond: 431) or of a response (beyond: 502)."
+        100, 1, 1000, "Field lines in the head of a request (beyond: 431) or of a response (beyond: 502)."
     )
     request_body_bytes: Bytes = _bytes(
         10485760, 0, 2**62, "The largest body of a request; beyond: 413. 0: no bound (bodies are streamed, never kept)."
@@ -574,7 +610,8 @@ class Limits(Section):
         16384,
         4096,
         1048576,
-        "What is kept of a client's further requests while one is served; more waits in the kernel.",
+        "What is kept of a client's further requests while one is served; more waits in the kernel. With io_uring a "
+        "connection may exceed it once, by up to 256 KiB.",
     )
     buffer_bytes: Bytes = _bytes(
         268435456,
@@ -683,7 +720,8 @@ class Config(Section):
         default={},
         description='What a host answers below a path: `[path_routes."example.com"]` with prefixes as keys. `"/api/"` '
         "matches `/api`, `/api/` and everything below, not `/apix`; the longest prefix wins. Order: the host's paths, "
-        'the host, the paths of `"*"`, `"*"`, else 404.',
+        'the paths of `"*"`, the host, `"*"`, else 404. So a prefix below `[path_routes."*"]` holds for every host, '
+        'and is written once. The prefix `"/"` is the whole host, as in `[host_routes]`.',
     )
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_PROTOCOL = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,64}(/[a-z0-9!#$%&'*+.^_`|~-]{1,32})?")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PATH_SAFE = "/%:@!$&'()*+,;=-._~"
 _UNIX = "unix:"
@@ -287,6 +288,18 @@ def _ascii_label(label: str) -> str:
     return label if label.isascii() else "xn--" + label.encode("punycode").decode("ascii")
 
 
+def upgrade(text: str) -> str:
+    """A protocol of RFC 9110 7.8: a name, with a version if wanted."""
+    name = text.lower()
+    if not _PROTOCOL.fullmatch(name):
+        raise Flaw(f'"{text}" is not the name of a protocol', 'write a name like "websocket"')
+    if name.partition("/")[0] in ("h2c", "h2", "h3", "http", "https"):
+        raise Flaw(
+            f'"{text}" would be a tunnel for requests past all routes', "remove it: Ringway speaks HTTP/1.1 there"
+        )
+    return name
+
+
 def path_prefix(text: str) -> str:
     """A path prefix in the form in which the router compares: escapes normalised, without the last slash."""
     pattern = re.match(r"(~\*?|\^~|=)\s*(/.*)?", text)
@@ -391,7 +404,9 @@ def hsts(text: str) -> str:
     parts = [part.strip() for part in text.split(";")]
     known = {"includesubdomains", "preload"}
     ages = [part for part in parts if re.fullmatch(r"max-age=\d{1,10}", part.lower())]
-    if len(ages) != 1 or any(part.lower() not in known for part in parts if part not in ages):
+    others = [part.lower() for part in parts if part not in ages]
+    # RFC 6797 6.1: no directive is there twice.
+    if len(ages) != 1 or not known.issuperset(others) or len(others) != len(set(others)):
         raise Flaw(f'"{text}" is no value of Strict-Transport-Security', 'write "max-age=31536000; includeSubDomains"')
     return "; ".join(parts)
 
@@ -418,6 +433,10 @@ def is_address(host: str) -> bool:
     return True
 
 
+# A Location has 3072 bytes in all (heads.pxd, LOCATION_BYTES_MAX): leave some for the path.
+_TARGET_MOST = 2048
+
+
 def redirect_target(text: str) -> str:
     """A Location: an absolute URL or a path; `{path}` in it stands for the path and query of the request."""
     if any(ord(mark) <= 32 or ord(mark) >= 127 or mark in '"<>\\^`' for mark in text):
@@ -434,4 +453,6 @@ def redirect_target(text: str) -> str:
         )
     if set("{}") & set(text.replace("{path}", "")):
         raise Flaw(f'"{text}" has a brace that is not "{{path}}"', "{path} is the only placeholder")
+    if len(text) > _TARGET_MOST:
+        raise Flaw(f'"{text[:60]}..." is longer than {_TARGET_MOST} bytes', "shorten it")
     return text

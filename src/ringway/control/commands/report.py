@@ -12,7 +12,7 @@ from ringway.config.model import Config, Tls
 from ringway.control.certificates import keyring, peers
 from ringway.control.certificates.certificates import Pair
 from ringway.control.certificates.ocsp import responder_of
-from ringway.control.machine import cgroups, cpus, io_driver, kernel_tls, room
+from ringway.control.machine import account, cgroups, cpus, io_driver, kernel_tls, room
 from ringway.control.running.supervisor import wanted_listeners
 from ringway.control.sockets import resolver
 
@@ -89,6 +89,7 @@ def _workers(config: Config) -> list[tuple[str, str]]:
     usable, quota = cpus.allowed(), cpus.quota()
     count = cpus.worker_count(config.server.threads, usable, quota)
     rows = [(f"worker {index}", f"CPU {cpu}") for index, cpu in enumerate(cpus.pin(count, usable))]
+    rows.append(("run as", account.described(config.server)))
     rows.append(("CPUs allowed", ", ".join(map(str, usable))))
     rows.append(("cgroup CPU quota", "none" if quota is None else f"{quota:g} CPUs"))
     return rows

@@ -12,7 +12,7 @@ after the next one.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ringway.config.load import Loaded, load
 from ringway.config.model import Config
@@ -29,7 +29,7 @@ from ringway.errors import ConfigError, RingwayError
 if TYPE_CHECKING:
     import socket
 
-    from ringway.control.running.supervisor import Supervisor
+    from ringway.control.logs.access_log import AccessLog
 
 _RENEW_WITHIN = 20.0
 """Seconds in which a worker must say what came of new rules."""
@@ -56,11 +56,35 @@ class Change:
     errors: list[str] = field(default_factory=list)
 
 
+class Reloadable(Protocol):
+    """What a reload needs of the supervisor."""
+
+    config: Config
+    file: str
+    files: int
+    seats: list[Seat]
+    rules: Rules | None
+    log: "AccessLog | None"
+
+    @property
+    def busy(self) -> str: ...
+    def tell(self, news: bytes) -> None: ...
+    def needs_new_workers(self, config: Config) -> bool: ...
+    def new_seats(self, config: Config) -> list[Seat]: ...
+    def adopt(
+        self, config: Config, workers: int
+    ) -> "tuple[list[listeners.Group], list[listeners.Group], list[socket.socket]]": ...
+    def start(self, seat: Seat) -> None: ...
+    def brief_of(self, seat: Seat) -> dict[str, Any]: ...
+    def go_by(self, change: Change) -> None: ...
+    def dismiss(self, seats: list[Seat]) -> None: ...
+
+
 class Reloads:
     """Those of one supervisor, which calls what is public here: somebody asks, names were looked up, a worker is ready,
     has answered, is lost, time passes, the end."""
 
-    def __init__(self, supervisor: "Supervisor") -> None:
+    def __init__(self, supervisor: Reloadable) -> None:
         self._supervisor = supervisor
         self._change: Change | None = None
         self._changes = 0

@@ -16,6 +16,7 @@ from ringway.config.compile import compile_plan
 from ringway.config.model import Config, Tls
 from ringway.control.logs import logs
 from ringway.control.machine import kernel_tls, memory
+from ringway.control.machine.account import account_for
 from ringway.control.sockets.resolver import Addresses, Resolver
 from ringway.errors import RingwayError
 
@@ -48,6 +49,10 @@ class Rules:
         `ticket_keys` and `stapler`: of before, so that sessions and staples go on. Raises RingwayError, with nothing
         left open."""
         self.config = config
+        self.account, problems = account_for(config.server)
+        """Whom workers become that start under these rules."""
+        if problems:
+            raise RingwayError("; ".join(map(str, problems)))
         self._changed = changed
         self._table: memory.ReadOnly | None = None
         self._published: dict[str, memory.Published] = {}
@@ -57,6 +62,8 @@ class Rules:
         self._memories = itertools.count(1)
         self._closed = threading.Event()
         self._snapshot = -1
+        self._paths: list[str] = []
+        self._folders: list[int] = []
         self._resolver: Resolver | None = None
         self._watches: list[keyring.Watch | peers.Watch] = []
         self._keyring: keyring.Watch | None = None
@@ -86,7 +93,9 @@ class Rules:
         tell = functools.partial(self._changed, RESOLVED)
         self._resolver = Resolver(upstreams, write, self.config.server.dns_refresh, resolved=tell)
         self._resolver.start()
-        self.brief["folders"] = plan["folders"]
+        self._paths = plan["folders"]
+        self._folders = [_open_folder(path) for path in plan["folders"]]
+        self.brief["folders"] = self._folders
         self.brief["tls"] = tls_brief(self.config.tls)
         self.brief["snapshot"] = self._snapshot
         self.brief["addresses"] = table.descriptor
@@ -158,6 +167,18 @@ class Rules:
         while self._full:
             self._full.pop().close()
 
+    def open_folders_again(self) -> None:
+        """For a worker that starts: their paths may lead elsewhere by now. Descriptors keep their numbers."""
+        for place, path in enumerate(self._paths):
+            fresh = _open_folder(path)
+            if fresh < 0:
+                continue  # the old one is better than none
+            if self._folders[place] < 0:
+                self._folders[place] = fresh
+            else:
+                os.dup2(fresh, self._folders[place], inheritable=False)
+                os.close(fresh)
+
     @property
     def resolver(self) -> Resolver:
         """Whose first answers a start and a reload wait for."""
@@ -166,7 +187,8 @@ class Rules:
 
     @property
     def descriptors(self) -> list[int]:
-        return [self.brief[name] for name in DESCRIPTORS if self.brief.get(name) is not None]
+        named = [self.brief[name] for name in DESCRIPTORS if self.brief.get(name) is not None]
+        return named + [folder for folder in self._folders if folder >= 0]
 
     @property
     def ticket_keys(self) -> list[bytes]:
@@ -186,11 +208,23 @@ class Rules:
         if self._snapshot >= 0:
             os.close(self._snapshot)
             self._snapshot = -1
+        for folder in self._folders:
+            if folder >= 0:
+                os.close(folder)
+        self._folders = []
         self.close_full()
         for published in self._published.values():
             published.close()
         if self._table is not None:
             self._table.close()
+
+
+def _open_folder(path: str) -> int:
+    """To look below. Workers may not be able to reach it by its path. -1: it cannot be opened now."""
+    try:
+        return os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return -1
 
 
 def tls_brief(tls: Tls | None) -> dict[str, Any] | None:

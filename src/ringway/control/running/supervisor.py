@@ -26,7 +26,7 @@ from ringway.config.values import parse_address
 from ringway.control.commands.commands import Door
 from ringway.control.logs import logs
 from ringway.control.logs.access_log import AccessLog
-from ringway.control.machine import cpus, io_driver, kernel_tls, memory, room
+from ringway.control.machine import account, cpus, io_driver, kernel_tls, memory, room
 from ringway.control.machine.watching import LOOK_EVERY, Settled, Ticking, signature_of
 from ringway.control.running.notify import notify
 from ringway.control.running.process import WorkerProcess, raise_limits
@@ -82,7 +82,7 @@ class Supervisor:
         self._seats_made = 0
         self.files = 0
         """How many may be open in each process."""
-        self.selector = selectors.DefaultSelector()
+        self.selector: selectors.BaseSelector = selectors.DefaultSelector()
         self.log: AccessLog | None = None
         self.rules: Rules | None = None
         self._reloads = Reloads(self)
@@ -160,6 +160,7 @@ class Supervisor:
         self.log.start()
         self._follow_file(config)
         logs.info(f"I/O driver: {io_driver.line(config)}")
+        logs.info(f"workers run as {account.described(config.server)}")
         if config.tls is not None and config.tls.ktls_enabled and not kernel_tls.found().why:
             for line in kernel_tls.found().lines():
                 logs.info(f"kernel TLS: {line}")
@@ -328,7 +329,10 @@ class Supervisor:
             ring = memory.Shared(f"ringway records {seat.index}", records.SIZE)
             opened.callback(ring.close)
             own = {"counters": block.descriptor, "records": ring.descriptor}
-            brief: dict[str, Any] = {"index": seat.index, "cpu": seat.cpu, **self.brief_of(seat), **own}
+            self._rules_of(seat).open_folders_again()
+            become = self._rules_of(seat).account
+            user = become.brief if become is not None else None
+            brief: dict[str, Any] = {"index": seat.index, "cpu": seat.cpu, "user": user, **self.brief_of(seat), **own}
             sockets = [entry["fd"] for entry in brief["listeners"]]
             rules = self._rules_of(seat).descriptors
             process = WorkerProcess(seat.index, brief, [*rules, *own.values(), *sockets])
@@ -438,13 +442,14 @@ class Supervisor:
     # What a reload asks for
 
     def needs_new_workers(self, config: Config) -> bool:
-        """What a worker has when it starts, it keeps: its CPU, the driver."""
+        """What a worker has when it starts, it keeps: its CPU, the driver, its user."""
         usable = cpus.allowed()
         count = cpus.worker_count(config.server.threads, usable, cpus.quota())
         return (
             count != len(self.seats)
             or cpus.pin(count, usable) != [seat.cpu for seat in self.seats]
             or io_driver.chosen(config) != io_driver.chosen(self.config)
+            or (self.rules is not None and account.account_for(config.server)[0] != self.rules.account)
         )
 
     def adopt(

@@ -2,7 +2,7 @@
 
 import os
 import selectors
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ringway.control.commands.commands import Asker, answer_all
 from ringway.control.logs import logs
@@ -10,13 +10,31 @@ from ringway.control.running.notify import notify
 from ringway.control.running.takeover import Successor
 
 if TYPE_CHECKING:
-    from ringway.control.running.supervisor import Supervisor
+    from ringway.control.commands.commands import Door
+    from ringway.control.running.rules import Rules
+    from ringway.control.sockets.listeners import Group
+
+
+class Upgradable(Protocol):
+    """What an upgrade needs of the supervisor."""
+
+    file: str
+    door: "Door | None"
+    groups: "list[Group]"
+    rules: "Rules | None"
+    selector: selectors.BaseSelector
+
+    @property
+    def busy(self) -> str: ...
+    @property
+    def reloading(self) -> bool: ...
+    def drain(self, name: str, announce: bool = True) -> None: ...
 
 
 class Upgrades:
     """Those of one supervisor: one at a time, until one succeeds."""
 
-    def __init__(self, supervisor: "Supervisor") -> None:
+    def __init__(self, supervisor: Upgradable) -> None:
         self._supervisor = supervisor
         self._successor: Successor | None = None
 

@@ -26,9 +26,18 @@ def main(descriptor: int) -> int:
         return 0  # the supervisor went away before it said anything
     try:
         pinned = pin(brief["cpu"])
-        brief["folders"] = [open_folder(path) for path in brief["folders"]]
         brief["control"] = descriptor
+        # All that is imported later too: its user may not be able to read where it lies.
+        import resource
+
+        from ringway.engine.kernel import rights
         from ringway.engine.worker import worker
+
+        if brief["user"] is not None:
+            # Root has no such bound, and what io_uring locks counts to all workers together. EPERM: it stays as it is.
+            with contextlib.suppress(OSError, ValueError):
+                resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        rights.give_up(brief["user"])
 
         def say(kind: str, found: dict[str, Any]) -> None:
             answer(control, {kind: {**found, "pinned": pinned} if kind == "ready" else found})
@@ -80,7 +89,7 @@ def next_brief(control: socket.socket) -> dict[str, Any] | None:
     for entry in brief["listeners"]:
         if entry["fd"] is not None:
             entry["fd"] = row[entry["fd"]]
-    brief["folders"] = [open_folder(path) for path in brief["folders"]]
+    brief["folders"] = [row[folder] if folder >= 0 else -1 for folder in brief["folders"]]
     return brief
 
 
@@ -91,14 +100,6 @@ def pin(cpu: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def open_folder(path: str) -> int:
-    """A folder or a single file, to look below or to open again; -1 if it cannot be opened now."""
-    try:
-        return os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except OSError:
-        return -1
 
 
 def answer(control: socket.socket, message: dict[str, Any]) -> None:

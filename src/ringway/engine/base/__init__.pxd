@@ -7,6 +7,7 @@ from ringway.engine.base.spans cimport *
 from ringway.engine.base.dates cimport *
 from ringway.engine.base.clock cimport *
 from ringway.engine.base.counters cimport *
+from ringway.engine.base.poison cimport *
 from ringway.engine.base.buffers cimport *
 from ringway.engine.base.timers cimport *
 from ringway.engine.base.slots cimport *

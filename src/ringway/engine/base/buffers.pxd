@@ -9,7 +9,8 @@ with the old head, and a chunk's frame goes around the payload, and all of it le
     base | HEADROOM | payload, where receives begin | TAILROOM |
               start ^~~~~~~~~~~~~~~~~~~~~~^ end
 
-The buffers of a pool lie side by side in its slab, which is touched only where it is used. The bound of a pool is its
+The buffers of a pool lie side by side in its slab (under the address sanitizer with red zones between, and poisoned while
+nobody has them: poison.pxd), which is touched only where it is used. The bound of a pool is its
 capacity. Whoever takes a buffer for something new (a receive, a piece of a file) stops before that, at the pool's reserve:
 buffer_scarce(). What is under way may use the reserve: encrypting a buffer needs another one for a moment, and an answer
 has a head.

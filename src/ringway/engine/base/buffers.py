@@ -7,6 +7,7 @@ from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memset
 from cython.cimports.ringway.engine.base.check import *
 from cython.cimports.ringway.engine.base.counters import *
+from cython.cimports.ringway.engine.base.poison import *
 from cython.cimports.ringway.engine.native.linux import (
     ENOMEM,
     MADV_DONTNEED,
@@ -57,7 +58,7 @@ def buffers_resize(all, bytes, large_bytes):
     ):
         return 0
     for i in range(2):
-        slab[i] = slab_open(count[i] * (HEADROOM + payload[i] + TAILROOM))
+        slab[i] = slab_open(count[i] * with_red_zone(HEADROOM + payload[i] + TAILROOM))
     if slab[GROUP_SMALL] == NULL or slab[GROUP_LARGE] == NULL:
         slab_close(slab[GROUP_SMALL])
         slab_close(slab[GROUP_LARGE])
@@ -96,11 +97,13 @@ def slab_open(bytes):
         return NULL
     slab.memory = cast(cython.p_char, memory)
     slab.bytes = bytes
+    poison(slab.memory, bytes)
     return slab
 
 
 def slab_close(slab):
     if slab != NULL:
+        unpoison(slab.memory, slab.bytes)  # others may get this memory
         munmap(slab.memory, slab.bytes)
         free(slab)
 
@@ -117,17 +120,18 @@ def slab_drop(slab, begin, end):
 def slab_trim(pool, slab):
     """What lies between the buffers that are out."""
     used: cython.p_char = cast(cython.p_char, calloc(pool.placed, 1))
+    each: uint64_t = with_red_zone(pool.size)
     i: uint32_t
     begin: uint64_t = 0
     if used == NULL:
         return
     for i in range(pool.made):
         if cast(cython.pointer(Slab), pool.buffers[i].owner) == slab:
-            used[cast(uint64_t, pool.buffers[i].base - slab.memory) // pool.size] = 1
+            used[cast(uint64_t, pool.buffers[i].base - slab.memory) // each] = 1
     for i in range(pool.placed + 1):
         if i == pool.placed or used[i]:
-            slab_drop(slab, begin, cast(uint64_t, i) * pool.size)
-            begin = cast(uint64_t, i + 1) * pool.size
+            slab_drop(slab, begin, i * each)
+            begin = (i + 1) * each
     free(used)
 
 
@@ -173,7 +177,7 @@ def place_one(pool, group):
     else:
         return NULL
     if pool.slab != NULL:
-        b.base = pool.slab.memory + cast(uint64_t, pool.size) * pool.placed
+        b.base = pool.slab.memory + cast(uint64_t, with_red_zone(pool.size)) * pool.placed
         b.size = pool.size
     pool.placed += 1
     return b
@@ -206,6 +210,8 @@ def buffer_take(all, group):
         if b == NULL:
             return buffer_take(all, GROUP_LARGE) if group == GROUP_SMALL else NULL
     BUG_ON(b.state != BUFFER_FREE)
+    if group != GROUP_VIEW:
+        unpoison(b.base, b.size)
     buffer_move(b, BUFFER_HELD)
     b.start = HEADROOM
     b.end = HEADROOM
@@ -232,10 +238,12 @@ def buffer_give(all, b):
     buffer_move(b, BUFFER_FREE)
     pool.out -= 1
     gauge(pool.counters, GAUGE_BUFFERS, -1)
-    if b.owner != NULL and b.group != GROUP_VIEW:
-        take_bare(pool, b)
-        return
-    if b.owner != NULL:
+    if b.group != GROUP_VIEW:
+        poison(b.base, b.size)
+        if b.owner != NULL:
+            take_bare(pool, b)
+            return
+    elif b.owner != NULL:
         all.view_given(b.owner)
         b.owner = NULL
     b.next = pool.free

@@ -80,5 +80,11 @@ cdef inline char* put_span(char* out, Span s) noexcept nogil:
         memcpy(out, s.at, s.length)
     return out + s.length
 
+cdef inline char* put_within(char* out, const char* end, Span s) noexcept nogil:
+    """As put_span(), for what comes from elsewhere: NULL when it reaches beyond `end`, or when `out` is NULL already."""
+    if out == NULL or s.length > <uint64_t>(end - out):
+        return NULL
+    return put_span(out, s)
+
 cdef char* put_number(char* out, uint64_t value) noexcept nogil
 cdef char* put_hex(char* out, uint64_t value) noexcept nogil

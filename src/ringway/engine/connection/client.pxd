@@ -17,6 +17,7 @@ cdef enum:
     # RFC 9112 9.6: a client that asks again and again has its next request on the way, and a close now would lose it. So
     # while the worker drains a connection counts as idle after so long without a request.
     DRAIN_IDLE_MS = 1000
+    CLIENT_TURNS = 16           # requests of one client that are served at once in a turn of the loop; then others have theirs
 
 cdef void client_move(Client* c, int to) noexcept nogil
 
@@ -39,6 +40,14 @@ cdef void tell_refused(Worker* w, Client* c) noexcept nogil
     # why its certificate is not accepted
 cdef void client_next_request(Worker* w, Client* c) noexcept nogil
     # look for a head in the inbox; wait for one when there is none
+cdef inline bint client_many(const Client* c, uint32_t served) noexcept nogil:
+    """Is a receive that goes on worth it, with more than `served` requests begun?"""
+    return c.requests > served and not c.pipelines
+
+cdef void client_later(Worker* w, Client* c) noexcept nogil
+    # client_next_request(), but not from here
+cdef void client_turns(Worker* w) noexcept nogil
+    # those who wait for that have their turn
 cdef void client_next_seen(Worker* w, Client* c) noexcept nogil
     # what is in the inbox belongs to the next request, which begins with its first byte
 cdef int look_for_head(Worker* w, Stream* s, uint32_t* seen, bint request) noexcept nogil

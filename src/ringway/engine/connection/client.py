@@ -3,7 +3,7 @@
 import cython
 from cython import NULL, address, cast
 from cython.cimports.libc.stdint import int64_t, uint32_t
-from cython.cimports.libc.string import memchr, memcpy, memmove, strlen
+from cython.cimports.libc.string import memcpy, memmove, strlen
 from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection.rules import *
 from cython.cimports.ringway.engine.connection.state import *
@@ -185,7 +185,7 @@ def client_received(w, s):
         elif s.eof:
             client_abort(w, c)
         else:
-            stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
+            stream_want(w, s, GROUP_SMALL, client_many(c, 0), False)
     else:
         client_next_request(w, c)
 
@@ -210,7 +210,7 @@ def client_next_request(w, c):
         if s.eof or s.error:
             client_finish(w, c)
         else:
-            stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
+            stream_want(w, s, GROUP_SMALL, client_many(c, 0), False)
         return
     client_next_seen(w, c)
     found: cython.int = look_for_head(w, s, address(c.seen), True)
@@ -230,7 +230,41 @@ def client_next_request(w, c):
         # The whole head is due from its first byte on: a byte a second does not help.
         client_move(c, CLIENT_HEAD)
         stream_receive_within(w, s, w.snapshot.timeouts.head_ms, False)
-    stream_want(w, s, GROUP_SMALL, c.requests > 0, False)
+    stream_want(w, s, GROUP_SMALL, client_many(c, 0), False)
+
+
+def client_later(w, c):
+    # A request is never served within the end of the one before it: a client that sends many at once would choose how
+    # deep the stack becomes.
+    s: cython.pointer(Stream) = address(c.stream)
+    if s.ready:
+        return
+    s.ready = True
+    s.next_ready = NULL
+    if w.ready == NULL:
+        w.ready = s
+    else:
+        w.ready_last.next_ready = s
+    w.ready_last = s
+
+
+def client_turns(w):
+    s: cython.pointer(Stream)
+    following: cython.pointer(Stream)
+    i: cython.int
+    for i in range(CLIENT_TURNS):
+        s = w.ready
+        w.ready = NULL
+        while s != NULL:
+            following = s.next_ready
+            s.ready = False
+            if s.closing:
+                stream_finish(w, s)
+            elif s.state == CLIENT_IDLE:
+                client_next_request(w, cast(cython.pointer(Client), s))
+            s = following
+        if w.ready == NULL:
+            return
 
 
 def client_next_seen(w, c):
@@ -251,10 +285,7 @@ def look_for_head(w, s, seen, request):
         if found < 0:
             return found
         if found > cast(cython.int, limit) or (found == 0 and length_of(b) >= limit):
-            # RFC 9110 15.5.15: the request line alone was too long, if it has not even ended.
-            if request and memchr(data_of(b), 10, min(length_of(b), limit)) == NULL:
-                return -TARGET_TOO_LONG
-            return -HEAD_TOO_LARGE
+            return request_too_long(data_of(b), min(length_of(b), limit)) if request else -HEAD_TOO_LARGE
         if found > 0:
             return found
         seen[0] = length_of(b)
@@ -281,7 +312,9 @@ def merge_first(w, s, limit):
         wide = NULL
         if not buffer_scarce(address(w.buffers), GROUP_LARGE):
             wide = buffer_take(address(w.buffers), GROUP_LARGE)
-        if wide == NULL:
+        if wide == NULL or room_behind(wide) < length_of(a):
+            if wide != NULL:
+                buffer_give(address(w.buffers), wide)
             buffer_give(address(w.buffers), a)
             buffer_give(address(w.buffers), b)
             return False
@@ -382,7 +415,12 @@ def client_done(w, c):
         client_finish(w, c)
     else:
         client_idle(w, c, w.snapshot.timeouts.keepalive_ms)
-        client_next_request(w, c)
+        if stream_holds(s):
+            client_later(w, c)
+        elif s.eof:
+            client_finish(w, c)
+        else:
+            stream_want(w, s, GROUP_SMALL, client_many(c, 0), False)
 
 
 def client_idle(w, c, ms):

@@ -14,6 +14,8 @@ cdef int take_certificates(Worker* w, Rules* r) noexcept nogil
     # the newest block of certificates, if it is a new one. 0, or -1: it cannot be used, the old one stays
 
 cdef void* map_whole(int descriptor, uint64_t* size) noexcept nogil
+cdef bint newest_number(int descriptor, uint64_t* number) noexcept nogil
+    # of the newest block. False: it cannot be asked
 cdef void* newest_block(int descriptor, uint64_t seen, uint64_t* sequence, uint64_t* size) noexcept nogil
 
 cdef inline Rules* rules_refer(Rules* r) noexcept nogil:

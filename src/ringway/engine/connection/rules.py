@@ -92,6 +92,15 @@ def map_whole(descriptor, size):
     return memory
 
 
+def newest_number(descriptor, number):
+    page: cython.p_void = mmap(NULL, sizeof(Publication), PROT_READ, MAP_SHARED, descriptor, 0)
+    if page == MAP_FAILED:
+        return False
+    number[0] = load_acquire_64(address(cast(cython.pointer(Publication), page).sequence))
+    munmap(page, sizeof(Publication))
+    return True
+
+
 def newest_block(descriptor, seen, sequence, size):
     page: cython.p_void = mmap(NULL, sizeof(Publication), PROT_READ, MAP_SHARED, descriptor, 0)
     offset: uint64_t
@@ -108,16 +117,28 @@ def newest_block(descriptor, seen, sequence, size):
 
 def take_certificates(w, r):
     sequence: uint64_t = 0
+    newer: uint64_t = 0
     size: uint64_t = 0
+    i: cython.int
+    head: cython.pointer(CertificatesHead)
+    tickets: TicketKeys
     block: cython.p_void = newest_block(r.certificates, r.certificates_seen, address(sequence), address(size))
     if block == NULL:
         return 0
     if block == MAP_FAILED:
         return -1
-    if not certificates_valid(cast(cython.pointer(CertificatesHead), block), size):
+    head = cast(cython.pointer(CertificatesHead), block)
+    if not certificates_valid(head, size):
         munmap(block, size)
         return -1
-    if tls_server_take(r.tls, cast(cython.pointer(CertificatesHead), block), size) < 0:
+    tickets.count = head.ticket_key_count
+    for i in range(TICKET_KEYS_MAX):
+        memcpy(tickets.key[i], head.ticket_keys[i], TICKET_KEY_BYTES)
+    # The last two blocks stay. If this one is none of them any more, what was copied may be zeros.
+    if not newest_number(r.certificates, address(newer)) or newer - sequence > 1:
+        munmap(block, size)
+        return -1
+    if tls_server_take(r.tls, head, size, address(tickets)) < 0:
         return -1
     # The supervisor, and whoever looks, sees here that it has arrived.
     count(w.counters, COUNT_CERTIFICATES, sequence - r.certificates_seen)

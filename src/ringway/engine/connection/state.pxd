@@ -102,6 +102,8 @@ cdef struct Stream:         # one socket and its bytes; first member of Client a
     Stream* next_starved    # list
     bint hungry             # has something to send or to decrypt, and waits for buffers: in the worker's `hungry` list
     Stream* next_hungry     # list
+    bint ready              # a client whose next request may lie there: in the worker's `ready` list
+    Stream* next_ready      # list
 
 # ------------------------------------------------------------------------------------------------------ clients
 #
@@ -143,6 +145,7 @@ cdef struct Client:
     uint32_t requests       # begun on this connection
     uint64_t next_ns        # when the first byte of the next request was seen; 0: not yet
     bint last               # close after this exchange
+    bint pipelines          # it sent requests before it had the answer: single receives alone from then on, which keep a bound
     bint linger             # the client may still be sending: read to the end before closing
     bint shut               # FIN was sent
     int left                # while lingering: bytes of the answer that the client had not taken when it was looked last
@@ -332,7 +335,7 @@ cdef struct Exchange:
     uint16_t status         # sent to the client; 0: none yet
     bint keep_alive         # the client allows another request
     bint expect_continue    # the client waits for 100 before it sends its body
-    bint upgrade            # asked for
+    uint8_t upgrade         # which entries of the route's list of upgrades were asked of the upstream, as bits
     bint answered           # the head of a final response was queued
     bint upstream_keep      # the upstream connection may be used again
     bint reused             # it was a pooled one
@@ -427,6 +430,8 @@ cdef struct Worker:
     Stream* starved             # those that wait for a buffer to receive into
     Stream* hungry              # those that wait for buffers for something else, the first to come first
     Stream* hungry_last
+    Stream* ready               # clients whose next request is looked at behind this turn's completions, the first to come first
+    Stream* ready_last
     bint feeding                # one of those has its turn: it may use the reserve
     uint32_t moving             # sends and reads of bodies under way
     int control                 # descriptor of the control socket

@@ -9,10 +9,11 @@ may be called at any time; `gone` comes when the kernel holds nothing of the str
 """
 from libc.stdint cimport uint32_t, uint64_t
 
-from ringway.engine.base.buffers cimport Buffer, buffer_scarce
+from ringway.engine.base.buffers cimport Buffer, Queue, buffer_scarce
 from ringway.engine.kernel.driver cimport Completion
 from ringway.engine.connection.offload cimport OFFLOAD_SEND
 from ringway.engine.connection.state cimport Stream, Worker
+from ringway.engine.tls.tls cimport tls_pending
 from ringway.engine.tls.tls_context cimport TlsContext
 
 cdef enum LateSide:
@@ -58,6 +59,8 @@ cdef void stream_receive_within(Worker* w, Stream* s, uint32_t ms, bint renewed)
     # a deadline for the peer's bytes, renewed by progress or not; 0: none
 cdef void stream_send_within(Worker* w, Stream* s, uint32_t ms) noexcept nogil
 
+cdef void join(Worker* w, Queue* q, Buffer* b) noexcept nogil
+    # takes over b: behind what waits in q, which is not empty
 cdef void lend(Worker* w, Stream* s, Buffer* b) noexcept nogil
 cdef void say_goodbye(Worker* w, Stream* s) noexcept nogil
 cdef void await_room(Worker* w, Stream* s) noexcept nogil
@@ -80,6 +83,10 @@ cdef int operation_of(const Stream* s, int client_operation) noexcept nogil
 cdef inline bint stream_short(const Worker* w, int group) noexcept nogil:
     """Nothing new is to be begun with a buffer of this group: wait."""
     return not w.feeding and buffer_scarce(&w.buffers, group)
+
+cdef inline bint stream_holds(const Stream* s) noexcept nogil:
+    """There may be more to use without the socket: received already, or waiting to be decrypted."""
+    return s.inbox.first != NULL or (s.tls != NULL and (s.cipher.first != NULL or s.ended or tls_pending(s.tls)))
 
 cdef inline bint stream_drained(const Stream* s) noexcept nogil:
     return s.sending == NULL and s.outbox.first == NULL and not s.notify_due

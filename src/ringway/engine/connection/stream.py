@@ -205,9 +205,15 @@ def stream_received(w, s, c):
             s.received_since = 0
             s.receive_due_ms = w.clock.now_ms + s.receive_window_ms
         if not s.secure or s.offload & OFFLOAD_RECEIVE:
-            queue_push(address(s.inbox), c.buffer)
+            if s.inbox.last == NULL:
+                queue_push(address(s.inbox), c.buffer)
+            else:
+                join(w, address(s.inbox), c.buffer)
         else:
-            queue_push(address(s.cipher), c.buffer)
+            if s.cipher.first == s.cipher.last:
+                queue_push(address(s.cipher), c.buffer)  # OpenSSL may be within the one that is there
+            else:
+                join(w, address(s.cipher), c.buffer)
             pump(w, s)
     elif c.result == 0:
         socket_ended(w, s, 0)
@@ -232,6 +238,19 @@ def stream_received(w, s, c):
             start_receive(w, s)
     if c.result > 0 or s.eof or s.error:
         w.handlers.received[s.kind](w, s)
+
+
+def join(w, q, b):
+    # Into the last one as long as that has room, or a peer that sends byte by byte would take a buffer for each.
+    last: cython.pointer(Buffer) = q.last
+    n: uint32_t = length_of(b)
+    if n > SMALL_BYTES or n > room_behind(last):
+        queue_push(q, b)
+        return
+    memcpy(last.base + last.end, data_of(b), n)
+    last.end += n
+    q.bytes += n
+    buffer_give(address(w.buffers), b)
 
 
 def socket_ended(w, s, error):
@@ -582,7 +601,7 @@ def stream_abort(w, s):
 
 
 def stream_finish(w, s):
-    if s.operations or s.receive == RECEIVE_STARVED or s.hungry:
+    if s.operations or s.receive == RECEIVE_STARVED or s.hungry or s.ready:
         return
     tls: cython.pointer(Tls) = s.tls
     queue_give(address(w.buffers), address(s.outbox))

@@ -7,14 +7,11 @@ Every exchange ends in one of two ways:
 
 exchange_fail() is the one place where a Reason becomes a response: it answers if nothing was sent yet, else cuts.
 """
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from ringway.engine.base.buffers cimport Buffer
 from ringway.engine.http.heads cimport Reply
 from ringway.engine.connection.state cimport Client, Exchange, Worker
-
-cdef enum:
-    ANSWER_TEXT_MAX = 1024      # bytes of extra field lines in an answer of our own
 
 cdef void exchange_move(Exchange* x, int to) noexcept nogil
 
@@ -22,6 +19,9 @@ cdef Exchange* exchange_take(Worker* w, Client* c) noexcept nogil
     # a fresh one, bound to its client; NULL: the bound is met
 cdef void exchange_reply(Worker* w, Exchange* x, Reply* r) noexcept nogil
     # what every response of this exchange says
+cdef Buffer* exchange_room(Worker* w, const Reply* r, uint64_t more) noexcept nogil
+    # a buffer for a head of our own (OWN_HEAD_MAX and r.fields) with `more` bytes of fields and body. NULL: there is none, or all
+    # of that does not fit in one
 cdef void exchange_began(Worker* w, Exchange* x, uint16_t status) noexcept nogil
     # the head of the final response is being queued
 cdef void exchange_answer(Worker* w, Exchange* x, uint16_t status, const char* fields, uint32_t fields_length,

@@ -59,6 +59,13 @@ def exchange_reply(w, x, r):
         r.fields = span(text_at(x.rules.snapshot, x.route.hsts), x.route.hsts.length)
 
 
+def exchange_room(w, r, more):
+    # Asked before anything is written: what a route brings along (its HSTS, say) is as long as it likes.
+    if OWN_HEAD_MAX + r.fields.length + more > SMALL_BYTES:
+        return NULL
+    return buffer_take(address(w.buffers), GROUP_SMALL)
+
+
 def exchange_began(w, x, status):
     x.answered = True
     x.status = status
@@ -72,16 +79,16 @@ def status_class(status):
 
 def exchange_answer(w, x, status, fields, fields_length, body, body_length):
     exchange_move(x, EXCHANGE_ANSWER)
-    b: cython.pointer(Buffer) = buffer_take(address(w.buffers), GROUP_SMALL)
-    if b == NULL:
-        exchange_cut(w, x, x.reason)
-        return
     if not x.up.done:
         # The rest of the request is not worth reading, and a next one could not be told from it.
         x.client.last = True
         x.client.linger = True
     r: Reply
     exchange_reply(w, x, address(r))
+    b: cython.pointer(Buffer) = exchange_room(w, address(r), cast(uint64_t, fields_length) + body_length)
+    if b == NULL:
+        exchange_cut(w, x, x.reason if x.reason else OUT_OF_MEMORY)
+        return
     exchange_began(w, x, status)
     p: cython.p_char = b.base + HEADROOM
     p += write_own(p, status, address(r))
@@ -99,6 +106,7 @@ def exchange_answer(w, x, status, fields, fields_length, body, body_length):
     else:
         p = put(p, b"\r\n", 2)
     b.end = cast(uint32_t, p - b.base)
+    BUG_ON(b.end > b.size - TAILROOM)
     exchange_send_end(w, x, b)
     exchange_done(w, x)
 

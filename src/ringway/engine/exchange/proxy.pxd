@@ -12,7 +12,7 @@ from libc.stdint cimport uint32_t
 from ringway.engine.base.buffers cimport Buffer
 from ringway.engine.http.chunked cimport Chunked
 from ringway.engine.base.spans cimport Span
-from ringway.engine.connection.state cimport BodyState, Exchange, Stream, Upstream, Worker
+from ringway.engine.connection.state cimport BodyState, Client, Exchange, Stream, Upstream, Worker
 
 cdef enum:
     HOST_FIELD_BYTES_MAX = 300        # a name of 253 bytes, a port; longer ones would not fit the head room
@@ -37,11 +37,17 @@ cdef void proxy_upstream_gone(Worker* w, Exchange* x) noexcept nogil
 cdef void proxy_broken(Worker* w, Exchange* x) noexcept nogil
 
 cdef void response_head(Worker* w, Exchange* x) noexcept nogil
+cdef bint upgrade_agreed(Worker* w, const Exchange* x, const char* data) noexcept nogil
+    # data: the head of a 101
 cdef bint interim_response(Worker* w, Exchange* x, uint32_t length) noexcept nogil
 cdef void final_response(Worker* w, Exchange* x, uint32_t length) noexcept nogil
 cdef void proxy_pull_response(Worker* w, Exchange* x) noexcept nogil
 cdef void response_done(Worker* w, Exchange* x) noexcept nogil
-cdef bint keep_rest(Worker* w, Stream* s, Buffer* b, uint32_t used) noexcept nogil
+cdef bint keep_rest(Worker* w, Client* c, Buffer* b, uint32_t used) noexcept nogil
+    # what lies behind the first `used` bytes of b belongs to the next request: back to the front of the inbox, in buffers of its
+    # own. False: there is none, that request is lost, and the connection ends with this answer
+cdef void keep_pipelined(Worker* w, Exchange* x) noexcept nogil
+    # something came behind the request that is being served: go on receiving as far as `pipeline_bytes`
 cdef void send_some(Worker* w, Stream* s, Buffer* b) noexcept nogil
 cdef bint send_last(Worker* w, Stream* s, const BodyState* body, const Chunked* chunks, Buffer* b) noexcept nogil
     # the end of a chunked body, appended to b or in a buffer of its own (b NULL, or full). False: no buffer

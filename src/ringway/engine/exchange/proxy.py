@@ -24,6 +24,7 @@ def proxy_begin(w, x, b, start, got, head, path):
         exchange_fail(w, x, BAD_HOST)
         return
     length: uint32_t = write_forward(w, x, b.base + head, path)
+    BUG_ON(length > SCRATCH_BYTES)
     # The new head goes in front of the body that came with the old one.
     b.start = start
     b.end = start + got
@@ -84,9 +85,23 @@ def write_forward(w, x, data, path):
     f.content_length = head.content_length
     f.host = piece_span(data, head.host)
     f.asked = f.host
+    f.trusted = w.said.trusted
     f.chain = False
     f.client.length = 0
+    f.port.length = 0
+    f.prefix = span(text_at(x.rules.snapshot, x.route.prefix), x.route.prefix.length if x.route.strip_prefix else 0)
+    f.prefix_before.length = 0
+    f.upgrade.length = 0
+    if head.upgrade:
+        # A protocol that is not in the list is not asked for: a tunnel goes past routes, certificates and these fields.
+        f.upgrade = span(text_at(x.rules.snapshot, x.route.upgrade), x.route.upgrade.length)
+        x.upgrade = cast(
+            cython.uchar, upgrades_asked(data, head.fields, head.field_count, f.upgrade) & ((1 << UPGRADES_MAX) - 1)
+        )
+        f.upgrade.length = f.upgrade.length if x.upgrade else 0
     if w.said.trusted:
+        f.port = w.said.port
+        f.prefix_before = w.said.prefix
         f.chain = w.said.chain
         if not w.said.chain:
             f.client = span(x.named, x.named_length)
@@ -115,7 +130,7 @@ def proxy_ready(w, x):
         exchange_fail(w, x, OUT_OF_MEMORY)
     elif x.up.done:
         stream_receive_within(w, address(u.stream), x.rules.snapshot.timeouts.first_byte_ms, False)
-        stream_want(w, address(x.client.stream), GROUP_SMALL, True, True)  # to see it leave
+        stream_want(w, address(x.client.stream), GROUP_SMALL, client_many(x.client, 1), True)  # to see it leave
     else:
         proxy_pull_request(w, x)
 
@@ -174,7 +189,7 @@ def proxy_pull_request(w, x):
             buffer_give(address(w.buffers), b)
             exchange_fail(w, x, -result)
             return
-        if used < length_of(b) and not keep_rest(w, s, b, used):
+        if used < length_of(b) and not keep_rest(w, x.client, b, used):
             buffer_give(address(w.buffers), b)
             exchange_fail(w, x, OUT_OF_MEMORY)
             return
@@ -194,20 +209,37 @@ def proxy_pull_request(w, x):
         stream_pause(w, s)  # the upstream is slower: what comes waits in the kernel
     else:
         client_next_seen(w, x.client)
-        stream_want(w, s, GROUP_SMALL, True, False)  # to see it leave
+        stream_want(w, s, GROUP_SMALL, client_many(x.client, 1), False)  # to see it leave
         request_sent(w, x)
 
 
-def keep_rest(w, s, b, used):
-    """What follows the body in this buffer is the next request: into a buffer of its own, at the front."""
-    rest: cython.pointer(Buffer) = buffer_take(address(w.buffers), b.group)
-    if rest == NULL:
-        return False
-    n: uint32_t = length_of(b) - used
-    memcpy(data_of(rest), data_of(b) + used, n)
-    rest.end += n
-    queue_push_front(address(s.inbox), rest)
+def keep_rest(w, c, b, used):
+    # From the end, in as many as it takes: since b was taken a reload may have made buffers smaller.
+    rest: cython.pointer(Buffer)
+    n: uint32_t
+    left: uint32_t = length_of(b) - used
+    while left:
+        rest = buffer_take(address(w.buffers), GROUP_SMALL if left <= SMALL_BYTES else GROUP_LARGE)
+        if rest == NULL:
+            c.last = True
+            c.linger = True
+            return False
+        n = min(left, room_behind(rest))
+        left -= n
+        memcpy(data_of(rest), data_of(b) + used + left, n)
+        rest.end += n
+        queue_push_front(address(c.stream.inbox), rest)
     return True
+
+
+def keep_pipelined(w, x):
+    # A receive that goes on brings up to 32 buffers (RING_BUFFERS at most) before its cancel is heard. So it ends with
+    # the first bytes, and from then on they come by single ones, each asked for below the bound.
+    s: cython.pointer(Stream) = address(x.client.stream)
+    x.client.pipelines = x.client.pipelines or s.inbox.first != NULL or s.cipher.first != NULL
+    stream_pause(w, s)
+    if s.inbox.bytes + s.cipher.bytes < x.rules.snapshot.limits.pipeline_bytes:
+        stream_want(w, s, GROUP_SMALL, False, True)
 
 
 def send_some(w, s, b):
@@ -264,8 +296,8 @@ def proxy_client_received(w, x):
         proxy_pull_request(w, x)
     elif s.eof and not x.up.done and s.inbox.first == NULL and s.cipher.first == NULL:
         exchange_cut(w, x, CLIENT_CLOSED)
-    elif s.inbox.bytes + s.cipher.bytes > x.rules.snapshot.limits.pipeline_bytes:
-        stream_pause(w, s)  # later requests wait in the kernel
+    else:
+        keep_pipelined(w, x)
 
 
 def proxy_client_sent(w, x):
@@ -381,13 +413,24 @@ def response_head(w, x):
             final_response(w, x, cast(uint32_t, found))
             return
         if w.response.status == 101:
-            if x.upgrade and w.response.upgrade:
+            if w.response.upgrade and upgrade_agreed(w, x, data_of(s.inbox.first)):
                 tunnel_begin(w, x, cast(uint32_t, found))
             else:
                 exchange_fail(w, x, UPSTREAM_BAD_HEAD)
             return
         if not interim_response(w, x, cast(uint32_t, found)):
             return
+
+
+def upgrade_agreed(w, x, data):
+    """RFC 9110 7.8: what a 101 names was asked for, all of it."""
+    asked: cython.int = upgrades_asked(
+        data,
+        w.response.fields,
+        w.response.field_count,
+        span(text_at(x.rules.snapshot, x.route.upgrade), x.route.upgrade.length),
+    )
+    return asked != 0 and asked & ~cast(cython.int, x.upgrade) == 0
 
 
 def interim_response(w, x, length):
@@ -405,10 +448,12 @@ def interim_response(w, x, length):
     if x.minor:
         exchange_reply(w, x, address(r))
         n = write_response(w.scratch, data_of(b), address(w.response), address(r))
-        out = buffer_take(address(w.buffers), GROUP_LARGE if n > 4096 else GROUP_SMALL)
-        if out == NULL:
+        out = buffer_take(address(w.buffers), GROUP_LARGE if n > SMALL_BYTES else GROUP_SMALL)
+        if out == NULL or n > room_behind(out):
+            if out != NULL:
+                buffer_give(address(w.buffers), out)
             buffer_give(address(w.buffers), b)
-            exchange_fail(w, x, OUT_OF_MEMORY)
+            exchange_fail(w, x, OUT_OF_MEMORY if out == NULL else UPSTREAM_HEAD_TOO_LARGE)
             return False
         memcpy(data_of(out), w.scratch, n)
         out.end += n
@@ -434,6 +479,7 @@ def final_response(w, x, length):
     body_begin(
         address(x.down), address(x.down_chunks), head.framing, head.content_length, address(x.rules.snapshot.limits)
     )
+    x.down_chunks.lenient = True
     delimited: cython.bint = head.framing != FRAMING_CHUNKED and head.framing != FRAMING_CLOSE
     x.down.chunked_out = not delimited and x.minor == 1
     if not delimited and x.minor == 0:
@@ -453,6 +499,7 @@ def final_response(w, x, length):
     exchange_reply(w, x, address(r))
     r.chunked = x.down.chunked_out
     n: uint32_t = write_response(w.scratch, data_of(b), head, address(r))
+    BUG_ON(n > SCRATCH_BYTES)
     if result < 0 or at + start < n + 32:
         buffer_give(address(w.buffers), b)
         exchange_fail(w, x, UPSTREAM_BAD_BODY if result < 0 else UPSTREAM_HEAD_TOO_LARGE)

@@ -18,14 +18,14 @@ cdef int take_body(Worker* w, Exchange* x, Buffer* b, uint32_t head, uint32_t* s
 cdef int normal_path(Worker* w, const char* data, Span* out) noexcept nogil
 cdef void request_route(Worker* w, Exchange* x, Buffer* b, uint32_t head, uint32_t length, uint32_t start,
                         uint32_t got) noexcept nogil
+cdef Span path_as_sent(const Exchange* x, Span sent, Span normal) noexcept nogil
+    # what an upstream gets of a path that did not come in its normal form, without the route's prefix
 cdef bint came_by_https(Worker* w) noexcept nogil
 cdef bint is_challenge(Span path) noexcept nogil
 cdef int at_the_door(Worker* w, Exchange* x, Span host, Span path) noexcept nogil
     # whether the connection has shown what the host wants of its clients: 0, or -Reason
 cdef void to_https(Worker* w, Exchange* x, const char* data) noexcept nogil
 cdef void redirect(Worker* w, Exchange* x, const char* data) noexcept nogil
-cdef bint span_is_path(const char* text) noexcept nogil
-    # "{path}"
 cdef void options_for_all(Worker* w, Exchange* x) noexcept nogil
 cdef void keep_for_log(Worker* w, Exchange* x, const char* data) noexcept nogil
 cdef unsigned short keep_text(char* out, uint32_t room, Span text) noexcept nogil

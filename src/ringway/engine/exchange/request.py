@@ -21,6 +21,10 @@ def request_arrived(w, c, found):
         client_abort(w, c)  # cannot be: there are as many as clients
         return
     reason: cython.int = found
+    if found < 0:
+        # Where the next request begins is not known: no more of them on this connection.
+        c.last = True
+        c.linger = True
     b: cython.pointer(Buffer) = NULL
     start: uint32_t = 0
     got: uint32_t = 0
@@ -54,7 +58,7 @@ def request_accept(w, x, data, length):
     c: cython.pointer(Client) = x.client
     x.method = head.method
     x.minor = head.minor
-    x.upgrade = head.upgrade
+    x.upgrade = 0
     x.expect_continue = head.expect_continue
     c.last = not head.keep_alive or c.requests >= x.rules.snapshot.limits.requests_per_connection
     body_begin(address(x.up), address(x.up_chunks), head.framing, head.content_length, address(x.rules.snapshot.limits))
@@ -89,7 +93,7 @@ def take_body(w, x, b, head, start, got):
     if used < length:
         # A view of the buffer from behind the head, for keep_rest().
         b.start = head
-        if not keep_rest(w, address(x.client.stream), b, used):
+        if not keep_rest(w, x.client, b, used):
             return -OUT_OF_MEMORY
     if x.up.done:
         client_next_seen(w, x.client)
@@ -98,7 +102,7 @@ def take_body(w, x, b, head, start, got):
 
 
 def normal_path(w, data, out):
-    """What is matched is what is forwarded."""
+    """The form by which a route is chosen."""
     path: Span = piece_span(data, w.request.path)
     n: cython.int
     if path.length == 0:
@@ -144,7 +148,9 @@ def request_route(w, x, b, head, length, start, got):
         buffer_give(address(w.buffers), b)
         exchange_fail_with(w, x, METHOD_NOT_ALLOWED, b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n", 53)
         return
-    if x.route.strip_prefix:
+    if path.at == cast(cython.p_const_char, w.path) and x.route.kind == ROUTE_PROXY:
+        path = path_as_sent(x, piece_span(data, w.request.path), path)
+    elif x.route.strip_prefix:
         path.at += x.route.prefix.length
         path.length -= x.route.prefix.length
     if x.route.kind == ROUTE_PROXY:
@@ -156,9 +162,22 @@ def request_route(w, x, b, head, length, start, got):
         buffer_give(address(w.buffers), b)
 
 
+def path_as_sent(x, sent, normal):
+    # RFC 9110 7.7: a proxy does not change the path. Where the normal form has lost segments, or the prefix was matched
+    # in spite of an encoded slash, the upstream must get what was matched, or it might read another path than we did.
+    end: cython.int = path_place(sent.at, sent.length, x.route.prefix.length, normal.length)
+    if end < 0:
+        sent = normal
+        end = x.route.prefix.length
+    if x.route.strip_prefix:
+        sent.at += end
+        sent.length -= cast(uint32_t, end)
+    return sent
+
+
 def came_by_https(w):
     """To the trusted proxy in front of us: sent on, the client would come the same way again."""
-    return w.said.trusted and span_is_text(w.said.proto, b"https", 5)
+    return w.said.trusted and (span_is_text(w.said.proto, b"https", 5) or span_is_text(w.said.proto, b"wss", 3))
 
 
 def is_challenge(path):
@@ -198,23 +217,24 @@ def to_https(w, x, data):
     if host.length == 0:
         exchange_fail(w, x, BAD_HOST)  # HTTP/1.0 without Host: nowhere to send it
         return
-    if host.length + path.length + query.length > SMALL_BYTES - 1024:
-        exchange_fail(w, x, TARGET_TOO_LONG)
-        return
     # Without its port: the last colon, if no bracket of an IPv6 address follows.
     while end > 0 and 48 <= host.at[end - 1] <= 57:
         end -= 1
     if end > 0 and host.at[end - 1] == 58:
         host.length = end - 1
+    most: cython.p_char = cast(cython.p_char, w.scratch) + LOCATION_BYTES_MAX - 16  # the port, a slash, the line end
     p: cython.p_char = put(w.scratch, b"Location: https://", 18)
-    p = put_span(p, host)
-    if x.client.listener.https_port != 443:
+    p = put_within(p, most, host)
+    if p != NULL and x.client.listener.https_port != 443:
         p = put(p, b":", 1)
         p = put_number(p, x.client.listener.https_port)
-    if path.length == 0:
+    if p != NULL and path.length == 0:
         p = put(p, b"/", 1)
-    p = put_span(p, path)
-    p = put_span(p, query)
+    p = put_within(p, most, path)
+    p = put_within(p, most, query)
+    if p == NULL:
+        exchange_fail(w, x, TARGET_TOO_LONG)
+        return
     p = put(p, b"\r\n", 2)
     exchange_answer(w, x, 308, w.scratch, cast(uint32_t, p - w.scratch), NULL, 0)
 
@@ -224,25 +244,11 @@ def redirect(w, x, data):
     to: Span = span(text_at(x.rules.snapshot, x.route.location), x.route.location.length)
     path: Span = piece_span(data, w.request.path)
     query: Span = piece_span(data, w.request.query)
-    if to.length + path.length + query.length > SMALL_BYTES - 1024:
+    length: uint32_t = write_location(w.scratch, LOCATION_BYTES_MAX, to, path, query)
+    if length == 0:
         exchange_fail(w, x, TARGET_TOO_LONG)
         return
-    p: cython.p_char = put(w.scratch, b"Location: ", 10)
-    i: uint32_t = 0
-    while i < to.length:
-        if to.length - i >= 6 and span_is_path(to.at + i):
-            p = put_span(p, path)
-            p = put_span(p, query)
-            i += 6
-        else:
-            p = put(p, to.at + i, 1)
-            i += 1
-    p = put(p, b"\r\n", 2)
-    exchange_answer(w, x, x.route.redirect_status, w.scratch, cast(uint32_t, p - w.scratch), NULL, 0)
-
-
-def span_is_path(text):
-    return text[0] == 123 and text[1] == 112 and text[2] == 97 and text[3] == 116 and text[4] == 104 and text[5] == 125
+    exchange_answer(w, x, x.route.redirect_status, w.scratch, length, NULL, 0)
 
 
 def options_for_all(w, x):
@@ -281,8 +287,8 @@ def client_event_received(w, x):
     if x.state == EXCHANGE_SEND or x.state == EXCHANGE_DONE or x.route == NULL or x.route.kind != ROUTE_PROXY:
         if s.error:
             exchange_cut(w, x, CLIENT_CLOSED)
-        elif s.inbox.bytes + s.cipher.bytes > x.rules.snapshot.limits.pipeline_bytes:
-            stream_pause(w, s)
+        else:
+            keep_pipelined(w, x)
     else:
         proxy_client_received(w, x)
 

@@ -11,6 +11,7 @@ How a body goes:
 from libc.stdint cimport uint32_t, uint64_t
 
 from ringway.engine.base.buffers cimport Buffer
+from ringway.engine.http.heads cimport Reply
 from ringway.engine.http.ranges cimport Conditions
 from ringway.engine.base.spans cimport Span
 from ringway.engine.plan.snapshot cimport Route
@@ -36,7 +37,7 @@ cdef void send_head(Worker* w, Exchange* x, Buffer* b) noexcept nogil
 cdef void send_joined(Worker* w, Exchange* x, Buffer* b) noexcept nogil
 cdef bint read_cached(const Exchange* x, char* out, uint32_t length) noexcept nogil
 cdef bint send_at_once(Stream* s, Buffer* b) noexcept nogil
-cdef bint in_small(const Worker* w, const File* f) noexcept nogil
+cdef bint in_small(const File* f, const Reply* r) noexcept nogil
 cdef uint32_t write_part(const Exchange* x, uint32_t which, char* out) noexcept nogil
 cdef uint32_t write_boundary(const Exchange* x, char* out) noexcept nogil
 cdef uint64_t parts_length(Exchange* x) noexcept nogil

@@ -151,16 +151,20 @@ def redirect_to_folder(w, x):
     n: cython.int = path_normalise(path.at, path.length, w.path, PATH_BYTES)
     if n > 0:  # what was matched, without dot segments: a client resolves Location once more
         path = span(w.path, cast(uint32_t, n))
-    if n <= 0 or path.at[path.length - 1] == 47 or path.length + w.request.query.length > SMALL_BYTES - 512:
+    if n <= 0 or path.at[path.length - 1] == 47:
         exchange_fail(w, x, FILE_NOT_FOUND)  # index.html is a folder
         return
     while path.length > 1 and path.at[1] == 47:
         path.at += 1  # "//host" would be another site
         path.length -= 1
+    most: cython.p_char = cast(cython.p_char, w.scratch) + LOCATION_BYTES_MAX - 2
     p: cython.p_char = put(w.scratch, b"Location: ", 10)
-    p = put_span(p, path)
-    p = put(p, b"/", 1)
-    p = put_span(p, piece_span(data, w.request.query))
+    p = put_within(p, most, path)
+    p = put_within(p, most, span(b"/", 1))
+    p = put_within(p, most, piece_span(data, w.request.query))
+    if p == NULL:
+        exchange_fail(w, x, TARGET_TOO_LONG)
+        return
     p = put(p, b"\r\n", 2)
     exchange_answer(w, x, 301, w.scratch, cast(uint32_t, p - w.scratch), NULL, 0)
 
@@ -168,26 +172,26 @@ def redirect_to_folder(w, x):
 # ------------------------------------------------------------------------------------------------------ the head
 
 
-def in_small(w, f):
-    return f.copy != NULL and f.facts.size + f.fields_length + 256 <= SMALL_BYTES
+def in_small(f, r):
+    return f.copy != NULL and OWN_HEAD_MAX + r.fields.length + f.fields_length + f.facts.size <= SMALL_BYTES
 
 
 def serve_whole(w, x):
     f: cython.pointer(File) = x.file
     body: cython.bint = x.method == METHOD_GET
-    b: cython.pointer(Buffer) = buffer_take(address(w.buffers), GROUP_SMALL)
+    r: Reply
+    exchange_reply(w, x, address(r))
+    b: cython.pointer(Buffer) = exchange_room(w, address(r), f.fields_length)
     if b == NULL:
         exchange_fail(w, x, OUT_OF_MEMORY)
         return
-    r: Reply
-    exchange_reply(w, x, address(r))
     p: cython.p_char = b.base + HEADROOM
     p += write_own(p, 200, address(r))
     p = put(p, f.fields, f.fields_length)
     p = put(p, b"\r\n", 2)
     exchange_move(x, EXCHANGE_SEND)
     exchange_began(w, x, 200)
-    if body and in_small(w, f):
+    if body and in_small(f, address(r)):
         p = put(p, f.copy, cast(uint32_t, f.facts.size))
         x.down.total = f.facts.size
         body = False
@@ -274,12 +278,12 @@ def send_at_once(s, b):
 def serve_unchanged(w, x):
     """304, RFC 9110 15.4.5: of the fields that describe the file only the one by which a cache finds its copy."""
     f: cython.pointer(File) = x.file
-    b: cython.pointer(Buffer) = buffer_take(address(w.buffers), GROUP_SMALL)
+    r: Reply
+    exchange_reply(w, x, address(r))
+    b: cython.pointer(Buffer) = exchange_room(w, address(r), f.fields_length)
     if b == NULL:
         exchange_fail(w, x, OUT_OF_MEMORY)
         return
-    r: Reply
-    exchange_reply(w, x, address(r))
     p: cython.p_char = b.base + HEADROOM
     p += write_own(p, 304, address(r))
     p = put(p, b"ETag: ", 6)
@@ -294,12 +298,12 @@ def serve_unchanged(w, x):
 def serve_ranges(w, x):
     """206: one range as it is, several as multipart/byteranges (RFC 9110 15.3.7)."""
     f: cython.pointer(File) = x.file
-    b: cython.pointer(Buffer) = buffer_take(address(w.buffers), GROUP_SMALL)
+    r: Reply
+    exchange_reply(w, x, address(r))
+    b: cython.pointer(Buffer) = exchange_room(w, address(r), f.fields_length)
     if b == NULL:
         exchange_fail(w, x, OUT_OF_MEMORY)
         return
-    r: Reply
-    exchange_reply(w, x, address(r))
     fields: cython.p_char = f.fields
     fields_length: uint32_t = f.length_at
     p: cython.p_char = b.base + HEADROOM

@@ -3,6 +3,7 @@
 import cython
 from cython import NULL, address
 from cython.cimports.libc.stdint import uint32_t
+from cython.cimports.libc.string import memcpy
 from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection import *
 from cython.cimports.ringway.engine.exchange.exchange import *
@@ -23,7 +24,13 @@ def tunnel_begin(w, x, length):
     r: Reply
     exchange_reply(w, x, address(r))
     r.upgrade = True
-    n: uint32_t = write_response(data_of(out), data_of(b), address(w.response), address(r))
+    n: uint32_t = write_response(w.scratch, data_of(b), address(w.response), address(r))
+    if n > room_behind(out):
+        buffer_give(address(w.buffers), out)
+        buffer_give(address(w.buffers), b)
+        exchange_fail(w, x, UPSTREAM_HEAD_TOO_LARGE)
+        return
+    memcpy(data_of(out), w.scratch, n)
     out.end += n
     b.start += length
     if length_of(b):

@@ -5,7 +5,7 @@ the first piece of payload is not moved, later ones are moved down beside it. Tr
 (RFC 9110 6.5.1: no framing, routing, authentication, content fields) are collected as field lines in `trailer`.
 
     SIZE -> EXTENSION -> SIZE_LF -> DATA -> DATA_CR -> DATA_LF -> SIZE ...
-                 size 0: SIZE_LF -> TRAILER -> ... -> END
+    SIZE -> EXT_...   ->         size 0: SIZE_LF -> TRAILER -> ... -> END
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -16,6 +16,15 @@ cdef enum:
 cdef enum ChunkedState:
     CHUNK_SIZE = 0      # at least one hex digit
     CHUNK_EXTENSION     # skipped, bounded
+    CHUNK_EXT_BEGIN     # not lenient: behind ";", a name must come. See extension_octet()
+    CHUNK_EXT_NAME
+    CHUNK_EXT_NAMED     # blanks behind the name: "=" or ";" must come
+    CHUNK_EXT_EQUALS    # a value must come
+    CHUNK_EXT_VALUE     # a token
+    CHUNK_EXT_QUOTED    # a quoted-string
+    CHUNK_EXT_PAIR      # a backslash in it
+    CHUNK_EXT_CLOSED    # behind its end
+    CHUNK_EXT_BLANK     # blanks behind the value: ";" must come
     CHUNK_SIZE_LF       # CR seen
     CHUNK_DATA
     CHUNK_DATA_CR
@@ -25,6 +34,7 @@ cdef enum ChunkedState:
 
 cdef struct Chunked:
     uint8_t state           # ChunkedState; 0 begins
+    bint lenient            # it comes from an upstream; chunked_begin() clears it
     uint8_t digits          # hex digits of the size so far, at most 15: a size fits 60 bits
     uint16_t line_max       # bytes of a size with its extensions: these have no use on the public Internet
     uint16_t trailer_max    # bytes of the trailer section, at most TRAILER_BYTES_MAX
@@ -42,6 +52,8 @@ cdef int chunked_decode(Chunked* c, char* data, uint32_t length, uint32_t* used,
 
 # Parts of chunked_decode(): each takes one octet. 0, or -Reason.
 cdef int chunk_line(Chunked* c, char octet) noexcept nogil          # CHUNK_SIZE to CHUNK_SIZE_LF
+cdef int extension_octet(Chunked* c, char octet) noexcept nogil
+    # RFC 9112 7.1.1: `;name`, `;name=token`, `;name="text"`, with blanks around ";" and "=", none before the CR
 cdef int chunk_size_digit(Chunked* c, char octet) noexcept nogil
 cdef int chunk_trailer(Chunked* c, char octet) noexcept nogil
 cdef int trailer_line(Chunked* c) noexcept nogil                    # the pending line is complete: keep it or drop it

@@ -19,7 +19,6 @@ cdef enum FieldId:
     # hop-by-hop by name: never forwarded, in either direction (RFC 9110 7.6.1)
     FIELD_KEEP_ALIVE
     FIELD_PROXY_CONNECTION
-    FIELD_PROXY_AUTHORIZATION
     FIELD_PROXY_AUTHENTICATE
     FIELD_TE
     FIELD_TRAILER
@@ -28,8 +27,12 @@ cdef enum FieldId:
     FIELD_X_FORWARDED_FOR
     FIELD_X_FORWARDED_PROTO
     FIELD_X_FORWARDED_HOST
+    FIELD_X_FORWARDED_PORT
+    FIELD_X_FORWARDED_PREFIX
     FIELD_X_REAL_IP
     FIELD_CLIENT_IDENTITY   # what client_auth.pxd says of a client, and RFC 9440's Client-Cert, Client-Cert-Chain
+    FIELD_PROXY_SAYS    # what else only a proxy may say: all of X-Forwarded-, Front-End-Https ...: from a trusted one it passes
+    FIELD_FORBIDDEN     # never passes: Proxy (CGI makes HTTP_PROXY of it: CVE-2016-5385), HTTP2-Settings (RFC 9113 3.1)
     FIELD_DISGUISED     # such a name, or one that frames, with "_" for "-"; see claimed()
     # conditions and ranges
     FIELD_IF_MATCH
@@ -47,7 +50,7 @@ cdef enum FieldId:
     FIELD_COUNT
 
 cdef enum:
-    FIELDS_MAX = 100    # fields in one head: Apache's LimitRequestFields is 100
+    FIELDS_MAX = 1000   # fields in one head: `[limits] head_fields` goes so far
     CONNECTION_OPTIONS_MAX = 32  # options in one head: each is compared with each field, so their number is bounded
     LENGTH_DIGITS_MAX = 18       # digits of a Content-Length: less than 2**63, so that no sum of two overflows
 
@@ -112,6 +115,8 @@ cdef int line_fault(const char* head, uint32_t at, int otherwise) noexcept nogil
     # the -Reason for an octet that may not stand at head[at]; head[at + 1] must be readable
 cdef int head_scan(const char* data, uint32_t start, uint32_t length, uint32_t seen) noexcept nogil
     # the scan of both heads: lines from data[start] to the empty line; see request_scan()
+cdef int list_index(const char* value, uint32_t length, const char* text, uint32_t text_length) noexcept nogil
+    # place of `text`, compared without case, in the comma-separated list, which is in lower case; -1: not there
 cdef uint32_t list_next(const char* value, uint32_t length, uint32_t* at) noexcept nogil
     # length of the next element of a comma-separated list, white space removed, which then begins at value[at];
     # 0: no more. Give `at` moved behind the element to go on
@@ -119,6 +124,8 @@ cdef uint32_t list_next(const char* value, uint32_t length, uint32_t* at) noexce
 # Parts of the functions above.
 cdef int short_field_id(const char* name, uint32_t length) noexcept nogil  # of 2 to 9 octets
 cdef int long_field_id(const char* name, uint32_t length) noexcept nogil   # of 10 to 20 octets
+cdef int x_field_id(const char* name, uint32_t length) noexcept nogil      # of 10 or more, the first one an x
+cdef int x_forwarded_id(const char* name, uint32_t length) noexcept nogil  # of 12 or more
 cdef int option_bit(const char* text, uint32_t length) noexcept nogil
 cdef void mark_named(const char* head, Field* fields, uint16_t count, const char* option,
                      uint32_t length) noexcept nogil

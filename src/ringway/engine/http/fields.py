@@ -9,9 +9,13 @@ from cython.cimports.ringway.engine.http.fields import *
 
 def field_id(name, length):
     """Length, then first letter, then the whole name: most names are told apart before their text is looked at."""
-    if length < 2 or length > 20:
+    if length < 2:
         return FIELD_OTHER
-    return short_field_id(name, length) if length < 10 else long_field_id(name, length)
+    elif length < 10:
+        return short_field_id(name, length)
+    elif cast(uint8_t, name[0]) | 0x20 == ord("x"):
+        return x_field_id(name, length)
+    return long_field_id(name, length) if length <= 20 else FIELD_OTHER
 
 
 def short_field_id(name, length):
@@ -23,6 +27,8 @@ def short_field_id(name, length):
             return FIELD_HOST if same_name(name, b"host", 4) else FIELD_OTHER
         return FIELD_DATE if same_name(name, b"date", 4) else FIELD_OTHER
     elif length == 5:
+        if c == ord("p"):
+            return FIELD_FORBIDDEN if same_name(name, b"proxy", 5) else FIELD_OTHER
         return FIELD_RANGE if same_name(name, b"range", 5) else FIELD_OTHER
     elif length == 6:
         if c == ord("e"):
@@ -35,6 +41,8 @@ def short_field_id(name, length):
             return FIELD_UPGRADE if same_name(name, b"upgrade", 7) else FIELD_OTHER
         return FIELD_TRAILER if same_name(name, b"trailer", 7) else FIELD_OTHER
     elif length == 8:
+        if c == ord("x"):
+            return claimed(name, b"x-scheme", 8, FIELD_PROXY_SAYS)
         if same_name(name, b"if-match", 8):
             return FIELD_IF_MATCH
         return FIELD_IF_RANGE if same_name(name, b"if-range", 8) else FIELD_OTHER
@@ -58,26 +66,15 @@ def long_field_id(name, length):
     elif length == 13:
         return FIELD_IF_NONE_MATCH if same_name(name, b"if-none-match", 13) else FIELD_OTHER
     elif length == 14:
+        if c == ord("h"):
+            return claimed(name, b"http2-settings", 14, FIELD_FORBIDDEN)
         return claimed(name, b"content-length", 14, FIELD_CONTENT_LENGTH)
     elif length == 15:
-        c = cast(uint8_t, name[9]) | 0x20
-        if c == ord("i"):
-            return claimed(name, b"x-client-issuer", 15, FIELD_CLIENT_IDENTITY)
-        elif c == ord("s"):
-            return claimed(name, b"x-client-serial", 15, FIELD_CLIENT_IDENTITY)
-        return claimed(name, b"x-forwarded-for", 15, FIELD_X_FORWARDED_FOR)
+        return claimed(name, b"front-end-https", 15, FIELD_PROXY_SAYS)
     elif length == 16:
-        if c == ord("x"):
-            if cast(uint8_t, name[2]) | 0x20 == ord("c"):
-                return claimed(name, b"x-client-subject", 16, FIELD_CLIENT_IDENTITY)
-            return claimed(name, b"x-forwarded-host", 16, FIELD_X_FORWARDED_HOST)
         return claimed(name, b"proxy-connection", 16, FIELD_PROXY_CONNECTION)
     elif length == 17:
-        if c == ord("x"):
-            if cast(uint8_t, name[2]) | 0x20 == ord("c"):
-                return claimed(name, b"x-client-verified", 17, FIELD_CLIENT_IDENTITY)
-            return claimed(name, b"x-forwarded-proto", 17, FIELD_X_FORWARDED_PROTO)
-        elif c == ord("c"):
+        if c == ord("c"):
             return claimed(name, b"client-cert-chain", 17, FIELD_CLIENT_IDENTITY)
         elif c == ord("t"):
             return claimed(name, b"transfer-encoding", 17, FIELD_TRANSFER_ENCODING)
@@ -85,12 +82,57 @@ def long_field_id(name, length):
     elif length == 18:
         return FIELD_PROXY_AUTHENTICATE if same_name(name, b"proxy-authenticate", 18) else FIELD_OTHER
     elif length == 19:
-        if c == ord("p"):
-            return claimed(name, b"proxy-authorization", 19, FIELD_PROXY_AUTHORIZATION)
         return FIELD_IF_UNMODIFIED_SINCE if same_name(name, b"if-unmodified-since", 19) else FIELD_OTHER
-    elif length == 20:
-        return claimed(name, b"x-client-fingerprint", 20, FIELD_CLIENT_IDENTITY)
     return FIELD_OTHER
+
+
+def x_field_id(name, length):
+    c: uint8_t = cast(uint8_t, name[2]) | 0x20
+    if c == ord("f"):
+        return x_forwarded_id(name, length) if length > 10 else FIELD_OTHER
+    elif c == ord("c"):
+        if length == 15:
+            if cast(uint8_t, name[9]) | 0x20 == ord("i"):
+                return claimed(name, b"x-client-issuer", 15, FIELD_CLIENT_IDENTITY)
+            return claimed(name, b"x-client-serial", 15, FIELD_CLIENT_IDENTITY)
+        elif length == 16:
+            return claimed(name, b"x-client-subject", 16, FIELD_CLIENT_IDENTITY)
+        elif length == 17:
+            return claimed(name, b"x-client-verified", 17, FIELD_CLIENT_IDENTITY)
+        elif length == 20:
+            return claimed(name, b"x-client-fingerprint", 20, FIELD_CLIENT_IDENTITY)
+    elif c == ord("u") and length == 12:
+        return claimed(name, b"x-url-scheme", 12, FIELD_PROXY_SAYS)
+    elif c == ord("r") and length == 13:
+        return claimed(name, b"x-rewrite-url", 13, FIELD_PROXY_SAYS)
+    elif c == ord("o") and length == 14:
+        return claimed(name, b"x-original-url", 14, FIELD_PROXY_SAYS)
+    return FIELD_OTHER
+
+
+def x_forwarded_id(name, length):
+    """Every name of this family is a proxy's: applications take X-Forwarded-User or -Client-Cert as readily as -For."""
+    id: cython.int = FIELD_OTHER
+    i: uint32_t
+    if length == 11:
+        return claimed(name, b"x-forwarded", 11, FIELD_PROXY_SAYS)
+    elif length == 15:
+        id = claimed(name, b"x-forwarded-for", 15, FIELD_X_FORWARDED_FOR)
+    elif length == 16:
+        id = claimed(name, b"x-forwarded-host", 16, FIELD_X_FORWARDED_HOST)
+        if id == FIELD_OTHER:
+            id = claimed(name, b"x-forwarded-port", 16, FIELD_X_FORWARDED_PORT)
+    elif length == 17:
+        id = claimed(name, b"x-forwarded-proto", 17, FIELD_X_FORWARDED_PROTO)
+    elif length == 18:
+        id = claimed(name, b"x-forwarded-prefix", 18, FIELD_X_FORWARDED_PREFIX)
+    if id != FIELD_OTHER:
+        return id
+    id = claimed(name, b"x-forwarded-", 12, FIELD_PROXY_SAYS)
+    for i in range(12, length):
+        if id == FIELD_PROXY_SAYS and name[i] == 95:  # "_"
+            id = FIELD_DISGUISED
+    return id
 
 
 def is_token(text, length):
@@ -124,6 +166,20 @@ def list_has(value, length, lower_token, token_length):
             return 0
         if n == token_length and same_text(value + at, lower_token, n):
             return 1
+        at += n
+
+
+def list_index(value, length, text, text_length):
+    at: uint32_t = 0
+    n: uint32_t
+    index: cython.int = 0
+    while True:
+        n = list_next(value, length, address(at))
+        if n == 0:
+            return -1
+        if n == text_length and same_text(text, value + at, n):
+            return index
+        index += 1
         at += n
 
 
@@ -326,7 +382,7 @@ def octet_classes() -> bytes:
 
 def parse(head: bytes) -> tuple[str, list]:
     """A field section with its empty line: the reason's name ("none": sound), and (name, value, id, hop) of each."""
-    fields: Field[100]
+    fields: Field[1000]
     count: uint16_t = 0
     data: cython.p_const_char = head
     result: cython.int = parse_fields(data, 0, len(head), fields, address(count))

@@ -4,6 +4,7 @@
 
 Each proxy writes behind what it got, so the list is walked from the right as long as who wrote an entry is trusted:
 the first address that is no trusted proxy is the client. What stands left of it anybody may have written.
+X-Forwarded-Proto, -Host and -Port may be lists too: their entry for the client is as far from the right as its address.
 
 X-Forwarded-For is believed where there is one, Forwarded where there is none: most proxies know only the former, and
 pass a client's Forwarded on as it came. Of Forwarded, `proto` and `host` of the client's entry count.
@@ -20,8 +21,11 @@ cdef struct Said:           # spans are borrowed from the head
     bint chain              # there is an X-Forwarded-For: it is passed on, with the peer behind it
     bint found              # ... or a Forwarded; either names a client
     Ip client               # when found
+    uint32_t hops           # entries from the right to the client's, with it
     Span proto              # how the client came; length 0: not said
     Span host               # what it asked for
+    Span port               # ... at which port
+    Span prefix             # what was taken from its path, without a slash at the end
 
 cdef void forwarded_read(const Snapshot* s, const char* data, const RequestHead* head, Said* out) noexcept nogil
 
@@ -38,3 +42,5 @@ cdef bint read_value(Span* value) noexcept nogil
     # a token or a quoted-string, without its quotes. False: neither
 cdef Span trimmed(const char* text, uint32_t length) noexcept nogil
 cdef Span last_value(const char* data, const RequestHead* head, int id) noexcept nogil
+cdef Span said_of_client(const char* data, const RequestHead* head, int id, uint32_t hops) noexcept nogil
+    # entry number `hops` from the right, from 1; the first one where there are fewer

@@ -16,13 +16,42 @@ def forwarded_read(s, data, head, out):
     out.trusted = True
     out.chain = last_value(data, head, FIELD_X_FORWARDED_FOR).length > 0
     walk(s, data, head, FIELD_X_FORWARDED_FOR if out.chain else FIELD_FORWARDED, out)
-    # Of several lines the last one is the peer's own.
-    said = last_value(data, head, FIELD_X_FORWARDED_PROTO)
+    said = said_of_client(data, head, FIELD_X_FORWARDED_PROTO, out.hops)
     if said.length:
         out.proto = said
-    said = last_value(data, head, FIELD_X_FORWARDED_HOST)
+    said = said_of_client(data, head, FIELD_X_FORWARDED_HOST, out.hops)
     if said.length:
         out.host = said
+    out.port = said_of_client(data, head, FIELD_X_FORWARDED_PORT, out.hops)
+    out.prefix = last_value(data, head, FIELD_X_FORWARDED_PREFIX)
+    while out.prefix.length and out.prefix.at[out.prefix.length - 1] == 47:  # "/"
+        out.prefix.length -= 1
+
+
+def said_of_client(data, head, id, hops):
+    i: uint16_t = head.field_count
+    entry: Span
+    found: Span = span(NULL, 0)
+    value: Span
+    begin: uint32_t
+    end: uint32_t
+    hops = max(hops, cast(uint32_t, 1))
+    while i > 0 and hops > 0:
+        i -= 1
+        if head.fields[i].id != id:
+            continue
+        value = piece_span(data, head.fields[i].value)
+        end = value.length
+        while end > 0 and hops > 0:
+            begin = end
+            while begin > 0 and value.at[begin - 1] != 44:  # ","
+                begin -= 1
+            entry = trimmed(value.at + begin, end - begin)
+            end = begin - 1 if begin else 0
+            if entry.length:
+                found = entry
+                hops -= 1
+    return found
 
 
 def walk(s, data, head, id, out):
@@ -55,6 +84,7 @@ def walk(s, data, head, id, out):
             if not node_parse(e.node.at, e.node.length, address(ip)):
                 return
             out.found = True
+            out.hops += 1
             out.client = ip
             out.proto = e.proto
             out.host = e.host

@@ -1,9 +1,9 @@
 """Writing heads."""
 
 import cython
-from cython import NULL, cast
-from cython.cimports.libc.stdint import uint16_t, uint32_t
-from cython.cimports.libc.string import strlen
+from cython import NULL, address, cast
+from cython.cimports.libc.stdint import uint16_t, uint32_t, uint64_t
+from cython.cimports.libc.string import memchr, memcmp, strlen
 from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.http.fields import *
 
@@ -30,7 +30,7 @@ def put_fields(out, data, fields, count, dropped):
 
 def write_request(out, data, head, f):
     begin: cython.p_char = out
-    dropped: uint32_t = (
+    dropped: uint64_t = (
         (1 << FIELD_HOST)
         | (1 << FIELD_CONNECTION)
         | (1 << FIELD_CONTENT_LENGTH)
@@ -38,16 +38,23 @@ def write_request(out, data, head, f):
         | (1 << FIELD_UPGRADE)
         | (1 << FIELD_KEEP_ALIVE)
         | (1 << FIELD_PROXY_CONNECTION)
-        | (1 << FIELD_PROXY_AUTHORIZATION)
         | (1 << FIELD_TE)
         | (1 << FIELD_FORWARDED)
         | (1 << FIELD_X_FORWARDED_FOR)
         | (1 << FIELD_X_FORWARDED_PROTO)
         | (1 << FIELD_X_FORWARDED_HOST)
+        | (1 << FIELD_X_FORWARDED_PORT)
+        | (1 << FIELD_X_FORWARDED_PREFIX)
         | (1 << FIELD_X_REAL_IP)
         | (1 << FIELD_CLIENT_IDENTITY)
+        | (1 << FIELD_PROXY_SAYS)
+        | (1 << FIELD_FORBIDDEN)
         | (1 << FIELD_DISGUISED)
     )
+    if f.trusted:
+        dropped &= ~cast(uint64_t, 1 << FIELD_PROXY_SAYS)
+        if f.prefix.length == 0:
+            dropped &= ~cast(uint64_t, 1 << FIELD_X_FORWARDED_PREFIX)
     out = put_span(out, piece_span(data, head.method_text))
     out = put(out, b" ", 1)
     out = put_span(out, f.base)
@@ -66,8 +73,8 @@ def write_request(out, data, head, f):
         out = put(out, b"Content-Length: ", 16)
         out = put_number(out, f.content_length)
         out = put(out, b"\r\n", 2)
-    if head.upgrade:
-        out = put_upgrade(out, data, head.fields, head.field_count)
+    if f.upgrade.length:
+        out = put_upgrade(out, data, head.fields, head.field_count, f.upgrade)
     out = put_forwarded_for(out, data, head, f)
     out = put(out, b"X-Forwarded-Proto: ", 19)
     out = put_span(out, f.proto)
@@ -75,6 +82,12 @@ def write_request(out, data, head, f):
     if f.asked.length:
         out = put(out, b"X-Forwarded-Host: ", 18)
         out = put_span(out, f.asked)
+        out = put(out, b"\r\n", 2)
+        out = put_port(out, f)
+    if f.prefix.length:
+        out = put(out, b"X-Forwarded-Prefix: ", 20)
+        out = put_span(out, f.prefix_before)
+        out = put_span(out, f.prefix)
         out = put(out, b"\r\n", 2)
     out = put_span(out, f.identity)
     out = put(out, b"\r\n", 2)
@@ -102,20 +115,73 @@ def put_listed(out, begin, element):
     return put_span(out, element)
 
 
-def put_upgrade(out, data, fields, count):
+def put_port(out, f):
+    """Which port the client asked for: applications make links of it."""
+    port: Span = f.port
+    host: Span = f.asked
+    at: uint32_t = host.length
+    if port.length == 0:
+        while at > 0 and octet_is(host.at[at - 1], OCTET_DIGIT):
+            at -= 1
+        if 0 < at < host.length <= at + PORT_DIGITS_MAX and host.at[at - 1] == 58:  # ":"
+            port = span(host.at + at, host.length - at)
+        elif span_is_text(f.proto, b"https", 5) or span_is_text(f.proto, b"wss", 3):
+            return put(out, b"X-Forwarded-Port: 443\r\n", 23)
+        else:
+            return put(out, b"X-Forwarded-Port: 80\r\n", 22)
+    out = put(out, b"X-Forwarded-Port: ", 18)
+    out = put_span(out, port)
+    return put(out, b"\r\n", 2)
+
+
+def put_upgrade(out, data, fields, count, allowed):
     i: uint16_t
-    out = put(out, b"Connection: Upgrade\r\n", 21)
+    at: uint32_t
+    n: uint32_t
+    value: Span
+    begin: cython.p_char
+    out = put(out, b"Connection: Upgrade\r\nUpgrade: ", 30)
+    begin = out
     for i in range(count):
-        if fields[i].id == FIELD_UPGRADE:
-            out = put(out, b"Upgrade: ", 9)
-            out = put_span(out, piece_span(data, fields[i].value))
-            out = put(out, b"\r\n", 2)
-    return out
+        if fields[i].id != FIELD_UPGRADE:
+            continue
+        value = piece_span(data, fields[i].value)
+        at = 0
+        while True:
+            n = list_next(value.at, value.length, address(at))
+            if n == 0:
+                break
+            if allowed.length == 0 or list_index(allowed.at, allowed.length, value.at + at, n) >= 0:
+                out = put_listed(out, begin, span(value.at + at, n))
+            at += n
+    return put(out, b"\r\n", 2)
+
+
+def upgrades_asked(data, fields, count, allowed):
+    found: cython.int = 0
+    index: cython.int
+    i: uint16_t
+    at: uint32_t
+    n: uint32_t
+    value: Span
+    for i in range(count):
+        if fields[i].id != FIELD_UPGRADE:
+            continue
+        value = piece_span(data, fields[i].value)
+        at = 0
+        while True:
+            n = list_next(value.at, value.length, address(at))
+            if n == 0:
+                break
+            index = list_index(allowed.at, allowed.length, value.at + at, n)
+            found |= 1 << (UPGRADES_MAX if index < 0 or index >= UPGRADES_MAX else index)
+            at += n
+    return found
 
 
 def write_response(out, data, head, r):
     begin: cython.p_char = out
-    dropped: uint32_t = (
+    dropped: uint64_t = (
         (1 << FIELD_CONNECTION)
         | (1 << FIELD_TRANSFER_ENCODING)
         | (1 << FIELD_UPGRADE)
@@ -140,9 +206,12 @@ def write_response(out, data, head, r):
             out = put(out, r.date_field, DATE_FIELD_BYTES)
         if r.chunked:
             out = put(out, b"Transfer-Encoding: chunked\r\n", 28)
+        if head.status == 426 and upgrades_asked(data, head.fields, head.field_count, span(NULL, 0)):
+            # RFC 9110 15.5.22: it must say to what.
+            out = put_upgrade(out, data, head.fields, head.field_count, span(NULL, 0))
         out = put_connection(out, r)
     elif r.upgrade:
-        out = put_upgrade(out, data, head.fields, head.field_count)
+        out = put_upgrade(out, data, head.fields, head.field_count, span(NULL, 0))
     out = put(out, b"\r\n", 2)
     return cast(uint32_t, out - begin)
 
@@ -180,7 +249,50 @@ def write_own(out, status, r):
     return cast(uint32_t, out - begin)
 
 
+def write_location(out, room, to, path, query):
+    # What is written is bounded, not what it is made of: `to` may name the path as often as it likes.
+    end: cython.p_char = out + room
+    p: cython.p_char = put_within(out, end, span(b"Location: ", 10))
+    mark: cython.p_const_char
+    n: uint32_t
+    while to.length and p != NULL:
+        if names_path(to.at, to.length):
+            p = put_within(p, end, path)
+            p = put_within(p, end, query)
+            n = 6
+        else:
+            mark = cast(cython.p_const_char, memchr(to.at + 1, 123, to.length - 1))
+            n = cast(uint32_t, mark - to.at) if mark != NULL else to.length
+            p = put_within(p, end, span(to.at, n))
+        to = span(to.at + n, to.length - n)
+    p = put_within(p, end, span(b"\r\n", 2))
+    return 0 if p == NULL else cast(uint32_t, p - out)
+
+
+def names_path(text, length):
+    return length >= 6 and memcmp(text, cast(cython.p_char, b"{path}"), 6) == 0
+
+
 def status_phrase(status):
     if status >= STATUS_END or STATUS_PHRASES[status] == NULL:
         return b"Unknown"
     return STATUS_PHRASES[status]
+
+
+# For tests.
+
+
+def location(to: bytes, path: bytes, query: bytes, room: int) -> bytes:
+    """The Location line of a Redirect, b"" if it does not fit in `room` bytes. IndexError: it wrote beyond."""
+    block = bytearray(b"\xa5" * (room + 64))
+    out: cython.uchar[::1] = block
+    length: uint32_t = write_location(
+        cast(cython.p_char, address(out[0])),
+        room,
+        span(to, len(to)),
+        span(path, len(path)),
+        span(query, len(query)),
+    )
+    if block[room:] != b"\xa5" * 64:
+        raise IndexError("written beyond the room")
+    return bytes(block[:length])

@@ -1,4 +1,4 @@
-"""Paths in one form, so that what was matched is what is forwarded (RFC 3986 6.2.2).
+"""Paths in one form, by which routes are chosen and files found (RFC 3986 6.2.2).
 
 path_normalise() decodes percent-encoded unreserved characters, writes other escapes in upper case, and removes dot
 segments; encoded slashes stay encoded, empty segments stay. Refused: "%" without two hex digits, encoded or raw NUL,
@@ -12,6 +12,9 @@ cdef bint path_is_normal(const char* path, uint32_t length) noexcept nogil
     # closer", not "not normal": "/.well-known" is both
 cdef int path_normalise(const char* path, uint32_t length, char* out, uint32_t capacity) noexcept nogil
     # bytes written (never more than length), or -1. `out` may be `path`; its capacity is at least length, else -1
+cdef int path_place(const char* path, uint32_t length, uint32_t at, uint32_t normal_length) noexcept nogil
+    # where in `path` stands what stands at `at` in its normal form of `normal_length` bytes, so that what was sent can be
+    # forwarded; -1: the normal form has to be, since segments were removed, or a slash before that place is encoded
 cdef int path_decode(const char* path, uint32_t length, char* out, uint32_t capacity) noexcept nogil
     # a normalised path as a file name: every escape decoded; -1 for NUL, an encoded slash or a ".." segment
     # that comes out of decoding. Bytes written, without terminator

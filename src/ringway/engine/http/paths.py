@@ -1,4 +1,4 @@
-"""Paths in one form, so that what was matched is what is forwarded (RFC 3986 6.2.2)."""
+"""Paths in one form, by which routes are chosen and files found (RFC 3986 6.2.2)."""
 
 import cython
 from cython import cast
@@ -143,6 +143,27 @@ def path_normalise(path, length, out, capacity):
     return segment_close(out, start, o)
 
 
+def path_place(path, length, at, normal_length):
+    # `path` has a normal form, so every escape in it is one.
+    i: uint32_t = 0
+    o: uint32_t = 0  # where that octet stands in the normal form, if nothing before it was removed
+    c: cython.int
+    place: cython.int = 0 if at == 0 else -1
+    while i < length:
+        if path[i] != 37:
+            i += 1
+            o += 1
+        else:
+            c = escaped(path, length, i)
+            if c == 47 and o < at:
+                return -1
+            i += 3
+            o += 1 if is_unreserved(c) else 3
+        if o == at:
+            place = cast(cython.int, i)
+    return place if o == normal_length else -1
+
+
 def path_decode(path, length, out, capacity):
     # Refuses instead of repairing: what is left to refuse in a normalised path can only be meant to deceive.
     i: uint32_t = 0
@@ -184,6 +205,12 @@ def buffered(path: bytes, decoding: cython.bint):
 
 def is_normal(path: bytes) -> bool:
     return bool(path_is_normal(path, len(path)))
+
+
+def place(path: bytes, at: uint32_t) -> int:
+    """Where in the path stands what stands at `at` in its normal form; -1: the path must not be forwarded as it is."""
+    normal: bytes = normalise(path)
+    return path_place(path, len(path), at, len(normal))
 
 
 def normalise(path: bytes) -> "bytes | None":

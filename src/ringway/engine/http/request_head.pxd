@@ -60,6 +60,8 @@ cdef struct RequestHead:
 
 cdef int request_scan(const char* data, uint32_t length, uint32_t seen) noexcept nogil
     # data[0:seen] was looked at before. >0: bytes of the complete head; 0: more needed; <0: -Reason
+cdef int request_too_long(const char* data, uint32_t length) noexcept nogil
+    # the -Reason for a head that request_scan() took so far and that exceeds its bound of `length` bytes
 cdef int request_parse(const char* data, uint32_t length, RequestHead* head) noexcept nogil
     # one complete head of `length` bytes (at most 65,535). 0, or -Reason
 cdef bint method_is_idempotent(int method) noexcept nogil   # RFC 9110 9.2.2

@@ -1,7 +1,7 @@
 """The request head: first its line, then its fields, then what the fields mean together."""
 
 import cython
-from cython import address, cast
+from cython import NULL, address, cast
 from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t
 from cython.cimports.libc.string import memchr, memcmp
 from cython.cimports.ringway.engine.base import *
@@ -34,6 +34,17 @@ def request_scan(data, length, seen):
     if not octet_is(data[start], OCTET_TOKEN):
         return -BAD_METHOD
     return head_scan(data, start, length, seen)
+
+
+def request_too_long(data, length):
+    at: uint32_t = cast(uint32_t, empty_lines(data, length))
+    if memchr(data + at, LF, length - at) != NULL:
+        return -HEAD_TOO_LARGE
+    # The request line has not even ended. RFC 9112 3: 501 if its method is longer than any, 414 if it is the target.
+    at += token_run(data + at, length - at)
+    if at == length:
+        return -METHOD_NOT_IMPLEMENTED
+    return -TARGET_TOO_LONG if data[at] == SP else -BAD_METHOD
 
 
 def request_parse(data, length, head):
@@ -301,7 +312,7 @@ def read_authority(text, length, out):
     """RFC 3986 3.2.2, stricter where a comma or an escape would make one name two.
 
     "," is refused because a list of hosts is how repeated Host fields look after a careless hop; "%" because who
-    decodes it and who does not would route differently. A port has one to five digits.
+    decodes it and who does not would route differently. A port has at most five digits.
     """
     at: uint32_t = 0
     port: cython.int = 0
@@ -321,8 +332,10 @@ def read_authority(text, length, out):
         return False
     if at == length:
         return True
-    if text[at] != 58 or length - at < 2 or length - at > 6:  # ":"
+    if text[at] != 58 or length - at > 6:  # ":"
         return False
+    if at + 1 == length:
+        return True  # RFC 3986 3.2.3: a port may be empty, and is then the usual one
     end = at + 1
     while end < length:
         if not octet_is(text[end], OCTET_DIGIT):

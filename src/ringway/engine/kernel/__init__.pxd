@@ -3,3 +3,4 @@ from ringway.engine.kernel.driver cimport *
 from ringway.engine.kernel.uring cimport *
 from ringway.engine.kernel.epoll cimport *
 from ringway.engine.kernel.trial cimport *
+from ringway.engine.kernel.rights cimport *

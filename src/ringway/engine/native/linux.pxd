@@ -132,3 +132,28 @@ cdef extern from "<errno.h>" nogil:
     int ENOENT, ENOTDIR, EACCES, ELOOP, EXDEV, EINVAL, ENOSYS, EPERM, EISDIR, ENAMETOOLONG, ENXIO
     int EBUSY, EBADR, ECONNABORTED, EALREADY, ETIMEDOUT, EINPROGRESS, EOPNOTSUPP, EOVERFLOW, EIO
     int EBADMSG, EMSGSIZE, EPROTO
+
+cdef extern from "<sys/prctl.h>" nogil:
+    int prctl(int option, ...)
+    int PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS
+
+cdef extern from "<linux/capability.h>" nogil:
+    cdef struct __user_cap_header_struct:
+        uint32_t version
+        int pid
+    cdef struct __user_cap_data_struct:
+        uint32_t effective
+        uint32_t permitted
+        uint32_t inheritable
+    ctypedef __user_cap_header_struct cap_user_header_t "struct __user_cap_header_struct"
+    ctypedef __user_cap_data_struct cap_user_data_t "struct __user_cap_data_struct"
+    uint32_t LINUX_CAPABILITY_VERSION_3 "_LINUX_CAPABILITY_VERSION_3"
+
+cdef enum:
+    CAPABILITIES_MAX = 64       # two words of 32 bits in version 3
+
+cdef extern from "<sys/syscall.h>" nogil:
+    long SYS_capset
+
+cdef extern from "<unistd.h>" nogil:
+    long capset_call "syscall"(long number, cap_user_header_t* header, const cap_user_data_t* data)

@@ -18,6 +18,10 @@ cdef enum:
     HOST_BYTES_MAX = 256            # a DNS name has at most 253; longer ones belong to "*"
     UNIX_PATH_MAX = 107             # sockaddr_un has 108, with a terminating zero
     SUFFIX_BYTES_MAX = 32           # of a media type's suffix; the longest registered have about 15
+    # What a route may bring into a head: the engine's room for heads counts on it.
+    BASE_BYTES_MAX = 1024
+    LOCATION_TEXT_MAX = 2048
+    HSTS_BYTES_MAX = 256
 
 cdef enum RouteKind:
     ROUTE_FILE = 1
@@ -44,6 +48,7 @@ cdef struct Route:
     uint32_t upstream       # proxy routes: index into the upstreams
     Text prefix             # matched prefix without its last slash: "" for a whole host, "/api" for "/api/"
     Text base               # proxy routes: what replaces the prefix: "" or "/v2"; a single file: its name in `folder`
+    Text upgrade            # proxy routes: what may be upgraded to, a list in lower case: "websocket, foo"
     Text location           # redirects: what goes into Location; "{path}" in it stands for path and query
     Text hsts               # Strict-Transport-Security as a whole field line, or ""; for TLS alone
     Text name               # for people: 'host_routes."example.com"', 'path_routes."example.com"."/api/"'

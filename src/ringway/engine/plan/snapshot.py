@@ -61,6 +61,12 @@ def routes_valid(s: cython.pointer(cython.const[Snapshot])) -> cython.bint:
         r = route_at(s, i)
         if not (text_fits(s, r.prefix) and text_fits(s, r.base) and text_fits(s, r.location) and text_fits(s, r.name)):
             return False
+        if not text_fits(s, r.hsts) or r.hsts.length > HSTS_BYTES_MAX:
+            return False
+        if r.base.length > BASE_BYTES_MAX or r.location.length > LOCATION_TEXT_MAX:
+            return False
+        if not text_fits(s, r.upgrade):
+            return False
         if r.kind == ROUTE_FILE:
             if r.folder >= s.folder_count or r.file_mode > MODE_MEMORY or not text_fits(s, folder_at(s, r.folder)[0]):
                 return False
@@ -343,6 +349,7 @@ def write_route(r: cython.pointer(Route), route: dict, texts: object):
         r.base = texts.put(route["base"])
     elif r.kind == ROUTE_PROXY:
         r.upstream = route["upstream"]
+        r.upgrade = texts.put(", ".join(route.get("upgrade", [])))
         r.base = texts.put(route["base"])
     else:
         r.location = texts.put(route["to"])
@@ -447,6 +454,7 @@ def describe_route(s: cython.pointer(cython.const[Snapshot]), r: cython.pointer(
         route |= {"follow_links": bool(r.follow_links), "dot_files": bool(r.dot_files)}
     elif r.kind == ROUTE_PROXY:
         route |= {"upstream": r.upstream, "base": text_str(s, r.base)}
+        route |= {"upgrade": text_str(s, r.upgrade).split(", ") if r.upgrade.length else []}
     else:
         return route | {"to": text_str(s, r.location), "status": r.redirect_status}
     return route | {"strip_prefix": bool(r.strip_prefix)}

@@ -63,6 +63,10 @@ cdef struct CertificatesHead:
     uint32_t ticket_key_count
     unsigned char ticket_keys[TICKET_KEYS_MAX][TICKET_KEY_BYTES]   # newest first
 
+cdef struct TicketKeys:                 # a worker's own copy: the supervisor wipes blocks that are old
+    uint32_t count
+    unsigned char key[TICKET_KEYS_MAX][TICKET_KEY_BYTES]    # newest first
+
 cdef struct Publication:                # the memfd's first bytes
     uint64_t sequence                   # of the newest block, from 1; 0: none yet
     uint64_t pad

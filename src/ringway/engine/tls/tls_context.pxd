@@ -6,7 +6,7 @@ old one goes with the last connection that began from it.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ringway.engine.base.buffers cimport Buffers
-from ringway.engine.tls.certificates cimport CertificatesHead
+from ringway.engine.tls.certificates cimport CertificatesHead, TicketKeys
 from ringway.engine.tls.client_auth cimport Trusted
 from ringway.engine.native.openssl cimport BIO_METHOD, SSL_CTX, SSL_SESSION, X509
 from ringway.engine.plan.snapshot cimport Snapshot
@@ -31,6 +31,9 @@ cdef struct TlsPolicy:      # what is agreed to
 cdef struct CertificateStore:   # one block of certificates, and what was opened of it
     const CertificatesHead* head    # owned: mapped memory
     uint64_t size           # bytes of it
+    TicketKeys tickets      # copied from it: a worker that misses some publications has a wiped block, and must not seal with zeros
+    uint32_t context_count  # copied likewise: of `contexts`
+    uint32_t authorities_count  # ... of `trusted`
     SSL_CTX** contexts      # owned: one for each context of the block; NULL: no client asked for it yet
     X509** leaves           # owned; borrowed from them: the certificate of each of the block's choices, once it is opened
     Trusted* trusted        # owned: likewise, one for each entry of authorities

@@ -1,7 +1,7 @@
 """Contexts of TLS: their end, and a certificate with its key in OpenSSL's hands."""
 
 import cython
-from cython import NULL, address, cast
+from cython import NULL, address, cast, sizeof
 from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.libc.stdlib import free
 from cython.cimports.ringway.engine.native.linux import munmap
@@ -16,6 +16,7 @@ from cython.cimports.ringway.engine.native.openssl import (
     ERR_error_string_n,
     ERR_get_error,
     EVP_PKEY_free,
+    OPENSSL_cleanse,
     PEM_read_bio_PrivateKey,
     PEM_read_bio_X509,
     SSL_CTX_add1_chain_cert,
@@ -26,6 +27,7 @@ from cython.cimports.ringway.engine.native.openssl import (
     SSL_SESSION_free,
     X509_free,
 )
+from cython.cimports.ringway.engine.tls.certificates import *
 from cython.cimports.ringway.engine.tls.client_auth import *
 
 
@@ -48,15 +50,16 @@ def store_close(store):
     if store == NULL:
         return
     if store.contexts != NULL:
-        for i in range(store.head.context_count):
+        for i in range(store.context_count):
             SSL_CTX_free(store.contexts[i])
     free(store.contexts)
     free(store.leaves)
     if store.trusted != NULL:
-        for i in range(store.head.authorities_count):
+        for i in range(store.authorities_count):
             trusted_close(address(store.trusted[i]))
     free(store.trusted)
     munmap(cast(cython.p_void, store.head), store.size)
+    OPENSSL_cleanse(address(store.tickets), sizeof(TicketKeys))
     free(store)
 
 

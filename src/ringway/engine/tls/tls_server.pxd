@@ -8,7 +8,7 @@ Connections are those of tls.pxd.
 from libc.stdint cimport uint32_t, uint64_t
 
 from ringway.engine.base.buffers cimport Buffers
-from ringway.engine.tls.certificates cimport CertificatesHead
+from ringway.engine.tls.certificates cimport CertificatesHead, TicketKeys
 from ringway.engine.tls.client_auth cimport Trusted
 from ringway.engine.native.openssl cimport EVP_CIPHER_CTX, EVP_MAC_CTX, SSL, SSL_CTX
 from ringway.engine.plan.snapshot cimport Snapshot
@@ -17,7 +17,7 @@ from ringway.engine.tls.tls_context cimport CertificateStore, KtlsPolicy, TlsCon
 cdef TlsContext* tls_server_open(const TlsPolicy* policy, const KtlsPolicy* ktls, const Snapshot* snapshot,
                                  Buffers* buffers) noexcept nogil
     # without certificates yet. NULL: no memory
-cdef int tls_server_take(TlsContext* context, const CertificatesHead* head, uint64_t size) noexcept nogil
+cdef int tls_server_take(TlsContext* context, const CertificatesHead* head, uint64_t size, const TicketKeys* tickets) noexcept nogil
     # this block of certificates from now on (takes over the mapping); connections under way keep theirs. -1: its default
     # context cannot be opened, see OpenSSL's error queue (last_error()); the old block stays
 cdef bint tls_same_door(const TlsContext* one, uint32_t policy, const TlsContext* other, uint32_t other_policy) noexcept nogil

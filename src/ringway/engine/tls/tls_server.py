@@ -4,9 +4,16 @@ import cython
 from cython import NULL, address, cast, sizeof
 from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.libc.stdlib import calloc
-from cython.cimports.libc.string import memcmp, memcpy
+from cython.cimports.libc.string import memcmp, memcpy, memset
 from cython.cimports.libc.time import time
-from cython.cimports.ringway.engine.native.linux import munmap
+from cython.cimports.ringway.engine.native.linux import (
+    MAP_ANONYMOUS,
+    MAP_PRIVATE,
+    PROT_READ,
+    PROT_WRITE,
+    mmap,
+    munmap,
+)
 from cython.cimports.ringway.engine.native.openssl import (
     OPENSSL_NPN_NEGOTIATED,
     OSSL_PARAM,
@@ -87,7 +94,7 @@ def tls_server_open(policy, ktls, snapshot, buffers):
     return context
 
 
-def tls_server_take(context, head, size):
+def tls_server_take(context, head, size, tickets):
     store: cython.pointer(CertificateStore) = cast(
         cython.pointer(CertificateStore), calloc(1, sizeof(CertificateStore))
     )
@@ -96,6 +103,9 @@ def tls_server_take(context, head, size):
         return -1
     store.head = head
     store.size = size
+    store.tickets = tickets[0]
+    store.context_count = head.context_count
+    store.authorities_count = head.authorities_count
     store.contexts = cast(cython.pointer(cython.pointer(SSL_CTX)), calloc(head.context_count, sizeof(cython.p_void)))
     store.leaves = cast(cython.pointer(cython.pointer(X509)), calloc(head.choice_count + 1, sizeof(cython.p_void)))
     store.trusted = cast(cython.pointer(Trusted), calloc(head.authorities_count + 1, sizeof(Trusted)))
@@ -263,23 +273,30 @@ def status_asked(ssl, arg):
     return SSL_TLSEXT_ERR_OK
 
 
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def tickets_of(store: cython.pointer(cython.const[CertificateStore])) -> cython.pointer(cython.const[TicketKeys]):
+    return address(store.tickets)
+
+
 def ticket_key(ssl, name, iv, cipher, mac, encrypt):
     """RFC 5077 4: which keys seal a ticket, or open it. 1: these; 2: these, and give a new ticket; 0: none."""
     tls: cython.pointer(Tls) = cast(cython.pointer(Tls), SSL_get_app_data(ssl))
-    head: cython.pointer(cython.const[CertificatesHead]) = tls.context.store.head
+    tickets: cython.pointer(cython.const[TicketKeys]) = tickets_of(tls.context.store)
     which: uint32_t = 0
     key: cython.pointer(cython.const[cython.uchar])
     params: OSSL_PARAM[3]
     if encrypt:
         if RAND_bytes(iv, 16) != 1:
             return -1
-        memcpy(name, head.ticket_keys[0], 16)
+        memcpy(name, tickets.key[0], 16)
     else:
-        while which < head.ticket_key_count and memcmp(name, head.ticket_keys[which], 16) != 0:
+        while which < tickets.count and memcmp(name, tickets.key[which], 16) != 0:
             which += 1
-        if which == head.ticket_key_count:
+        if which == tickets.count:
             return 0
-    key = head.ticket_keys[which]
+    key = tickets.key[which]
     params[0] = OSSL_PARAM_construct_octet_string(b"key", cast(cython.p_void, key + 16), 32)
     params[1] = OSSL_PARAM_construct_utf8_string(b"digest", cast(cython.p_char, b"sha256"), 0)
     params[2] = OSSL_PARAM_construct_end()
@@ -308,3 +325,36 @@ def select_protocol(ssl, out, out_length, offered, offered_length, arg):
     ):
         return SSL_TLSEXT_ERR_OK
     return SSL_TLSEXT_ERR_ALERT_FATAL
+
+
+# For tests.
+
+
+def tickets_when_wiped(block: bytes) -> list:
+    """The ticket keys that seal and open once the supervisor has wiped this block of certificates."""
+    policy: TlsPolicy
+    ktls: KtlsPolicy
+    tickets: TicketKeys
+    size: cython.size_t = len(block)
+    text: cython.p_const_char = block
+    i: cython.int
+    memset(address(policy), 0, sizeof(TlsPolicy))
+    memset(address(ktls), 0, sizeof(KtlsPolicy))
+    policy.min_version = TLS1_3_VERSION
+    memcpy(policy.ciphers, b"ECDHE+AESGCM", 13)
+    memcpy(policy.suites, b"TLS_AES_128_GCM_SHA256", 23)
+    memcpy(policy.groups, b"X25519", 7)
+    memory: cython.p_void = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    memcpy(memory, text, size)
+    head: cython.pointer(CertificatesHead) = cast(cython.pointer(CertificatesHead), memory)
+    tickets.count = head.ticket_key_count
+    for i in range(TICKET_KEYS_MAX):
+        memcpy(tickets.key[i], head.ticket_keys[i], TICKET_KEY_BYTES)
+    context: cython.pointer(TlsContext) = tls_server_open(address(policy), address(ktls), NULL, NULL)
+    if context == NULL or tls_server_take(context, head, size, address(tickets)) < 0:
+        raise ValueError("no block that serves")
+    memset(memory, 0, size)
+    found = tickets_of(context.store)
+    keys = [bytes([found.key[number][place] for place in range(TICKET_KEY_BYTES)]) for number in range(found.count)]
+    tls_context_close(context)
+    return keys

@@ -20,6 +20,8 @@ def worker_loop(w):
         sleep_ms = wheel_wait_ms(address(w.wheel), w.clock.now_ms)
         if sleep_ms < 0 or sleep_ms > TURN_MS_MAX:
             sleep_ms = TURN_MS_MAX
+        if w.ready != NULL:
+            sleep_ms = 0
         if w.draining and w.drain_due_ms < w.clock.now_ms + sleep_ms:
             # The supervisor kills a second after this deadline.
             sleep_ms = max(10, cast(cython.int, w.drain_due_ms) - cast(cython.int, w.clock.now_ms))
@@ -135,6 +137,8 @@ def expire_timers(w):
 def look_after(w):
     """What is not driven by a completion."""
     i: uint32_t
+    if w.ready != NULL:
+        client_turns(w)
     if w.hungry != NULL:
         feed_hungry(w)
     if w.starved != NULL:

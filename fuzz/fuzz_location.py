@@ -1,0 +1,22 @@
+"""The Location of a Redirect: what a route and a request make of it, and never a byte beyond its room.
+
+An input has four lines: `to`, path, query, room."""
+
+import random
+
+from mutate import run
+
+from ringway.engine.http.heads import location
+
+
+def check(data: bytes, rng: random.Random) -> None:
+    to, path, query, room, *_ = [*data.split(b"\n"), b"", b"", b"", b""]
+    whole = b"Location: " + to.replace(b"{path}", path + query) + b"\r\n"
+    digits = room[:4]
+    # The one that is written down, the one that just fits, and any.
+    for most in (int(digits) if digits.isdigit() else 0, len(whole), len(whole) - 1, rng.randint(0, 8192)):
+        assert location(to, path, query, most) == (whole if len(whole) <= most else b""), most
+
+
+if __name__ == "__main__":
+    run("location", check)

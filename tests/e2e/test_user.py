@@ -1,0 +1,139 @@
+"""As whom workers run: another user than root, without capabilities, and everything still works."""
+
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+from harness.successors import end, successors
+from harness.waiting import DEADLINE
+
+ROOT = os.geteuid() == 0
+NOBODY = pwd.getpwnam("nobody")
+as_root = pytest.mark.skipif(not ROOT, reason="only root can become another user")
+
+
+def status(pid):
+    """Of a process, by the names of proc_pid_status(5)."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def site(folder, **more):
+    """With the default of `[server] user`, which the harness does not leave."""
+    server = {"listen": "127.0.0.1:0", "user": None, **more.pop("server", {})}
+    return {"host_routes": {"*": {"type": "File", "path": folder}}, "server": server, **more}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Which everybody may read, below others that are the user's alone, as pytest makes them."""
+    path = tmp_path / "site"
+    path.mkdir()
+    (path / "a").write_text("one")
+    (tmp_path / "next").mkdir()
+    (tmp_path / "next" / "a").write_text("two")
+    return path
+
+
+def test_workers_keep_no_privilege(ringway, folder):
+    server = ringway(site(folder, server={"listen": "127.0.0.1:0", "threads": 2}))
+    for pid in server.worker_pids:
+        found = status(pid)
+        assert {found[name][0] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {"0" * 16}
+        assert found["NoNewPrivs"] == ["1"]
+        if ROOT:
+            assert found["CapBnd"] == ["0" * 16]
+
+
+@as_root
+def test_workers_are_nobody_and_the_supervisor_stays_root(ringway, folder):
+    server = ringway(site(folder, server={"listen": "127.0.0.1:0", "user": "nobody"}))
+    server.wait_line(rf"info workers run as nobody \(uid {NOBODY.pw_uid}\), group \w+ \(gid {NOBODY.pw_gid}\)$")
+    (pid,) = server.worker_pids
+    assert status(pid)["Uid"] == [str(NOBODY.pw_uid)] * 4
+    assert status(pid)["Gid"] == [str(NOBODY.pw_gid)] * 4
+    assert status(pid)["Groups"] == [str(NOBODY.pw_gid)]
+    assert status(server.process.pid)["Uid"] == ["0"] * 4
+    # Not dumpable: what /proc has of it is root's, so another worker cannot look into its memory.
+    assert os.stat(f"/proc/{pid}/mem").st_uid == 0
+    with server.connect() as client:
+        assert client.get("/a").body == b"one"
+
+
+@as_root
+def test_the_default_is_another_user(ringway, folder):
+    server = ringway(site(folder))
+    (pid,) = server.worker_pids
+    assert status(pid)["Uid"][0] != "0"
+    assert any("info workers run as " in line for line in server.lines)
+
+
+@as_root
+def test_user_and_group_as_numbers(ringway, folder):
+    server = ringway(site(folder, server={"listen": "127.0.0.1:0", "user": "4242", "group": "4243"}))
+    (pid,) = server.worker_pids
+    assert (status(pid)["Uid"][0], status(pid)["Gid"][0]) == ("4242", "4243")
+    with server.connect() as client:
+        assert client.get("/a").body == b"one"
+
+
+def test_root_may_stay_root_if_that_is_said(ringway, folder):
+    server = ringway(site(folder, server={"listen": "127.0.0.1:0", "user": str(os.geteuid())}))
+    (pid,) = server.worker_pids
+    assert status(pid)["Uid"][0] == str(os.geteuid())
+    assert status(pid)["CapEff"] == ["0" * 16]
+
+
+@pytest.mark.skipif(ROOT, reason="root is another matter")
+def test_a_user_is_ignored_where_root_did_not_start_it(ringway, folder):
+    server = ringway(site(folder, server={"listen": "127.0.0.1:0", "user": "root"}))
+    server.wait_line("warning server.user is ignored")
+
+
+@as_root
+def test_reload_and_upgrade(ringway, folder, certificate):
+    """New folders and certificates reach workers that could not open them; another user brings new workers."""
+    server = ringway(site(folder, tls=certificate))
+    pid = server.worker_pids[-1]
+    server.reload(site(folder.parent / "next", tls=certificate))
+    with server.connect(tls=True) as client:
+        assert client.get("/a").body == b"two"
+    assert server.worker_pids == [pid]
+    as_other = {"listen": "127.0.0.1:0", "user": "4242"}
+    server.reload(site(folder, tls=certificate, server=as_other))
+    assert status(server.worker_pids[-1])["Uid"][0] == "4242"
+    with server.connect(tls=True) as client:
+        assert client.get("/a").body == b"one"
+    server.rewrite(site(folder.parent / "next", tls=certificate, server=as_other))
+    done = server.command("upgrade")
+    assert done.returncode == 0, done.stderr
+    try:
+        with server.connect(tls=True) as client:
+            assert client.get("/a").body == b"two"
+        assert server.process.wait(3 * DEADLINE) == 0
+    finally:
+        for successor in successors(server):
+            end(successor)
+
+
+@as_root
+def test_a_worker_that_died_has_the_folder_too(ringway, folder):
+    """The one that the path leads to now, which it could not walk itself."""
+    server = ringway(site(folder))
+    folder.rename(folder.parent / "before")
+    (folder.parent / "next").rename(folder)
+    server.expected.append("died: signal SIGKILL")
+    os.kill(server.worker_pids[0], 9)
+    server.wait_for(lambda: len(server.worker_pids) == 2, "a new worker")
+    with server.connect() as client:
+        assert client.get("/a").body == b"two"
+
+
+@as_root
+def test_what_its_user_may_not_read_is_told(ringway, folder):
+    folder.chmod(0o700)
+    server = ringway(site(folder, server={"listen": "127.0.0.1:0", "user": "nobody"}))
+    server.wait_line('warning host_routes."\\*".path: workers run as nobody, who may not enter ')
+    with server.connect() as client:
+        assert client.get("/a").status == 403

@@ -1,0 +1,117 @@
+"""Many requests at once: served one behind the other, on a stack that does not grow with them."""
+
+import resource
+import threading
+
+import pytest
+from harness.memory import total, wait_for_total
+from harness.raw import message
+from harness.waiting import DEADLINE
+
+MANY = 8000
+KINDS = ["file", "memory", "folder", "redirect", "missing", "refused", "proxied", "head"]
+
+
+@pytest.fixture
+def small_stack():
+    """1 MiB for the workers: what grew with each request would end one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_STACK, (soft, hard))
+
+
+def hold(link):
+    """The first answer comes when the test says so; every other one at once."""
+    while True:
+        request = link.request(3600)
+        if request.target == "/hold":
+            link.upstream.go.wait(10 * DEADLINE)
+        link.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\ny")
+
+
+def hold_one(link):
+    while link.request(3600).target != "/hold":
+        link.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+    link.to_end(3600)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_at_once(ringway, upstream, tmp_path, unused_port, small_stack, kind):
+    """All of them lie there when the first is answered."""
+    up = upstream(hold)
+    up.go = threading.Event()
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f/a").write_bytes(b"x")
+    to_folder = {"type": "File", "path": tmp_path / "f"}
+    paths = {
+        "/hold/": {"type": "Proxy", "url": up.url, "strip_prefix": False},
+        "/memory/": {**to_folder, "mode": "memory"},
+        "/moved/": {"type": "Redirect", "to": "/new{path}"},
+        "/nobody/": {"type": "Proxy", "url": f"http://127.0.0.1:{unused_port}"},
+    }
+    server = ringway(
+        {
+            "limits": {"pipeline_bytes": 1048576, "requests_per_connection": 1000000},
+            "timeouts": {"file_valid": 3600},
+            "host_routes": {"*": to_folder},
+            "path_routes": {"*": paths},
+        }
+    )
+    target = {"file": "/a", "memory": "/memory/a", "folder": "/", "redirect": "/moved/", "missing": "/m", "head": "/a"}
+    target |= {"refused": "/nobody/", "proxied": "/hold/x"}
+    count = MANY if kind not in ("proxied", "refused") else 500
+    status = {"redirect": b"308", "missing": b"404", "folder": b"404", "refused": b"502"}.get(kind, b"200")
+    one = f"{'HEAD' if kind == 'head' else 'GET'} {target[kind]} HTTP/1.1\r\nHost:a\r\n\r\n".encode()
+    with server.connect() as client:
+        client.send(one)
+        assert client.response("HEAD" if kind == "head" else "GET").status == int(status)
+        client.send(b"GET /hold HTTP/1.1\r\nHost:a\r\n\r\n")
+        up.request("/hold")
+        client.send(one * count)
+        up.go.set()
+        assert client.response().body == b"y"
+        for _ in range(count):
+            assert client.response("HEAD" if kind == "head" else "GET").status == int(status)
+    assert len(server.worker_pids) == 1
+
+
+def test_what_waits_has_a_bound(ringway, upstream):
+    """Whoever pipelines while an answer is awaited keeps to `pipeline_bytes`."""
+    up = upstream(hold_one)
+    server = ringway({"limits": {"pipeline_bytes": 4096}, "host_routes": {"*": {"type": "Proxy", "url": up.url}}})
+    more = message("GET / HTTP/1.1", "Host: x", "X: " + "y" * 900) * 2000
+    first = server.connect()
+    first.send(message("GET / HTTP/1.1", "Host: x"))
+    assert first.response().status == 204
+    before = total(server, "buffers")
+    clients = [server.connect() for _ in range(5)]
+    for client in clients:
+        client.send(message("GET / HTTP/1.1", "Host: x"))
+        assert client.response().status == 204
+        client.send(message("GET /hold HTTP/1.1", "Host: x"))
+    wait_for_total(server, "exchanges", lambda count: count == 5)
+    for client in clients:
+        client.sock.setblocking(False)
+        client.sock.send(more)
+    # A request that is under way, 32 that one receive may bring once in a connection's life, two more beyond the bound.
+    wait_for_total(server, "client_bytes_in", lambda count: count > 5 * 4096)
+    assert total(server, "buffers") - before < 5 * 36
+    for client in clients:
+        client.reset()
+    first.close()
+
+
+def test_small_pieces_share_a_buffer(ringway, upstream):
+    """Whoever sends byte by byte does not hold a buffer for each of them."""
+    up = upstream(lambda link: [link.request(3600), link.to_end(3600)])
+    server = ringway({"host_routes": {"*": {"type": "Proxy", "url": up.url}}})
+    with server.connect() as client:
+        client.send(message("GET /first HTTP/1.1", "Host: x"))
+        up.request("/first")
+        for _ in range(200):
+            before = total(server, "client_bytes_in")
+            client.send(b"G")
+            wait_for_total(server, "client_bytes_in", lambda count, before=before: count > before)
+        assert total(server, "buffers") < 10
+        client.reset()
