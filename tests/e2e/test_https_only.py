@@ -74,6 +74,22 @@ def test_plain_requests_are_sent_on(server, host, target, location):
         assert client.get("/", "Content-Length: 3", method="POST", body=b"abc", host=host).status == 308
 
 
+@pytest.mark.parametrize("target", ["/x?y=1", "/.well-known/acme-challenge/token"])
+def test_plain_requests_to_the_port_of_https_are_sent_on(server, target):
+    """By mistake, as `http://host:443`."""
+    port = server.listener(tls=True).port
+    with server.connect_raw(tls=True) as client:
+        client.send(message(f"GET {target} HTTP/1.1", f"Host: a.example:{port}"))
+        response = client.response()
+        assert (response.status, response.one("location")) == (308, f"https://a.example:{port}{target}")
+        assert "strict-transport-security" not in response
+    with server.connect_raw(tls=True) as client:
+        client.send(message("GET / HTTP/1.0"))
+        assert client.response().status == 400
+    with server.connect(tls=True) as client:
+        assert client.get("/", host="a.example").status == 200
+
+
 def test_a_target_that_is_too_long(server):
     """The Location is bounded as it is written, with host and port."""
     for length in (2900, 3000, 3060, 3100, 7000):

@@ -14,7 +14,9 @@ from cryptography.x509.oid import NameOID
 
 @functools.cache
 def _key(kind: str, number: int) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
-    return rsa.generate_private_key(65537, 2048) if kind == "RSA" else ec.generate_private_key(ec.SECP256R1())
+    if kind == "ECDSA":
+        return ec.generate_private_key(ec.SECP256R1())
+    return rsa.generate_private_key(65537, 2048 if kind == "RSA" else 1024)
 
 
 _made = iter(range(1 << 30))
@@ -28,10 +30,12 @@ def make(
     days: float = 90,
     issuer: str | None = None,
     fresh_key: bool = True,
+    begins: float = -1,
 ) -> dict[str, str]:
-    """Writes a certificate and its key, as a pair of configuration keys. `issuer`: a name; otherwise self-signed (the
-    signature is its own in any case). `fresh_key`: False takes one key for all, which is quick."""
-    key = _key(kind, next(_made) if fresh_key and kind != "RSA" else 0)
+    """Writes a certificate and its key, as a pair of configuration keys. `begins`: in so many days. `issuer`: a
+    name; otherwise self-signed (the signature is its own in any case). `fresh_key`: False takes one key for all, which
+    is quick."""
+    key = _key(kind, next(_made) if fresh_key and kind == "ECDSA" else 0)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])])
     other = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]) if issuer else name
     now = datetime.datetime.now(datetime.UTC)
@@ -41,7 +45,7 @@ def make(
         .issuer_name(other)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_before(now + datetime.timedelta(days=begins))
         .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), critical=False)
         .sign(key, hashes.SHA256())

@@ -145,11 +145,3 @@ def test_until_close(secure):
     with server.connect(tls=True) as client:
         client.send(message(f"GET {target} HTTP/1.0", "Host: proxied"))
         assert client.response().body == b"x" * 200_000
-
-
-def test_plain_http_to_a_tls_port(secure):
-    """Ended, with an alert at most."""
-    server, _ = secure
-    with server.connect_raw(tls=True) as client:
-        client.send(message("GET /a.txt HTTP/1.1", "Host: files"))
-        assert b"HTTP" not in client.to_end()

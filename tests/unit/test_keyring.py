@@ -6,6 +6,7 @@ import mmap
 import os
 import queue
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from harness.authority import Authority
 from harness.certificates import make
 
 from ringway.config.model import Tls
-from ringway.control.certificates import keyring
+from ringway.control.certificates import expiry, folders, keyring
 from ringway.control.certificates.keyring import Keyring, Source, Watch, load, signature, sources_of
 from ringway.control.logs import logs
 from ringway.control.machine import memory, watching
@@ -118,10 +119,173 @@ def test_a_folder(tmp_path: Path) -> None:
         file.write_bytes(b"x")
     assert [source.ocsp_path for source in sources_of(config)[0]] == [str(file) for file in staples]
     (tmp_path / "lonely.pem").write_text("x")
-    assert "has no key beside it" in str(sources_of(config)[1][0])
+    assert sources_of(config)[2] == [f"left aside: {tmp_path}/lonely.pem (no key beside it)"]
     assert "cannot be listed" in str(sources_of(tls(certificates_path=str(tmp_path / "none")))[1][0])
-    (tmp_path / "empty").mkdir()
-    assert "there is no certificate in" in str(sources_of(tls(certificates_path=str(tmp_path / "empty")))[1][0])
+
+
+LAYOUTS = {
+    "lego": (["a.crt", "a.key", "a.issuer.crt", "a.json"], ["a.crt"], []),
+    "lego with --pem": (["a.crt", "a.key", "a.issuer.crt", "a.pem"], ["a.crt"], []),
+    "mkcert": (["a+2.pem", "a+2-key.pem"], ["a+2.pem"], []),
+    "mkcert's authority": (["rootCA.pem", "rootCA-key.pem", "a.pem", "a-key.pem"], ["a.pem"], []),
+    "an authority beside": (["a.crt", "a.key", "ca.crt"], ["a.crt"], []),
+    "acme.sh": (
+        [
+            "a_ecc/fullchain.cer",
+            "a_ecc/a.cer",
+            "a_ecc/ca.cer",
+            "a_ecc/a.key",
+            "a_ecc/a.csr",
+            "b/fullchain.cer",
+            "b/b.key",
+        ],
+        ["a_ecc/fullchain.cer", "b/fullchain.cer"],
+        [],
+    ),
+    "one folder of acme.sh": (["fullchain.cer", "a.cer", "ca.cer", "a.key"], ["fullchain.cer"], []),
+    "Kubernetes": (["a/tls.crt", "a/tls.key", "a/ca.crt", "a/..data/tls.crt", "a/..data/tls.key"], ["a/tls.crt"], []),
+    "one secret of Kubernetes": (["tls.crt", "tls.key", "..2026/tls.crt", "..2026/tls.key"], ["tls.crt"], []),
+    "certbot": (
+        ["README", "a/cert.pem", "a/chain.pem", "a/fullchain.pem", "a/privkey.pem", "a/README"],
+        ["a/fullchain.pem"],
+        [],
+    ),
+    "one folder of certbot": (["cert.pem", "chain.pem", "fullchain.pem", "privkey.pem"], ["fullchain.pem"], []),
+    "Caddy": (["a/a.crt", "a/a.key", "a/a.json"], ["a/a.crt"], []),
+    "no key": (["a.crt", "b/x.cer", "c/y"], [], ["a.crt (no key", "b/x.cer (no key", "c (no certificate"]),
+    "no key in certbot's": (["a/fullchain.pem", "a/chain.pem"], [], ["a/fullchain.pem (no key"]),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_folders_as_others_leave_them(tmp_path: Path, name: str) -> None:
+    files, served, aside = LAYOUTS[name]
+    made = pair(tmp_path, "made", ["a.example"])
+    folder = tmp_path / "folder"
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(Path(made["key_path" if "key" in file else "cert_path"]).read_bytes())
+        (folder / file).chmod(0o600)
+    config = tls(certificates_path=str(folder))
+    found = folders.look(str(folder))
+    assert [os.path.relpath(chain, folder) for chain, _ in found.pairs] == served
+    assert len(found.aside) == len(aside)
+    for line, beginning in zip(found.aside, aside, strict=True):
+        assert line.startswith(f"{folder}/{beginning}")
+    ring, problems = load(config)
+    assert (ring is not None) == bool(served)
+    assert bool(problems) == (not served)
+
+
+def test_a_certificate_with_its_key_in_one_file(tmp_path: Path) -> None:
+    """As for HAProxy."""
+    made = pair(tmp_path, "made", ["a.example"])
+    both = b"".join(Path(path).read_bytes() for path in made.values())
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/a.pem").write_bytes(both)
+    found, problems = load(tls(certificates_path=str(tmp_path / "folder")))
+    assert problems == []
+    assert found is not None
+    assert found.names == ["a.example"]
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    """With plain HTTP there is something to serve: an ACME client may bring the first certificate by it."""
+    config = tls(certificates_path=str(tmp_path))
+    found, problems = load(config)
+    assert found is None
+    assert [str(problem) for problem in problems] == [
+        f'tls.certificates_path: there is no certificate in "{tmp_path}"; put NAME.crt and NAME.key there'
+    ]
+    found, problems = load(config, plain=True)
+    assert problems == []
+    assert found is not None
+    assert "every TLS handshake fails" in found.warnings()[0]
+    assert certificates.find(found.block([KEY]), "a.example") == 0
+    # When the last one goes it stays in use.
+    pair(tmp_path, "a", ["a.example"])
+    found, _ = load(config, found, plain=True)
+    assert found is not None
+    (tmp_path / "a.crt").unlink()
+    again, problems = load(config, found, plain=True)
+    assert again is None
+    assert len(problems) == 1
+
+
+# Dates and order
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "better"),
+    [
+        ({"days": -1, "begins": -9}, {"days": 5}, "second"),
+        ({"days": 90, "begins": 1}, {"days": 5}, "second"),
+        ({"days": 5}, {"days": 90, "begins": 1}, "first"),
+        ({"days": -2, "begins": -9}, {"days": -1, "begins": -9}, "second"),
+        ({"days": 5}, {"days": 6}, "second"),
+    ],
+)
+def test_of_two_the_better_one_serves(tmp_path: Path, first, second, better) -> None:
+    """What has expired, or is not valid yet, keeps nothing from starting, and serves when there is nothing better."""
+    config = tls(
+        **pair(tmp_path, "default", ["default.example"]),
+        certificates=[
+            pair(tmp_path, "first", ["a.example"], **first),
+            pair(tmp_path, "second", ["a.example"], **second),
+            pair(tmp_path, "alone", ["alone.example"], days=-1, begins=-9),
+        ],
+    )
+    ring, problems = load(config)
+    assert problems == []
+    assert ring is not None
+    assert chosen(ring, "a.example") == [f"{better}.crt"]
+    assert chosen(ring, "alone.example") == ["alone.crt"]
+    assert [line for line in ring.expiring() if "alone.crt" in line and "expired on" in line]
+
+
+def test_an_expired_default_gives_way_to_a_better_one_of_its_name(tmp_path: Path) -> None:
+    config = tls(
+        **pair(tmp_path, "default", ["a.example"], days=-1, begins=-9),
+        certificates=[pair(tmp_path, "good", ["a.example"]), pair(tmp_path, "other", ["b.example"])],
+    )
+    ring, problems = load(config)
+    assert problems == []
+    assert ring is not None
+    assert chosen(ring, "") == chosen(ring, "a.example") == ["good.crt"]
+
+
+@pytest.mark.parametrize(
+    ("life", "left", "expected"),
+    [
+        (90, 22, None),
+        (90, 20, "in 20 days"),
+        (47, 13, None),
+        (47, 11, "in 11 days"),
+        (6, 1.6, None),
+        (6, 1.4, "in 33 hours"),
+        (1, 0.2, "in 4 hours"),
+    ],
+)
+def test_short_lives_are_told_later(life: float, left: float, expected: str | None) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    until = now + datetime.timedelta(days=left, seconds=1)
+    lines = expiry.told("it", until - datetime.timedelta(days=life), until, now)
+    assert [expected in line for line in lines] == ([True] if expected else [])
+
+
+def test_what_is_told_is_told_again_every_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    reminder = expiry.Reminder(["a expires, in 3 days; renew it"])
+    lines = ["a expires, in 2 days; renew it", "b expires, in 30 hours; renew it"]
+    now += 61
+    assert reminder.due(lambda: lines) == lines[1:]
+    now += 61
+    assert reminder.due(lambda: lines) == []
+    now += 86300
+    assert reminder.due(lambda: lines) == lines[:1]
+    now += 61
+    assert reminder.due(lambda: lines) == lines[1:]
 
 
 def test_what_is_wrong_names_its_place(tmp_path: Path) -> None:
@@ -159,13 +323,14 @@ def test_what_the_section_refuses(keys: dict[str, object], sentence: str) -> Non
         tls(**keys)
 
 
-def test_expiry_is_told_three_weeks_before(ring: Keyring) -> None:
+def test_expiry_is_told_when_a_quarter_of_the_life_is_left(ring: Keyring) -> None:
     now = datetime.datetime.now(datetime.UTC)
     assert ring.expiring(now) == []
-    (line,) = ring.expiring(now + datetime.timedelta(days=15))
+    assert ring.expiring(now + datetime.timedelta(days=15)) == []
+    (line,) = ring.expiring(now + datetime.timedelta(days=25))
     assert "short.crt" in line
     assert "renewed.example" in line
-    assert " in 14 days; renew it" in line
+    assert " in 4 days; renew it" in line
     assert "expired on" in ring.expiring(now + datetime.timedelta(days=31))[0]
 
 
@@ -178,8 +343,8 @@ def test_authorities_for_clients_expire_too(tmp_path: Path) -> None:
     assert problems == []
     assert found is not None
     assert found.expiring(now) == []
-    (line,) = found.expiring(now + datetime.timedelta(days=15))
-    assert re.fullmatch(r'".*ca\.pem" \(CN=authority of short\) expires on .* UTC, in 14 days; renew it', line)
+    (line,) = found.expiring(now + datetime.timedelta(days=25))
+    assert re.fullmatch(r'".*ca\.pem" \(CN=authority of short\) expires on .* UTC, in 4 days; renew it', line)
     (line,) = found.expiring(now + datetime.timedelta(days=31))
     assert re.fullmatch(r'".*ca\.pem" \(CN=authority of short\) expired on .* UTC; renew it', line)
 
@@ -227,6 +392,27 @@ def test_a_new_certificate_is_taken(watched) -> None:
     assert b"b.example" in blocks.get(timeout=20)
 
 
+@pytest.mark.parametrize(
+    ("how", "said_of_it"),
+    [({"days": -1, "begins": -9}, "expired on"), ({"days": 9, "begins": 1}, "is not valid before")],
+)
+def test_a_new_one_with_worse_dates_is_told_and_the_old_one_stays(watched, how, said_of_it) -> None:
+    folder, said, blocks = watched
+    pair(folder, "a", ["b.example"], **how)
+    line = said.get(timeout=20)
+    assert said_of_it in line
+    assert line.endswith("what is in use stays")
+    assert blocks.empty()
+
+
+def test_a_new_one_is_taken_once_it_is_valid(watched) -> None:
+    folder, said, blocks = watched
+    pair(folder, "a", ["b.example"], begins=2 / 86400)
+    while "is in use, for b.example" not in (line := said.get(timeout=20)):
+        assert "is not valid before" in line
+    assert b"b.example" in blocks.get(timeout=20)
+
+
 def test_a_bad_one_is_told_and_the_old_one_stays(watched) -> None:
     folder, said, blocks = watched
     (folder / "a.key").write_text("nonsense")
@@ -260,7 +446,7 @@ def test_the_signature_follows_links(tmp_path: Path) -> None:
 
 def test_what_expires_is_told_once_a_day(watched, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, said, _ = watched
-    pair(folder, "a", ["a.example"], days=3)
+    pair(folder, "a", ["a.example"], days=3, begins=-30)
     assert "is in use, for a.example" in said.get(timeout=20)
     assert "expires on" in said.get(timeout=20)
     monkeypatch.setattr(watching, "DAY", 0.02)

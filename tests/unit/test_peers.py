@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from harness.authority import Authority
 
-from ringway.control.certificates import peers
+from ringway.control.certificates import expiry, peers
 from ringway.control.certificates.peers import Peer, Watch, load
 from ringway.control.logs import logs
 from ringway.control.machine import watching
@@ -75,11 +75,11 @@ def test_what_expires_soon(tmp_path: Path) -> None:
     found, problems = load(plan)
     assert problems == []
     assert peers.expiring(plan, found, now) == []
-    (line,) = peers.expiring(plan, found, now + 15 * day)
+    (line,) = peers.expiring(plan, found, now + 25 * day)
     about = f'upstream h.example: "{short.path}" (the last of its authorities)'
     assert line.startswith(f"{about} expires on ")
-    assert line.endswith(" in 14 days; renew it")
-    lines = peers.expiring(plan, found, now + 35 * day)
+    assert line.endswith(" in 4 days; renew it")
+    lines = peers.expiring(plan, found, now + 40 * day)
     assert lines[0].startswith(f"{about} expired on ")
     assert lines[1].startswith(f'upstream h.example: "{pair[0]}" expires on ')
     assert len(lines) == 2
@@ -153,6 +153,7 @@ def test_a_key_that_others_may_read_is_told(watched) -> None:
 
 def test_what_expires_is_told_once_a_day(watched, monkeypatch: pytest.MonkeyPatch) -> None:
     authority, pairs, _, said, _, _ = watched
+    monkeypatch.setattr(expiry, "soon", lambda since, until: datetime.timedelta(days=1000))
     monkeypatch.setattr(watching, "DAY", 0.02)
     for _ in range(2):
         lines = [said.get(timeout=20) for _ in range(3)]

@@ -39,17 +39,17 @@ def check_system(parts: Parts) -> list[Problem]:
     if parts.server is not None:
         problems += _check_addresses(parts.server)
         problems += account_for(parts.server)[1]
-        if parts.server.redirect_https and not (parts.tls_written and parts.plain_written):
-            missing = "plain_listen" if parts.tls_written else "[tls]"
-            remedy = f"add {missing}, or take redirect_https away"
-            problems.append(Problem("server.redirect_https", f"there is no {missing} to redirect with", remedy))
+        if parts.server.redirect_https and not parts.tls_written:
+            remedy = "add [tls], or take redirect_https away"
+            problems.append(Problem("server.redirect_https", "there is no [tls] to redirect with", remedy))
         elif parts.server.redirect_https and all(parse_address(text).path for text in parts.server.listen):
             remedy = "add an address with a port to listen, or take redirect_https away"
             problems.append(Problem("server.redirect_https", "a Unix socket has no port to redirect to", remedy))
     if parts.performance is not None:
         problems += _check_driver(parts.performance)
     if parts.tls is not None:
-        problems += [_in_place(problem, parts.certificates) for problem in _check_tls(parts.tls)]
+        found = _check_tls(parts.tls, parts.plain_written)
+        problems += [_in_place(problem, parts.certificates) for problem in found]
     for key, route in parts.routes.items():
         if isinstance(route, FileRoute):
             problems += _check_path(f"{key}.path", route.path)
@@ -178,7 +178,7 @@ def _check_socket(key: str, path: str) -> list[Problem]:
     return _check_folder(key, os.path.dirname(path))
 
 
-def _check_tls(tls: Tls) -> list[Problem]:
+def _check_tls(tls: Tls, plain: bool) -> list[Problem]:
     # Imported here: cryptography takes a while, and plain HTTP needs none of it.
     from ringway.control.certificates.keyring import load
 
@@ -195,7 +195,7 @@ def _check_tls(tls: Tls) -> list[Problem]:
                     "set ktls_fallback_enabled = true (TLS in user space) or ktls_enabled = false",
                 )
             )
-    ring, wrong = load(tls)
+    ring, wrong = load(tls, plain=plain)
     if ring is not None:
         ring.wipe()
     if tls.ocsp_cache is not None:

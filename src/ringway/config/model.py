@@ -201,7 +201,8 @@ class Server(Section):
     )
     redirect_https: bool = Field(
         default=False,
-        description="What comes to `plain_listen` is sent on to HTTPS (308), at the port of the first `listen`. Only "
+        description="Plain HTTP is sent on to HTTPS (308): from `plain_listen` to the port of the first `listen`, and "
+        "from a port of `listen` to that port (there it is answered with 400 without this key). On `plain_listen` "
         "paths below `/.well-known/acme-challenge/` are served as usual, so that certificates can be issued, and so is "
         "what a trusted proxy got by HTTPS.",
     )
@@ -361,9 +362,11 @@ class Tls(Section):
     )
     certificates_path: SystemPath | None = Field(
         default=None,
-        description="A folder of further certificates: `NAME.crt` (or `.pem`) with `NAME.key` beside it, and folders "
-        "below it with `fullchain.pem` and `privkey.pem`. An OCSP response beside them (`NAME.ocsp`, `fullchain.ocsp`) "
-        "is stapled, as that of an `ocsp_path`. Files that come and go are noticed.",
+        description="A folder of further certificates as certbot, lego, acme.sh, Caddy, mkcert, HAProxy or Kubernetes "
+        "lay them out: `NAME.crt` (or `.pem`, `.cer`) with `NAME.key`, `NAME.pem` with `NAME-key.pem`, `fullchain.pem` "
+        "with `privkey.pem`, there and in the folders in it. It may be empty where `plain_listen` serves. An OCSP "
+        "response beside them (`NAME.ocsp`, `fullchain.ocsp`) is stapled, as that of an `ocsp_path`. Files that come "
+        "and go are noticed.",
         examples=["/etc/letsencrypt/live"],
     )
     client_ca: SystemPath | None = Field(

@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import functools
+import hashlib
 import ipaddress
 import itertools
 import os
@@ -12,12 +13,12 @@ import stat
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ringway.config.values import ANY_HOST, Flaw, host_name
@@ -28,9 +29,12 @@ from ringway.errors import Problem, RingwayError
 CURVES: dict[str, type[ec.EllipticCurve]] = {"P-256": ec.SECP256R1, "secp384r1": ec.SECP384R1}
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 _MAKE_ONE = 'make one with "ringway cert DIR" or correct the path'
-_LEAST_RSA_BITS = 2048
+_BLOCKS = "it needs -----BEGIN CERTIFICATE----- and -----END CERTIFICATE----- on lines of their own"
+_NO_MATCH = ("key values mismatch", "key type mismatch")
+"""OpenSSL's reasons when a key is another certificate's."""
 _MOST_BYTES = 1 << 20
 _NAMES_BYTES_MAX = 1 << 16
+_KNOWN_MOST = 16384
 
 
 @dataclass(frozen=True)
@@ -47,21 +51,26 @@ class Pair:
     """Host names that it is for, in lower case; `*.` names too."""
     kind: str
     """"ECDSA" or "RSA": OpenSSL serves one of each for a name."""
+    since: datetime.datetime
+    """From when on all certificates of the chain are valid."""
     until: datetime.datetime
     """When the first certificate of the chain expires."""
     warnings: tuple[str, ...]
     """What is not as it should be, but works."""
+    ordered: bool = True
+    """Each certificate of the chain was issued by the one after it."""
     ocsp_path: str | None = None
     staple: Staple | None = None
     """What that file says, if it can be shown."""
     must_staple: bool = False
 
+    def valid(self, now: datetime.datetime) -> bool:
+        return self.since <= now < self.until
 
-def check_pair(
-    cert_path: str, key_path: str, now: datetime.datetime | None = None, section: str = "tls"
-) -> list[Problem]:
-    """Everything that keeps this chain and key from serving; `now` (with its zone) for tests."""
-    pair, problems = load_pair(cert_path, key_path, now, section)
+
+def check_pair(cert_path: str, key_path: str, section: str = "tls") -> list[Problem]:
+    """Everything that keeps this chain and key from serving."""
+    pair, problems = load_pair(cert_path, key_path, section)
     if pair is not None:
         wipe(pair.key)
     return problems
@@ -70,25 +79,27 @@ def check_pair(
 def load_pair(
     cert_path: str,
     key_path: str,
-    now: datetime.datetime | None = None,
     section: str = "tls",
     ocsp_path: str | None = None,
 ) -> tuple[Pair | None, list[Problem]]:
-    """The pair, or everything that keeps it from serving. `section`: where its keys stand in the file."""
-    now = now or datetime.datetime.now(datetime.UTC)
-    chain_pem, chain, problems = _load_chain(cert_path)
-    if chain:
-        problems += _check_dates(chain, now) + _check_order(chain)
-    key_pem, key, key_problems = _load_key(key_path)
+    """The pair, or everything that keeps it from serving. `section`: where its keys stand in the file. Dates and the
+    order of the chain keep it from nothing: clients judge them."""
+    chain, problems = _load_chain(cert_path)
+    key_pem, key_problems = _read("tls.key_path", key_path)
     problems += key_problems
-    if chain and key is not None:
-        problems += _check_match(chain[0], key)
-    if problems or key is None:
+    notes: list[str] = []
+    if not key_problems:
+        chain, wrong, notes = _tried(cert_path, chain, key_path, key_pem)
+        problems += wrong
+    if problems:
         wipe(key_pem)
         return None, [Problem(problem.key.replace("tls", section, 1), *_rest(problem)) for problem in problems]
-    kind = "RSA" if isinstance(key, rsa.RSAPrivateKey) else "ECDSA"
+    chain_pem = _pem_form(chain)
+    kind = "RSA" if isinstance(chain[0].public_key(), rsa.RSAPublicKey) else "ECDSA"
     until = min(certificate.not_valid_after_utc for certificate in chain)
-    notes = _completeness(cert_path, chain) + permissions(key_path)
+    since = max(certificate.not_valid_before_utc for certificate in chain)
+    ordered = not (notes := notes + _order(cert_path, chain))
+    notes += _completeness(cert_path, chain) + permissions(key_path)
     staple = None
     if ocsp_path is not None:
         try:
@@ -96,7 +107,54 @@ def load_pair(
         except ocsp.Unusable as why:
             notes.append(f'"{cert_path}" is not stapled with "{ocsp_path}": {why}')
     names, must = _names(chain[0]), ocsp.must_be_stapled(chain_pem)
-    return Pair(cert_path, key_path, chain_pem, key_pem, names, kind, until, tuple(notes), ocsp_path, staple, must), []
+    pair = Pair(cert_path, key_path, chain_pem, key_pem, names, kind, since, until, tuple(notes), ordered)
+    return replace(pair, ocsp_path=ocsp_path, staple=staple, must_staple=must), []
+
+
+def _tried(
+    cert_path: str, chain: list[x509.Certificate], key_path: str, key: bytearray
+) -> tuple[list[x509.Certificate], list[Problem], list[str]]:
+    """The chain in the order in which it is served, what keeps it from that, and what is said of it. The judge is the
+    library that serves."""
+    failed, why = _judged(_pem_form(chain), key)
+    if not failed:
+        return chain, [], []
+    if why in _NO_MATCH:
+        for number in range(1, len(chain)):
+            ordered = [chain[number], *chain[:number], *chain[number + 1 :]]
+            if not _judged(_pem_form(ordered), key)[0]:
+                line = f'"{cert_path}": the certificate of the key is number {number + 1} of the file; put it first'
+                return ordered, [], [line]
+        sentence = "the key is not the one of the certificate"
+        return chain, [Problem("tls.key_path", sentence, "give the files of one pair")], []
+    if failed == "chain":
+        return chain, [Problem("tls.cert_path", f'OpenSSL does not serve "{cert_path}" ({why})', "renew it")], []
+    if b"ENCRYPTED" in key:
+        remedy = f'take it off: openssl pkey -in "{key_path}" -out plain.key'
+        return chain, [Problem("tls.key_path", f'the key in "{key_path}" has a passphrase', remedy)], []
+    sentence = f'"{key_path}" has no private key in PEM form that OpenSSL can use ({why})'
+    return chain, [Problem("tls.key_path", sentence, _MAKE_ONE)], []
+
+
+@functools.cache
+def _judge() -> Any:
+    from ringway.engine.tls.tls_context import Judge
+
+    return Judge()
+
+
+_known: dict[bytes, tuple[str, str]] = {}
+"""What was judged, by a digest of both texts: OpenSSL takes a millisecond for a pair, and a folder of thousands is read
+again whenever one of them changes."""
+
+
+def _judged(chain: bytes, key: bytearray) -> tuple[str, str]:
+    digest = hashlib.sha256(hashlib.sha256(chain).digest() + hashlib.sha256(key).digest()).digest()
+    if digest not in _known:
+        if len(_known) >= _KNOWN_MOST:
+            _known.clear()
+        _known[digest] = _judge().pair(chain, key)
+    return _known[digest]
 
 
 def _rest(problem: Problem) -> tuple[str, str]:
@@ -167,72 +225,43 @@ def _read(name: str, path: str) -> tuple[bytearray, list[Problem]]:
         return bytearray(), [Problem(name, f'"{path}" cannot be read ({reason})', remedy)]
 
 
-def _load_chain(path: str) -> tuple[bytes, list[x509.Certificate], list[Problem]]:
+def _load_chain(path: str) -> tuple[list[x509.Certificate], list[Problem]]:
     name = "tls.cert_path"
     data, problems = _read(name, path)
     if problems:
-        return b"", [], problems
+        return [], problems
+    chain, why = certificates_of(bytes(data))
+    if not chain:
+        return [], [Problem(name, f'"{path}" has no certificate in PEM form{why}', _BLOCKS)]
+    return chain, []
+
+
+@functools.lru_cache(4096)
+def certificates_of(pem: bytes) -> tuple[list[x509.Certificate], str]:
+    """All of a text, as the library reads them that serves; or none, and why in brackets."""
+    from ringway.engine.tls.tls_context import read_certificates
+
     try:
-        chain = bytes(data)
-        return chain, x509.load_pem_x509_certificates(chain), []
-    except ValueError:
-        return (
-            b"",
-            [],
-            [Problem(name, f'"{path}" has no certificate in PEM form', "-----BEGIN CERTIFICATE----- is missing")],
-        )
+        return [x509.load_der_x509_certificate(der) for der in read_certificates(pem)], ""
+    except ValueError as why:
+        return [], f" that OpenSSL can read ({why})"
 
 
-def _load_key(path: str) -> tuple[bytearray, PrivateKeyTypes | None, list[Problem]]:
-    name = "tls.key_path"
-    data, problems = _read(name, path)
-    if problems:
-        return data, None, problems
-    try:
-        # Whether an RSA key is consistent takes long to check, and is not ours to doubt: it must match its certificate.
-        return data, serialization.load_pem_private_key(data, None, unsafe_skip_rsa_key_validation=True), []
-    except TypeError:
-        remedy = f'take it off: openssl pkey -in "{path}" -out plain.key'
-        return data, None, [Problem(name, f'the key in "{path}" has a passphrase', remedy)]
-    except (ValueError, UnsupportedAlgorithm):
-        return data, None, [Problem(name, f'"{path}" has no private key in PEM form', _MAKE_ONE)]
+def _pem_form(chain: Sequence[x509.Certificate]) -> bytes:
+    return b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in chain)
 
 
-def _check_dates(chain: list[x509.Certificate], now: datetime.datetime) -> list[Problem]:
-    problems = []
-    for number, certificate in enumerate(chain, 1):
-        which = "the certificate" if number == 1 else f"certificate {number} of the chain"
-        until, since = certificate.not_valid_after_utc, certificate.not_valid_before_utc
-        if now > until:
-            problems.append(
-                Problem("tls.cert_path", f"{which} expired on {until:%Y-%m-%d %H:%M} UTC", "renew the certificate")
-            )
-        if now < since:
-            sentence = f"{which} is not valid before {since:%Y-%m-%d %H:%M} UTC"
-            problems.append(Problem("tls.cert_path", sentence, "wait, or correct this machine's clock"))
-    return problems
-
-
-def _check_order(chain: list[x509.Certificate]) -> list[Problem]:
+def _order(path: str, chain: list[x509.Certificate]) -> list[str]:
     for number, (certificate, issuer) in enumerate(itertools.pairwise(chain), 1):
         try:
             certificate.verify_directly_issued_by(issuer)
         except UnsupportedAlgorithm:
             continue
         except (ValueError, TypeError, InvalidSignature):
-            sentence = f"certificate {number} of the file was not issued by the one after it"
-            remedy = "put the server's certificate first, then each one's issuer"
-            return [Problem("tls.cert_path", sentence, remedy)]
-    return []
-
-
-def _check_match(certificate: x509.Certificate, key: PrivateKeyTypes) -> list[Problem]:
-    form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    if certificate.public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
-        return [Problem("tls.key_path", "the key is not the one of the certificate", "give the files of one pair")]
-    if isinstance(key, rsa.RSAPrivateKey) and key.key_size < _LEAST_RSA_BITS:
-        sentence = f"an RSA key of {key.key_size} bits is too weak for OpenSSL"
-        return [Problem("tls.key_path", sentence, f"use at least {_LEAST_RSA_BITS} bits, or an EC key")]
+            return [
+                f'"{path}": certificate {number} of the chain was not issued by the one after it; some clients will '
+                "refuse it; put the server's certificate first, then each one's issuer"
+            ]
     return []
 
 
@@ -263,12 +292,12 @@ def load_client_authorities(name: str, path: str) -> tuple[bytes, list[Problem]]
     text, problems = load_authorities(name, path)
     if text is None:
         return b"", problems
-    found = list(dict.fromkeys(x509.load_pem_x509_certificates(text)))
+    found = list(dict.fromkeys(certificates_of(text)[0]))
     # RFC 5246 7.4.4: their names go to the client in a list of at most 2^16-1 octets.
     if sum(len(authority.subject.public_bytes()) + 2 for authority in found) >= _NAMES_BYTES_MAX:
         sentence = f'the names of the {len(found)} authorities in "{path}" are more than TLS can carry'
         return b"", [Problem(name, sentence, "name those of your clients alone")]
-    return b"".join(authority.public_bytes(serialization.Encoding.PEM) for authority in found), []
+    return _pem_form(found), []
 
 
 def check_authorities(name: str, path: str | None) -> list[Problem]:
@@ -286,14 +315,11 @@ def load_authorities(name: str, path: str | None) -> tuple[bytes | None, list[Pr
     data, problems = _read(name, path)
     if problems:
         return None, [replace(problem, remedy="correct the path or the file's rights") for problem in problems]
-    try:
-        text_of_file = bytes(data)
-        x509.load_pem_x509_certificates(text_of_file)
-        return text_of_file, []
-    except ValueError:
-        return None, [
-            Problem(name, f'"{path}" has no certificate in PEM form', "name a file with the authorities to trust")
-        ]
+    found, why = certificates_of(bytes(data))
+    if not found:
+        sentence = f'"{path}" has no certificate in PEM form{why}'
+        return None, [Problem(name, sentence, "name a file with the authorities to trust")]
+    return _pem_form(found), []
 
 
 def self_signed(hosts: Sequence[str], curve: str = "P-256", days: int = 365) -> tuple[bytes, bytes]:

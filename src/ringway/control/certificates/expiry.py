@@ -1,19 +1,46 @@
-"""Certificates that expire: lines for `ringway check` and the log, three weeks before, and once it is so."""
+"""Certificates that expire: lines for `ringway check` and the log, some time before, and once it is so."""
 
 import datetime
+import re
+import time
+from collections.abc import Callable
 
 from cryptography import x509
 
+from ringway.control.machine import watching
+
 SOON = datetime.timedelta(days=21)
+_PART = 4
+"""Of short lives, six days for example, it is told when a quarter is left. ACME clients renew before that."""
+_DAYS = datetime.timedelta(days=2)
+_HOUR = datetime.timedelta(hours=1)
 
 
-def told(what: str, until: datetime.datetime, now: datetime.datetime | None = None) -> list[str]:
+def soon(since: datetime.datetime, until: datetime.datetime) -> datetime.timedelta:
+    """It is told when so much is left."""
+    return min(SOON, (until - since) / _PART)
+
+
+def dated(since: datetime.datetime, until: datetime.datetime, now: datetime.datetime) -> str:
+    """What its dates keep it from; "": nothing."""
+    if now >= until:
+        return f"expired on {until:%Y-%m-%d %H:%M} UTC"
+    if now < since:
+        return f"is not valid before {since:%Y-%m-%d %H:%M} UTC"
+    return ""
+
+
+def told(
+    what: str, since: datetime.datetime, until: datetime.datetime, now: datetime.datetime | None = None
+) -> list[str]:
     """One line about it, or none. `now` (with its zone) for tests."""
-    left = until - (now or datetime.datetime.now(datetime.UTC))
-    if left < datetime.timedelta(0):
-        return [f"{what} expired on {until:%Y-%m-%d %H:%M} UTC; renew it"]
-    if left < SOON:
-        return [f"{what} expires on {until:%Y-%m-%d %H:%M} UTC, in {left.days} days; renew it"]
+    now = now or datetime.datetime.now(datetime.UTC)
+    if wrong := dated(since, until, now):
+        return [f"{what} {wrong}; {'renew it' if now >= until else 'wait, or correct the clock of this machine'}"]
+    left = until - now
+    if left < soon(since, until):
+        amount = f"{left.days} days" if left >= _DAYS else f"{left // _HOUR} hours"
+        return [f"{what} expires on {until:%Y-%m-%d %H:%M} UTC, in {amount}; renew it"]
     return []
 
 
@@ -22,17 +49,55 @@ def of_each(path: str, pem: bytes, now: datetime.datetime | None = None) -> list
     return [
         line
         for one in x509.load_pem_x509_certificates(pem)
-        for line in told(f'"{path}" ({one.subject.rfc4514_string()})', one.not_valid_after_utc, now)
+        for line in told(
+            f'"{path}" ({one.subject.rfc4514_string()})', one.not_valid_before_utc, one.not_valid_after_utc, now
+        )
     ]
 
 
 def of_chain(path: str, pem: bytes, now: datetime.datetime | None = None) -> list[str]:
     """One that is good for nothing when any of its certificates is not."""
-    first = min(one.not_valid_after_utc for one in x509.load_pem_x509_certificates(pem))
-    return told(f'"{path}"', first, now)
+    every = x509.load_pem_x509_certificates(pem)
+    since, until = max(one.not_valid_before_utc for one in every), min(one.not_valid_after_utc for one in every)
+    return told(f'"{path}"', since, until, now)
 
 
 def of_last(path: str, pem: bytes, now: datetime.datetime | None = None) -> list[str]:
     """A file that is good as long as any of its certificates is."""
-    last = max(one.not_valid_after_utc for one in x509.load_pem_x509_certificates(pem))
-    return told(f'"{path}" (the last of its authorities)', last, now)
+    last = max(x509.load_pem_x509_certificates(pem), key=lambda one: one.not_valid_after_utc)
+    what = f'"{path}" (the last of its authorities)'
+    return told(what, last.not_valid_before_utc, last.not_valid_after_utc, now)
+
+
+class Reminder:
+    """Tells a line when there is a reason, and again every day. Looks often enough for short lives."""
+
+    LOOK_EVERY = 60.0
+    """Seconds."""
+
+    def __init__(self, lines: list[str]) -> None:
+        """`lines`: told already."""
+        self._told: dict[str, float] = {}
+        self._looked = time.monotonic()
+        self.anew(lines)
+
+    def anew(self, lines: list[str]) -> list[str]:
+        """All of them are told now."""
+        self._told = dict.fromkeys(map(_without_amount, lines), time.monotonic())
+        return lines
+
+    def due(self, expiring: Callable[[], list[str]]) -> list[str]:
+        """Those that are to be told now."""
+        now = time.monotonic()
+        if now - self._looked < min(self.LOOK_EVERY, watching.DAY):
+            return []
+        self._looked = now
+        lines = {_without_amount(line): line for line in expiring()}
+        due = [about for about in lines if now - self._told.get(about, -watching.DAY) >= watching.DAY]
+        self._told = {about: now if about in due else self._told[about] for about in lines}
+        return [lines[about] for about in due]
+
+
+def _without_amount(line: str) -> str:
+    """How much is left changes by itself."""
+    return re.sub(r", in \d+ \w+;", "", line)

@@ -8,14 +8,13 @@ environment: key files need be readable by the supervisor alone.
 """
 
 import datetime
-import functools
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ringway.config.doors import Policy, place_of, policies
 from ringway.config.model import Tls
-from ringway.control.certificates import certificates, expiry, ocsp
+from ringway.control.certificates import certificates, expiry, folders, ocsp
 from ringway.control.certificates.certificates import Pair, load_client_authorities, load_pair
 from ringway.control.certificates.stapler import Cache, Stapler
 from ringway.control.logs import logs
@@ -28,7 +27,11 @@ NEW_TICKET_KEY = 12 * 3600.0
 (two hours in OpenSSL)."""
 TICKET_KEYS = 3
 
-_CHAINS = (".crt", ".pem", ".cer")
+_ASIDE_MOST = 5
+"""So many of the files that are left aside are named."""
+_TAKE_LOOKS = 20
+"""A worker that has not taken new certificates by then does not."""
+_EMPTY = "until there is one, every TLS handshake fails"
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ class Source:
     """In a folder it may come and go; the source is the same."""
 
 
-def sources_of(tls: Tls) -> tuple[list[Source], list[Problem]]:
-    """In the order of their weight: the default first. Problems: of the folder."""
+def sources_of(tls: Tls) -> tuple[list[Source], list[Problem], list[str]]:
+    """In the order of their weight: the default first. Problems: of the folder. And what of it is left aside."""
     found = []
     if tls.cert_path is not None and tls.key_path is not None:
         found.append(Source(tls.cert_path, tls.key_path, "tls", tls.ocsp_path))
@@ -52,29 +55,16 @@ def sources_of(tls: Tls) -> tuple[list[Source], list[Problem]]:
         section = f"tls.certificates[{number}]"
         found.append(Source(entry.cert_path, entry.key_path, section, entry.ocsp_path))
     if tls.certificates_path is None:
-        return found, []
+        return found, [], []
     try:
-        names = sorted(os.listdir(tls.certificates_path))
+        folder = folders.look(tls.certificates_path)
     except OSError as error:
         sentence = f'"{tls.certificates_path}" cannot be listed ({os.strerror(error.errno or 0)})'
-        return found, [Problem("tls.certificates_path", sentence, "name a folder of certificates")]
-    problems = []
-    for name in names:
-        path = os.path.join(tls.certificates_path, name)
-        stem, suffix = os.path.splitext(path)
-        if os.path.isdir(path):
-            chain, key = os.path.join(path, "fullchain.pem"), os.path.join(path, "privkey.pem")
-            if os.path.exists(chain):
-                found.append(_beside(chain, key))
-        elif suffix in _CHAINS and os.path.exists(f"{stem}.key"):
-            found.append(_beside(path, f"{stem}.key"))
-        elif suffix in _CHAINS:
-            sentence = f'"{path}" has no key beside it'
-            problems.append(Problem("tls.certificates_path", sentence, f'put it into "{stem}.key"'))
-    if not found and not problems:
-        sentence = f'there is no certificate in "{tls.certificates_path}"'
-        problems.append(Problem("tls.certificates_path", sentence, "put NAME.crt and NAME.key there"))
-    return found, problems
+        return found, [Problem("tls.certificates_path", sentence, "name a folder of certificates")], []
+    notes = [f"left aside: {shortened(folder.aside, _ASIDE_MOST)}"] if folder.aside else []
+    if not folder.pairs:
+        notes.insert(0, f'there is no certificate in "{tls.certificates_path}"')
+    return [*found, *(_beside(chain, key) for chain, key in folder.pairs)], [], notes
 
 
 def _staple_beside(cert_path: str) -> str:
@@ -89,7 +79,7 @@ def _beside(cert_path: str, key_path: str) -> Source:
 
 @dataclass(frozen=True)
 class Keyring:
-    """Pairs by their source, in the order of their weight; at least one."""
+    """Pairs by their source, in the order of their weight; none only beside plain HTTP."""
 
     pairs: dict[Source, Pair]
     policies: list[Policy] = field(default_factory=list)
@@ -98,38 +88,46 @@ class Keyring:
     """PEM by path: whose client certificates are accepted."""
     stapling: bool = False
     """Responders are asked."""
+    notes: tuple[str, ...] = ()
+    """What is to be told of the folder."""
+    turns: tuple[datetime.datetime, ...] = field(default=(), compare=False)
+    """When a certificate that was read begins to be valid, or ceases to."""
 
-    @functools.cached_property
-    def _by_name(self) -> dict[str, dict[str, int]]:
-        """For each name and kind the pair that lasts longest."""
+    def _by_name(self, now: datetime.datetime) -> dict[str, dict[str, int]]:
+        """For each name and kind the best pair."""
         best: dict[str, dict[str, int]] = {}
         every = list(self.pairs.values())
         for index, pair in enumerate(every):
             for name in pair.names:
                 kinds = best.setdefault(name, {})
-                if pair.kind not in kinds or every[kinds[pair.kind]].until < pair.until:
+                if pair.kind not in kinds or _worth(every[kinds[pair.kind]], now) < _worth(pair, now):
                     kinds[pair.kind] = index
         return best
 
     @property
     def names(self) -> list[str]:
-        return sorted(self._by_name)
+        return sorted({name for pair in self.pairs.values() for name in pair.names})
 
-    def contexts(self) -> tuple[list[tuple[int, ...]], dict[str, int]]:
-        """Which pairs serve together, as indices; the first is the default. And which of them a name gets."""
+    def contexts(self, now: datetime.datetime | None = None) -> tuple[list[tuple[int, ...]], dict[str, int]]:
+        """Which pairs serve together, as indices; the first is the default. And which of them a name gets. `now` (with
+        its zone) for tests."""
+        now = now or datetime.datetime.now(datetime.UTC)
         every = list(self.pairs.values())
-        # The default pair, and one of the other kind for the same host.
-        first = {every[0].kind: 0}
-        for name in every[0].names[:1]:
-            first = {**self._by_name[name], **first}
+        by_name = self._by_name(now)
+        # The default pair, and one of the other kind for the same host. What has expired gives way to a better one.
+        first = {every[0].kind: 0} if every else {}
+        for name in every[0].names[:1] if every else ():
+            first = {**by_name[name], **(first if every[0].valid(now) else {})}
         contexts: dict[tuple[int, ...], int] = {tuple(sorted(first.values())): 0}
         names = {}
-        for name, kinds in self._by_name.items():
+        for name, kinds in by_name.items():
             names[name] = contexts.setdefault(tuple(sorted(kinds.values())), len(contexts))
         return list(contexts), names
 
-    def block(self, ticket_keys: list[bytes], stapler: Stapler | None = None) -> bytearray:
-        """For the workers: engine/tls/certificates.pxd has its form."""
+    def block(
+        self, ticket_keys: list[bytes], stapler: Stapler | None = None, old: "Keyring | None" = None
+    ) -> bytearray:
+        """For the workers: engine/tls/certificates.pxd has its form. `old`: what they have now."""
         from ringway.engine.tls.certificates import build
 
         pairs = []
@@ -139,7 +137,9 @@ class Keyring:
             pairs.append((pair.chain, pair.key, *shown))
         texts = [self.authorities[policy.ca_path] for policy in self.policies]
         trusted = [(text, policy.ticket_context(text)) for policy, text in zip(self.policies, texts, strict=True)]
-        return build(pairs, *self.contexts(), 0, ticket_keys, trusted)  # type: ignore[no-any-return]
+        before = old.pairs if old is not None else self.pairs
+        fresh = frozenset(n for n, (source, pair) in enumerate(self.pairs.items()) if before.get(source) != pair)
+        return build(pairs, *self.contexts(), 0, ticket_keys, trusted, fresh)  # type: ignore[no-any-return]
 
     def wipe(self, but: "Keyring | None" = None) -> None:
         """Its keys, those excepted that the other one has too."""
@@ -149,7 +149,7 @@ class Keyring:
                 certificates.wipe(pair.key)
 
     def warnings(self) -> list[str]:
-        lines = []
+        lines = list(self.notes)
         for source, pair in self.pairs.items():
             lines += [*pair.warnings, *self._must_staple(source, pair)]
         return lines
@@ -170,10 +170,10 @@ class Keyring:
         return [f'"{pair.cert_path}" is not stapled; {ocsp.REFUSED}; {remedy}']
 
     def expiring(self, now: datetime.datetime | None = None) -> list[str]:
-        """A line for each pair, and each authority for clients, that expires within three weeks."""
+        """A line for each pair, and each authority for clients, that expires soon, has expired, or is not valid yet."""
         lines = []
         for pair in self.pairs.values():
-            lines += expiry.told(f'"{pair.cert_path}" (for {shortened(pair.names)})', pair.until, now)
+            lines += expiry.told(f'"{pair.cert_path}" (for {shortened(pair.names)})', pair.since, pair.until, now)
         for path, text in self.authorities.items():
             lines += expiry.of_each(path, text, now)
         return lines
@@ -185,20 +185,42 @@ def shortened(names: Iterable[str], most: int = 3) -> str:
     return (", ".join(listed[:most]) or "no host") + more
 
 
-def load(tls: Tls, old: Keyring | None = None) -> tuple[Keyring | None, list[Problem]]:
-    """Every pair that can serve, and everything that is wrong. A source that is wrong now keeps its pair of `old`.
-    None: there is not one."""
-    found, problems = sources_of(tls)
+def _worth(pair: Pair, now: datetime.datetime) -> tuple[bool, bool, datetime.datetime]:
+    """Of two for the same name and of the same kind the greater one serves."""
+    return pair.valid(now), pair.ordered, pair.until
+
+
+def load(tls: Tls, old: Keyring | None = None, plain: bool = False) -> tuple[Keyring | None, list[Problem]]:
+    """Every pair that can serve, and everything that is wrong. A source that is wrong now, or has a certificate that is
+    worse for its dates, keeps its pair of `old`. `plain`: there is plain HTTP, which needs none. None: there is not
+    one."""
+    found, problems, notes = sources_of(tls)
+    now = datetime.datetime.now(datetime.UTC)
     pairs = {}
+    turns = []
     for source in found:
-        pair, wrong = load_pair(source.cert_path, source.key_path, None, source.section, source.ocsp_path)
+        pair, wrong = load_pair(source.cert_path, source.key_path, source.section, source.ocsp_path)
         if source.section == "tls.certificates_path":
             wrong = [_of_folder(source, problem) for problem in wrong]
         problems += wrong
-        if pair is None and old is not None:
-            pair = old.pairs.get(source)
+        before = old.pairs.get(source) if old is not None else None
+        if pair is not None:
+            turns += [pair.since, pair.until]
+        if pair is not None and before is not None and before.valid(now) and not pair.valid(now):
+            sentence = f'"{source.cert_path}": {expiry.dated(pair.since, pair.until, now)}'
+            problems.append(
+                Problem(f"{source.section}.cert_path", sentence, "renew it, or correct this machine's clock")
+            )
+            certificates.wipe(pair.key)
+            pair = None
+        pair = pair or before
         if pair is not None:
             pairs[source] = pair
+    if not pairs and not problems:
+        if plain and not (old is not None and old.pairs):
+            notes[0] += f"; {_EMPTY}"
+        else:
+            problems.append(Problem("tls.certificates_path", notes.pop(0), "put NAME.crt and NAME.key there"))
     wanted = policies(tls)
     authorities = {}
     for path in dict.fromkeys(policy.ca_path for policy in wanted):
@@ -207,7 +229,10 @@ def load(tls: Tls, old: Keyring | None = None) -> tuple[Keyring | None, list[Pro
         if wrong and old is not None:
             text = old.authorities[path]
         authorities[path] = text
-    return (Keyring(pairs, wanted, authorities, tls.ocsp_stapling) if pairs else None), problems
+    if not pairs and problems:
+        return None, problems
+    later = tuple(sorted(turn for turn in turns if turn > now))
+    return Keyring(pairs, wanted, authorities, tls.ocsp_stapling, tuple(notes), later), problems
 
 
 def _of_folder(source: Source, problem: Problem) -> Problem:
@@ -219,7 +244,7 @@ def _of_folder(source: Source, problem: Problem) -> Problem:
 
 def signature(tls: Tls) -> Signature:
     """What changes whenever one of the files does."""
-    found, _ = sources_of(tls)
+    found, _, _ = sources_of(tls)
     paths = [path for source in found for path in (source.cert_path, source.key_path, source.ocsp_path)]
     paths += [policy.ca_path for policy in policies(tls)]
     return signature_of(path for path in paths if path is not None)
@@ -240,15 +265,26 @@ class Watch:
         changed: Callable[[bytearray], None],
         ticket_keys: list[bytes] | None = None,
         stapler: Stapler | None = None,
+        plain: bool = False,
+        taken: Callable[[], dict[object, int]] = dict,
     ) -> None:
-        """`ticket_keys`: newest first, of before a reload or an upgrade, so that sessions go on. `stapler`: of before a
-        reload, so that staples do."""
+        """`plain`: as for load(). `ticket_keys`: newest first, of before a reload or an
+        upgrade, so that sessions go on. `stapler`: of before a reload, so that staples do. `taken`: how many blocks
+        each worker has taken, by anything that stands for the worker."""
         self._tls = tls
+        self._plain = plain
         self._ring = ring
+        self._contexts = ring.contexts()
         self._changed = changed
+        self._taken = taken
+        self._due: list[str] = []
+        """What is told when all of these workers have taken more blocks than so many."""
+        self._due_from: dict[object, int] = {}
+        self._due_looks = 0
         self._files = Settled(lambda: signature(tls))
         self.ticket_keys = ticket_keys or [os.urandom(80)]
-        self._waited_tickets = self._waited_day = 0.0
+        self._waited_tickets = 0.0
+        self._expiring = expiry.Reminder(self._ring.expiring())
         self.stapler: Stapler | None = None
         if tls.ocsp_stapling:
             self.stapler = Stapler(Cache(tls.ocsp_cache) if tls.ocsp_cache is not None else None, stapler)
@@ -271,47 +307,68 @@ class Watch:
 
     def _look(self) -> None:
         self._waited_tickets += watching.LOOK_EVERY
-        self._waited_day += watching.LOOK_EVERY
-        if self._files.changed():
+        now = datetime.datetime.now(datetime.UTC)
+        if self._files.changed() or (self._ring.turns and self._ring.turns[0] <= now):
             self._read_again()
         if self.stapler is not None and self.stapler.news():
             self._changed(self.block())
         self._tell_lapsed()
+        self._tell_taken()
         if self._waited_tickets >= NEW_TICKET_KEY:
             self._waited_tickets = 0.0
             self.ticket_keys = [os.urandom(80), *self.ticket_keys][:TICKET_KEYS]
             self._changed(self.block())
-        if self._waited_day >= watching.DAY:
-            self._waited_day = 0.0
-            for line in self._ring.expiring():
-                logs.warning(f"certificate {line}")
+        for line in self._expiring.due(self._ring.expiring):
+            logs.warning(f"certificate {line}")
 
     def _read_again(self) -> None:
-        ring, problems = load(self._tls, self._ring)
+        now = datetime.datetime.now(datetime.UTC)
+        ring, problems = load(self._tls, self._ring, self._plain)
         for problem in problems:
             logs.warning(f"certificates: {problem}; what is in use stays")
         if ring is None:
+            self._ring = replace(self._ring, turns=tuple(turn for turn in self._ring.turns if turn > now))
             return
-        if ring == self._ring:
+        contexts = ring.contexts()
+        if ring == self._ring and contexts == self._contexts:
             ring.wipe(but=self._ring)
+            self._ring = replace(self._ring, turns=ring.turns)
             return
+        self._contexts = contexts
         old, self._ring = self._ring, ring
         if self.stapler is not None:
             self.stapler.follow(to_be_fetched(ring))
         for source, pair in ring.pairs.items():
             if old.pairs.get(source) != pair:
-                logs.info(
-                    f'certificate "{pair.cert_path}" is in use, for {shortened(pair.names)}, until {pair.until:%F}'
-                )
+                about = f"for {shortened(pair.names)}, until {pair.until:%F}"
+                self._due.append(f'certificate "{pair.cert_path}" is in use, {about}')
         for source in old.pairs.keys() - ring.pairs.keys():
-            logs.info(f'certificate "{source.cert_path}" is gone and in use no more')
+            self._due.append(f'certificate "{source.cert_path}" is gone and in use no more')
         for path, text in ring.authorities.items():
             if old.authorities.get(path) != text:
-                logs.info(f'client certificates are accepted by the new "{path}"')
-        for line in [*ring.warnings(), *ring.expiring()]:
-            logs.warning(f"certificate {line}")
-        self._changed(self.block())
+                self._due.append(f'client certificates are accepted by the new "{path}"')
+        self._due_from, self._due_looks = self._taken(), _TAKE_LOOKS
+        self._changed(ring.block(self.ticket_keys, self.stapler, old))
         old.wipe(but=ring)
+        self._tell_taken()
+        for line in [*ring.warnings(), *self._expiring.anew(ring.expiring())]:
+            logs.warning(f"certificate {line}")
+
+    def _tell_taken(self) -> None:
+        """A renewal counts when every worker has opened it."""
+        if not self._due:
+            return
+        now = self._taken()
+        missing = [worker for worker, count in self._due_from.items() if now.get(worker, count + 1) <= count]
+        if not missing:
+            for line in self._due:
+                logs.info(line)
+        elif self._due_looks > 0:
+            self._due_looks -= 1
+            return
+        else:
+            logs.error(f"{len(missing)} workers have not taken the new certificates; what they had stays in use")
+        self._due = []
 
     def _tell_lapsed(self) -> None:
         """Files of staples that nobody renewed in time; workers look at the time by themselves."""

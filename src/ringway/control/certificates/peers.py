@@ -72,8 +72,8 @@ def _of(tls: dict[str, Any], problem: Problem) -> Problem:
 
 
 def expiring(plan: Plan, peers: Sequence[Peer | None], now: datetime.datetime | None = None) -> list[str]:
-    """A line for each certificate of ours, and each file of authorities, that is good for three weeks at most. Those of
-    the system are looked after by others."""
+    """A line for each certificate of ours, and each file of authorities, that expires soon. Those of the
+    system are looked after by others."""
     lines = []
     for tls, peer in zip(plan, peers, strict=True):
         if tls is None or peer is None:
@@ -110,7 +110,7 @@ class Watch:
         self._editions = [0 if peer is None else 1 for peer in peers]
         self._changed = changed
         self._files = Settled(lambda: signature(plan))
-        self._waited_day = 0.0
+        self._expiring = expiry.Reminder(expiring(plan, peers))
         self._thread = Ticking("upstream files", watching.LOOK_EVERY, self._look)
         self.start, self.stop = self._thread.start, self._thread.stop
 
@@ -131,13 +131,10 @@ class Watch:
         return peers.build(told, list(authorities))  # type: ignore[no-any-return]
 
     def _look(self) -> None:
-        self._waited_day += watching.LOOK_EVERY
         if self._files.changed():
             self._read_again()
-        if self._waited_day >= watching.DAY:
-            self._waited_day = 0.0
-            for line in expiring(self._plan, self._peers):
-                logs.warning(line)
+        for line in self._expiring.due(lambda: expiring(self._plan, self._peers)):
+            logs.warning(line)
 
     def _read_again(self) -> None:
         peers, problems = load(self._plan, self._peers)
@@ -156,7 +153,7 @@ class Watch:
             if tls["key"] is not None:
                 for line in certificates.permissions(tls["key"]):
                     logs.warning(f"upstream {tls['name']}: {line}")
-        for line in expiring(self._plan, self._peers):
+        for line in self._expiring.anew(expiring(self._plan, self._peers)):
             logs.warning(line)
         self._changed(self.block())
         _wipe(old, but=peers)

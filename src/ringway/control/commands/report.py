@@ -25,7 +25,7 @@ def report(loaded: Loaded) -> list[str]:
     lines += [f"warning: {warning}" for warning in [*loaded.warnings, *_lacking(config)]]
     lines += _section("Listeners", _listeners(config))
     if config.tls is not None:
-        lines += _section("Certificates", _certificates(config.tls))
+        lines += _section("Certificates", _certificates(config.tls, bool(config.server.plain_listen)))
         if doors.policies(config.tls):
             lines += _section("Client certificates", _doors(config.tls))
     lines += _section("Workers", _workers(config))
@@ -53,8 +53,8 @@ def _listeners(config: Config) -> list[tuple[str, str]]:
     return [*rows, ("balanced by", config.performance.reuseport_balancing)]
 
 
-def _certificates(tls: Tls) -> list[tuple[str, str]]:
-    ring, _ = keyring.load(tls)
+def _certificates(tls: Tls, plain: bool) -> list[tuple[str, str]]:
+    ring, _ = keyring.load(tls, plain=plain)
     pairs = list(ring.pairs.values()) if ring is not None else []
     most = 20
     rows = []

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ringway.control.machine import descriptors, memory
@@ -31,6 +31,8 @@ class WorkerProcess:
         self._ready_at = 0.0
         self.failed = ""
         """Why it could not start."""
+        self.certificates: Callable[[], int] = int
+        """How many blocks of certificates it has taken, as its counters say."""
         self.driver_error = 0
         """The error number, if it was the I/O driver."""
         self.renewed: list[dict[str, Any]] = []

@@ -69,6 +69,7 @@ class Reloadable(Protocol):
     @property
     def busy(self) -> str: ...
     def tell(self, news: bytes) -> None: ...
+    def taken(self) -> dict[object, int]: ...
     def needs_new_workers(self, config: Config) -> bool: ...
     def new_seats(self, config: Config) -> list[Seat]: ...
     def adopt(
@@ -154,7 +155,7 @@ class Reloads:
         before = supervisor.rules
         assert before is not None
         try:
-            rules = Rules(config, supervisor.tell, before.ticket_keys, before.stapler)
+            rules = Rules(config, supervisor.tell, before.ticket_keys, before.stapler, supervisor.taken)
         except (RingwayError, OSError):
             listeners.discard(opened)
             raise

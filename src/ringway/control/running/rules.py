@@ -44,16 +44,18 @@ class Rules:
         changed: Callable[[bytes], None],
         ticket_keys: list[bytes] | None = None,
         stapler: "Stapler | None" = None,
+        taken: Callable[[], dict[object, int]] = dict,
     ) -> None:
         """`changed` is called in other threads when something new was published, or names were resolved.
-        `ticket_keys` and `stapler`: of before, so that sessions and staples go on. Raises RingwayError, with nothing
-        left open."""
+        `ticket_keys` and `stapler`: of before, so that sessions and staples go on. `taken`: how many blocks of
+        certificates each worker has taken. Raises RingwayError, with nothing left open."""
         self.config = config
         self.account, problems = account_for(config.server)
         """Whom workers become that start under these rules."""
         if problems:
             raise RingwayError("; ".join(map(str, problems)))
         self._changed = changed
+        self._taken = taken
         self._table: memory.ReadOnly | None = None
         self._published: dict[str, memory.Published] = {}
         """By the key of the brief that has its descriptor."""
@@ -108,13 +110,17 @@ class Rules:
         # Imported here, as below: cryptography is a quarter of our memory, and plain HTTP needs none of it.
         from ringway.control.certificates import keyring
 
-        ring, problems = keyring.load(tls)
+        plain = bool(self.config.server.plain_listen)
+        ring, problems = keyring.load(tls, plain=plain)
         if ring is None or problems:
             raise RingwayError("; ".join(map(str, problems)))
+        if tls.certificates_path is not None:
+            count = sum(source.section == "tls.certificates_path" for source in ring.pairs)
+            logs.info(f'certificates in "{tls.certificates_path}": {count}')
         for line in [*ring.warnings(), *ring.expiring()]:
             logs.warning(f"certificate {line}")
         publish = functools.partial(self._publish_news, "certificates", CERTIFICATES)
-        self._keyring = keyring.Watch(tls, ring, publish, ticket_keys, stapler)
+        self._keyring = keyring.Watch(tls, ring, publish, ticket_keys, stapler, plain, self._taken)
         self._follow("certificates", self._keyring)
 
     def _open_peers(self, plan: "peers.Plan") -> None:

@@ -152,7 +152,7 @@ class Supervisor:
                 given.groups if given else [], wanted_listeners(config), count, passed
             )
         self._steer(config)
-        self.rules = Rules(config, self.tell, given.ticket_keys if given else None)
+        self.rules = Rules(config, self.tell, given.ticket_keys if given else None, taken=self.taken)
         self.rules.resolver.wait()
         self.door = Door(self.file, given.door if given else None)
         if self.door.socket is not None:
@@ -338,6 +338,8 @@ class Supervisor:
             process = WorkerProcess(seat.index, brief, [*rules, *own.values(), *sockets])
             release = opened.pop_all().close
 
+        process.certificates = lambda: int(counters.read(block.map)["certificates"])
+
         def dropped() -> int:
             return int(counters.read(block.map).get("records_dropped", 0))
 
@@ -346,6 +348,11 @@ class Supervisor:
                 seat.index, records.Reader(ring.map), dropped, release, functools.partial(self._suspect, process)
             )
         return process
+
+    def taken(self) -> dict[object, int]:
+        """How many blocks of certificates each worker has taken. For other threads too."""
+        processes = [seat.process for seat in list(self.seats)]
+        return {process: process.certificates() for process in processes if process is not None}
 
     def _suspect(self, process: WorkerProcess, why: str) -> None:
         """In the thread of the log: the loop ends it."""
@@ -370,7 +377,7 @@ class Supervisor:
                 "name": name,
                 "fd": sock.fileno(),
                 "tls": group.tls,
-                "https": https if rules.config.server.redirect_https and not group.tls else 0,
+                "https": ((group.tls and group.address.port) or https) if rules.config.server.redirect_https else 0,
                 "proxied": group.proxied,
             }
             for group in groups

@@ -26,6 +26,7 @@ cdef enum Reason:
     BODY_TOO_LARGE        # 413
     TRAILER_TOO_LARGE     # 431
     METHOD_NOT_IMPLEMENTED  # 501
+    PLAIN_HTTP            # 400: to a port where TLS is spoken
     BAD_EXPECTATION       # 417
     # answers of our own
     NO_ROUTE              # 404

@@ -28,6 +28,7 @@ _TABLE = (
     ("body_too_large", 413, "The request body is larger than the limit."),
     ("trailer_too_large", 431, "The trailer section of the request body is larger than the limit."),
     ("method_not_implemented", 501, "This server does not implement the request's method."),
+    ("plain_http", 400, "The client speaks plain HTTP, and this port speaks HTTPS; the address begins with https://."),
     ("bad_expectation", 417, "The Expect field asks for something other than 100-continue."),
     # answers of our own
     ("no_route", 404, "No configured route matches the request's host and path."),

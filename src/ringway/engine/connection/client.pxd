@@ -36,6 +36,12 @@ cdef void client_sent(Worker* w, Stream* s) noexcept nogil
 cdef void client_late(Worker* w, Stream* s) noexcept nogil
 cdef void client_gone(Worker* w, Stream* s) noexcept nogil
 
+cdef void client_broken(Worker* w, Client* c) noexcept nogil
+    # receiving failed: close it. If TLS failed the alert that says why goes out first
+cdef void client_plain(Worker* w, Client* c) noexcept nogil
+    # it does not begin with TLS: its request is read as plain HTTP
+cdef void end_tls(Worker* w, Stream* s) noexcept nogil
+    # what is received from here on goes to the inbox as it comes
 cdef void tell_refused(Worker* w, Client* c) noexcept nogil
     # why its certificate is not accepted
 cdef void client_next_request(Worker* w, Client* c) noexcept nogil

@@ -5,6 +5,7 @@ from cython import NULL, address, cast
 from cython.cimports.libc.stdint import int64_t, uint32_t
 from cython.cimports.libc.string import memcpy, memmove, strlen
 from cython.cimports.ringway.engine.base import *
+from cython.cimports.ringway.engine.connection.offload import *
 from cython.cimports.ringway.engine.connection.rules import *
 from cython.cimports.ringway.engine.connection.state import *
 from cython.cimports.ringway.engine.connection.stream import *
@@ -31,6 +32,7 @@ from cython.cimports.ringway.engine.native.linux import (
     socklen_t,
 )
 from cython.cimports.ringway.engine.plan import *
+from cython.cimports.ringway.engine.tls import *
 
 
 def client_move(c, to):
@@ -170,10 +172,10 @@ def client_received(w, s):
     elif s.error:
         if state == CLIENT_HANDSHAKE and s.refused != NULL:
             tell_refused(w, c)
-        if state == CLIENT_HANDSHAKE and not stream_drained(s):
-            client_move(c, CLIENT_LINGER)  # the alert says why: let it go out
+        if state == CLIENT_HANDSHAKE and s.tls.plain:
+            client_plain(w, c)
         else:
-            client_abort(w, c)
+            client_broken(w, c)
     elif state == CLIENT_PROXY:
         proxy_header_received(w, c)
     elif state == CLIENT_HANDSHAKE:
@@ -188,6 +190,47 @@ def client_received(w, s):
             stream_want(w, s, GROUP_SMALL, client_many(c, 0), False)
     else:
         client_next_request(w, c)
+
+
+def client_broken(w, c):
+    s: cython.pointer(Stream) = address(c.stream)
+    if s.tls == NULL or not s.tls.failed or s.send_error or (s.sending == NULL and s.outbox.first == NULL):
+        client_abort(w, c)
+        return
+    # RFC 8446 6.2: a fatal alert goes out, behind what was queued before, and then the end. What the client still sends
+    # is read and thrown away: a socket that is closed would answer it with a reset, and that overtakes the alert.
+    s.error = 0
+    end_tls(w, s)
+    queue_give(address(w.buffers), address(s.inbox))
+    client_move(c, CLIENT_LINGER)
+    c.linger = True
+    stream_receive_within(w, s, w.snapshot.timeouts.linger_ms, False)
+    stream_send_within(w, s, w.snapshot.timeouts.linger_ms)
+    stream_flush(w, s)
+    stream_want(w, s, GROUP_SMALL, True, False)
+
+
+def client_plain(w, c):
+    s: cython.pointer(Stream) = address(c.stream)
+    s.error = 0
+    end_tls(w, s)
+    c.secured = False
+    c.mistaken = True
+    client_idle(w, c, w.snapshot.timeouts.head_ms)
+    client_next_request(w, c)
+
+
+def end_tls(w, s):
+    while s.cipher.first != NULL:
+        queue_push(address(s.inbox), queue_pop(address(s.cipher)))
+    s.eof = s.eof or s.ended
+    s.ended = False
+    s.secure = False
+    offload_forget(s)
+    s.offload_wanted = 0
+    tls_close(s.tls)
+    s.tls = NULL
+    gauge(w.counters, GAUGE_TLS, -1)
 
 
 def tell_refused(w, c):
@@ -207,7 +250,9 @@ def client_next_request(w, c):
     if not s.eof and s.error == 0:
         stream_refill(w, s)  # also when a part of a head is here: the rest may wait to be decrypted
     if s.inbox.first == NULL:
-        if s.eof or s.error:
+        if s.error:
+            client_broken(w, c)
+        elif s.eof:
             client_finish(w, c)
         else:
             stream_want(w, s, GROUP_SMALL, client_many(c, 0), False)
@@ -223,9 +268,15 @@ def client_next_request(w, c):
         stream_receive_within(w, s, 0, False)
         w.handlers.request(w, c, found)
         return
+    if s.error:
+        client_broken(w, c)
+        return
     if s.eof:
         client_abort(w, c)  # RFC 9112 8: an incomplete request, and nobody left to tell
         return
+    if s.outbox.first != NULL:
+        # An alert (no_renegotiation), or a ticket: no answer follows yet, with which it could go out.
+        stream_flush(w, s)
     if s.state == CLIENT_IDLE:
         # The whole head is due from its first byte on: a byte a second does not help.
         client_move(c, CLIENT_HEAD)
@@ -410,7 +461,7 @@ def client_done(w, c):
     s: cython.pointer(Stream) = address(c.stream)
     c.exchange = NULL
     if s.error or s.send_error:
-        client_abort(w, c)
+        client_broken(w, c)
     elif c.last:
         client_finish(w, c)
     else:

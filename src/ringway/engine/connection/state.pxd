@@ -131,7 +131,7 @@ cdef struct Listener:
     int fd                  # owned, a duplicate of the supervisor's; -1: closed, draining
     bint tls
     bint proxied            # connections begin with the PROXY protocol's header
-    uint16_t https_port     # requests are sent on to HTTPS at this port; 0: they are served
+    uint16_t https_port     # plain requests are sent on to HTTPS at this port; 0: they are served, or refused if `tls`
     bint accepting          # an accept is in flight
     bint removed            # by a reload: what came by it is drained
     uint32_t clients        # connections that came by it: its place is not free before they are gone
@@ -153,6 +153,7 @@ cdef struct Client:
     uint8_t peer_family     # AF_INET, AF_INET6, AF_UNIX; 0: unknown
     char peer[46]           # address as text; "unix:": it came by a Unix socket
     bint secured            # TLS is spoken, behind the PROXY header if there is one
+    bint mistaken           # it spoke plain HTTP where TLS is spoken: it is told so, or sent on
     uint8_t trust           # Trust: may it say whom its requests come from?
     Ends ends               # known: as a PROXY header said; `peer` then is its source
 

@@ -288,7 +288,8 @@ def pump(w, s):
     if s.kind == KIND_UPSTREAM and (s.state == UPSTREAM_HANDSHAKE or s.error):
         return  # what was written goes out with the request that follows, or before the close
     if s.outbox.first != NULL and s.inbox.first == NULL:
-        # Handshake records, alerts. With plaintext in the inbox an answer follows, and a ticket goes out with it.
+        # Handshake records, alerts. With plaintext in the inbox an answer follows, and a ticket goes out with it. If it
+        # is half a head, client_next_request() sends it.
         stream_flush(w, s)
 
 

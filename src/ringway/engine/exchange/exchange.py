@@ -155,7 +155,13 @@ def exchange_cut(w, x, reason):
     # The client must not take what it has for the whole: a reset, not an end. Either this releases the exchange at
     # once, or (operations in flight) client_gone() will.
     exchange_leave_upstream(w, x)
-    stream_abort(w, address(x.client.stream))
+    c: cython.pointer(Client) = x.client
+    if c.stream.error and c.stream.tls != NULL and c.stream.tls.failed:
+        # RFC 8446 6.2: TLS broke. Its fatal alert says so as well, and reaches the client.
+        exchange_release(w, x)
+        client_broken(w, c)
+        return
+    stream_abort(w, address(c.stream))
 
 
 def exchange_leave_upstream(w, x):

@@ -123,15 +123,14 @@ def request_route(w, x, b, head, length, start, got):
     host: Span = piece_span(data, w.request.host)
     found: int32_t = ROUTE_NONE
     reason: cython.int = 0
+    if (x.client.mistaken or x.client.listener.https_port) and sent_on(w, x, data):
+        buffer_give(address(w.buffers), b)
+        return
     if w.request.form == FORM_ASTERISK:
         buffer_give(address(w.buffers), b)
         options_for_all(w, x)
         return
     reason = normal_path(w, data, address(path))
-    if reason == 0 and x.client.listener.https_port and not is_challenge(path) and not came_by_https(w):
-        to_https(w, x, data)
-        buffer_give(address(w.buffers), b)
-        return
     if reason == 0 and x.rules.snapshot.client_auth:
         reason = at_the_door(w, x, host, path)
     if reason == 0:
@@ -160,6 +159,24 @@ def request_route(w, x, b, head, length, start, got):
     else:
         redirect(w, x, data)
         buffer_give(address(w.buffers), b)
+
+
+def sent_on(w, x, data):
+    """Plain HTTP where HTTPS is wanted."""
+    c: cython.pointer(Client) = x.client
+    path: Span
+    if c.mistaken:
+        if c.listener.https_port and w.request.form != FORM_ASTERISK and not came_by_https(w):
+            to_https(w, x, data)
+        else:
+            exchange_fail(w, x, PLAIN_HTTP)
+        return True
+    if c.listener.tls or w.request.form == FORM_ASTERISK:
+        return False
+    if normal_path(w, data, address(path)) < 0 or is_challenge(path) or came_by_https(w):
+        return False
+    to_https(w, x, data)
+    return True
 
 
 def path_as_sent(x, sent, normal):

@@ -77,6 +77,7 @@ cdef extern from "<openssl/ssl.h>" nogil:
 
     const SSL_METHOD* TLS_server_method()
     const SSL_METHOD* TLS_client_method()
+    int SSL_CTX_clear_chain_certs(SSL_CTX* ctx)
     SSL_CTX* SSL_CTX_new(const SSL_METHOD* method)
     void SSL_CTX_free(SSL_CTX* ctx)
     int SSL_CTX_set_min_proto_version(SSL_CTX* ctx, int version)
@@ -184,6 +185,8 @@ cdef extern from "<openssl/pem.h>" nogil:
     EVP_PKEY* PEM_read_bio_PrivateKey(BIO* bio, EVP_PKEY** out, void* callback, void* arg)
     int PEM_R_NO_START_LINE
     void X509_free(X509* certificate)
+    int X509_check_private_key(const X509* certificate, const EVP_PKEY* key)
+    int i2d_X509(const X509* certificate, unsigned char** out)
     X509_NAME* X509_get_subject_name(const X509* certificate)
     X509_NAME* X509_get_issuer_name(const X509* certificate)
     const ASN1_INTEGER* X509_get0_serialNumber(const X509* certificate)

@@ -16,7 +16,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 cdef enum:
     CERTIFICATES_MAGIC = 0x43575247     # "GRWC"
-    CERTIFICATES_VERSION = 3            # changes with any struct below
+    CERTIFICATES_VERSION = 4            # changes with any struct below
     TICKET_KEY_BYTES = 80               # name 16, HMAC 32, AES 32
     TICKET_KEYS_MAX = 3                 # the newest seals; all of them open
     TICKET_CONTEXT_BYTES = 32           # OpenSSL's most
@@ -30,6 +30,7 @@ cdef struct CertificatePair:
     uint32_t staple_at                  # OCSP response, DER
     uint32_t staple_bytes               # 0: none
     uint32_t staple_until_s             # since 1970: from then on it is not shown
+    uint32_t fresh                      # it was not in the block before: a worker opens it when it takes this one
 
 cdef struct CertificateContext:
     uint32_t first                      # in the pairs of the contexts

@@ -127,12 +127,19 @@ def certificates_authorities(head, policy):
 
 
 def build(
-    pairs: list, contexts: list, names: dict, default: int, ticket_keys: list, authorities: list | None = None
+    pairs: list,
+    contexts: list,
+    names: dict,
+    default: int,
+    ticket_keys: list,
+    authorities: list | None = None,
+    fresh: frozenset[int] = frozenset(),
 ) -> bytearray:
     """The block. `pairs`: (chain, key, staple, until): PEM as bytes, an OCSP response (b"": none) and the
     time from which on it is not shown; `contexts`: tuples of indices of pairs; `names`: lower-case host
     name ("*.example.com" too) to index of a context; `ticket_keys`: of 80 bytes each, the newest first; `authorities`:
-    (PEM, context of tickets) by policy. Raises ValueError when it would be 4 GiB or more."""
+    (PEM, context of tickets) by policy; `fresh`: indices of pairs that are new.
+    Raises ValueError when it would be 4 GiB or more."""
     head: CertificatesHead
     number: cython.int
     choices = [index for context in contexts for index in context]
@@ -156,7 +163,8 @@ def build(
             block[at : at + len(text)] = text
             places += [at, len(text)]
             at += len(text)
-        struct.pack_into("=7I", block, pairs_at + sizeof(CertificatePair) * number, *places, min(until, 0xFFFFFFFF))
+        about = (min(until, 0xFFFFFFFF), number in fresh)
+        struct.pack_into("=8I", block, pairs_at + sizeof(CertificatePair) * number, *places, *about)
     first = 0
     for number, context in enumerate(contexts):
         struct.pack_into("=2I", block, contexts_at + 8 * number, first, len(context))

@@ -29,6 +29,8 @@ cdef struct Tls:
     bint established        # the handshake is through
     bint failed
     bint exhausted          # ... for want of a buffer
+    bint begun              # the client's first octet was looked at
+    bint plain              # it begins a method, no record: nothing of what the client said was taken
     unsigned long why       # OpenSSL's code of what failed; 0: it did not say
     bint silent             # the kernel sends: a record that OpenSSL writes now would carry a number used before
     uint8_t header[5]       # of the record being read, as far as it is here
@@ -40,7 +42,8 @@ cdef Tls* tls_open(TlsContext* context, SSL_SESSION* resume, Queue* out) noexcep
     # the context's side. `resume`: a client's, or NULL. NULL: no memory
 cdef void tls_close(Tls* tls) noexcept nogil
 cdef void tls_feed(Tls* tls, const char* data, uint32_t length) noexcept nogil
-cdef int tls_handshake(Tls* tls) noexcept nogil     # 1: established; 0: more ciphertext needed; TLS_FAILED. A client begins
+cdef int tls_handshake(Tls* tls) noexcept nogil     # 1: established; 0: more ciphertext needed; TLS_FAILED. A client begins.
+    # To a client that does not speak TLS (`plain`) OpenSSL says nothing
 cdef int tls_read(Tls* tls, char* out, uint32_t size) noexcept nogil
     # bytes; 0: more ciphertext needed; TLS_CLOSED; TLS_FAILED
 cdef int tls_write(Tls* tls, const char* data, uint32_t length) noexcept nogil  # 0, or TLS_FAILED

@@ -119,6 +119,12 @@ def tls_feed(tls, data, length):
 
 
 def tls_handshake(tls):
+    if tls.left and not tls.begun:
+        # RFC 8446 5.1: a record begins with its type, 20 to 24; a request of HTTP with a method.
+        tls.begun = True
+        tls.plain = tls.context.client == NULL and octet_is(cast(cython.uchar, tls.at[0]), OCTET_TOKEN)
+    if tls.plain:
+        return TLS_FAILED
     ERR_clear_error()
     result: cython.int = SSL_do_handshake(tls.ssl)
     if result == 1:

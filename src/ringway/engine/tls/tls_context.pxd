@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from ringway.engine.base.buffers cimport Buffers
 from ringway.engine.tls.certificates cimport CertificatesHead, TicketKeys
 from ringway.engine.tls.client_auth cimport Trusted
-from ringway.engine.native.openssl cimport BIO_METHOD, SSL_CTX, SSL_SESSION, X509
+from ringway.engine.native.openssl cimport BIO, BIO_METHOD, EVP_PKEY, SSL_CTX, SSL_SESSION, X509
 from ringway.engine.plan.snapshot cimport Snapshot
 
 cdef enum:
@@ -59,3 +59,8 @@ cdef void tls_context_close(TlsContext* context) noexcept nogil
 cdef void store_close(CertificateStore* store) noexcept nogil
 cdef int use_pair(SSL_CTX* ctx, const char* chain, int chain_bytes, const char* key, int key_bytes) noexcept nogil
     # 1, or 0: see OpenSSL's error queue (last_error())
+cdef int use_chain(SSL_CTX* ctx, const char* chain, int chain_bytes) noexcept nogil     # likewise
+cdef EVP_PKEY* read_key(const char* key, int key_bytes) noexcept nogil
+    # owned; NULL: it is none, or has a passphrase
+cdef X509* next_certificate(BIO* bio, bint* broken) noexcept nogil
+    # the next one of a text, owned; NULL: there is none, or (`broken`) it cannot be read

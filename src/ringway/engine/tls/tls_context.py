@@ -7,7 +7,9 @@ from cython.cimports.libc.stdlib import free
 from cython.cimports.ringway.engine.native.linux import munmap
 from cython.cimports.ringway.engine.native.openssl import (
     BIO,
+    ERR_GET_REASON,
     EVP_PKEY,
+    PEM_R_NO_START_LINE,
     X509,
     BIO_free,
     BIO_meth_free,
@@ -15,17 +17,25 @@ from cython.cimports.ringway.engine.native.openssl import (
     ERR_clear_error,
     ERR_error_string_n,
     ERR_get_error,
+    ERR_peek_last_error,
+    ERR_reason_error_string,
     EVP_PKEY_free,
     OPENSSL_cleanse,
     PEM_read_bio_PrivateKey,
     PEM_read_bio_X509,
     SSL_CTX_add1_chain_cert,
     SSL_CTX_check_private_key,
+    SSL_CTX_clear_chain_certs,
     SSL_CTX_free,
+    SSL_CTX_get0_certificate,
+    SSL_CTX_new,
     SSL_CTX_use_certificate,
     SSL_CTX_use_PrivateKey,
     SSL_SESSION_free,
+    TLS_server_method,
+    X509_check_private_key,
     X509_free,
+    i2d_X509,
 )
 from cython.cimports.ringway.engine.tls.certificates import *
 from cython.cimports.ringway.engine.tls.client_auth import *
@@ -65,26 +75,109 @@ def store_close(store):
 
 def use_pair(ctx, chain, chain_bytes, key, key_bytes):
     """A chain and its key; OpenSSL keeps one for each kind of key."""
+    if use_chain(ctx, chain, chain_bytes) != 1:
+        return 0
+    k: cython.pointer(EVP_PKEY) = read_key(key, key_bytes)
+    ok: cython.int = k != NULL and SSL_CTX_use_PrivateKey(ctx, k) == 1 and SSL_CTX_check_private_key(ctx) == 1
+    EVP_PKEY_free(k)
+    return ok
+
+
+def use_chain(ctx, chain, chain_bytes):
+    broken: cython.bint = False
     bio: cython.pointer(BIO) = BIO_new_mem_buf(chain, chain_bytes)
-    x: cython.pointer(X509) = PEM_read_bio_X509(bio, NULL, NULL, NULL)
+    x: cython.pointer(X509) = next_certificate(bio, address(broken))
     ok: cython.int = x != NULL and SSL_CTX_use_certificate(ctx, x) == 1
     X509_free(x)
     while ok:  # the rest of the chain, to its end
-        x = PEM_read_bio_X509(bio, NULL, NULL, NULL)
+        x = next_certificate(bio, address(broken))
         if x == NULL:
-            ERR_clear_error()  # "no start line": that was the last one
             break
         ok = SSL_CTX_add1_chain_cert(ctx, x) == 1
         X509_free(x)
     BIO_free(bio)
-    if not ok:
-        return 0
-    bio = BIO_new_mem_buf(key, key_bytes)
-    k: cython.pointer(EVP_PKEY) = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL)
-    ok = k != NULL and SSL_CTX_use_PrivateKey(ctx, k) == 1 and SSL_CTX_check_private_key(ctx) == 1
-    EVP_PKEY_free(k)
+    return ok and not broken
+
+
+def read_key(key, key_bytes):
+    bio: cython.pointer(BIO) = BIO_new_mem_buf(key, key_bytes)
+    # The last argument is a passphrase: without one OpenSSL would ask for it on the terminal.
+    k: cython.pointer(EVP_PKEY) = PEM_read_bio_PrivateKey(
+        bio, NULL, NULL, cast(cython.p_void, cast(cython.p_char, b""))
+    )
     BIO_free(bio)
-    return ok
+    return k
+
+
+def next_certificate(bio, broken):
+    x: cython.pointer(X509) = PEM_read_bio_X509(bio, NULL, NULL, NULL)
+    if x == NULL:
+        broken[0] = ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE
+        if not broken[0]:
+            ERR_clear_error()
+    return x
+
+
+# For the supervisor: OpenSSL judges in the same way what workers are going to open.
+
+
+def read_certificates(pem: bytes) -> list[bytes]:
+    """Those of a text in PEM form, each in DER form. Raises ValueError with OpenSSL's reason if one cannot be read."""
+    broken: cython.bint = False
+    size: cython.int
+    at: cython.p_uchar
+    found = []
+    ERR_clear_error()
+    bio: cython.pointer(BIO) = BIO_new_mem_buf(cast(cython.p_char, pem), cast(cython.int, len(pem)))
+    x: cython.pointer(X509) = next_certificate(bio, address(broken))
+    while x != NULL:
+        size = i2d_X509(x, NULL)
+        der = bytearray(max(size, 1))
+        at = cast(cython.p_uchar, der)
+        i2d_X509(x, address(at))
+        found.append(bytes(der[:size]))
+        X509_free(x)
+        x = next_certificate(bio, address(broken))
+    BIO_free(bio)
+    if broken:
+        raise ValueError(last_reason())
+    return found
+
+
+@cython.cclass
+class Judge:
+    """Tries pairs as a worker opens them. One for many: a context takes a millisecond to make."""
+
+    ctx: cython.pointer(SSL_CTX)
+
+    def __cinit__(self):
+        self.ctx = SSL_CTX_new(TLS_server_method())
+
+    def __dealloc__(self):
+        SSL_CTX_free(self.ctx)
+
+    def pair(self, chain: bytes, key: bytearray) -> tuple[str, str]:
+        """A chain and its key, or (`chain` is empty) a key alone. ("", ""), or which of both cannot be served, "chain"
+        or "key", and OpenSSL's reason."""
+        failed = ""
+        ERR_clear_error()
+        SSL_CTX_clear_chain_certs(self.ctx)
+        if chain and use_chain(self.ctx, cast(cython.p_char, chain), cast(cython.int, len(chain))) != 1:
+            failed = "chain"
+        else:
+            # In the context it would stay, and be taken for the key of a later certificate.
+            k: cython.pointer(EVP_PKEY) = read_key(cast(cython.p_char, key), cast(cython.int, len(key)))
+            if k == NULL or (chain and X509_check_private_key(SSL_CTX_get0_certificate(self.ctx), k) != 1):
+                failed = "key"
+            EVP_PKEY_free(k)
+        return failed, last_reason() if failed else ""
+
+
+def last_reason() -> str:
+    """As last_error(), without where in OpenSSL it was."""
+    text: cython.p_const_char = ERR_reason_error_string(ERR_get_error())
+    ERR_clear_error()
+    return cast(bytes, text).decode("latin-1") if text != NULL else "no reason given"
 
 
 def last_error() -> str:

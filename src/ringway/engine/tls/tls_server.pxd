@@ -19,7 +19,7 @@ cdef TlsContext* tls_server_open(const TlsPolicy* policy, const KtlsPolicy* ktls
     # without certificates yet. NULL: no memory
 cdef int tls_server_take(TlsContext* context, const CertificatesHead* head, uint64_t size, const TicketKeys* tickets) noexcept nogil
     # this block of certificates from now on (takes over the mapping); connections under way keep theirs. -1: its default
-    # context cannot be opened, see OpenSSL's error queue (last_error()); the old block stays
+    # context, or one with a fresh pair, cannot be opened, see OpenSSL's error queue (last_error()); the old block stays
 cdef bint tls_same_door(const TlsContext* one, uint32_t policy, const TlsContext* other, uint32_t other_policy) noexcept nogil
     # do two policies, each of the certificates of its context, want the same of the same authorities?
 
@@ -27,6 +27,8 @@ cdef SSL_CTX* store_context(TlsContext* context, CertificateStore* store, uint32
     # opened when it is asked for the first time; NULL: it cannot be
 cdef Trusted* store_trusted(CertificateStore* store, uint32_t policy) noexcept nogil
     # likewise
+cdef bint open_fresh(TlsContext* context, CertificateStore* store) noexcept nogil
+    # the contexts with fresh pairs. False: one of them cannot be
 cdef SSL_CTX* new_context(TlsContext* context) noexcept nogil
 cdef int client_hello(SSL* ssl, int* alert, void* arg) noexcept nogil
 cdef bint asked_name(SSL* ssl, const unsigned char** name, uint32_t* length) noexcept nogil

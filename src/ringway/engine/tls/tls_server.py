@@ -114,6 +114,7 @@ def tls_server_take(context, head, size, tickets):
         or store.leaves == NULL
         or store.trusted == NULL
         or store_context(context, store, head.default_context) == NULL
+        or not open_fresh(context, store)
     ):
         store_close(store)
         return -1
@@ -121,6 +122,22 @@ def tls_server_take(context, head, size, tickets):
     store_close(context.store)
     context.store = store
     return 0
+
+
+def open_fresh(context, store):
+    """A renewal that cannot be opened is known now, not when the first client fails."""
+    index: uint32_t
+    which: uint32_t
+    pair: cython.pointer(cython.const[CertificatePair])
+    for index in range(store.head.context_count):
+        which = 0
+        pair = certificates_pair(store.head, index, 0)
+        while pair != NULL:
+            if pair.fresh and store_context(context, store, index) == NULL:
+                return False
+            which += 1
+            pair = certificates_pair(store.head, index, which)
+    return True
 
 
 def store_context(context, store, index):
