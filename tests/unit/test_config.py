@@ -357,6 +357,8 @@ head = 2.5
         "single": False,
         "base": "",
         "mode": "sendfile",
+        "follow_links": False,
+        "dot_files": False,
     }
     assert (routes[1]["kind"], routes[1]["status"]) == ("redirect", 308)
     assert routes[2] == {

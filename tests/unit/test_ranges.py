@@ -31,13 +31,14 @@ def ranges(value: bytes, size: int = 1000, **headers: bytes) -> tuple[int, list[
 # Validators
 
 
-def test_the_tag_is_strong_and_made_of_size_time_and_inode_8_8_3() -> None:
-    assert TAG == b'"%x-%x-%x"' % (1000, MODIFIED * 10**9 + 123_456_789, 77)
-    assert etag((0, 0, 0, 0)) == b'"0-0-0"'
-    assert len(etag((U64, -1, 0, U64))) <= 56
+def test_the_tag_is_strong_and_made_of_size_and_time_8_8_3() -> None:
+    assert TAG == b'"%x-%x"' % (1000, MODIFIED * 10**9 + 123_456_789)
+    assert etag((0, 0, 0, 0)) == b'"0-0"'
+    assert len(etag((U64, -1, 0, U64))) <= 40
+    assert etag((*FACTS[:3], 78)) == TAG  # the same file on another machine has another inode
 
 
-@pytest.mark.parametrize("i", range(4))
+@pytest.mark.parametrize("i", range(3))
 def test_a_changed_file_has_another_tag_8_8_1(i: int) -> None:
     assert etag(tuple(fact + (i == k) for k, fact in enumerate(FACTS))) != TAG
 

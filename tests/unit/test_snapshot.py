@@ -20,6 +20,8 @@ FILE = {
     "single": True,
     "base": "index.html",
     "mode": "memory",
+    "follow_links": True,
+    "dot_files": False,
 }
 PROXY = {
     "kind": "proxy",
@@ -60,7 +62,6 @@ FULL = plan(
 
 def test_what_was_planned_is_described() -> None:
     told = describe(build(FULL))
-    assert told.pop("folder_count") == 2
     assert told.pop("hosts") == [
         {"host": "*", "route": 1, "paths": [{"prefix": "/static", "route": 0}]},
         {"host": "*.example.com", "route": 2, "paths": []},
@@ -72,7 +73,7 @@ def test_what_was_planned_is_described() -> None:
         },
     ]
     assert list(told["media_types"]) == ["7z", "css", "html"]
-    assert told == {key: value for key, value in FULL.items() if key not in ("hosts", "folders", "upstream_tls")}
+    assert told == {key: value for key, value in FULL.items() if key not in ("hosts", "upstream_tls")}
 
 
 names = st.from_regex(r"[a-z][a-z0-9-]{0,9}(\.[a-z]{1,5}){0,3}", fullmatch=True)

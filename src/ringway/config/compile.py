@@ -100,6 +100,8 @@ class _Compiler:
                 "single": name != "",
                 "base": name,
                 "mode": route.mode,
+                "follow_links": route.follow_links,
+                "dot_files": route.dot_files,
             }
         elif isinstance(route, ProxyRoute):
             entry |= {"kind": "proxy", "strip_prefix": route.strip_prefix, "half_close": route.half_close}

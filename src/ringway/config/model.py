@@ -449,8 +449,9 @@ class FileRoute(Section):
     type: Literal["File"] = Field(description='`"File"`: answers with files.')
     path: SystemPath = Field(
         description="A folder, below which the rest of the path is looked up (`index.html` for a folder), or one "
-        "file that answers everything below the prefix. Nothing outside of it is reachable, not by symbolic links "
-        "either. A relative path is taken from the folder of the configuration file.",
+        "file that answers everything below the prefix. A folder that is replaced (made anew, moved, a symbolic link "
+        "turned to the next release) is followed within `[timeouts] file_valid`. Nothing outside of it is reachable, "
+        "see `follow_links`. A relative path is taken from the folder of the configuration file.",
         examples=["/var/www/example"],
     )
     mode: Literal["sendfile", "memory"] = Field(
@@ -458,6 +459,16 @@ class FileRoute(Section):
         description='`"sendfile"`: the kernel moves the body from the file to the connection. `"memory"`: small files '
         "are answered from a bounded copy in memory that follows changes of the file "
         "(`[limits] memory_bytes`, `memory_file_bytes`).",
+    )
+    follow_links: bool = Field(
+        default=False,
+        description="Symbolic links are followed as long as they lead to something inside of the folder, relative or "
+        "absolute; others are answered with 403. `true` follows those that lead outside too.",
+    )
+    dot_files: bool = Field(
+        default=False,
+        description="Files and folders whose names begin with a dot (`.env`, `.git`) are answered with 404, whether "
+        "they exist or not, except below `/.well-known/` of the folder. `true` serves them.",
     )
     strip_prefix: bool = Field(
         default=True,

@@ -9,4 +9,5 @@ from ringway.engine.connection.shares cimport *
 from ringway.engine.connection.listener cimport *
 from ringway.engine.connection.reach cimport *
 from ringway.engine.connection.upstream cimport *
+from ringway.engine.connection.folders cimport *
 from ringway.engine.connection.files cimport *

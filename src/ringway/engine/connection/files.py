@@ -6,11 +6,13 @@ from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.libc.stdlib import calloc, free, malloc
 from cython.cimports.libc.string import memcmp, memcpy, memset
 from cython.cimports.ringway.engine.base import *
+from cython.cimports.ringway.engine.connection.folders import *
 from cython.cimports.ringway.engine.connection.rules import *
 from cython.cimports.ringway.engine.connection.state import *
 from cython.cimports.ringway.engine.http import *
 from cython.cimports.ringway.engine.kernel import *
 from cython.cimports.ringway.engine.native.linux import (
+    AT_FDCWD,
     EACCES,
     EAGAIN,
     EINTR,
@@ -28,11 +30,13 @@ from cython.cimports.ringway.engine.native.linux import (
     O_CLOEXEC,
     O_NOCTTY,
     O_NONBLOCK,
+    O_PATH,
     O_RDONLY,
     RESOLVE_BENEATH,
     RESOLVE_NO_MAGICLINKS,
     S_ISDIR,
     S_ISREG,
+    close,
     fcntl,
 )
 from cython.cimports.ringway.engine.plan import *
@@ -57,14 +61,14 @@ def file_reason(f):
 # ----------------------------------------------------------------------------------------------------- opening
 
 
-def file_open(w, root, path, length, copy, x):
+def file_open(w, root, path, length, kind, x):
     f: cython.pointer(File)
     hash: uint32_t = hash_path(w.salt, root, path, length)
-    f = find_listed(w, x.rules, hash, root, path, length, copy)
+    f = find_listed(w, x.rules, hash, root, path, length, kind)
     if f != NULL and file_settled(f) and w.clock.now_ms - f.checked_ms >= w.snapshot.timeouts.file_valid_ms:
         f = NULL  # begin_open() finds it again, for its copy
     if f == NULL:
-        f = begin_open(w, x.rules, hash, root, path, length, copy)
+        f = begin_open(w, x.rules, hash, root, path, length, kind)
         if f == NULL:
             return NULL
     else:
@@ -78,14 +82,14 @@ def file_open(w, root, path, length, copy, x):
     return f
 
 
-def find_listed(w, rules, hash, root, path, length, copy):
+def find_listed(w, rules, hash, root, path, length, kind):
     f: cython.pointer(File) = w.file_table[hash & w.file_mask]
     while f != NULL:
         if (
             f.hash == hash
             and f.root == root
             and f.rules == rules
-            and f.copy_wanted == copy
+            and f.kind == kind
             and f.path_length == length
             and memcmp(f.path, path, length) == 0
         ):
@@ -94,8 +98,8 @@ def find_listed(w, rules, hash, root, path, length, copy):
     return NULL
 
 
-def begin_open(w, rules, hash, root, path, length, copy):
-    old: cython.pointer(File) = find_listed(w, rules, hash, root, path, length, copy)
+def begin_open(w, rules, hash, root, path, length, kind):
+    old: cython.pointer(File) = find_listed(w, rules, hash, root, path, length, kind)
     if old != NULL:
         file_refer(old)  # so that it survives until the new one has looked at its copy
         unlist_file(w, old)
@@ -115,7 +119,7 @@ def begin_open(w, rules, hash, root, path, length, copy):
     f.fd = -1
     f.hash = hash
     f.root = root
-    f.copy_wanted = copy
+    f.kind = cast(cython.uchar, kind)
     f.path_length = length
     f.before = old
     if length:
@@ -124,39 +128,137 @@ def begin_open(w, rules, hash, root, path, length, copy):
     else:
         memcpy(f.path, b".", 2)
     list_file(w, f)
-    f.state = FILE_OPENING
-    memset(address(f.how), 0, sizeof(f.how))
-    # O_NONBLOCK: a FIFO must not hold up whoever opens it.
-    f.how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY
-    f.how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS
+    if not kind & FILE_DOTS and has_dot_file(f.path, length):
+        file_settle(w, f, FILE_FAILED, ENOENT)
+    elif folder_due(w, address(rules.folders[root])):
+        look(w, f, False)
+    else:
+        open_path(w, f)
+    return f
+
+
+def has_dot_file(path, length):
+    """`.env`, `.git/config`, but not what lies below `/.well-known` (RFC 8615) of the folder."""
+    i: uint32_t
+    for i in range(length):
+        if path[i] == DOT and (i == 0 or path[i - 1] == SLASH):
+            if i > 0 or length < 12 or memcmp(path, cast(cython.p_char, b".well-known/"), 12) != 0:
+                return True
+    return False
+
+
+def look(w, f, anew):
+    """Wait for the folder: for a lookup that is under way, or with `anew` for one that begins now."""
+    folder: cython.pointer(Folder) = address(f.rules.folders[f.root])
+    f.state = FILE_LOOKING
+    f.look = folder.looks + (1 if anew or not folder.looking else 0)
+    f.next_waiting = folder.waiting
+    folder.waiting = f
+    if folder.looking:
+        return  # folder_looked() begins another one if it has to
+    folder_look(w, folder)
     w.driver.open(
         address(w.driver),
-        rules.folders[root],
-        f.path,
+        AT_FDCWD,
+        folder.path,
+        address(folder.how),
+        tag_of(OP_FOLDER_OPEN, f.slot.index, f.slot.generation),
+    )
+
+
+def folder_looked(w, f, result):
+    rules: cython.pointer(Rules) = rules_refer(f.rules)  # the last of the files may take them along
+    folder: cython.pointer(Folder) = address(rules.folders[f.root])
+    waiting: cython.pointer(File) = folder.waiting
+    folder.waiting = NULL
+    folder_found(w, folder, result)
+    while waiting != NULL:
+        f = waiting
+        waiting = f.next_waiting
+        f.next_waiting = NULL
+        if f.look > folder.looks:
+            look(w, f, False)
+        elif f.tries and f.version == folder.version:
+            file_settle(w, f, FILE_FAILED, f.error)
+        elif folder_lost(w, folder):
+            file_settle(w, f, FILE_FAILED, folder.error)
+        else:
+            open_path(w, f)
+    rules_release(w, rules)
+
+
+def open_path(w, f):
+    folder: cython.pointer(Folder) = address(f.rules.folders[f.root])
+    if folder_lost(w, folder):
+        file_settle(w, f, FILE_FAILED, folder.error)
+        return
+    f.state = FILE_OPENING
+    f.version = folder.version
+    f.error = 0
+    # O_NONBLOCK: a FIFO must not hold up whoever opens it.
+    ask_open(w, f, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, not f.kind & FILE_FOLLOW)
+
+
+def ask_open(w, f, flags, beneath):
+    memset(address(f.how), 0, sizeof(f.how))
+    f.how.flags = flags
+    f.how.resolve = RESOLVE_NO_MAGICLINKS | (RESOLVE_BENEATH if beneath else 0)
+    w.driver.open(
+        address(w.driver),
+        f.rules.folders[f.root].fd,
+        f.target if f.target != NULL else f.path,
         address(f.how),
         tag_of(OP_FILE_OPEN, f.slot.index, f.slot.generation),
     )
-    return f
 
 
 def file_opened(w, f, result):
     if result == -EAGAIN or result == -EINTR:
         # RESOLVE_BENEATH under a rename (openat2(2)): try again.
-        w.driver.open(
-            address(w.driver),
-            f.rules.folders[f.root],
-            f.path,
-            address(f.how),
-            tag_of(OP_FILE_OPEN, f.slot.index, f.slot.generation),
-        )
-        return
+        ask_open(w, f, f.how.flags, f.how.resolve & RESOLVE_BENEATH != 0)
+    elif f.state == FILE_LINKING:
+        link_opened(w, f, result)
+    elif result == -EXDEV and not f.linked:
+        # A link out of the folder, or an absolute one, which may lead inside: see where it ends, without opening that.
+        f.linked = True
+        f.state = FILE_LINKING
+        ask_open(w, f, O_PATH | O_CLOEXEC, False)
+    elif result < 0:
+        open_failed(w, f, -result)
+    else:
+        f.fd = result
+        gauge(w.counters, GAUGE_FILES, 1)
+        f.state = FILE_STATING
+        w.driver.stat(address(w.driver), f.fd, address(f.found), tag_of(OP_FILE_STAT, f.slot.index, f.slot.generation))
+
+
+def link_opened(w, f, result):
+    """Where it ends is opened by its own path below the folder, without any link: nothing can be exchanged meanwhile.
+
+    A path outside is forbidden.
+    """
     if result < 0:
-        file_settle(w, f, FILE_FAILED, -result)
+        open_failed(w, f, -result)
         return
-    f.fd = result
-    gauge(w.counters, GAUGE_FILES, 1)
-    f.state = FILE_STATING
-    w.driver.stat(address(w.driver), f.fd, address(f.found), tag_of(OP_FILE_STAT, f.slot.index, f.slot.generation))
+    f.target = path_below(f.rules.folders[f.root].fd, result)
+    close(result)
+    if f.target == NULL:
+        open_failed(w, f, EXDEV)
+    else:
+        open_path(w, f)
+
+
+def open_failed(w, f, error):
+    """Maybe it is the folder that is another one by now, and the old one was emptied."""
+    free(f.target)
+    f.target = NULL
+    if f.tries == FILE_TRIES or error == EMFILE or error == ENFILE or error == ENOMEM:
+        file_settle(w, f, FILE_FAILED, error)
+        return
+    f.tries += 1
+    f.linked = False
+    f.error = error
+    look(w, f, True)
 
 
 def file_stated(w, f, result):
@@ -181,14 +283,17 @@ def file_stated(w, f, result):
         file_settle(w, f, FILE_FAILED, ENOMEM)
         return
     inherit_copy(w, f)
-    if f.copy != NULL or not f.copy_wanted or not begin_load(w, f):
+    if f.copy != NULL or not f.kind & FILE_COPY or not begin_load(w, f):
         file_settle(w, f, FILE_READY, 0)
 
 
 def file_settle(w, f, state, error):
     f.state = cast(cython.uchar, state)
     f.error = error
-    f.checked_ms = w.clock.now_ms
+    # The folder may have become another one since it was looked at.
+    f.checked_ms = f.rules.folders[f.root].looked_ms
+    free(f.target)
+    f.target = NULL
     if error == EMFILE or error == ENFILE or error == ENOMEM:
         f.checked_ms = 0  # that may be over in a moment
     if f.before != NULL:
@@ -215,7 +320,8 @@ def file_write_fields(w, f):
     else:
         p = put(p, b"application/octet-stream", 24)
     p = put(p, b"\r\nLast-Modified: ", 17)
-    date_write(p, f.facts.modified)
+    # RFC 9110 8.8.2.1: never later than Date, by our clock.
+    date_write(p, min(f.facts.modified, w.clock.wall_seconds))
     p += DATE_BYTES
     p = put(p, b"\r\nETag: ", 8)
     f.etag_length = cast(cython.uchar, etag_write(f.etag, address(f.facts)))

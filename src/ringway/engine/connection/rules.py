@@ -23,6 +23,7 @@ from cython.cimports.ringway.engine.tls import *
 
 def rules_open(snapshot, addresses):
     i: uint32_t
+    path: cython.pointer(cython.const[Text])
     r: cython.pointer(Rules) = cast(cython.pointer(Rules), calloc(1, sizeof(Rules)))
     if r == NULL:
         return NULL
@@ -34,7 +35,7 @@ def rules_open(snapshot, addresses):
         rules_close(r)
         return NULL
     r.origins = cast(cython.pointer(Origin), calloc(r.snapshot.upstream_count + 1, sizeof(Origin)))
-    r.folders = cast(cython.p_int, calloc(r.snapshot.folder_count + 1, sizeof(cython.int)))
+    r.folders = cast(cython.pointer(Folder), calloc(r.snapshot.folder_count + 1, sizeof(Folder)))
     if r.origins == NULL or r.folders == NULL:
         rules_close(r)
         return NULL
@@ -42,7 +43,14 @@ def rules_open(snapshot, addresses):
         r.origins[i].index = i
         r.origins[i].rules = r
     for i in range(r.snapshot.folder_count):
-        r.folders[i] = -1
+        r.folders[i].fd = -1
+    for i in range(r.snapshot.folder_count):
+        path = folder_at(r.snapshot, i)
+        r.folders[i].path = cast(cython.p_char, calloc(path.length + 1, 1))
+        if r.folders[i].path == NULL:
+            rules_close(r)
+            return NULL
+        memcpy(r.folders[i].path, text_at(r.snapshot, path[0]), path.length)
     return r
 
 
@@ -55,8 +63,9 @@ def rules_close(r):
             tls_context_close(r.origins[i].tls)
     if r.folders != NULL:
         for i in range(r.snapshot.folder_count):
-            if r.folders[i] >= 0:
-                close(r.folders[i])
+            if r.folders[i].fd >= 0:
+                close(r.folders[i].fd)
+            free(r.folders[i].path)
     tls_context_close(r.tls)
     if r.certificates >= 0:
         close(r.certificates)

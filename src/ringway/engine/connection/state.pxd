@@ -186,7 +186,7 @@ cdef struct Rules:          # what the configuration says; see rules.pxd
     const AddressTable* addresses   # owned: mapped memory
     uint64_t addresses_size
     Origin* origins         # owned: one for each upstream of the snapshot
-    int* folders            # owned descriptors, one for each folder of the snapshot; -1: cannot be opened
+    Folder* folders         # owned: one for each folder of the snapshot
     TlsContext* tls         # owned; NULL: no TLS
     int certificates        # owned descriptor: where the supervisor publishes certificates; -1: no TLS
     uint64_t certificates_seen  # number of the newest block that was taken
@@ -221,11 +221,14 @@ cdef struct Upstream:
 
 # -------------------------------------------------------------------------------------------------------- files
 #
-#   OPENING -> STATING -> READY            (LOADING, when a copy in memory is wanted)
-#        +--------+-----> FAILED           remembered as long as facts are
+#   LOOKING -> OPENING -> STATING -> READY (LOADING, when a copy in memory is wanted)
+#      ^    <- OPENING -> LINKING -> OPENING  an absolute link; a folder that became another one is tried again
+#      +----------+----------+--> FAILED   remembered as long as facts are
 
 cdef enum FileState:
     FILE_FREE = 0
+    FILE_LOOKING            # its folder's path is looked up
+    FILE_LINKING            # where an absolute symbolic link leads
     FILE_OPENING
     FILE_STATING
     FILE_LOADING
@@ -234,6 +237,26 @@ cdef enum FileState:
 
 cdef enum:
     FILE_PATH_MAX = 1024    # bytes of a file's path below its folder
+    FILE_TRIES = 4          # folders that became others while it was opened, one after the other
+
+cdef enum FileKind:         # bits: how a path is opened. Files of one path and two kinds are two
+    FILE_COPY = 1           # `mode = "memory"`: a copy is wanted
+    FILE_FOLLOW = 2         # symbolic links may lead out of the folder
+    FILE_DOTS = 4           # names may begin with a dot
+
+cdef struct Folder:         # where files are looked up; see folders.pxd
+    int fd                  # owned, O_PATH. Its number stays when it comes to lead to another folder; -1: never opened
+    int error               # errno: it is not there; 0: it is
+    bint looking            # its path is being looked up
+    uint32_t looks          # lookups that have begun
+    uint32_t version        # how often `fd` came to lead to another folder
+    uint64_t looked_ms      # when the last lookup began
+    uint64_t found_ms       # when the last one that found something began
+    uint64_t device         # what `fd` leads to
+    uint64_t inode
+    char* path              # owned, absolute, with a terminating zero
+    open_how how            # lent while looking
+    File* waiting           # files that wait for the lookup, by `next_waiting`
 
 cdef struct File:           # one path below one folder, believed for `file_valid_ms`
     Slot slot
@@ -241,7 +264,13 @@ cdef struct File:           # one path below one folder, believed for `file_vali
     uint8_t state           # FileState
     bint folder             # it is a directory
     bint listed             # in the table (a stale one in use is not)
-    bint copy_wanted        # `mode = "memory"`
+    uint8_t kind            # FileKind, bits
+    uint8_t tries           # how often it failed, and its folder was looked at once more
+    bint linked             # `target` was asked for
+    uint32_t look           # the lookup of its folder that it waits for
+    uint32_t version        # of the folder in which it was opened
+    File* next_waiting      # list of a Folder
+    char* target            # owned while it is not settled: where an absolute link leads, below the folder; NULL: none
     bint warm               # all of it was sent from the page cache
     int fd                  # owned; -1: none
     int error               # FAILED: errno

@@ -3,7 +3,8 @@
     serve_begin -> file_open -> serve_ready -> head -> serve_continue ... -> exchange_done
 
 How a body goes:
-    a copy in memory             -> small: into one buffer with the head; else borrowed by views
+    small, or TLS in user space  -> behind the head, in its buffer: one send, and as few TLS records as can be
+    a copy in memory             -> what is left of it is borrowed by views
     plain and in the page cache  -> sendfile(2), at most SENDFILE_STEP a turn, on a socket that can be written to
     TLS, or not in the page cache -> read on the ring into a buffer, then sent (sendfile would block on the disk)
 """
@@ -13,23 +14,28 @@ from ringway.engine.base.buffers cimport Buffer
 from ringway.engine.http.heads cimport Reply
 from ringway.engine.http.ranges cimport Conditions
 from ringway.engine.base.spans cimport Span
+from ringway.engine.plan.snapshot cimport Route
 from ringway.engine.connection.state cimport Exchange, File, Stream, Worker
 
 cdef enum:
     SENDFILE_STEP = 524288      # bytes: half a millisecond at 10 Gbit/s, then others have their turn
+    READ_NOW_BYTES = 16384      # a head's record is filled from the page cache at once; more is read on the ring
     BOUNDARY_BYTES = 24         # of multipart/byteranges
     PART_BYTES_MAX = 512        # header of one part
 
 cdef void serve_begin(Worker* w, Exchange* x, Buffer* b, uint32_t head, uint32_t length, Span path) noexcept nogil
     # b.base[head:head+length] is the request head (in w.request); takes over b
+cdef int kind_of(const Route* route) noexcept nogil
 cdef void serve_ready(Worker* w, Exchange* x) noexcept nogil
 cdef void serve_file(Worker* w, Exchange* x) noexcept nogil
 cdef void read_conditions(Worker* w, Exchange* x, Conditions* out) noexcept nogil
 cdef void redirect_to_folder(Worker* w, Exchange* x) noexcept nogil
 cdef void serve_whole(Worker* w, Exchange* x) noexcept nogil
 cdef void serve_ranges(Worker* w, Exchange* x) noexcept nogil
-cdef void serve_without_body(Worker* w, Exchange* x, int status) noexcept nogil
+cdef void serve_unchanged(Worker* w, Exchange* x) noexcept nogil
 cdef void send_head(Worker* w, Exchange* x, Buffer* b) noexcept nogil
+cdef void send_joined(Worker* w, Exchange* x, Buffer* b) noexcept nogil
+cdef bint read_cached(const Exchange* x, char* out, uint32_t length) noexcept nogil
 cdef bint send_at_once(Stream* s, Buffer* b) noexcept nogil
 cdef bint in_small(const File* f, const Reply* r) noexcept nogil
 cdef uint32_t write_part(const Exchange* x, uint32_t which, char* out) noexcept nogil
@@ -47,4 +53,6 @@ cdef void file_cut(Worker* w, Exchange* x) noexcept nogil
 cdef void wait_writable(Worker* w, Exchange* x) noexcept nogil
 cdef void serve_writable(Worker* w, Exchange* x) noexcept nogil
 cdef void read_body(Worker* w, Exchange* x) noexcept nogil
+cdef void read_into(Worker* w, Exchange* x, Buffer* b) noexcept nogil
+    # behind what is in b already; takes over b
 cdef void serve_read(Worker* w, Exchange* x, int result) noexcept nogil

@@ -8,14 +8,14 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from ringway.engine.base.spans cimport Span
 
 cdef enum:
-    ETAG_BYTES_MAX = 56     # '"size-mtime-inode"' in hex, quotes included
+    ETAG_BYTES_MAX = 40     # '"size-mtime"' in hex, quotes included
     RANGES_MAX = 16         # more ranges than this in one request: the field is ignored (RFC 9110 14.2)
 
 cdef struct FileFacts:
     uint64_t size           # bytes
     int64_t modified        # seconds since 1970
     uint32_t modified_ns
-    uint64_t inode
+    uint64_t inode          # not in the tag: it tells whether a copy in memory is still the file's
 
 cdef struct Conditions:     # zeroed, then filled by condition_add()
     bint if_match           # there is such a field,

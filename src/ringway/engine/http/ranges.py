@@ -9,14 +9,13 @@ from cython.cimports.ringway.engine.http.fields import *
 
 
 def etag_write(out, facts):
-    # RFC 9110 8.8.1: strong. A file that changes gets another time (in nanoseconds), another size or another inode.
+    # RFC 9110 8.8.1: strong. A file that changes gets another time (in nanoseconds) or another size. Its inode is left
+    # out: the same file on two machines, or copied with its time kept, has the same tag.
     at: cython.p_char = out
     at[0] = 34
     at = put_hex(at + 1, facts.size)
     at[0] = 45
     at = put_hex(at + 1, cast(uint64_t, facts.modified) * 1000000000 + facts.modified_ns)
-    at[0] = 45
-    at = put_hex(at + 1, facts.inode)
     at[0] = 34
     return cast(cython.int, at + 1 - out)
 

@@ -31,6 +31,7 @@ cdef enum:                      # Operation: which handler a completion is for, 
     OP_FILE_LOAD = 11
     OP_BODY_READ = 12           # index: an exchange
     OP_CLOSE = 13               # tells only of a failure
+    OP_FOLDER_OPEN = 14         # index: a file that waits for its folder
 
 cdef enum:
     RECEIVE_LARGE = 0x80        # in the operation's byte: received into the large group

@@ -28,7 +28,6 @@ from cython.cimports.ringway.engine.native.epoll import (
     epoll_wait,
     getrlimit,
     rlimit,
-    stat_at,
     syscall,
 )
 from cython.cimports.ringway.engine.native.ktls import POLLOUT, poll, pollfd
@@ -67,6 +66,7 @@ from cython.cimports.ringway.engine.native.linux import (
     recv,
     send,
     sockaddr,
+    stat_at,
     timespec,
 )
 

@@ -35,9 +35,6 @@ cdef extern from "<sys/resource.h>" nogil:
     int RLIMIT_NOFILE
     int getrlimit(int resource, rlimit* out)
 
-cdef extern from "<sys/stat.h>" nogil:
-    int stat_at "statx"(int folder, const char* path, int flags, unsigned int mask, statx_t* out)
-
 cdef extern from "<sys/syscall.h>" nogil:
     long SYS_openat2
 

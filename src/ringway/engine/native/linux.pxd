@@ -55,6 +55,8 @@ cdef extern from "<arpa/inet.h>" nogil:
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
+    int dup3(int source, int target, int flags)
+    ssize_t readlink(const char* path, char* out, size_t room)
     int getpagesize()
     long long lseek(int fd, long long offset, int whence)
     int SEEK_END
@@ -82,7 +84,7 @@ cdef extern from "<fcntl.h>" nogil:
     int O_RDONLY, O_CLOEXEC, O_NONBLOCK, O_PATH, O_NOCTTY
     int AT_FDCWD, F_SETFL
     int fcntl(int fd, int command, ...)
-    int AT_EMPTY_PATH
+    int AT_EMPTY_PATH, AT_STATX_DONT_SYNC
 
 cdef extern from "<linux/openat2.h>" nogil:
     cdef struct open_how:
@@ -101,7 +103,10 @@ cdef extern from "<sys/stat.h>" nogil:
         uint64_t stx_ino
         uint64_t stx_size
         statx_timestamp stx_mtime
-    unsigned int STATX_BASIC_STATS
+        uint32_t stx_dev_major
+        uint32_t stx_dev_minor
+    unsigned int STATX_BASIC_STATS, STATX_INO
+    int stat_at "statx"(int folder, const char* path, int flags, unsigned int mask, statx_t* out)
     bint S_ISREG(unsigned int mode)
     bint S_ISDIR(unsigned int mode)
 

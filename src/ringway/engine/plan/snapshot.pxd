@@ -5,7 +5,7 @@ command line tools read it with the same router. Offsets count bytes from the st
 Strings are not terminated: a Text is offset and length.
 
     Snapshot | hosts (sorted by name) | paths (per host, longest prefix first) | doors (sorted by name) | routes |
-    upstreams | media types | trusted prefixes | text
+    upstreams | media types | folders | trusted prefixes | text
 """
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -41,6 +41,8 @@ cdef struct Route:
     uint8_t file_mode       # FileMode
     uint8_t file_single     # 1: `folder` is one file, not a folder
     uint8_t strip_prefix    # 1: the matched prefix is replaced, as in the seed
+    uint8_t follow_links    # 1: symbolic links may lead out of the folder
+    uint8_t dot_files       # 1: files whose names begin with a dot are served
     uint16_t redirect_status
     uint16_t folder         # file routes: index into the worker's opened folders
     uint32_t upstream       # proxy routes: index into the upstreams
@@ -137,6 +139,7 @@ cdef struct Snapshot:
     uint32_t media_count
     uint32_t media              # offset
     uint32_t folder_count
+    uint32_t folders            # offset of Text: their absolute paths
     uint32_t door_count
     uint32_t doors              # offset; sorted by name
     Door any_door               # of every other host
@@ -169,6 +172,9 @@ cdef inline const Door* door_at(const Snapshot* s, uint32_t index) noexcept nogi
 
 cdef inline const PathEntry* path_at(const Snapshot* s, const HostEntry* h, uint32_t index) noexcept nogil:
     return <const PathEntry*>(<const char*>s + h.paths) + index
+
+cdef inline const Text* folder_at(const Snapshot* s, uint32_t index) noexcept nogil:
+    return <const Text*>(<const char*>s + s.folders) + index
 
 cdef inline const MediaType* media_at(const Snapshot* s, uint32_t index) noexcept nogil:
     return <const MediaType*>(<const char*>s + s.media) + index

@@ -66,7 +66,7 @@ def routes_valid(s: cython.pointer(cython.const[Snapshot])) -> cython.bint:
         if r.base.length > BASE_BYTES_MAX or r.location.length > LOCATION_TEXT_MAX:
             return False
         if r.kind == ROUTE_FILE:
-            if r.folder >= s.folder_count or r.file_mode > MODE_MEMORY:
+            if r.folder >= s.folder_count or r.file_mode > MODE_MEMORY or not text_fits(s, folder_at(s, r.folder)[0]):
                 return False
         elif r.kind == ROUTE_PROXY:
             if r.upstream >= s.upstream_count:
@@ -166,6 +166,7 @@ def snapshot_valid(block, size):
         and table_fits(s, s.upstreams, s.upstream_count, sizeof(UpstreamEntry))
         and table_fits(s, s.media, s.media_count, sizeof(MediaType))
         and table_fits(s, s.doors, s.door_count, sizeof(Door))
+        and table_fits(s, s.folders, s.folder_count, sizeof(Text))
         and table_fits(s, s.trusted, s.trusted_count, sizeof(Prefix))
     ):
         return False
@@ -351,6 +352,8 @@ def write_route(r: cython.pointer(Route), route: dict, texts: object):
         r.folder = route["folder"]
         r.file_single = bool(route["single"])
         r.file_mode = MODES.index(route["mode"])
+        r.follow_links = bool(route.get("follow_links"))
+        r.dot_files = bool(route.get("dot_files"))
         r.base = texts.put(route["base"])
     elif r.kind == ROUTE_PROXY:
         r.upstream = route["upstream"]
@@ -367,6 +370,7 @@ def write_tables(base: cython.p_char, plan: dict, media: list, texts: object):
     s: cython.pointer(Snapshot) = cast(cython.pointer(Snapshot), base)
     u: cython.pointer(UpstreamEntry) = cast(cython.pointer(UpstreamEntry), base + s.upstreams)
     m: cython.pointer(MediaType) = cast(cython.pointer(MediaType), base + s.media)
+    f: cython.pointer(Text) = cast(cython.pointer(Text), base + s.folders)
     i: uint32_t
     for i in range(len(plan["routes"])):
         write_route(cast(cython.pointer(Route), base + s.routes) + i, plan["routes"][i], texts)
@@ -377,6 +381,8 @@ def write_tables(base: cython.p_char, plan: dict, media: list, texts: object):
         u[i].port = plan["upstreams"][i]["port"]
         u[i].tls = plan["upstreams"][i]["tls"]
         u[i].proxy_protocol = plan["upstreams"][i]["proxy_protocol"]
+    for i in range(len(plan["folders"])):
+        f[i] = texts.put(plan["folders"][i])
     for i in range(len(media)):
         m[i].suffix = texts.put(media[i][0])
         m[i].value = texts.put(media[i][1])
@@ -421,7 +427,8 @@ def build(plan: dict) -> bytes:
     head.routes = at = aligned(at + head.door_count * sizeof(Door))
     head.upstreams = at = aligned(at + head.route_count * sizeof(Route))
     head.media = at = aligned(at + head.upstream_count * sizeof(UpstreamEntry))
-    head.trusted = at = aligned(at + head.media_count * sizeof(MediaType))
+    head.folders = at = aligned(at + head.media_count * sizeof(MediaType))
+    head.trusted = at = aligned(at + head.folder_count * sizeof(Text))
     at = aligned(at + head.trusted_count * sizeof(Prefix))
     tables = bytearray(at)
     texts = Texts(at)
@@ -453,6 +460,7 @@ def describe_route(s: cython.pointer(cython.const[Snapshot]), r: cython.pointer(
     if r.kind == ROUTE_FILE:
         route |= {"folder": r.folder, "single": bool(r.file_single), "mode": MODES[r.file_mode]}
         route |= {"base": text_str(s, r.base)}
+        route |= {"follow_links": bool(r.follow_links), "dot_files": bool(r.dot_files)}
     elif r.kind == ROUTE_PROXY:
         route |= {"upstream": r.upstream, "base": text_str(s, r.base), "half_close": bool(r.half_close)}
         route |= {"upgrade": text_str(s, r.upgrade).split(", ") if r.upgrade.length else []}
@@ -494,7 +502,7 @@ def describe_trusted(s: cython.pointer(cython.const[Snapshot])):
 
 
 def describe(block: bytes) -> dict:
-    """The plan that a block was built from, in the order of the block; of the folders only their number is kept."""
+    """The plan that a block was built from, in the order of the block."""
     data: cython.p_const_char = block
     s: cython.pointer(cython.const[Snapshot]) = cast(cython.pointer(cython.const[Snapshot]), data)
     i: uint32_t
@@ -514,7 +522,7 @@ def describe(block: bytes) -> dict:
         "access_log": bool(s.access_log),
         "media_types": media,
         "trusted_proxies": describe_trusted(s),
-        "folder_count": s.folder_count,
+        "folders": [text_str(s, folder_at(s, i)[0]) for i in range(s.folder_count)],
         "upstreams": upstreams,
         "routes": [describe_route(s, route_at(s, i)) for i in range(s.route_count)],
         "hosts": [describe_host(s, host_at(s, i)) for i in range(s.host_count)],

@@ -93,6 +93,11 @@ def dispatch(w, c):
             else:
                 file_loaded(w, f, c.result)
             return
+    elif operation == OP_FOLDER_OPEN:
+        f = cast(cython.pointer(File), slot_find(address(w.files), c.index, c.generation))
+        if f != NULL:
+            folder_looked(w, f, c.result)
+            return
     elif operation == OP_BODY_READ:
         x = cast(cython.pointer(Exchange), slot_find(address(w.exchanges), c.index, c.generation))
         if x != NULL:
@@ -119,7 +124,7 @@ def late(w, c):
     count(w.counters, COUNT_STALE, 1)
     if c.buffer != NULL:
         buffer_give(address(w.buffers), c.buffer)
-    if c.operation == OP_FILE_OPEN and c.result >= 0:
+    if (c.operation == OP_FILE_OPEN or c.operation == OP_FOLDER_OPEN) and c.result >= 0:
         close(c.result)
 
 

@@ -228,7 +228,7 @@ def open_rules(w: cython.pointer(Worker), brief: dict) -> cython.pointer(Rules):
                 os.close(descriptor)
         raise RuntimeError("there is no memory, or the snapshot was not written by this version of Ringway")
     for i in range(len(brief["folders"])):
-        r.folders[i] = brief["folders"][i]
+        r.folders[i].fd = brief["folders"][i]
     return r
 
 
@@ -301,7 +301,7 @@ def owned(w: cython.pointer(Worker)) -> int:
     """Descriptors that listeners and rules have."""
     i: cython.int
     count = sum(1 for i in range(w.listener_count) if w.listeners[i].fd >= 0)
-    count += sum(1 for i in range(w.snapshot.folder_count) if w.rules.folders[i] >= 0)
+    count += sum(1 for i in range(w.snapshot.folder_count) if w.rules.folders[i].fd >= 0)
     return count + (w.rules.certificates >= 0) + (w.rules.peers >= 0)
 
 

@@ -1,0 +1,28 @@
+"""Folders: a descriptor for each, and whether its path still leads there.
+
+A folder that is made anew (`rm -r`, `mv`, a symbolic link turned to the next release) is another one under the same
+path. The path is looked up again, on the driver, when a file below it is opened and the last lookup is half of
+`file_valid` old, and before a file is said to be missing or forbidden. What it then leads to takes the place of the old
+folder under the same descriptor number (dup3), so that an open that is under way meets one or the other.
+
+While nothing is there the old one serves for `file_valid`, which is the moment between two `mv`; then files below it are
+not found. A lookup that is refused (EACCES) changes nothing: a worker that may not walk the path, since it runs as another
+user or in a sandbox, keeps the descriptor that it was handed.
+"""
+from libc.stdint cimport uint64_t
+
+from ringway.engine.connection.state cimport Folder, Worker
+
+cdef enum:
+    DOT = 46                    # "."
+    SLASH = 47                  # "/"
+    LINK_BYTES_MAX = 4096       # PATH_MAX: of what a descriptor's link in /proc may say
+
+cdef bint folder_due(const Worker* w, const Folder* folder) noexcept nogil     # to be looked up before a file is opened
+cdef bint folder_lost(const Worker* w, const Folder* folder) noexcept nogil    # nothing can be opened in it; see `error`
+cdef void folder_look(const Worker* w, Folder* folder) noexcept nogil          # a lookup begins: by `how`
+cdef void folder_found(const Worker* w, Folder* folder, int result) noexcept nogil
+    # its end: takes over the descriptor `result`, or it is -errno
+cdef char* path_below(int folder, int fd) noexcept nogil
+    # the path of what `fd` leads to, relative to `folder`, without links; the caller's to free. NULL: it is not below it
+cdef int link_of(int fd, char* out) noexcept nogil
