@@ -14,6 +14,7 @@ Counts belong to one compiler, one C library and one OpenSSL. With others than t
 """
 
 import argparse
+import getpass
 import json
 import os
 import platform
@@ -82,6 +83,7 @@ CONFIG = """\
 listen = "{host}:{tls}"
 plain_listen = "{host}:{plain}"
 threads = 1
+user = "{user}"
 [tls]
 cert_path = "{certificate}"
 key_path = "{key}"
@@ -215,7 +217,7 @@ def ringway(driver: str, valgrind: bool) -> Iterator[Running]:
         config.write_text(
             CONFIG.format(
                 host=HOST, plain=plain, tls=tls, driver=driver, origin=origin.port, files=site.files,
-                certificate=site.certificate, key=site.key,
+                certificate=site.certificate, key=site.key, user=getpass.getuser(),
             )
         )  # fmt: skip
         environment = ["env"]
