@@ -273,4 +273,4 @@ def test_an_access_log_on_a_read_only_root(tmp_path, folder):
     run = [sys.executable, "-P", "-m", "ringway", "run", "--config", str(file)]
     done = subprocess.run([*read_only(folder), *run], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert f'access_log.path: "{tmp_path}/access.log" lies on a read-only file system; mount' in done.stderr
+    assert f'access_log.path: "{tmp_path}/access.log" is on a read-only file system; mount' in done.stderr

@@ -64,10 +64,13 @@ def test_names_are_written_as_clients_compare_them() -> None:
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
-        ("ü.test", '--host: "ü.test" is not ASCII, and clients send the ASCII form; write "xn--tda.test"'),
+        ("ü.test", '--host: "ü.test" is not ASCII; clients send the ASCII form; write "xn--tda.test"'),
         ("", '--host: "" is not a host name; write a name like "example.com", "*.example.com" for its subdomains, or'),
         ("a b", '--host: "a b" is not a host name; write'),
-        ("localhost:8443", '--host: "localhost:8443" has a port; hosts are compared without it; write "localhost"'),
+        (
+            "localhost:8443",
+            '--host: "localhost:8443" has a port; hosts are matched without the port; write "localhost"',
+        ),
         ("*", '--host: "*" is no name of a host; write a name like "example.com" or "*.example.com"'),
         ("[::g]", '--host: "[::g]" is not an IP address; write it like "2001:db8::1"'),
         ("[127.0.0.1", '--host: "[127.0.0.1" is not a host name; write'),

@@ -221,7 +221,7 @@ def _read(name: str, path: str) -> tuple[bytearray, list[Problem]]:
         return bytearray(), [Problem(name, f'"{path}" does not exist', _MAKE_ONE)]
     except OSError as error:
         reason = os.strerror(error.errno or 0)
-        remedy = "correct the path or the file's rights"
+        remedy = "correct the path or the file's permissions"
         return bytearray(), [Problem(name, f'"{path}" cannot be read ({reason})', remedy)]
 
 
@@ -314,7 +314,7 @@ def load_authorities(name: str, path: str | None) -> tuple[bytes | None, list[Pr
         return None, [Problem(name, "this system trusts no authority", remedy)]
     data, problems = _read(name, path)
     if problems:
-        return None, [replace(problem, remedy="correct the path or the file's rights") for problem in problems]
+        return None, [replace(problem, remedy="correct the path or the file's permissions") for problem in problems]
     found, why = certificates_of(bytes(data))
     if not found:
         sentence = f'"{path}" has no certificate in PEM form{why}'
