@@ -10,7 +10,7 @@ from harness.waiting import DEADLINE
 
 ROOT = os.geteuid() == 0
 NOBODY = pwd.getpwnam("nobody")
-as_root = pytest.mark.skipif(not ROOT, reason="only root can become another user")
+as_root = pytest.mark.skipif(not ROOT, reason="only root can switch to another user")
 
 
 def status(pid):
