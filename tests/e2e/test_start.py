@@ -127,7 +127,7 @@ def test_a_missing_key(attempt, certificate):
 def test_the_key_of_another_certificate(attempt, certificate, tmp_path):
     _, key_path = pair(tmp_path)
     assert (
-        "tls.key_path: the key is not the one of the certificate"
+        "tls.key_path: the key does not belong to the certificate"
         in attempt(tls={**certificate, "key_path": key_path}).error
     )
 

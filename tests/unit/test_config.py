@@ -223,7 +223,7 @@ def test_an_access_log_needs_no_reader(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     assert problems(tmp_path, f'{LEAST}[access_log]\npath = "{tmp_path}/fifo"') == [
         f'access_log.path: "{tmp_path}/fifo" is neither a file nor a device; '
-        'name a file, or write "stdout" and let a pipe follow'
+        'name a file, or write "stdout" and pipe the output'
     ]
     assert load(write(tmp_path, f'{LEAST}[access_log]\npath = "/dev/null"'))
 
@@ -302,7 +302,7 @@ def test_a_key_for_upstreams_that_others_may_read_is_warned_about(tmp_path: Path
     Path(key).chmod(0o640)
     (line,) = load(write(tmp_path, LEAST + text)).warnings
     assert line.startswith("host_routes.x.key_path:")
-    assert "may be read by others than its owner (mode 640)" in line
+    assert "users other than its owner can read this key (mode 640)" in line
 
 
 def test_an_upstream_that_is_not_verified_is_warned_about(tmp_path: Path) -> None:
@@ -632,9 +632,9 @@ client_auth = "off"
     }
     assert [entry["policy"] for entry in doors.planned(config.tls)] == [0, 1, 2, 3, 0]
     lines = report_lines(config)
-    assert f"  *.a.b             must be shown, by {ca}" in lines
-    assert f"  y.a.b             may be shown, by {ca}" in lines
-    assert "  every other host  not asked for" in lines
+    assert f"  *.a.b             required, verified with {ca}" in lines
+    assert f"  y.a.b             optional, verified with {ca}" in lines
+    assert "  every other host  not requested" in lines
 
 
 def report_lines(config: Config) -> list[str]:
