@@ -124,10 +124,10 @@ def check(file: str) -> None:
 @click.option("--days", type=click.IntRange(1, 36500), default=365, show_default=True, help="Days of validity.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 def cert(folder: str, hosts: tuple[str, ...], curve: str, days: int, force: bool) -> None:
-    """Create a self-signed certificate: DIR/server.crt and DIR/server.key.
+    """Create a self-signed certificate in DIR.
 
-    For development and tests: browsers warn about it. For a public site, get a certificate from a certificate
-    authority.
+    Writes DIR/server.crt and DIR/server.key. For development and tests: browsers warn about it. For a public site, get
+    a certificate from a certificate authority.
     """
     from ringway.control.certificates.certificates import write_self_signed
 
@@ -146,10 +146,10 @@ def cert(folder: str, hosts: tuple[str, ...], curve: str, days: int, force: bool
     help="Address and port for HTTPS, or only a port. Port 0 picks a free port and prints it.",
 )
 def demo(listen: str) -> None:
-    """Run a demo over HTTPS: a built-in site, and a built-in application behind Ringway.
+    """Run a demo over HTTPS.
 
-    Creates a temporary certificate and prints addresses and curl commands to try. Ctrl-C ends the demo and removes its
-    files.
+    Serves a built-in site, and a built-in application behind Ringway. Creates a temporary certificate and prints
+    addresses and curl commands to try. Ctrl-C ends the demo and removes its files.
     """
     from ringway.demo import run_demo
 
