@@ -348,12 +348,12 @@ def test_idle_connection_to_an_upstream(patient):
 def test_idle_tunnel(patient):
     def serve(link):
         link.request()
-        link.send(message("HTTP/1.1 101 x", "Connection: upgrade", "Upgrade: x"))
+        link.send(message("HTTP/1.1 101 x", "Connection: upgrade", "Upgrade: websocket"))
         link.to_end(3600)
 
     server, up = patient(serve, tunnel=SHORT)
     with server.connect() as client:
-        client.send(message("GET /x HTTP/1.1", "Host: x", "Connection: upgrade", "Upgrade: x"))
+        client.send(message("GET /x HTTP/1.1", "Host: x", "Connection: upgrade", "Upgrade: websocket"))
         assert client.response_head().status == 101
         assert server.record("/x")["reason"] == "tunnel_idle"
         client.assert_broken()

@@ -1,6 +1,7 @@
 """Upstreams that speak out of turn: what lies in an idle connection answers nobody's request."""
 
 import os
+import queue
 import socket
 import threading
 
@@ -10,6 +11,7 @@ from harness.raw import message
 from harness.server import SITE_DRIVERS
 from harness.standing import arrived, standing
 from harness.upstream_tls import to
+from harness.waiting import DEADLINE
 
 FORGED = message("HTTP/1.1 200 OK", "Content-Length: 6", body=b"forged")
 # What the first request is, its answer, and what the upstream says behind that.
@@ -43,20 +45,29 @@ def test_unread_when_the_next_request_comes(ringway, upstream, authority, driver
     """Whichever the worker is told of first. The request (POST, which could not be sent again) goes out once."""
     answers = {f"/first/{kind}": answer for kind, (_, answer, _) in enumerate(SPOKEN.values())}
 
+    told: queue.Queue[bytes | None] = queue.Queue()
+    spoken: queue.Queue[bool] = queue.Queue()
+
     def serve(link):
+        # One thread for a TLS connection: OpenSSL does not bear two.
         while True:
             request = link.request(seconds=3600)
             link.send(answers.get(request.target, MINE))
+            if request.target in answers:
+                data = told.get(timeout=DEADLINE)
+                if data is None:
+                    link.sock.shutdown(socket.SHUT_WR)
+                else:
+                    link.send(data)
+                    arrived(link.sock)
+                spoken.put(True)
 
     up = upstream(serve, context=authority.serves("127.0.0.1") if tls else None)
     server = ringway(config(to(up.url, authority if tls else None), driver))
 
-    def speak(link, data):
-        if data is None:
-            link.sock.shutdown(socket.SHUT_WR)
-        else:
-            link.send(data)
-            arrived(link.sock)
+    def speak(data):
+        told.put(data)
+        spoken.get(timeout=DEADLINE)
 
     def ask(client, target):
         client.send(message(f"POST {target} HTTP/1.1", "Host: a", "Content-Length: 2", body=b"hi"))
@@ -71,7 +82,7 @@ def test_unread_when_the_next_request_comes(ringway, upstream, authority, driver
                 with standing(server):
                     if request_first:
                         ask(client, target)
-                    speak(link, out_of_turn)
+                    speak(out_of_turn)
                     if not request_first:
                         ask(client, target)
                 response = client.response()

@@ -115,7 +115,7 @@ def test_what_is_out_of_turn_ends_it(worker: WorkerProcess, messages: list[dict]
 
 
 def test_an_answer_counts_for_the_question_that_was_asked(worker: WorkerProcess) -> None:
-    brief = {"listeners": [], "memory": 0, "number": 3}
+    brief = {"listeners": [], "folders": [], "memory": 0, "number": 3}
     worker.renew(brief)
     worker.said(READY, RENEWED)
     assert worker.read()

@@ -1,7 +1,7 @@
-"""The configuration as it is written, and its documentation: docs/configuration.md is made from this file.
+"""The model of the configuration file, and its documentation: docs/configuration.md is generated from this file.
 
-Every section of the file is a class, every key a field with its meaning, unit, bounds and default. Values are
-checked in themselves only; what touches the system (files, certificates) is checked by `config.checks`.
+Every section of the file is a class. Every key is a field with its meaning, unit, bounds and default. This module
+checks only the values themselves. `config.checks` checks what depends on the system (files, certificates).
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from ringway.config import quantities, values
 from ringway.config.environment import Expanded
 
 STDOUT = "stdout"
-"""In place of a path."""
+"""The value that stands for stdout instead of a path."""
 
 
 def _one_or_many(*types: str) -> WithJsonSchema:
@@ -41,7 +41,7 @@ def _listed_ports(value: Any) -> Any:
 
 
 def _port(value: Any) -> Any:
-    """A bare number is a port."""
+    """Accepts a bare number as a port."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -72,7 +72,7 @@ def _some_path(text: str) -> str:
 
 
 PATH = AfterValidator(_some_path)
-"""The mark of a key that names a file or folder: `config.document` makes its value absolute."""
+"""Marks a key that names a file or folder: `config.document` makes its value absolute."""
 
 Addresses = Annotated[
     list[Annotated[str, BeforeValidator(_port), AfterValidator(_address)]],
@@ -111,7 +111,7 @@ Curve = Literal["X25519", "P-256", "P-384", "P-521"]
 
 
 def _or_text(unit: str, pattern: str) -> Any:
-    """The JSON Schema of a number that may be written as a text with a unit."""
+    """The JSON Schema of a number that can also be a text with a unit."""
 
     def both(schema: dict[str, Any]) -> None:
         number = {key: schema.pop(key) for key in ("type", "minimum", "maximum")}
@@ -135,14 +135,14 @@ def _count(default: int, least: int, most: int, description: str) -> Any:
 
 
 class Section(BaseModel):
-    """What every section has in common: unknown keys are errors, and TOML's types are taken as they are."""
+    """What all sections share: unknown keys are errors, and values must have the exact TOML type."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     @model_validator(mode="before")
     @classmethod
     def _numbers_of_the_environment(cls, value: Any) -> Any:
-        """What comes from an environment variable is text, also where a number or a boolean is wanted."""
+        """The value of an environment variable is text. This converts it where a key needs a number or a boolean."""
         if isinstance(value, dict) and any(isinstance(entry, Expanded) for entry in value.values()):
             return {key: _typed(cls, key, entry) for key, entry in value.items()}
         return value
@@ -163,81 +163,85 @@ def _typed(section: type[Section], key: str, value: Any) -> Any:
 
 
 class Server(Section):
-    """Where Ringway listens and with how many workers."""
+    """Addresses that Ringway listens on, and the number and user of its workers."""
 
     listen: Addresses = Field(
         min_length=1,
-        description="Address and port to listen on, or a list of them: HTTPS when there is a `[tls]` section, plain "
-        'HTTP otherwise. A port alone (`443`, `":443"`) listens on all addresses, IPv4 and, where the machine has it, '
-        'IPv6; `"localhost:8443"` on 127.0.0.1 and ::1. Otherwise an IP address, IPv6 in brackets (`[::]:443` takes '
-        'IPv6 alone). Port 0 takes a free port and prints it. `"unix:/path"` is a Unix socket, '
-        "which all workers share; its file has the mode that the umask leaves (clients need to write to it), "
-        "takes the place of one that nobody listens on, and is removed at the end.",
+        description="Address and port to listen on, or a list of them. Ringway serves HTTPS when there is a `[tls]` "
+        'section, and plain HTTP otherwise. A port alone (`443`, `":443"`) listens on all IPv4 addresses and, when '
+        'the machine has IPv6, on all IPv6 addresses. `"localhost:8443"` listens on 127.0.0.1 and ::1. Other values '
+        "consist of an IP address and a port. An IPv6 address is in brackets (`[::]:443` listens only on IPv6). With "
+        'port 0 Ringway binds a free port and prints it. `"unix:/path"` is a Unix socket, which all workers share. '
+        "The umask decides the mode of its file, and clients need write permission. Ringway replaces a socket file "
+        "that no process listens on, and removes its own file at the end.",
         examples=["0.0.0.0:443", 443, ["127.0.0.1:8443", "[::1]:8443"], "unix:/run/ringway.sock"],
     )
     plain_listen: Addresses = Field(
         default=[],
-        description="Address or list of addresses that serve plain HTTP beside TLS, with the same routes.",
+        description="Address or list of addresses that serve plain HTTP in addition to TLS, with the same routes.",
         examples=["0.0.0.0:80"],
     )
     trusted_proxies: TrustedProxies = Field(
         default=[],
         max_length=1000,
-        description="Addresses and networks of proxies in front of Ringway that may say whom a request comes from; "
-        '`"unix"` is whoever comes by a Unix socket. From them, X-Forwarded-For (or Forwarded, where there is no '
-        "X-Forwarded-For) is walked from the right, and the first address that is not trusted is the client: for the "
-        "access log, and for upstreams, which get the list with the proxy's address behind it, and its "
-        "X-Forwarded-Proto, -Host and -Port. From anybody else these fields are removed, and so are all others that "
-        "only a proxy may set: every X-Forwarded- field, Front-End-Https, X-Scheme, X-Url-Scheme, "
-        "X-Original-URL, X-Rewrite-URL. List only proxies that write the fields anew or add to them.",
+        description="Addresses and networks of proxies in front of Ringway that can name the client of a request. "
+        '`"unix"` stands for every peer on a Unix socket. For requests from them, Ringway reads X-Forwarded-For (or '
+        "Forwarded, when there is no X-Forwarded-For) from the right. The first address that is not trusted is the "
+        "client. The access log shows this address. Upstreams get the list with the address of the proxy appended, "
+        "and the X-Forwarded-Proto, -Host and -Port of the proxy. Ringway removes these fields from all other "
+        "requests. It also removes all others that only a proxy can set: every X-Forwarded- field, Front-End-Https, "
+        "X-Scheme, X-Url-Scheme, X-Original-URL, X-Rewrite-URL. List only proxies that overwrite these fields or "
+        "append to them.",
         examples=["10.0.0.0/8", ["10.0.0.0/8", "2001:db8::7", "unix"]],
     )
     proxy_protocol: Addresses = Field(
         default=[],
-        description="Those of `listen` and `plain_listen` on which every connection begins with the header of the "
-        "PROXY protocol, version 1 or 2, which says whose it is. Only `trusted_proxies` may connect there; who is none "
-        "of them, or does not begin with the header, is closed, which is counted and told.",
+        description="Addresses of `listen` and `plain_listen` on which every connection begins with a PROXY protocol "
+        "header, version 1 or 2. The header names the client. Only `trusted_proxies` can connect there. Ringway "
+        "closes connections from other addresses and connections that do not begin with the header. It counts and "
+        "logs them.",
         examples=["0.0.0.0:443"],
     )
     redirect_https: bool = Field(
         default=False,
-        description="Plain HTTP is sent on to HTTPS (308): from `plain_listen` to the port of the first `listen`, and "
-        "from a port of `listen` to that port (there it is answered with 400 without this key). On `plain_listen` "
-        "paths below `/.well-known/acme-challenge/` are served as usual, so that certificates can be issued, and so is "
-        "what a trusted proxy got by HTTPS.",
+        description="Redirect plain HTTP to HTTPS (308). Requests to `plain_listen` go to the port of the first "
+        "`listen`. Plain HTTP requests to a port of `listen` go to the same port; without this key Ringway answers "
+        "them with 400. On `plain_listen` Ringway still serves paths below `/.well-known/acme-challenge/`, so that "
+        "certificates can be issued. It also serves requests that a trusted proxy received over HTTPS.",
     )
     user: AccountName | None = Field(
         default=None,
-        description="As whom workers run when root starts Ringway: a name or a number. Absent: `ringway`, if there is "
-        "such a user, else `nobody`. They keep no capability, and what they execute can gain none. Ports, folders, "
-        "certificates and the access log are opened by the supervisor, which stays root. Workers need to read the "
-        "files that they serve, and to write to the Unix sockets of upstreams. Not started by root: ignored, workers "
-        "run as who started Ringway, without capabilities.",
+        description="User of the workers when root starts Ringway: a name or a number. Absent: `ringway` if that "
+        "user exists, else `nobody`. Workers keep no capability, and programs that they execute cannot gain any. The "
+        "supervisor stays root. It opens ports, folders, certificates and the access log. Workers need permission to "
+        "read the files that they serve, and to write to the Unix sockets of upstreams. When another user "
+        "starts Ringway, this key has no effect: workers run as that user, without capabilities.",
         examples=["www-data"],
     )
     group: AccountName | None = Field(
         default=None,
-        description="The group of workers, a name or a number, in the place of the user's own. The groups in which the "
-        "user is come with it.",
+        description="Group of the workers, a name or a number. It replaces the user's own group. Workers also get "
+        "all other groups of the user.",
         examples=["www-data"],
     )
     threads: int = _count(
         0,
         0,
         1024,
-        "Number of workers. 0 or absent: as many as CPUs that the process may use, by its affinity and its "
-        "cgroup's CPU quota (rounded up). Each worker is a process pinned to one CPU; more workers than CPUs are "
-        "spread round-robin.",
+        "Number of workers. 0 or absent: one worker for each CPU that the process can use, by its affinity and its "
+        "cgroup's CPU quota (rounded up). Each worker is a process that is pinned to one CPU. Ringway spreads the "
+        "workers round-robin when there are more workers than CPUs.",
     )
     reload_on_change: bool = Field(
         default=False,
-        description="Reload when this file or one that it includes changes, as `ringway reload` does: once they look "
-        "the same for a second. A file with an error in it changes nothing, the log says what is wrong.",
+        description="Reload when this file or an included file changes, like `ringway reload`. The reload starts "
+        "when the files have not changed for a second. When a file has an error, Ringway logs it and keeps the "
+        "running configuration.",
     )
     dns_refresh: Seconds = _seconds(
         30,
-        "How often the names in the `url` of Proxy routes are resolved again. A name that does not resolve answers "
-        "503 until it does; a name that stops resolving keeps its last addresses.",
+        "Interval at which Ringway resolves the names in the `url` of Proxy routes again. Ringway answers 503 until "
+        "a name resolves. A name that stops resolving keeps its last addresses.",
         least=1,
     )
 
@@ -256,27 +260,30 @@ class Server(Section):
 
 
 class Performance(Section):
-    """How the workers speak with the kernel, and how connections are spread over them."""
+    """How workers communicate with the kernel, and how the kernel distributes connections to them."""
 
     io_driver: Literal["auto", "io_uring", "epoll"] = Field(
         default="auto",
-        description='`"io_uring"`: needs Linux 6.1 and the permission, which containers\' default seccomp profiles '
-        'and `sysctl kernel.io_uring_disabled` refuse; Ringway then does not start. `"epoll"`: works everywhere; a '
-        'file that is not in the page cache holds up its worker while it is read. `"auto"`: io_uring if every '
-        "operation that is needed works when it is tried at the start, and every worker can set it up; else epoll. One "
-        "line of the log says which and why, as `ringway check` does of the trial.",
+        description='`"io_uring"` needs Linux 6.1 and permission. The default seccomp profiles of containers and '
+        '`sysctl kernel.io_uring_disabled` deny it; Ringway then does not start. `"epoll"` works everywhere. Its '
+        'worker blocks while it reads a file that is not in the page cache. `"auto"` uses io_uring when every '
+        "required operation works in a trial at the start and every worker can set it up. Otherwise it falls back to "
+        "epoll. Ringway logs in one line which driver it uses and why. `ringway check` prints the same about its "
+        "trial.",
     )
     reuseport_balancing: Literal["kernel", "cbpf"] = Field(
         default="kernel",
-        description='`"kernel"`: by a hash of address and port of both sides, even for a single client. `"cbpf"`: by '
-        "the client's address alone, so that one client always meets the same worker (its caches and its TLS "
-        "session); behind a load balancer or NAT this sends everything to one worker. Falls back to the kernel's "
-        "way with a warning where the program cannot be attached.",
+        description='`"kernel"`: the kernel selects the worker by a hash of address and port of both sides. It '
+        'spreads even the connections of a single client. `"cbpf"`: a BPF program selects the worker by the '
+        "client's address alone. A client then always reaches the same worker, with its caches and its TLS session. "
+        "Behind a load balancer or NAT this sends everything to one worker. When the kernel does not accept the "
+        'program, Ringway logs a warning and falls back to `"kernel"`.',
     )
 
 
 class Certificate(Section):
-    """A further certificate: `[[tls.certificates]]`, as often as needed. Which hosts it is for is read from it."""
+    """A further certificate. Repeat `[[tls.certificates]]` for each one. Ringway reads the host names from the
+    certificate."""
 
     cert_path: SystemPath = Field(
         description="PEM file with the certificate, followed by its intermediate certificates.",
@@ -287,49 +294,52 @@ class Certificate(Section):
     )
     ocsp_path: SystemPath | None = Field(
         default=None,
-        description="File with the authority's OCSP response about it, in DER form, to be stapled. It is "
-        "verified and followed like the certificate; one that is wrong or has expired is told and not sent. The "
-        "issuer's certificate must stand behind the host's in `cert_path`.",
+        description="File with the authority's OCSP response for this certificate, in DER form, for stapling. "
+        "Ringway verifies the response and loads it again after a change, like the certificate. It logs a response "
+        "that is wrong or has expired, and does not send it. The issuer's certificate must follow the host's "
+        "certificate in `cert_path`.",
         examples=["/etc/ringway/example.org.ocsp"],
     )
 
 
 class TlsHost(Section):
-    """What holds for one host on TLS connections: `[tls.hosts."example.com"]`, `"*.example.com"` or `"*"`."""
+    """Settings for TLS connections of one host: `[tls.hosts."example.com"]`, `"*.example.com"` or `"*"`."""
 
     hsts: Annotated[str, AfterValidator(values.hsts)] | None = Field(
         default=None,
-        description="Sent as Strict-Transport-Security with every response of the host's routes over TLS (RFC 6797): "
-        "browsers then come by HTTPS alone for that long. Begin with a short `max-age`; it cannot be taken back.",
+        description="Value of Strict-Transport-Security. Ringway sends this field with every response of the host's "
+        "routes over TLS (RFC 6797). Browsers then use only HTTPS for that long. Begin with a short `max-age`, "
+        "because you cannot revoke it.",
         examples=["max-age=31536000; includeSubDomains"],
     )
     client_ca: SystemPath | None = Field(
         default=None,
-        description="As `client_ca` of `[tls]`, for this host. Absent: that of the nearest wildcard above it, of "
-        "`[tls]`.",
+        description="Like `client_ca` of `[tls]`, for this host. Absent: the value of the nearest wildcard above the "
+        "host, else of `[tls]`.",
         examples=["/etc/ringway/partners-ca.pem"],
     )
     client_auth: Literal["require", "optional", "off"] | None = Field(
         default=None,
-        description="As `client_auth` of `[tls]`, for this host. Absent: that of the nearest wildcard above it, of "
-        "`[tls]`.",
+        description="Like `client_auth` of `[tls]`, for this host. Absent: the value of the nearest wildcard above "
+        "the host, else of `[tls]`.",
         examples=["require"],
     )
 
 
 class Tls(Section):
-    """Certificates and policy for `listen`. Without this section `listen` speaks plain HTTP.
+    """Certificates and policy for `listen`. Without this section `listen` serves plain HTTP.
 
-    A client gets the certificate of the host that it asks for (SNI), by name or by `*.` name; one that asks for no host
-    or an unknown one gets the default: the pair of `cert_path` and `key_path`, or else the first. RSA and ECDSA
-    certificates for the same names stand side by side. Files that change are read again within seconds, checked, and
-    used for new connections without a restart; what is wrong with them is told, and the old ones stay.
+    Ringway selects a certificate for the host that a client asks for (SNI), by exact name or by `*.` name. A client
+    that asks for no host or for an unknown one gets the default: the pair of `cert_path` and `key_path`, or else the
+    first certificate. You can have RSA and ECDSA certificates for the same names. When a file changes, Ringway reads
+    it again within seconds, checks it, and uses it for new connections without a restart. When the file has an error,
+    Ringway logs it and keeps the old certificate.
     """
 
     cert_path: SystemPath | None = Field(
         default=None,
-        description="PEM file with the certificate, followed by its intermediate certificates. A relative path is "
-        "taken from the folder of the configuration file. `ringway cert DIR` makes a self-signed one.",
+        description="PEM file with the certificate, followed by its intermediate certificates. A relative path "
+        "starts at the folder of the configuration file. `ringway cert DIR` makes a self-signed certificate.",
         examples=["./server.crt", "/etc/letsencrypt/live/example.com/fullchain.pem"],
     )
     key_path: SystemPath | None = Field(
@@ -340,21 +350,22 @@ class Tls(Section):
     )
     ocsp_path: SystemPath | None = Field(
         default=None,
-        description="File with the authority's OCSP response about the certificate of `cert_path`, in DER form, to be "
-        "stapled. It is verified and followed like the certificate; one that is wrong or has expired is told and not "
-        "sent. The issuer's certificate must stand behind the host's in `cert_path`.",
+        description="File with the authority's OCSP response for the certificate of `cert_path`, in DER form, for "
+        "stapling. Ringway verifies the response and loads it again after a change, like the certificate. It logs a "
+        "response that is wrong or has expired, and does not send it. The issuer's certificate must follow the "
+        "host's certificate in `cert_path`.",
         examples=["/etc/ringway/example.com.ocsp"],
     )
     ocsp_stapling: bool = Field(
         default=False,
         description="Fetch OCSP responses from the responders that certificates name, verify them, and staple them. "
-        "The supervisor fetches them anew when half of their time is left; workers never wait for one. A certificate "
-        "that names no responder, or has an `ocsp_path`, is left as it is.",
+        "The supervisor fetches a response again when half of its lifetime is left. Workers never wait for a "
+        "response. Ringway fetches nothing for a certificate that names no responder or has an `ocsp_path`.",
     )
     ocsp_cache: SystemPath | None = Field(
         default=None,
-        description="A folder in which fetched OCSP responses are kept, so that they are there at once after a restart "
-        "or an upgrade. Absent: they are fetched anew. A reload keeps them in any case.",
+        description="Folder for fetched OCSP responses, which keeps them over a restart or an upgrade. Absent: "
+        "Ringway fetches them again. A reload keeps them in any case.",
         examples=["/var/cache/ringway"],
     )
     certificates: list[Certificate] = Field(
@@ -362,63 +373,67 @@ class Tls(Section):
     )
     certificates_path: SystemPath | None = Field(
         default=None,
-        description="A folder of further certificates as certbot, lego, acme.sh, Caddy, mkcert, HAProxy or Kubernetes "
-        "lay them out: `NAME.crt` (or `.pem`, `.cer`) with `NAME.key`, `NAME.pem` with `NAME-key.pem`, `fullchain.pem` "
-        "with `privkey.pem`, there and in the folders in it. It may be empty where `plain_listen` serves. An OCSP "
-        "response beside them (`NAME.ocsp`, `fullchain.ocsp`) is stapled, as that of an `ocsp_path`. Files that come "
-        "and go are noticed.",
+        description="Folder with further certificates, in the layouts of certbot, lego, acme.sh, Caddy, mkcert, "
+        "HAProxy and Kubernetes: `NAME.crt` (or `.pem`, `.cer`) with `NAME.key`, `NAME.pem` with `NAME-key.pem`, "
+        "`fullchain.pem` with `privkey.pem`. Ringway reads the folder and the folders in it. The folder can be empty "
+        "when `plain_listen` is set. Ringway staples an OCSP response beside a certificate (`NAME.ocsp`, "
+        "`fullchain.ocsp`), like that of an `ocsp_path`. It notices new and removed files.",
         examples=["/etc/letsencrypt/live"],
     )
     client_ca: SystemPath | None = Field(
         default=None,
-        description="PEM file with the authorities whose client certificates are accepted. A change of the file is "
-        "taken for new connections, without a restart.",
+        description="PEM file with the authorities that Ringway accepts client certificates from. After a change of "
+        "the file, Ringway uses it for new connections, without a restart.",
         examples=["/etc/ringway/clients-ca.pem"],
     )
     client_auth: Literal["require", "optional", "off"] | None = Field(
         default=None,
-        description='Whether clients must show a certificate: `"require"`, `"optional"` (who shows one that is not '
-        'accepted is answered with 400), `"off"`. Upstreams are told who the client is, see docs/tls.md. Absent: off.',
+        description='Whether clients must show a certificate: `"require"`, `"optional"` (Ringway answers 400 when it '
+        'does not accept the certificate of a client), `"off"`. Upstreams get the identity of the client, see '
+        "docs/tls.md. Absent: off.",
         examples=["require"],
     )
     hosts: dict[HostName, TlsHost] = Field(
         default={}, description='Further settings by host, see `[tls.hosts."host"]`.'
     )
-    min_version: Literal["1.2", "1.3"] = Field(default="1.2", description="The oldest version of TLS that is spoken.")
+    min_version: Literal["1.2", "1.3"] = Field(
+        default="1.2", description="The oldest version of TLS that Ringway accepts."
+    )
     ciphers: list[Cipher] = Field(
         default=list(get_args(Cipher)),
         min_length=1,
-        description="Cipher suites by OpenSSL's names; those of TLS 1.3 begin with `TLS_`. All of them have forward "
-        "secrecy and authenticated encryption; the client's order decides. The default is Mozilla's intermediate set "
+        description="Cipher suites by OpenSSL's names. Names of TLS 1.3 begin with `TLS_`. All of them have forward "
+        "secrecy and authenticated encryption. The client's order decides. The default is Mozilla's intermediate set "
         "without finite-field Diffie-Hellman.",
     )
     curves: list[Curve] = Field(
         default=["X25519", "P-256", "P-384"],
         min_length=1,
-        description="Groups for the key exchange, the best first.",
+        description="Groups for the key exchange, in order of preference.",
     )
     ktls_enabled: bool = Field(
         default=False,
         description="Kernel TLS: after the handshake the kernel encrypts and decrypts, and files go by sendfile "
-        "straight to the encrypted connection. Needs the kernel's `tls` module (`modprobe tls`); `ringway check` shows "
-        "which versions and ciphers it can do. What it cannot stays in user space, see `ktls_fallback_enabled`.",
+        "straight to the encrypted connection. It needs the kernel's `tls` module (`modprobe tls`). `ringway check` "
+        "shows which versions and ciphers the kernel supports. All others stay in user space, see "
+        "`ktls_fallback_enabled`.",
     )
     ktls_fallback_enabled: bool = Field(
         default=True,
-        description="Go on with TLS in user space where kernel TLS cannot be had. `false` makes it a must: Ringway "
-        "then refuses to start where no version and cipher works, and refuses connections that agree on one that "
-        "does not.",
+        description="Use TLS in user space when kernel TLS is not available. `false` makes kernel TLS mandatory. "
+        "Ringway then does not start when kernel TLS works with no version and cipher, and rejects connections that "
+        "negotiate an unsupported one.",
     )
     ktls_directions: Literal["both", "send"] = Field(
         default="both",
-        description='What the kernel takes over: `"both"` directions, or `"send"`, encrypting alone.',
+        description='Directions that the kernel takes over: `"both"`, or `"send"` (only encryption).',
     )
     ktls_after: Bytes = _bytes(
         0,
         0,
         2**62,
-        "So much of a connection's output is encrypted in user space before the kernel sends. 0: from the end of the "
-        "handshake on.",
+        "Bytes of output that Ringway encrypts in user space on each connection before the kernel takes over "
+        "sending. 0: the kernel takes over right after the handshake.",
     )
 
     @field_validator("ocsp_cache")
@@ -444,99 +459,101 @@ class Tls(Section):
 
 
 class FileRoute(Section):
-    """Files from a folder, or one file."""
+    """Serves files from a folder, or one file."""
 
-    type: Literal["File"] = Field(description='`"File"`: answers with files.')
+    type: Literal["File"] = Field(description='`"File"`: serves files.')
     path: SystemPath = Field(
-        description="A folder, below which the rest of the path is looked up (`index.html` for a folder), or one "
-        "file that answers everything below the prefix. A folder that is replaced (made anew, moved, a symbolic link "
-        "turned to the next release) is followed within `[timeouts] file_valid`. Nothing outside of it is reachable, "
-        "see `follow_links`. A relative path is taken from the folder of the configuration file.",
+        description="A folder or a file. In a folder, Ringway looks up the rest of the path (`index.html` for a "
+        "folder). A file answers every request below the prefix. When a folder is replaced (created again, moved, or "
+        "a symbolic link switched to the next release), Ringway serves the new one within `[timeouts] file_valid`. "
+        "Files outside of the folder are not reachable, see `follow_links`. A relative path starts at the folder of "
+        "the configuration file.",
         examples=["/var/www/example"],
     )
     mode: Literal["sendfile", "memory"] = Field(
         default="sendfile",
-        description='`"sendfile"`: the kernel moves the body from the file to the connection. `"memory"`: small files '
-        "are answered from a bounded copy in memory that follows changes of the file "
-        "(`[limits] memory_bytes`, `memory_file_bytes`).",
+        description='`"sendfile"`: the kernel moves the body from the file to the connection. `"memory"`: Ringway '
+        "serves small files from a bounded copy in memory and updates the copy when the file changes (`[limits] "
+        "memory_bytes`, `memory_file_bytes`).",
     )
     follow_links: bool = Field(
         default=False,
-        description="Symbolic links are followed as long as they lead to something inside of the folder, relative or "
-        "absolute; others are answered with 403. `true` follows those that lead outside too.",
+        description="By default Ringway follows a symbolic link, relative or absolute, only when it leads to "
+        "something inside the folder. It answers 403 for all others. `true`: Ringway also follows links that lead "
+        "outside.",
     )
     dot_files: bool = Field(
         default=False,
-        description="Files and folders whose names begin with a dot (`.env`, `.git`) are answered with 404, whether "
-        "they exist or not, except below `/.well-known/` of the folder. `true` serves them.",
+        description="By default Ringway answers 404 for files and folders with a dot at the start of the name "
+        "(`.env`, `.git`), whether they exist or not, except below `/.well-known/` of the folder. `true` serves them.",
     )
     strip_prefix: bool = Field(
         default=True,
-        description="`true`: `/static/a.css` of the prefix `/static/` is `a.css` in the folder; `false`: it is "
-        "`static/a.css`.",
+        description="`true`: `/static/a.css` with the prefix `/static/` is the file `a.css` in the folder. `false`: "
+        "it is `static/a.css`.",
     )
 
 
 class ProxyRoute(Section):
-    """An application that speaks HTTP/1.1."""
+    """Forwards requests to an upstream that speaks HTTP/1.1."""
 
     type: Literal["Proxy"] = Field(description='`"Proxy"`: forwards requests.')
     url: Annotated[str, AfterValidator(_url)] = Field(
-        description="Where to: `http://host:port`, with a path that replaces the matched prefix if wanted: with "
-        "the prefix `/api/`, `http://h:8080` gets `/api/users` as `/users`, `http://h:8080/v2` gets it as "
-        "`/v2/users`. `https://` speaks TLS with the upstream, see the keys below and docs/tls.md. The port is 80 "
-        "(443), unless given. A name is resolved at start and every `[server] dns_refresh` seconds. "
-        "`http://unix:/path` is a Unix socket, with a path behind a colon if wanted: `http://unix:/path:/v2`.",
+        description="The upstream: `http://host:port`, optionally with a path that replaces the matched prefix. With "
+        "the prefix `/api/`, `http://h:8080` gets `/api/users` as `/users`, and `http://h:8080/v2` gets it as "
+        "`/v2/users`. `https://` uses TLS to the upstream, see the keys below and docs/tls.md. The default port is "
+        "80 (443 with `https://`). Ringway resolves a name at start and every `[server] dns_refresh` seconds. "
+        "`http://unix:/path` is a Unix socket, optionally with a path after a colon: `http://unix:/path:/v2`.",
         examples=["http://localhost:8080", "https://app.internal:8443", "http://unix:/run/app.sock"],
     )
     strip_prefix: bool = Field(
         default=True,
-        description="`true` takes the matched prefix away, and tells the application so in X-Forwarded-Prefix. `false` "
-        "forwards the whole path, with the prefix, behind the path of `url`.",
+        description="`true` removes the matched prefix, and sends it to the upstream in X-Forwarded-Prefix. `false` "
+        "forwards the whole path, with the prefix, appended to the path of `url`.",
     )
     upgrade: Upgrades = Field(
         default=["websocket"],
         max_length=8,
-        description="Protocols that clients may upgrade a connection to: a name or a list of them. Other names in "
-        "Upgrade are not forwarded, and the request is answered as any other. `[]` allows none. `h2c` cannot be "
-        "allowed: its requests would go past the routes.",
+        description="Protocols that clients can upgrade a connection to: a name or a list of names. Ringway does not "
+        "forward other names in Upgrade, and answers the request like any other. `[]` allows none. You cannot allow "
+        "`h2c`, because its requests would bypass the routes.",
         examples=["websocket", ["websocket", "tcp"]],
     )
     half_close: bool = Field(
         default=False,
-        description="A client that closes its side of the connection before it has its answer has left: its request "
-        "ends, and the connection to the upstream is closed, so that the upstream can stop working on it. `true` is "
-        "for clients that close their side on purpose (`nc -N`, programs that send one request and FIN): Ringway still "
-        "waits for the answer and sends it.",
+        description="By default a client that closes its side of the connection before it has its response counts as "
+        "gone. Ringway ends its request and closes the connection to the upstream, so that the upstream can stop "
+        "working on it. Use `true` for clients that close their side on purpose (`nc -N`, programs that send one "
+        "request and FIN). Ringway then still waits for the response and sends it.",
     )
     proxy_protocol: Literal["v1", "v2"] | None = Field(
         default=None,
-        description="Begin every connection to the upstream with the header of the PROXY protocol, version 1 or 2, "
-        "which says who the client is. Such a connection is for one client, so it is closed after its response instead "
-        "of kept for others.",
+        description="Begin every connection to the upstream with a PROXY protocol header, version 1 or 2. The header "
+        "names the client. Such a connection serves only one client, so Ringway closes it after its response and "
+        "does not put it into the pool.",
     )
     verify: bool = Field(
         default=True,
-        description="With `https://`: the upstream's certificate must be valid, for its name, and from a trusted "
-        "authority. `false` takes any: whoever stands in between can then read and change everything. This is told "
-        "as a warning at each start.",
+        description="With `https://`: the upstream's certificate must be valid, match its name, and come from a "
+        "trusted authority. `false` accepts any certificate: an attacker between Ringway and the upstream can then "
+        "read and change everything. Ringway logs a warning about this at each start.",
     )
     ca_path: SystemPath | None = Field(
         default=None,
-        description="With `https://`: PEM file with the authorities (or the very certificate) to trust. Absent: those "
-        "of the system.",
+        description="With `https://`: PEM file with the trusted authorities (or the upstream's certificate itself). "
+        "Absent: the authorities of the system.",
         examples=["/etc/ringway/internal-ca.pem"],
     )
     server_name: Annotated[str, AfterValidator(values.server_name)] | None = Field(
         default=None,
-        description="With `https://`: the name that is asked for (SNI) and that the certificate must have. Absent: the "
-        "host of `url`. An IP address is checked and not asked for.",
+        description="With `https://`: the name that Ringway sends (SNI) and that the certificate must have. Absent: "
+        "the host of `url`. Ringway verifies an IP address but does not send it.",
         examples=["app.example.com"],
     )
     cert_path: SystemPath | None = Field(
         default=None,
-        description="With `https://`: PEM file with the certificate (followed by its intermediate ones) that is shown "
-        "to an upstream that asks for one.",
+        description="With `https://`: PEM file with the certificate, followed by its intermediate certificates, that "
+        "Ringway shows to an upstream that asks for one.",
         examples=["/etc/ringway/client.crt"],
     )
     key_path: SystemPath | None = Field(
@@ -574,16 +591,16 @@ class ProxyRoute(Section):
 
 
 class RedirectRoute(Section):
-    """Another address, told to the client."""
+    """Sends the client to another address."""
 
-    type: Literal["Redirect"] = Field(description='`"Redirect"`: answers with the address to go to.')
+    type: Literal["Redirect"] = Field(description='`"Redirect"`: redirects the client.')
     to: Annotated[str, AfterValidator(values.redirect_target)] = Field(
         description="A URL or a path, up to 2048 bytes. `{path}` in it stands for the path and query of the request.",
         examples=["https://example.com{path}"],
     )
     status: Literal[301, 302, 303, 307, 308] = Field(
         default=308,
-        description="301 and 308 are permanent, 302, 303 and 307 are not; 307 and 308 keep method and body.",
+        description="301 and 308 are permanent; 302, 303 and 307 are not. 307 and 308 keep method and body.",
     )
 
 
@@ -592,61 +609,78 @@ ROUTE_TYPES: dict[str, type[Section]] = {"File": FileRoute, "Proxy": ProxyRoute,
 
 
 class Limits(Section):
-    """Bounds. What meets a bound is refused with a clear error or waits; nothing grows beyond it."""
+    """Bounds. When a request or a connection meets a bound, Ringway rejects it with a clear error or lets it wait.
+    Nothing grows beyond its bound."""
 
-    head_bytes: Bytes = _bytes(8192, 1024, 65535, "The largest head of a request or a response; beyond: 431 or 414.")
+    head_bytes: Bytes = _bytes(
+        8192,
+        1024,
+        65535,
+        "The largest head of a request or a response. Larger: 431 or 414 for a request, 502 for a response.",
+    )
     head_fields: int = _count(
-        100, 1, 1000, "Field lines in the head of a request (beyond: 431) or of a response (beyond: 502)."
+        100, 1, 1000, "Field lines in the head of a request (more: 431) or of a response (more: 502)."
     )
     request_body_bytes: Bytes = _bytes(
-        10485760, 0, 2**62, "The largest body of a request; beyond: 413. 0: no bound (bodies are streamed, never kept)."
+        10485760,
+        0,
+        2**62,
+        "The largest body of a request. Larger: 413. 0: no bound (Ringway streams bodies and never stores them).",
     )
     chunk_line_bytes: Bytes = _bytes(
-        256, 32, 8192, "The size of one chunk with its extensions, which are read over; beyond: 400, or 502 or a cut."
+        256,
+        32,
+        8192,
+        "The line with the size of one chunk and its extensions, which Ringway ignores. Longer: 400 from a client; "
+        "502 or an aborted response from an upstream.",
     )
     trailer_bytes: Bytes = _bytes(
-        1024, 64, 1024, "The trailer section of a chunked body; beyond: 431, or 502 or a cut."
+        1024,
+        64,
+        1024,
+        "The trailer section of a chunked body. Longer: 431 from a client; 502 or an aborted response from an "
+        "upstream.",
     )
-    ranges: int = _count(16, 1, 16, "Ranges of a file in one response; who asks for more gets the whole file.")
+    ranges: int = _count(16, 1, 16, "Ranges of a file in one response. A request for more ranges gets the whole file.")
     client_connections: int = _count(
         20000,
         1,
         1000000,
-        "Connections of clients, per worker. Further ones are closed at once; but an address that has more than half "
-        "of all gives up idle ones for others.",
+        "Connections of clients, per worker. Ringway closes further ones at once. But when an address has more than "
+        "half of all connections, Ringway evicts idle ones of that address to make room for other clients.",
     )
-    upstream_connections: int = _count(1024, 1, 65535, "Connections in use, per worker and upstream; beyond: 503.")
-    upstream_idle: int = _count(256, 0, 65535, "Idle connections kept for reuse, per worker and upstream.")
+    upstream_connections: int = _count(1024, 1, 65535, "Connections in use, per worker and upstream. More: 503.")
+    upstream_idle: int = _count(256, 0, 65535, "Idle connections in the pool, per worker and upstream.")
     requests_per_connection: int = _count(
-        10000, 1, 2**31 - 1, "Requests on one connection of a client before it is closed."
+        10000, 1, 2**31 - 1, "Requests on one connection of a client before Ringway closes it."
     )
     pipeline_bytes: Bytes = _bytes(
         16384,
         4096,
         1048576,
-        "What is kept of a client's further requests while one is served; more waits in the kernel. With io_uring a "
-        "connection may exceed it once, by up to 256 KiB.",
+        "Bytes of a client's further requests that Ringway buffers while it serves one. The rest waits in the "
+        "kernel. With io_uring a connection can exceed this bound once, by up to 256 KiB.",
     )
     buffer_bytes: Bytes = _bytes(
         268435456,
         1048576,
         2**40,
-        "Memory for bodies under way, per worker. When it is used up, reading waits, clients that hold some of it and "
-        "move less than others are let go (`client_too_slow` in the access log), and a response over TLS that needs "
-        "more is broken off (`out_of_memory`).",
+        "Memory for bodies in transit, per worker. When all of it is in use, Ringway stops reading. It closes "
+        "connections of clients that hold some of it and move fewer bytes than others (`client_too_slow` in the "
+        "access log). It aborts a response over TLS that needs more (`out_of_memory`).",
     )
     body_buffer_bytes: Bytes = _bytes(
         65536,
         16384,
         1048576,
-        "One buffer for a body: the most that is received or read from a file at once. Larger than `head_bytes`; "
-        "`buffer_bytes` holds at least 16 of them.",
+        "Size of one buffer for a body: the most that Ringway receives, or reads from a file, at once. It must be "
+        "larger than `head_bytes`, and `buffer_bytes` must hold at least 16 of these buffers.",
     )
     memory_bytes: Bytes = _bytes(67108864, 0, 2**40, 'Memory for the copies of `mode = "memory"`, per worker.')
     memory_file_bytes: Bytes = _bytes(1048576, 0, 2**31 - 1, 'The largest file that `mode = "memory"` copies.')
-    open_files: int = _count(1024, 16, 1000000, "Files kept open for reuse, per worker.")
+    open_files: int = _count(1024, 16, 1000000, "Files that stay open for reuse, per worker.")
     progress_bytes: Bytes = _bytes(
-        1024, 1, 1048576, "Fewer bytes than this are no progress to the `body` and `write` timeouts."
+        1024, 1, 1048576, "Minimum number of bytes that count as progress for the `body` and `write` timeouts."
     )
 
     @field_validator("body_buffer_bytes")
@@ -665,53 +699,56 @@ class Limits(Section):
 
 
 class Timeouts(Section):
-    """Deadlines in seconds; fractions are allowed. Every wait has one."""
+    """Timeouts in seconds. Fractions are allowed. Every wait has a timeout."""
 
     handshake: Seconds = _seconds(10, "TLS handshake, from the first byte to the last.")
     head: Seconds = _seconds(
         10,
-        "Head of a request, from its first byte to its last, however slowly it drips; 408. A new connection has as "
-        "long until that first byte, and is closed then.",
+        "Head of a request, from its first byte to its last, no matter how slowly bytes arrive; 408. A new "
+        "connection has the same time until its first byte; then Ringway closes it.",
     )
-    body: Seconds = _seconds(30, "Between one progress of a request's body and the next; 408.")
-    keepalive: Seconds = _seconds(75, "An idle connection of a client, between requests.")
+    body: Seconds = _seconds(30, "Time without progress of a request body; 408.")
+    keepalive: Seconds = _seconds(75, "An idle connection of a client, between two requests.")
     write: Seconds = _seconds(
         60,
-        "Between one progress of a response to the client and the next. A client that is behind must take 256 bytes a "
-        "second on average too.",
+        "Time without progress of a response to the client. A client that lags behind must also read 256 bytes per "
+        "second on average.",
     )
-    connect: Seconds = _seconds(5, "Connecting to an upstream, with `https://` the TLS handshake included; 504.")
+    connect: Seconds = _seconds(5, "Connecting to an upstream, including the TLS handshake with `https://`; 504.")
     first_byte: Seconds = _seconds(60, "From the end of the request to the first byte of the upstream's response; 504.")
-    upstream: Seconds = _seconds(60, "Between one progress of an upstream's response and the next; 504 or cut.")
+    upstream: Seconds = _seconds(60, "Time without progress of an upstream's response; 504 or an aborted response.")
     upstream_idle: Seconds = _seconds(
-        30, "An idle connection to an upstream; keep it below the upstream's own timeout."
+        30, "An idle connection to an upstream. Keep it below the upstream's own timeout."
     )
-    tunnel: Seconds = _seconds(3600, "A tunnel (WebSocket) on which neither side says anything.", most=604800)
+    tunnel: Seconds = _seconds(3600, "A tunnel (WebSocket) without bytes from either side.", most=604800)
     linger: Seconds = _seconds(
-        2, "How long what a client still sends after its last answer is read, so that no reset overtakes the answer."
+        2,
+        "How long Ringway reads what a client still sends after its last response. This prevents a reset that "
+        "overtakes the response.",
     )
     drain: Seconds = _seconds(
-        30, "How long running requests and tunnels may still take when Ringway is told to end.", least=0
+        30, "How long running requests and tunnels can continue after Ringway gets the signal to stop.", least=0
     )
     file_valid: Seconds = _seconds(
-        1, "How long what is known of a file is believed before it is looked at again.", least=0, most=3600
+        1, "How long Ringway uses what it knows about a file before it checks the file again.", least=0, most=3600
     )
 
 
 class AccessLog(Section):
-    """One line for each request, written off the request's path. Its times begin when the first byte of the request is
-    seen (of its plaintext, with TLS), also if it came while the one before was answered."""
+    """One line for each request. Ringway writes it outside the request path. The times in a line start when Ringway
+    sees the first byte of the request (with TLS, the first byte of plaintext), even if that byte arrives while
+    Ringway still answers the previous request."""
 
     path: SystemPath | None = Field(
         default=None,
-        description='A file, which is appended to and reopened on SIGUSR1, or `"stdout"`. Absent: no access log. '
-        "Not a FIFO: nothing may depend on who reads it.",
+        description='A file, or `"stdout"`. Ringway appends to the file and reopens it on SIGUSR1. Absent: no access '
+        "log. A FIFO is not allowed, because Ringway must not depend on its reader.",
         examples=["/var/log/ringway/access.log", "stdout"],
     )
     format: Literal["combined", "json"] = Field(
         default="combined",
-        description='`"combined"`: the combined log format with host, times, upstream and reason at the end. '
-        '`"json"`: one object a line.',
+        description='`"combined"`: the combined log format, followed by host, times, upstream and reason. `"json"`: '
+        "one object per line.",
     )
 
 
@@ -720,11 +757,11 @@ class Config(Section):
 
     include: Annotated[list[SystemPath], BeforeValidator(_listed), _one_or_many("string")] = Field(
         default=[],
-        description="Further files, by name or by pattern; a relative one is taken from the folder of this file. Files "
-        "that match are read in the order of their names. Their sections add to those of this file: a file for each "
-        'site with its own `[host_routes]`, `[path_routes."host"]` and `[[tls.certificates]]` is what this is for. The '
-        "same key in two files is an error. Included files cannot include others. This key stands at the top, above "
-        "the first section.",
+        description="Further files, by name or by pattern. A relative name starts at the folder of this file. "
+        "Ringway reads the matching files in the order of their names, and adds their sections to those of this "
+        'file. Use this for one file per site, with its own `[host_routes]`, `[path_routes."host"]` and '
+        "`[[tls.certificates]]`. The same key in two files is an error. Included files cannot include others. This "
+        "key must be at the top, above the first section.",
         examples=["sites/*.toml", ["sites/*.toml", "/etc/ringway/local.toml"]],
     )
     server: Server
@@ -732,15 +769,15 @@ class Config(Section):
     tls: Tls | None = None
     host_routes: dict[HostName, Route] = Field(
         default={},
-        description='What a host answers, by its name: `"example.com"`, `"*.example.com"` for its subdomains, `"*"` '
-        "for any other host. Names are compared without case and without port.",
+        description='Routes by host name: `"example.com"`, `"*.example.com"` for its subdomains, `"*"` for any other '
+        "host. Ringway ignores case and port when it compares names.",
     )
     path_routes: dict[HostName, dict[PathPrefix, Route]] = Field(
         default={},
-        description='What a host answers below a path: `[path_routes."example.com"]` with prefixes as keys. `"/api/"` '
-        "matches `/api`, `/api/` and everything below, not `/apix`; the longest prefix wins. Order: the host's paths, "
-        'the paths of `"*"`, the host, `"*"`, else 404. So a prefix below `[path_routes."*"]` holds for every host, '
-        'and is written once. The prefix `"/"` is the whole host, as in `[host_routes]`.',
+        description='Routes below a path of a host: `[path_routes."example.com"]` with prefixes as keys. `"/api/"` '
+        "matches `/api`, `/api/` and everything below, but not `/apix`. The longest prefix wins. Order: the paths of "
+        'the host, the paths of `"*"`, the host, `"*"`, else 404. A prefix below `[path_routes."*"]` therefore '
+        'applies to every host, and one entry is enough. The prefix `"/"` is the whole host, as in `[host_routes]`.',
     )
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()

@@ -227,7 +227,7 @@ def send_joined(w, x, b):
     s: cython.pointer(Stream) = address(x.client.stream)
     large: cython.pointer(Buffer) = NULL
     n: uint32_t
-    if x.file_left > room_behind(b) and not stream_full(s) and not stream_short(w, GROUP_LARGE):
+    if x.file_left > room_behind(b) and not stream_full(w, s) and not stream_short(w, GROUP_LARGE):
         large = buffer_take(address(w.buffers), GROUP_LARGE)
     if large != NULL:
         if room_behind(large) > length_of(b):
