@@ -15,7 +15,7 @@ _CONFIG = click.option(
     default="config.toml",
     show_default=True,
     metavar="FILE",
-    help="The configuration, TOML. docs/configuration.md describes every key.",
+    help="The configuration file (TOML). docs/configuration.md describes every key.",
 )
 
 
@@ -25,17 +25,17 @@ def cli() -> None:
     """Ringway: an HTTPS reverse proxy and file server for Linux.
 
     \b
-    Try it, nothing to configure:      ringway demo
-    A certificate to develop with:     ringway cert . --host localhost
-    Is the configuration right:        ringway check --config config.toml
+    Try it without a configuration:    ringway demo
+    Create a test certificate:         ringway cert . --host localhost
+    Check a configuration:             ringway check --config config.toml
     Serve:                             ringway run --config config.toml
 
     \b
-    Take a changed config.toml:        ringway reload --config config.toml
-    Take a newly installed version:    ringway upgrade --config config.toml
+    Reload a changed configuration:    ringway reload --config config.toml
+    Upgrade to the installed version:  ringway upgrade --config config.toml
 
-    A running Ringway listens to signals: SIGTERM and SIGINT end it when running requests are done (a second one at
-    once), SIGHUP reloads, SIGUSR2 upgrades, SIGUSR1 reopens the access log.
+    Signals: SIGTERM and SIGINT drain and end Ringway (a second one ends it at once), SIGHUP reloads, SIGUSR2 upgrades,
+    SIGUSR1 reopens the access log.
     """
     # Some builds of OpenSSL, and Python's ssl, write the secrets of connections to the file that this names. Workers
     # inherit what is left.
@@ -45,11 +45,11 @@ def cli() -> None:
 @cli.command()
 @_CONFIG
 def run(file: str) -> None:
-    """Serve what FILE says, in the foreground.
+    """Run Ringway in the foreground with the configuration FILE.
 
-    Logs go to stderr, one line an event. The line "ready" says that all workers serve; under systemd (Type=notify)
-    readiness is told too. Ends with exit code 0 on SIGTERM or Ctrl-C, when running requests are done or
-    [timeouts] drain has passed; a second signal ends it at once.
+    Ringway logs to stderr, one line per event. It logs "ready" when all workers serve, and notifies systemd
+    (Type=notify). SIGTERM or Ctrl-C drains: Ringway ends with exit code 0 when running requests are done or
+    [timeouts] drain has passed. A second signal ends it at once.
     """
     from ringway.config.load import load
     from ringway.control.running.supervisor import Supervisor
@@ -63,13 +63,13 @@ def run(file: str) -> None:
 @cli.command()
 @_CONFIG
 def reload(file: str) -> None:
-    """Let the Ringway that runs FILE read it again.
+    """Reload FILE in the Ringway that runs it.
 
-    The file is checked first: if anything is wrong with it nothing changes, the problems are printed, and the exit code
-    is 1. Otherwise every worker takes the new routes, upstreams, limits, timeouts and certificates without closing a
-    connection; what runs already (a download, a WebSocket) ends under the old ones. Listeners open and close. Another
-    number of workers, or size of their tables, brings new workers, and the old ones finish what runs. SIGHUP does the
-    same.
+    Ringway checks the file first. If it finds problems, it prints them, changes nothing, and the exit code is 1.
+    Otherwise every worker switches to the new routes, upstreams, limits, timeouts and certificates without closing a
+    connection. Downloads and WebSockets that already run finish under the old configuration. Ringway opens new
+    listeners and closes removed ones. If the number of workers or the size of their tables changes, new workers start
+    and the old ones drain. SIGHUP does the same.
     """
     from ringway.control.commands.commands import ask
 
@@ -79,10 +79,10 @@ def reload(file: str) -> None:
 @cli.command()
 @_CONFIG
 def upgrade(file: str) -> None:
-    """Let the program that is installed now take over from the Ringway that runs FILE.
+    """Replace the Ringway that runs FILE with the installed version.
 
-    A new process gets the listening sockets; once it serves, the old one finishes what runs and ends. If the new one
-    fails, the old one goes on and the exit code is 1. The same as SIGUSR2.
+    A new process gets the listening sockets. When it serves, the old process drains and ends. If the new process
+    fails, the old one keeps serving, and the exit code is 1. SIGUSR2 does the same.
     """
     from ringway.control.commands.commands import ask
 
@@ -92,10 +92,10 @@ def upgrade(file: str) -> None:
 @cli.command()
 @_CONFIG
 def check(file: str) -> None:
-    """Say everything that is wrong with FILE, or what would run.
+    """Check FILE: print its problems, or what Ringway would run.
 
-    Checks certificates and folders too. Exit code 1 if anything is wrong. Nothing is opened or started, so it can be
-    used beside a running Ringway.
+    Checks certificates and folders too. The exit code is 1 if there is a problem. The check opens and starts nothing,
+    so you can use it while Ringway runs.
     """
     from ringway.config.load import load
     from ringway.control.commands.report import report
@@ -112,27 +112,28 @@ def check(file: str) -> None:
     default=["localhost", "127.0.0.1", "::1"],
     show_default=True,
     metavar="NAME",
-    help="Host name or IP address for which it is; may be given several times.",
+    help="Host name or IP address of the certificate. Can be given several times.",
 )
 @click.option(
     "--curve",
     type=click.Choice(["P-256", "secp384r1"]),
     default="P-256",
     show_default=True,
-    help="Kind of key. P-256 is several times faster.",
+    help="Curve of the key. P-256 is several times faster.",
 )
-@click.option("--days", type=click.IntRange(1, 36500), default=365, show_default=True, help="How long it is valid.")
+@click.option("--days", type=click.IntRange(1, 36500), default=365, show_default=True, help="Days of validity.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 def cert(folder: str, hosts: tuple[str, ...], curve: str, days: int, force: bool) -> None:
-    """Make a self-signed certificate: DIR/server.crt and DIR/server.key.
+    """Create a self-signed certificate in DIR.
 
-    For development and tests: browsers warn about it. Use one of a certificate authority for the public.
+    Writes DIR/server.crt and DIR/server.key. For development and tests: browsers warn about it. For a public site, get
+    a certificate from a certificate authority.
     """
     from ringway.control.certificates.certificates import write_self_signed
 
     cert_path, key_path = write_self_signed(folder, hosts, curve, days, force)
     click.echo(f"{cert_path}: {curve}, {days} days, for {', '.join(hosts)}")
-    click.echo(f"{key_path}: its key, readable by you alone")
+    click.echo(f"{key_path}: its key, readable only by you")
     click.echo(f'\nIn config.toml:\n\n[tls]\ncert_path = "{cert_path}"\nkey_path = "{key_path}"')
 
 
@@ -142,12 +143,13 @@ def cert(folder: str, hosts: tuple[str, ...], curve: str, days: int, force: bool
     default="127.0.0.1:8443",
     show_default=True,
     metavar="ADDRESS",
-    help="Address and port for HTTPS, or a port alone; port 0 takes a free one and prints it.",
+    help="Address and port for HTTPS, or only a port. Port 0 picks a free port and prints it.",
 )
 def demo(listen: str) -> None:
-    """Show Ringway at work: a built-in site and a built-in application behind it, over HTTPS.
+    """Run a demo over HTTPS.
 
-    Makes a throw-away certificate, prints addresses and curl lines to try. Ctrl-C ends it and leaves nothing behind.
+    Serves a built-in site, and a built-in application behind Ringway. Creates a temporary certificate and prints
+    addresses and curl commands to try. Ctrl-C ends the demo and removes its files.
     """
     from ringway.demo import run_demo
 

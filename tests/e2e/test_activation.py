@@ -128,7 +128,7 @@ def test_a_successor_knows_it_too(upgraded, tmp_path):
         server.rewrite(config(tmp_path, 0))
         server.expected.append(f"not upgraded|error: .* 127.0.0.1:{port} ")
         assert server.command("upgrade").returncode == 1
-        server.wait_line(f"a socket for 127.0.0.1:{port} .web0.socket., and no key names this address")
+        server.wait_line(f"a socket for 127.0.0.1:{port} .web0.socket., but no key names this address")
         server.rewrite(config(tmp_path, port))
         assert server.command("upgrade").returncode == 0, server.text
         assert server.process.wait(3 * DEADLINE) == 0
@@ -144,7 +144,7 @@ def assert_kept_by_reloads(server, folder, port):
     server.rewrite(config(folder, 0))
     done = server.command("reload")
     assert done.returncode == 1
-    assert f"a socket for 127.0.0.1:{port} (web0.socket), and no key names this address" in done.stderr
+    assert f"a socket for 127.0.0.1:{port} (web0.socket), but no key names this address" in done.stderr
     assert serves(("127.0.0.1", port))
 
 
@@ -193,7 +193,7 @@ def refusal(folder, sections, sockets):
 def test_one_that_no_key_names(tmp_path):
     with bound() as (sock,):
         line = refusal(tmp_path, config(tmp_path, 0), [sock])
-        assert f"a socket for 127.0.0.1:{sock.getsockname()[1]} (web0.socket), and no key names this address" in line
+        assert f"a socket for 127.0.0.1:{sock.getsockname()[1]} (web0.socket), but no key names this address" in line
 
 
 def test_more_than_workers(tmp_path):
@@ -205,7 +205,7 @@ def test_more_than_workers(tmp_path):
 def test_one_of_another_kind(tmp_path):
     with bound(kind=socket.SOCK_DGRAM) as (sock,):
         line = refusal(tmp_path, config(tmp_path, sock.getsockname()[1]), [sock])
-        assert "passes web0.socket, which is no listening TCP socket" in line
+        assert "passes web0.socket, which is not a listening TCP socket" in line
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/net/if_inet6"), reason="no IPv6 here")

@@ -124,7 +124,7 @@ def test_a_bad_new_certificate_is_told_and_the_old_one_stays(ringway, tmp_path):
     server = ringway(site(tmp_path, **pair(tmp_path, "a", ["a.example"])))
     before = shown(server, "a.example")
     (tmp_path / "a.crt").write_text("nonsense")
-    line = server.wait_line("certificates: tls.cert_path: .*what is in use stays")
+    line = server.wait_line("certificates: tls.cert_path: .*the old ones stay in use")
     assert "has no certificate in PEM form" in line
     assert shown(server, "a.example") == before
     assert total(server, "certificates") == 1
@@ -142,7 +142,7 @@ def test_a_folder_of_certificates(ringway, tmp_path):
     assert shown(server, "b.example")[1] == ["b.example"]
     os.unlink(folder / "b.crt")
     os.unlink(folder / "b.key")
-    server.wait_line("is gone and in use no more")
+    server.wait_line("was removed and is no longer in use")
     until(lambda: total(server, "certificates") == 3, "the worker has no new certificates")
     assert shown(server, "b.example")[1] == ["a.example"]
 

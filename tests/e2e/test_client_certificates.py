@@ -132,7 +132,13 @@ def test_required_and_none_shown(doors, version, alert):
     before = total(doors.server, "client_certificate_errors")
     assert re.search(alert, answer(doors, "a.example", None, version))
     assert total(doors.server, "client_certificate_errors") == before + 1
-    told(doors, r"not accepted of 127\.0\.0\.1 \(peer did not return a certificate", "a.example", None, version)
+    told(
+        doors,
+        r"no valid client certificate from 127\.0\.0\.1 \(peer did not return a certificate",
+        "a.example",
+        None,
+        version,
+    )
 
 
 def told(doors, pattern, *how):
@@ -149,7 +155,7 @@ def told(doors, pattern, *how):
 def test_required_and_another_authoritys_shown(doors, version):
     pair = doors.b.issue(["mallory"], client=True)
     assert re.search("UNKNOWN_CA", answer(doors, "a.example", pair, version))
-    told(doors, r"not accepted of 127\.0\.0\.1 \(.*issuer", "a.example", pair, version)
+    told(doors, r"no valid client certificate from 127\.0\.0\.1 \(.*issuer", "a.example", pair, version)
 
 
 @BOTH
@@ -378,7 +384,7 @@ def test_behind_the_proxy_protocol(ringway, upstream, tmp_path):
     target = origin.on(OK)
     certificate, key = authority.issue(["alice"], client=True)
     url, where = f"https://a.example:{port}{target}", ("--haproxy-protocol", "--resolve", f"a.example:{port}:127.0.0.1")
-    server.expected.append("client certificate is missing")
+    server.expected.append("no valid client certificate")
     assert curl(url, *where, "--cert", str(certificate), "--key", str(key)).status == 200
     assert origin.request(target).one("x-client-subject") == "CN=alice"
     assert curl(url, *where).code != 0
@@ -563,7 +569,7 @@ def test_other_authorities_while_it_runs(ringway, upstream, tmp_path):
     assert re.search(expires.format("a"), server.command("check").stdout, re.M)
     with doors.connect("a.example", alice) as old:
         file.write_bytes(b.path.read_bytes())
-        server.wait_line(r'client certificates are accepted by the new ".*clients\.pem"')
+        server.wait_line(r'client certificates are now verified with the new ".*clients\.pem"')
         server.wait_line(expires.format("b"))
         wait_for_total(server, "certificates", lambda count: count == 2)
         assert doors.forwarded(old, "a.example").one("x-client-subject") == "CN=alice"
@@ -572,7 +578,7 @@ def test_other_authorities_while_it_runs(ringway, upstream, tmp_path):
     with doors.connect("a.example", bob) as new:
         assert doors.forwarded(new, "a.example").one("x-client-subject") == "CN=bob"
     file.write_text("nonsense")
-    server.wait_line(r"certificates: tls\.client_ca: .* has no certificate in PEM form.*what is in use stays")
+    server.wait_line(r"certificates: tls\.client_ca: .* has no certificate in PEM form.*the old ones stay in use")
     with doors.connect("a.example", bob) as new:
         assert doors.forwarded(new, "a.example").one("x-client-subject") == "CN=bob"
 

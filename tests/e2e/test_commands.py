@@ -159,7 +159,7 @@ def test_cert_and_check_and_run(ringway, tmp_path):
     assert (tmp_path / "pair/server.key").stat().st_mode & 0o777 == 0o600
     again = call("cert", "pair", folder=tmp_path)
     assert again.returncode == 1
-    assert again.stderr.startswith('error: "pair/server.crt" exists; give --force to replace it')
+    assert again.stderr.startswith('error: "pair/server.crt" exists; use --force to replace it')
 
     (tmp_path / "www").mkdir()
     (tmp_path / "www/index.html").write_text("x")
@@ -231,8 +231,8 @@ def test_check_says_whom_an_upstream_must_be(tmp_path):
     (tmp_path / "config.toml").write_text(toml({"server": {"listen": "127.0.0.1:0"}, "host_routes": routes}))
     done = call("check", folder=tmp_path)
     assert done.returncode == 0, done
-    assert f"{url}  127.0.0.1; must be app.example by {tmp_path}/tests.pem\n" in done.stdout
-    assert f"{url}  127.0.0.1; NOT verified, shown {certificate}\n" in done.stdout
+    assert f"{url}  127.0.0.1; verified as app.example with {tmp_path}/tests.pem\n" in done.stdout
+    assert f"{url}  127.0.0.1; NOT verified, with client certificate {certificate}\n" in done.stdout
     assert f"warning: host_routes.two.verify: {url} is not verified" in done.stdout
 
 

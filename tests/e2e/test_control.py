@@ -59,7 +59,7 @@ def test_a_killed_worker_is_back_within_a_second_and_says_why(ringway, folder):
         began = time.monotonic()
         kill_worker(server, first)
         line = server.wait_line(rf"error worker 0 \(pid {first}\) died: ")
-        assert line.endswith("died: signal SIGKILL; started again now")
+        assert line.endswith("died: signal SIGKILL; restarting now")
         server.wait_for(lambda: len(server.worker_pids) == 3, "new worker")
         assert time.monotonic() - began < 1.0 * PATIENCE
     assert runs(second)
@@ -131,11 +131,11 @@ def test_back_off_when_it_dies_again_and_again(ringway, folder):
         kill_worker(server, server.worker_pids[-1])
         server.wait_for(lambda count=count: len(server.worker_pids) == count, "new worker")
     lines = [line for line in server.lines if "died" in line]
-    assert [line.rpartition("; ")[2] for line in lines] == ["started again now", "started again in 1 s"]
+    assert [line.rpartition("; ")[2] for line in lines] == ["restarting now", "restarting in 1 s"]
     with server.connect() as client:
         assert client.get("/").status == 200
     kill_worker(server, server.worker_pids[-1])
-    server.wait_line("started again in 2 s")
+    server.wait_line("restarting in 2 s")
     # The end does not wait for the pause.
     began = time.monotonic()
     server.process.terminate()
@@ -152,11 +152,11 @@ def test_nobody_waits_for_a_worker_that_is_away(ringway, folder):
     before = sockets_of(other)
     for pause in ("now", "in 1 s", "in 2 s"):
         kill_worker(server, server.workers[0])
-        server.wait_line(f"worker 0 .* died: .*; started again {pause}")
+        server.wait_line(f"worker 0 .* died: .*; restarting {pause}")
         if pause != "in 2 s":
             count = len(server.worker_pids)
             server.wait_for(lambda count=count: len(server.worker_pids) > count, "new worker")
-    server.wait_line("started again in 2 s, worker 1 accepts for it meanwhile")
+    server.wait_line("restarting in 2 s, worker 1 accepts for it meanwhile")
     clients = [Client(listener.address) for listener in server.listeners for _ in range(20)]
     for client in clients:
         with client:
@@ -212,7 +212,7 @@ def test_sigterm_drains(ringway, folder, certificate, tls):
         half.send(b"GET / HTTP/1.1\r\nHo")
         wait(lambda: sum(counters_of(pid)["clients"] for pid in server.worker_pids) == 4, "acceptance of all")
         server.process.send_signal(signal.SIGTERM)
-        server.wait_line(" info SIGTERM: no new connections, running requests have 20 s")
+        server.wait_line(" info SIGTERM: draining, running requests have 20 s")
         idle.assert_ended()
         assert_refuses(address)
         half.send(b"st: a\r\n\r\n")
@@ -259,7 +259,7 @@ def test_a_second_signal_ends_at_once(ringway, folder, certificate, tls):
     server = ringway(config(folder, workers=2, drain=60, **({"tls": certificate} if tls else {})))
     with begin_download(server, tls):
         server.process.send_signal(signal.SIGTERM)
-        server.wait_line(" info SIGTERM: no new connections")
+        server.wait_line(" info SIGTERM: draining")
         assert_refuses(server.listeners[0].address)
         assert server.process.poll() is None
         began = time.monotonic()
@@ -300,7 +300,7 @@ def test_ctrl_c(ringway, folder):
     assert os.getpgid(server.process.pid) == server.process.pid
     with begin_download(server) as download:
         os.killpg(server.process.pid, signal.SIGINT)
-        server.wait_line(" info SIGINT: no new connections")
+        server.wait_line(" info SIGINT: draining")
         found = bulk.checksum_of([download.exactly(SIZE, 4 * DEADLINE)])
         assert found == (SIZE, bulk.checksum(SIZE))
         assert server.process.wait(DEADLINE) == 0

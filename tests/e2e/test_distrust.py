@@ -33,7 +33,7 @@ def test_a_worker_that_writes_no_records_is_replaced(ringway, record):
     finally:
         os.close(ring)
     line = server.wait_line("worker 0 .* died")
-    assert f"killed, because its records cannot be read: a record of {record} bytes; started again now" in line
+    assert f"killed, because its records cannot be read: a record of {record} bytes; restarting now" in line
     server.wait_for(lambda: len(server.worker_pids) == 3, "a new worker")
     for number in range(20):
         with server.connect() as client:

@@ -31,7 +31,7 @@ def config(folder, drain, certificate=None):
 
 def drain(server):
     server.tell_to_end()
-    server.wait_line(" info SIGTERM: no new connections")
+    server.wait_line(" info SIGTERM: draining")
 
 
 @TLS

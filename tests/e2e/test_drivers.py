@@ -54,7 +54,7 @@ def kinds_of(pid):
 @HAS_IO_URING
 def test_auto_takes_io_uring_where_it_works(ringway, tmp_path):
     server = ringway(config(tmp_path, "auto"))
-    assert said(server).startswith("io_uring, which has been tried: multishot accept, ")
+    assert said(server).startswith("io_uring, tested: multishot accept, ")
     assert kinds_of(server.worker_pids[0]) == {"io_uring"}
 
 
@@ -71,7 +71,7 @@ def test_auto_takes_epoll_where_io_uring_is_refused(ringway, upstream, tmp_path,
     sections = config(tmp_path, "auto")
     sections["host_routes"]["proxied"] = {"type": "Proxy", "url": upstream().url}
     server = ringway(sections, through=refusing(*calls))
-    why = f"({step}: Operation not permitted, a seccomp filter forbids it"
+    why = f"({step}: Operation not permitted, a seccomp filter blocks it"
     assert said(server).startswith(f"epoll, because io_uring cannot be used here {why}")
     assert kinds_of(server.worker_pids[0]) == {"eventpoll"}
     with server.connect() as client:
@@ -82,7 +82,7 @@ def test_auto_takes_epoll_where_io_uring_is_refused(ringway, upstream, tmp_path,
 
 def test_epoll_is_taken_when_it_is_asked_for(ringway, tmp_path):
     server = ringway(config(tmp_path, "epoll"))
-    assert said(server) == "epoll, as io_driver says"
+    assert said(server) == "epoll, set by io_driver"
     assert kinds_of(server.worker_pids[0]) == {"eventpoll"}
     with server.connect() as client:
         assert client.get("/", host="files").body == b"here"
@@ -99,7 +99,7 @@ def test_io_uring_where_it_is_refused_is_an_error(tmp_path, command):
     assert done.returncode == 1
     assert done.stderr == (
         f"error: {file}: performance.io_driver: io_uring cannot be used here (setting it up: Operation not permitted, "
-        "a seccomp filter forbids it, as containers' profiles do); let the seccomp profile permit io_uring_setup, "
+        "a seccomp filter blocks it, as in many containers); allow io_uring_setup, "
         'io_uring_enter and io_uring_register, or set io_driver = "auto" or "epoll"\n'
     )
 

@@ -248,7 +248,7 @@ def test_a_reopening_that_fails_keeps_the_old_file(ringway, site, tmp_path):
         lines_of(logs / "access.log", 1)
         logs.rename(tmp_path / "moved")
         server.process.send_signal(signal.SIGUSR1)
-        server.wait_line("the old file is kept")
+        server.wait_line("the old file stays in use")
         client.get("/2", host="files")
         lines_of(tmp_path / "moved/access.log", 2)
 
@@ -339,6 +339,6 @@ def test_a_reader_of_stdout_that_stands_still_holds_nothing_up(ringway, site):
         os.close(reader)
         if writer >= 0:
             os.close(writer)
-    lost = re.search(r"warning the access log stdout takes no more, (\d+) lines are lost", server.text)
+    lost = re.search(r"warning the access log stdout accepts no more lines, (\d+) lines are lost", server.text)
     assert lost
     assert written + int(lost[1]) == 2001

@@ -105,8 +105,8 @@ def test_who_does_not_ask_gets_none_and_all_is_well(ringway, authority, tmp_path
     ("how", "why"),
     [
         ({"until": -1, "since": -100}, "the response expired on "),
-        ({"since": 3000}, "the response is not good before "),
-        ({"until": None}, "does not say until when it is good"),
+        ({"since": 3000}, "the response is not valid before "),
+        ({"until": None}, "has no expiry time"),
         ({"status": "revoked"}, "the certificate was revoked on "),
         ({"status": "unknown"}, "the responder does not know the certificate"),
     ],
@@ -135,7 +135,7 @@ def test_a_staple_expires(ringway, authority, tmp_path):
     file = write(tmp_path / "a.ocsp", say(authority, pair[0], until=2 * DEADLINE / 3))
     server = ringway({"tls": keys(pair, ocsp_path=file)})
     assert stapled(server, authority) == serial_of(pair)
-    server.wait_line(r' warning certificate ".*" is stapled no more: ".*a\.ocsp" has expired')
+    server.wait_line(r' warning certificate ".*" is no longer stapled: ".*a\.ocsp" has expired')
     assert stapled(server, authority) is None
     write(file, say(authority, pair[0]))
     until(lambda: stapled(server, authority) == serial_of(pair), "a new file is not taken")
@@ -149,7 +149,7 @@ def test_a_new_certificate_waits_for_its_staple(ringway, authority, tmp_path):
     new = issue(authority, ["a.example"])
     new[1].replace(pair[1])
     new[0].replace(pair[0])
-    server.wait_line("is not stapled with .*: the response is about another certificate")
+    server.wait_line("is not stapled with .*: the response is for another certificate")
     until(lambda: stapled(server, authority) is None, "the old staple is still shown")
     write(file, say(authority, pair[0]))
     until(lambda: stapled(server, authority) == serial_of(pair), "the new staple is not taken")
@@ -177,12 +177,12 @@ def test_a_file_in_a_folder(ringway, authority, tmp_path):
     assert stapled(server, authority, "-tls1_3", "-servername", "b.example") == serial_of(other)
     assert stapled(server, authority) is None
     file = write(folder / "a.ocsp", b"nonsense")
-    server.wait_line(r' warning certificate ".*a\.crt" is not stapled with ".*a\.ocsp": it is no OCSP response')
+    server.wait_line(r' warning certificate ".*a\.crt" is not stapled with ".*a\.ocsp": it is not an OCSP response')
     write(file, say(authority, pair[0]))
     until(lambda: stapled(server, authority) == serial_of(pair), "the new file is not taken")
     file.unlink()
     until(lambda: stapled(server, authority) is None, "the file is gone, and still shown")
-    assert not any("in use no more" in line for line in server.lines)
+    assert not any("no longer in use" in line for line in server.lines)
 
 
 # The responder
@@ -237,7 +237,7 @@ def test_a_responder_that_fails_is_asked_again(ringway, authority, responder):
     server.wait_line(rf' warning OCSP of ".*": {responder.url} does not answer \(.*503.*\); not stapled')
     assert stapled(server, authority) is None
     responder.answer = b"nonsense"
-    server.wait_line(r' warning OCSP of ".*": it is no OCSP response in DER form; not stapled', 3 * DEADLINE)
+    server.wait_line(r' warning OCSP of ".*": it is not an OCSP response in DER form; not stapled', 3 * DEADLINE)
     responder.answer = say(authority, pair[0])
     until(lambda: stapled(server, authority) == serial_of(pair), "it is not asked again")
 
@@ -278,7 +278,7 @@ def test_must_staple_and_nothing_is_stapled(ringway, authority, tmp_path):
         lying: f'put a response into "{folder}/d.ocsp"',
     }
     for pair, remedy in remedies.items():
-        told = f'"{pair[0]}" is not stapled; it is must-staple, so some clients refuse it; {remedy}$'
+        told = f'"{pair[0]}" is not stapled; it is must-staple, so some clients reject it; {remedy}$'
         server.wait_line(f" warning certificate {told}")
         assert re.search(f"warning +{told}", server.command("check").stdout, re.M)
 
@@ -295,8 +295,8 @@ def test_must_staple_and_all_is_well(ringway, authority, responder, tmp_path):
     server.wait_line("; stapled$")
     assert "must-staple" not in server.text + server.command("check").stdout
     responder.answer = 503
-    server.wait_line(" warning OCSP of .*; the last staple goes on until ", 3 * DEADLINE)
-    server.wait_line(" warning OCSP of .*; not stapled; it is must-staple, so some clients refuse it$", 3 * DEADLINE)
+    server.wait_line(" warning OCSP of .*; the last staple stays in use until ", 3 * DEADLINE)
+    server.wait_line(" warning OCSP of .*; not stapled; it is must-staple, so some clients reject it$", 3 * DEADLINE)
 
 
 # What is kept
@@ -369,10 +369,10 @@ def test_a_folder_that_goes_away_is_told_once(ringway, authority, responder, tmp
     for name, pair in zip(("a.example", "b.example"), pairs, strict=True):
         look = functools.partial(stapled, server, authority, "-tls1_3", "-servername", name)
         assert until(look, "it is not stapled") == serial_of(pair)
-    server.wait_line("cannot be kept")
-    told = [line for line in server.lines if "cannot be kept" in line]
+    server.wait_line("cannot store OCSP responses")
+    told = [line for line in server.lines if "cannot store OCSP responses" in line]
     assert len(told) == 1
-    assert told[0].endswith("(No such file or directory): after a restart they are fetched anew")
+    assert told[0].endswith("(No such file or directory): Ringway fetches them again after a restart")
 
 
 def test_a_responder_that_is_not_there_holds_nothing_up(ringway, authority, unused_port):
@@ -394,5 +394,5 @@ def test_check_says_what_is_stapled(authority, tmp_path):
     command = [sys.executable, "-m", "ringway", "check", "--config", str(tmp_path / "config.toml")]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "OCSP from http://ocsp.example/" in text
-    assert "OCSP from nowhere: it names no responder" in text
+    assert "OCSP from no responder: the certificate names none" in text
     assert re.search(r"OCSP good until \d{4}-", text)

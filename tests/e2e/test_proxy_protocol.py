@@ -115,7 +115,7 @@ def test_only_from_trusted_proxies(server, tls):
     with contextlib.suppress(ConnectionResetError), server.connect_raw(tls=tls, source="127.0.0.2") as link:
         link.try_send(V1 + GET)
         link.assert_ended()
-    server.wait_line(r"that should begin with the PROXY protocol, from 127\.0\.0\.2 \(it is none of trusted_proxies\)")
+    server.wait_line(r"that must begin with the PROXY protocol, from 127\.0\.0\.2 \(it is none of trusted_proxies\)")
     assert not server.records
 
 

@@ -41,7 +41,7 @@ def test_routes_change_within_a_connection(ringway):
     with server.connect() as client:
         assert goes_to(client) == "/one"
         done = server.reload(site("/two"))
-        assert f"worker 0 (pid {pids[0]}): new rules" in done.stdout
+        assert f"worker 0 (pid {pids[0]}): new configuration" in done.stdout
         assert goes_to(client) == "/two"
         server.reload({"host_routes": {"a": redirect("/three")}})
         assert goes_to(client) == 404
@@ -91,7 +91,7 @@ def test_names_that_take_their_time_hold_up_nothing_else(ringway, upstream, name
     asked[1].start()
     done = server.command("upgrade")
     assert done.returncode == 1
-    assert "changing already" in done.stderr
+    assert "starting, ending, reloading or upgrading" in done.stderr
     with server.connect() as client:
         assert goes_to(client) == "/one"
         assert " info reloaded" not in server.text
@@ -113,7 +113,7 @@ def test_the_end_does_not_wait_for_names(ringway, names):
     server.process.send_signal(signal.SIGHUP)
     server.wait_line(" info SIGHUP: reading ")
     server.tell_to_end()
-    server.wait_line("not reloaded, everything stays as it was: Ringway ends")
+    server.wait_line("not reloaded, the old configuration stays in use: Ringway ends")
     assert server.process.wait(DEADLINE) == 0
     assert not any("is not resolved yet" in line for line in server.lines)
 
@@ -179,7 +179,7 @@ def test_nobody_to_ask(tmp_path):
         check=False,
     )
     assert done.returncode == 1
-    assert "nobody runs" in done.stderr
+    assert "no running Ringway uses" in done.stderr
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
@@ -529,7 +529,7 @@ def test_one_worker_that_refuses_goes_on_where_the_others_do_not(ringway, tmp_pa
     Then it takes what is new, too."""
     path = tmp_path / "r.sock"
     server = ringway(site("/one", server={"threads": 2, "listen": ["127.0.0.1:0", f"unix:{path}"]}))
-    server.expected.append("worker 1 cannot take it")
+    server.expected.append("worker 1 cannot use the new configuration")
     pid = server.workers[1]
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     taken = {int(number) for number in os.listdir(f"/proc/{pid}/fd")}
@@ -539,7 +539,7 @@ def test_one_worker_that_refuses_goes_on_where_the_others_do_not(ringway, tmp_pa
     server.rewrite(site("/two", server=new))
     done = server.command("reload")
     assert done.returncode == 1
-    assert "worker 1 cannot take it and goes on as before: Too many open files" in done.stderr
+    assert "worker 1 cannot use the new configuration and keeps the old one: Too many open files" in done.stderr
     assert not path.exists()
     resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
     assert listens_at(pid, path)

@@ -360,13 +360,16 @@ def test_upstream_connections(ringway, upstream):
 def test_no_memory_for_what_a_reload_allows(meanwhile):
     """The worker says so, and goes on as before."""
     going = meanwhile(buffer_bytes=16 * MIB)
-    going.server.expected.append("cannot take it")
+    going.server.expected.append("cannot use the new configuration")
     most = address_space(going.pid) + GIB
     resource.prlimit(going.pid, resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
     going.server.rewrite(going.config(buffer_bytes=64 * GIB, client_connections=1))
     done = going.server.command("reload")
     assert done.returncode == 1
-    assert "worker 0 cannot take it and goes on as before: there is no memory for what [limits] allows" in done.stderr
+    assert (
+        "worker 0 cannot use the new configuration and keeps the old one: there is no memory for what [limits] allows"
+        in done.stderr
+    )
     resource.prlimit(going.pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     transfers(going.server)  # with more than one connection
     going.reload(buffer_bytes=64 * GIB)

@@ -37,19 +37,19 @@ def test_few_descriptors_are_told_at_a_reload_too(ringway, folder):
     config = {"host_routes": {"*": {"type": "File", "path": folder}}}
     server = ringway(config, through=["prlimit", "--nofile=256:256"])
     server.reload({**config, "limits": {"client_connections": 30000}})
-    assert sum("only 256 files may be open in each worker" in line for line in server.lines) == 2
+    assert sum("each worker can open only 256 files" in line for line in server.lines) == 2
 
 
 def test_256_descriptors(ringway, folder, upstream):
     """Whoever is let in gets a file, and an upstream; the others wait until there is room for them."""
     server = ringway({"host_routes": both(folder, upstream())}, through=["prlimit", "--nofile=256:256"])
-    server.wait_line(" info starting 1 worker, 256 files may be open in each")
+    server.wait_line(" info starting 1 worker, each can open 256 files")
     (pid,) = server.worker_pids
     clients: list[Client] = []
     try:
         for _ in range(300):
             clients.append(server.connect())
-        server.wait_line(r" warning worker 0: connections wait, none can be accepted now \(Too many open files\)")
+        server.wait_line(r" warning worker 0: cannot accept connections, they wait \(Too many open files\)")
         let_in = counters_of(pid)["clients"]
         assert 128 < let_in < 200
         # More files than descriptors: they are kept open only as far as there is room.
@@ -74,7 +74,7 @@ def test_one_after_the_other_with_few_descriptors(ringway, folder, upstream):
         with server.connect() as client:
             assert client.get(f"/{number}.txt", host="files").body == f"file {number}".encode()
             assert client.get("/", host="proxied").body == b"hello"
-    assert not any("cannot be accepted" in line or "none can be accepted" in line for line in server.lines)
+    assert not any("cannot be accepted" in line or "cannot accept connections" in line for line in server.lines)
 
 
 # Memory
@@ -123,7 +123,7 @@ def test_64_mib(ringway, folder, upstream):
     join = ["sh", "-c", f'echo $$ >{group}/cgroup.procs && exec "$@"', "sh"]
     try:
         server = ringway({"host_routes": both(folder, upstream())}, through=join)
-        server.wait_line(r" warning 64 MiB of memory may be used here, and 1 worker may take [0-9]+ MiB")
+        server.wait_line(r" warning 64 MiB of memory are allowed here, and 1 worker can use [0-9]+ MiB")
         for number in range(50):
             with server.connect() as client:
                 assert client.get(f"/{number}.txt", host="files").status == 200
@@ -160,7 +160,7 @@ def test_locked_memory_that_does_not_hold_the_rings_of_all_workers(ringway, fold
     server = ringway({**config, "performance": {"io_driver": "auto"}}, through=FEW_LOCKED)
     said = [line for line in server.lines if "I/O driver: epoll, because io_uring cannot be used here" in line]
     assert len(said) <= 1
-    assert all("Cannot allocate memory; let it have more memory (LimitMEMLOCK=" in line for line in said)
+    assert all("Cannot allocate memory; raise the memory limit (LimitMEMLOCK=" in line for line in said)
     drivers = [line for line in server.lines if re.search(r"ready on CPU .*" + ("epoll" if said else "io_uring"), line)]
     assert len(drivers) == 4
     for _ in range(20):
@@ -193,11 +193,14 @@ def test_little_address_space(ringway, folder):
         return {"limits": {"client_connections": clients}, "host_routes": {"*": {"type": "File", "path": folder}}}
 
     server = ringway(config(1000), through=["prlimit", f"--as={2 << 30}"])
-    server.expected.append("cannot take it")
+    server.expected.append("cannot use the new configuration")
     server.rewrite(config(2000))
     done = server.command("reload")
     assert done.returncode == 1
-    assert "worker 0 cannot take it and goes on as before: there is no memory for what [limits] allows" in done.stderr
+    assert (
+        "worker 0 cannot use the new configuration and keeps the old one: there is no memory for what [limits] allows"
+        in done.stderr
+    )
     server.reload(config(900))
     with server.connect() as client:
         assert client.get("/1.txt").body == b"file 1"
@@ -273,4 +276,4 @@ def test_an_access_log_on_a_read_only_root(tmp_path, folder):
     run = [sys.executable, "-P", "-m", "ringway", "run", "--config", str(file)]
     done = subprocess.run([*read_only(folder), *run], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert f'access_log.path: "{tmp_path}/access.log" lies on a read-only file system; mount' in done.stderr
+    assert f'access_log.path: "{tmp_path}/access.log" is on a read-only file system; mount' in done.stderr

@@ -127,7 +127,7 @@ def test_a_missing_key(attempt, certificate):
 def test_the_key_of_another_certificate(attempt, certificate, tmp_path):
     _, key_path = pair(tmp_path)
     assert (
-        "tls.key_path: the key is not the one of the certificate"
+        "tls.key_path: the key does not belong to the certificate"
         in attempt(tls={**certificate, "key_path": key_path}).error
     )
 
@@ -161,7 +161,7 @@ def test_a_key_that_may_not_be_read(attempt, certificate, tmp_path):
 @pytest.mark.skipif(kernel_tls.found().usable("both"), reason="this kernel has TLS")
 def test_kernel_tls_without_fallback(attempt, certificate):
     found = attempt(tls={**certificate, "ktls_enabled": True, "ktls_fallback_enabled": False})
-    assert "tls.ktls_fallback_enabled: kernel TLS is a must here, and there is none (" in found.error
+    assert "tls.ktls_fallback_enabled: kernel TLS is required here, but not available (" in found.error
 
 
 def pair(folder, expired=False):
@@ -204,7 +204,7 @@ def test_a_url_that_is_none(attempt, url):
 
 def test_a_file_that_is_no_toml(tmp_path):
     found = Attempt('[server]\nlisten = "127.0.0.1:0\n', tmp_path)
-    assert found.error.startswith("error: config.toml:2: not TOML: a text is not closed (column 22); add a quote")
+    assert found.error.startswith("error: config.toml:2: not TOML: a string is not closed (column 22); add a quote")
 
 
 def test_a_log_in_a_missing_folder(attempt):

@@ -21,7 +21,7 @@ def test_the_new_process_serves_and_the_old_one_ends(upgraded):
     server.rewrite(site("/two"))
     done = server.command("upgrade")
     assert done.returncode == 0, done.stderr + server.text
-    assert re.search(rf"process \d+ serves, process {old} finishes what runs", done.stdout)
+    assert re.search(rf"process \d+ serves, process {old} drains", done.stdout)
     (new,) = successors(server)
     assert server.process.wait(3 * DEADLINE) == 0
     assert runs(new)
@@ -42,7 +42,7 @@ def test_the_new_process_serves_and_the_old_one_ends(upgraded):
 def test_sigusr2(upgraded):
     server = upgraded(site("/one"))
     server.process.send_signal(signal.SIGUSR2)
-    server.wait_line("is ready and goes on from here")
+    server.wait_line("is ready and takes over")
     assert server.process.wait(3 * DEADLINE) == 0
     with server.connect() as client:
         assert client.get("/").one("location") == "/one"
@@ -62,7 +62,7 @@ def test_what_runs_is_finished_by_the_old_process(upgraded, upstream):
         client.send(message("GET / HTTP/1.1", "Host: a"))
         assert asked.wait(4 * DEADLINE)
         server.process.send_signal(signal.SIGUSR2)
-        server.wait_line("upgrade: no new connections")
+        server.wait_line("upgrade: draining")
         assert server.process.poll() is None
         go_on.set()
         response = client.response()
@@ -79,7 +79,7 @@ def test_a_new_process_that_cannot_start_changes_nothing(ringway):
     done = server.command("upgrade")
     assert done.returncode == 1
     assert "exit code 1" in done.stderr
-    server.wait_line("not upgraded, this process goes on")
+    server.wait_line("not upgraded, this process keeps serving")
     with server.connect() as client:
         assert client.get("/").one("location") == "/one"
     assert server.worker_pids == pids

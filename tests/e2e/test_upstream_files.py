@@ -39,7 +39,9 @@ def test_a_new_client_certificate(shown, authority):
         for _ in range(2):
             assert client.get().body == b"hello"
         put(authority.issue(["new.example"], client=True), pair)
-        server.wait_line(r" info upstream 127\.0\.0\.1: new files are in use, must be 127\.0\.0\.1 by .*, shown ")
+        server.wait_line(
+            r" info upstream 127\.0\.0\.1: new files are in use, verified as 127\.0\.0\.1 with .*, with client "
+        )
         taken(server, 2)
         origin.journal.until(lambda: origin.links[0].closed, "end of the idle connection")
         for _ in range(2):
@@ -138,7 +140,7 @@ def test_bad_new_files_are_told_and_the_old_ones_stay(shown):
         assert client.get().body == b"hello"
         pair[1].write_text("nonsense")
         server.wait_line(
-            r' warning files for upstreams: key_path: ".*\.key" has no private key in PEM form.*in use stays'
+            r' warning files for upstreams: key_path: ".*\.key" has no private key in PEM form.*stay in use'
         )
         assert client.get().body == b"hello"
     assert total(server, "peers") == 1

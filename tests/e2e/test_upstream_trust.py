@@ -139,7 +139,7 @@ def test_another_authority(ringway, upstream, authority, other, version):
     origin = upstream(context=of_version(other.serves("127.0.0.1"), version))
     server = ringway(config(origin.url, authority))
     refused(server, "upstream_untrusted")
-    server.wait_line(rf" warning worker 0: the certificate is not accepted of {origin.url} \(.*issuer certificate\)$")
+    server.wait_line(rf" warning worker 0: rejected the certificate of {origin.url} \(.*issuer certificate\)$")
     # The upstream is told why, and no byte of the request.
     origin.journal.until(lambda: origin.failures, "failure of the handshake")
     assert "ALERT_UNKNOWN_CA" in origin.failures[0].upper().replace(" ", "_")
@@ -157,7 +157,7 @@ def test_expired(ringway, upstream, authority):
     origin = upstream(context=authority.serves("127.0.0.1", expired=True))
     server = ringway(config(origin.url, authority))
     refused(server, "upstream_untrusted")
-    server.wait_line(rf"not accepted of {origin.url} \(certificate has expired\)$")
+    server.wait_line(rf"rejected the certificate of {origin.url} \(certificate has expired\)$")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_anothers_certificate(ringway, upstream, authority, names, more, why):
     origin = upstream(context=authority.serves(*names))
     server = ringway(config(origin.url, authority, **more))
     refused(server, "upstream_untrusted")
-    assert why.lower() in server.wait_line(rf"not accepted of {origin.url} ").lower()
+    assert why.lower() in server.wait_line(rf"rejected the certificate of {origin.url} ").lower()
 
 
 def test_events_come_once_a_second_at_most(ringway, upstream, authority, other):

@@ -43,7 +43,7 @@ def test_a_name_that_does_not_resolve_is_503_until_it_does(ringway, upstream, na
         assert (response.status, response.body) == (200, b"hello")
         # A name that stops resolving keeps its last addresses.
         names.set()
-        response = until(server, client, "does not resolve .*, its last addresses are kept")
+        response = until(server, client, "does not resolve .*, Ringway keeps its last addresses")
         assert response.status == 200
 
 
@@ -61,7 +61,7 @@ def test_of_two_addresses_one_refuses(ringway, upstream, names):
         assert response.status == 200
     assert origin.request(target).body == body
     server.wait_line(
-        r" warning worker 0: cannot connect to one address, the others are used for 10 s: "
+        r" warning worker 0: cannot connect to one address, Ringway uses the others for 10 s: "
         rf"http://app:{origin.port} at 127.0.0.2 \(Connection refused\)"
     )
 

@@ -90,6 +90,6 @@ def test_check_says_what_was_found(refusing, tmp_path):
             check=True,
         )
         found[refused] = re.search(r"I/O driver +(.*)", done.stdout)[1]
-    assert found[0].startswith("io_uring, which has been tried: ")
+    assert found[0].startswith("io_uring, tested: ")
     assert found[0].endswith("single issuer, deferred task work")
     assert found[DEFER_TASKRUN] == found[0].removesuffix(", single issuer, deferred task work")

@@ -10,7 +10,7 @@ from harness.waiting import DEADLINE
 
 ROOT = os.geteuid() == 0
 NOBODY = pwd.getpwnam("nobody")
-as_root = pytest.mark.skipif(not ROOT, reason="only root can become another user")
+as_root = pytest.mark.skipif(not ROOT, reason="only root can switch to another user")
 
 
 def status(pid):
@@ -134,6 +134,6 @@ def test_a_worker_that_died_has_the_folder_too(ringway, folder):
 def test_what_its_user_may_not_read_is_told(ringway, folder):
     folder.chmod(0o700)
     server = ringway(site(folder, server={"listen": "127.0.0.1:0", "user": "nobody"}))
-    server.wait_line('warning host_routes."\\*".path: workers run as nobody, who may not enter ')
+    server.wait_line('warning host_routes."\\*".path: workers run as nobody, which cannot enter ')
     with server.connect() as client:
         assert client.get("/a").status == 403

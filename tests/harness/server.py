@@ -169,7 +169,7 @@ class Server:
         self.kill()
         self.assert_sound()
         assert code == 0, f"exit code {code}:\n{self.text}"
-        assert not sockets or "is ready and goes on from here" in self.text, f"{sockets} are left"
+        assert not sockets or "is ready and takes over" in self.text, f"{sockets} are left"
         assert not left, f"processes {left} are left:\n{self.text}"
         workers = {match[1] for line in self.lines if (match := re.search(r"worker (\d+) \(pid \d+\) ready", line))}
         sound = {match[1] for line in self.lines if (match := re.search(r"worker (\d+) stopped, nothing left", line))}

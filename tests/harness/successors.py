@@ -10,7 +10,7 @@ from harness.waiting import DEADLINE, wait
 
 
 def successors(server: Server) -> list[int]:
-    return [int(match[1]) for line in server.lines if (match := re.search(r"process (\d+) is ready and goes on", line))]
+    return [int(match[1]) for line in server.lines if (match := re.search(r"process (\d+) is ready and takes", line))]
 
 
 def end(pid: int) -> None:

@@ -81,7 +81,7 @@ def test_only_root_becomes_another_user(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(os, "geteuid", lambda: 65534)
     assert account_for(server(user="root")) == (None, [])
     assert warnings(server(user="root")) == [
-        "server.user is ignored: only a Ringway that root started can become another user"
+        "server.user is ignored: Ringway can run workers as another user only if root starts it"
     ]
     assert warnings(server(user="65534")) == []
 

@@ -64,11 +64,14 @@ def test_names_are_written_as_clients_compare_them() -> None:
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
-        ("ü.test", '--host: "ü.test" is not ASCII, and clients send the ASCII form; write "xn--tda.test"'),
+        ("ü.test", '--host: "ü.test" is not ASCII; clients send the ASCII form; write "xn--tda.test"'),
         ("", '--host: "" is not a host name; write a name like "example.com", "*.example.com" for its subdomains, or'),
         ("a b", '--host: "a b" is not a host name; write'),
-        ("localhost:8443", '--host: "localhost:8443" has a port; hosts are compared without it; write "localhost"'),
-        ("*", '--host: "*" is no name of a host; write a name like "example.com" or "*.example.com"'),
+        (
+            "localhost:8443",
+            '--host: "localhost:8443" has a port; hosts are matched without the port; write "localhost"',
+        ),
+        ("*", '--host: "*" is not a host name; write a name like "example.com" or "*.example.com"'),
         ("[::g]", '--host: "[::g]" is not an IP address; write it like "2001:db8::1"'),
         ("[127.0.0.1", '--host: "[127.0.0.1" is not a host name; write'),
         ("x" * 64 + ".test", "is not a host name; write"),
@@ -85,7 +88,7 @@ def test_what_is_no_host_is_said_with_a_remedy(tmp_path: Path, host: str, expect
 
 def test_files_that_exist_are_kept_unless_forced(pair: Path) -> None:
     before = (pair / "server.key").read_bytes()
-    with pytest.raises(RingwayError, match=r'server.crt" exists; give --force to replace it'):
+    with pytest.raises(RingwayError, match=r'server.crt" exists; use --force to replace it'):
         write_self_signed(str(pair), ["example.com"])
     assert (pair / "server.key").read_bytes() == before
     write_self_signed(str(pair), ["example.com"], force=True)
@@ -115,7 +118,7 @@ def test_unreadable(pair: Path) -> None:
 def test_a_key_of_another_certificate(pair: Path) -> None:
     _, key = self_signed(["example.com"])
     (pair / "server.key").write_bytes(key)
-    assert lines(pair) == ["tls.key_path: the key is not the one of the certificate; give the files of one pair"]
+    assert lines(pair) == ["tls.key_path: the key does not belong to the certificate; name the two files of one pair"]
 
 
 def test_no_pem(pair: Path) -> None:
@@ -132,7 +135,7 @@ def test_a_key_with_a_passphrase(pair: Path) -> None:
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
     (pair / "server.key").write_bytes(key.private_bytes(*form))
     (line,) = lines(pair)
-    assert "has a passphrase; take it off: openssl pkey" in line
+    assert "has a passphrase; remove it: openssl pkey" in line
 
 
 def test_a_chain_in_the_wrong_order_is_served(pair: Path) -> None:
@@ -151,14 +154,14 @@ def test_a_chain_in_the_wrong_order_is_served(pair: Path) -> None:
     assert problems == []
     assert found is not None
     assert (found.chain, found.names) == (own + stranger, ("example.com",))
-    assert "the certificate of the key is number 2 of the file" in found.warnings[0]
+    assert "the certificate of this key is number 2 in the file" in found.warnings[0]
 
 
 def test_a_weak_rsa_key(tmp_path: Path) -> None:
     """What OpenSSL does not serve is found before anything starts, in its words."""
     made = make(tmp_path / "server.crt", tmp_path / "server.key", ["a.example"], kind="weak RSA")
     (line,) = lines(tmp_path)
-    assert line.startswith("tls.cert_path: OpenSSL does not serve ")
+    assert line.startswith("tls.cert_path: OpenSSL rejects ")
     assert "(ee key too small)" in line
     assert made["cert_path"] in line
 
@@ -203,7 +206,7 @@ def test_authorities_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "folder"))
     assert certificates.system_authorities() == ""
     (problem,) = certificates.check_authorities("x.ca_path", None)
-    assert str(problem).startswith("x.ca_path: this system trusts no authority; install")
+    assert str(problem).startswith("x.ca_path: this system has no trusted authorities; install")
     one, two = (self_signed([name])[0].decode() for name in ("one", "two"))
     folder = tmp_path / "folder"
     folder.mkdir()

@@ -93,7 +93,7 @@ def test_cert_makes_what_run_takes(tmp_path: Path) -> None:
     assert call("check", folder=tmp_path).returncode == 0
     again = call("cert", "pair", folder=tmp_path)
     assert again.returncode == 1
-    assert again.stderr == 'error: "pair/server.crt" exists; give --force to replace it\n'
+    assert again.stderr == 'error: "pair/server.crt" exists; use --force to replace it\n'
 
 
 @pytest.mark.parametrize("host", ["ü.test", "", "a b"])
@@ -128,9 +128,9 @@ threads = 2
     lines = [" ".join(line.split()) for line in report(load(str(file)))]
     assert "http://127.0.0.1:8443" in lines
     assert [line for line in lines if line.startswith("worker 1 CPU ")]
-    assert f"* (all else) File folder {tmp_path} (sendfile)" in lines
+    assert f"* (other paths) File folder {tmp_path} (sendfile)" in lines
     assert "* /api/ Proxy http://127.0.0.1:9/v2, prefix kept" in lines
-    assert "a.example (all else) Redirect 302 to https://b.example{path}" in lines
+    assert "a.example (other paths) Redirect 302 to https://b.example{path}" in lines
     assert "http://127.0.0.1:9 127.0.0.1" in lines
     assert [line for line in lines if line.startswith("http://no-such-name.invalid:80 does not resolve (")]
     for name in ("I/O driver", "kernel TLS", "open files", "cgroup CPU quota", "CPUs allowed", "balanced by"):

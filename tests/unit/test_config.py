@@ -105,7 +105,7 @@ head = -1
         ("[zzz]\n", "zzz: there is no such section; there are: include, server, performance, tls"),
         (
             '[performance]\nreuseport_balancing = "ebpf"',
-            'reuseport_balancing: "ebpf" is not possible here; write "kernel"',
+            'reuseport_balancing: "ebpf" is not allowed here; write "kernel"',
         ),
         (
             "[limits]\nhead_bytes = 100",
@@ -124,11 +124,11 @@ head = -1
         ("[timeouts]\nbody = true", "timeouts.body: must be a number, not a boolean"),
         ("[host_routes]\nx = 3", "host_routes.x: must be a table, not a number"),
         ("[host_routes]\nx = {}", 'host_routes.x.type: this key is missing; write "File", "Proxy" or "Redirect"'),
-        ('[host_routes]\nx = { type = "file" }', 'host_routes.x.type: "file" is no type of route'),
+        ('[host_routes]\nx = { type = "file" }', 'host_routes.x.type: "file" is not a type of route'),
         ('[host_routes]\nx = { type = "File" }', "host_routes.x.path: this key is missing"),
         ('[host_routes]\nx = { type = "File", path = "" }', "host_routes.x.path: the path is empty"),
         ('[host_routes]\nx = { type = "File", path = "/", mod = "memory" }', "did you mean `mode`?"),
-        ('[host_routes]\nx = { type = "Redirect", to = "/", status = 300 }', "status: 300 is not possible here"),
+        ('[host_routes]\nx = { type = "Redirect", to = "/", status = 300 }', "status: 300 is not allowed here"),
         ('[host_routes]\n"a b" = { type = "Redirect", to = "/" }', 'host_routes."a b": "a b" is not a host name'),
         (
             '[host_routes]\n"Q.com" = { type = "Redirect", to = "/" }\n"q.com" = { type = "Redirect", to = "/" }',
@@ -161,7 +161,7 @@ head = -1
         ),
         (
             '[host_routes]\nx = { type = "Proxy", url = "https://h", server_name = "*.h" }',
-            'host_routes.x.server_name: "*.h" names no single host; write a name like',
+            'host_routes.x.server_name: "*.h" does not name a single host; write a name like',
         ),
         (
             '[host_routes]\nx = { type = "Proxy", url = "https://h", ca_path = "/does/not/exist" }',
@@ -205,8 +205,8 @@ def test_each_mistake_has_a_line(tmp_path: Path, more: str, expected: str) -> No
         ('"0.0.0.0:65536"', '"65536" is not a port'),
         ('"myhost:443"', '"myhost" is not an IP address'),
         ('"[::ffff:127.0.0.1]:443"', 'is an IPv4 address written as an IPv6 one; write "127.0.0.1:443"'),
-        ('"[fe80::1%eth0]:443"', '"[fe80::1%eth0]" has a zone, which cannot be listened on; write "[::]:443"'),
-        ('"::1:443"', 'brackets go around IPv6 addresses and nothing else; write "[::1]:443"'),
+        ('"[fe80::1%eth0]:443"', '"[fe80::1%eth0]" has a zone; Ringway cannot listen on it; write "[::]:443"'),
+        ('"::1:443"', 'brackets are only for IPv6 addresses; write "[::1]:443"'),
         ("[]", "server.listen: the list is empty"),
         ('["127.0.0.1:1", "x"]', 'server.listen[1]: "x" is not an address with a port'),
         ('["127.0.0.1:1", "127.0.0.1:1"]', "server.listen: 127.0.0.1:1 is listed twice"),
@@ -223,7 +223,7 @@ def test_an_access_log_needs_no_reader(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     assert problems(tmp_path, f'{LEAST}[access_log]\npath = "{tmp_path}/fifo"') == [
         f'access_log.path: "{tmp_path}/fifo" is neither a file nor a device; '
-        'name a file, or write "stdout" and let a pipe follow'
+        'name a file, or write "stdout" and pipe the output'
     ]
     assert load(write(tmp_path, f'{LEAST}[access_log]\npath = "/dev/null"'))
 
@@ -236,7 +236,7 @@ def test_kernel_tls_without_fallback_refuses_to_start(tmp_path: Path) -> None:
         assert not found
     else:
         assert len(found) == 1
-        assert found[0].startswith("tls.ktls_fallback_enabled: kernel TLS is a must here, and there is none (")
+        assert found[0].startswith("tls.ktls_fallback_enabled: kernel TLS is required here, but not available (")
         assert "set ktls_fallback_enabled = true" in found[0]
 
 
@@ -302,7 +302,7 @@ def test_a_key_for_upstreams_that_others_may_read_is_warned_about(tmp_path: Path
     Path(key).chmod(0o640)
     (line,) = load(write(tmp_path, LEAST + text)).warnings
     assert line.startswith("host_routes.x.key_path:")
-    assert "may be read by others than its owner (mode 640)" in line
+    assert "users other than its owner can read this key (mode 640)" in line
 
 
 def test_an_upstream_that_is_not_verified_is_warned_about(tmp_path: Path) -> None:
@@ -462,7 +462,7 @@ def test_the_json_schema_takes_what_the_model_takes() -> None:
             '[access_log]\npath = "/nope/x"\nformat = "xml"',
             [
                 'access_log.path: the folder "/nope" does not exist; create it: mkdir -p "/nope"',
-                'access_log.format: "xml" is not possible here; write "combined" or "json"',
+                'access_log.format: "xml" is not allowed here; write "combined" or "json"',
             ],
         ),
         (
@@ -532,7 +532,7 @@ def test_a_wrong_type_has_a_remedy(tmp_path: Path, text: str) -> None:
     for line in problems(tmp_path, text):
         assert "; " in line, line
     assert any(
-        re.search("must be .*, not a date; write |is not possible here; write ", line)
+        re.search("must be .*, not a date; write |is not allowed here; write ", line)
         for line in problems(tmp_path, text)
     )
 
@@ -555,7 +555,7 @@ def test_redirect_https_needs_tls(tmp_path: Path) -> None:
         ),
         (
             'trusted_proxies = ["::1", "10.0.0.1/8"]',
-            'server.trusted_proxies[1]: "10.0.0.1/8" has bits behind its pref',
+            'server.trusted_proxies[1]: "10.0.0.1/8" has bits set after its',
         ),
         ('trusted_proxies = "x"', 'server.trusted_proxies[0]: "x" is neither an address nor a network; write it like'),
     ],
@@ -577,12 +577,12 @@ def test_keys_of_certificates_and_hosts_have_their_place(tmp_path: Path) -> None
     ("keys", "expected"),
     [
         ('[tls]\nclient_auth = "require"', ["tls.client_ca: client_auth"]),
-        ('[tls]\nclient_ca = "CA"', ["tls.client_auth: client_ca is given, and nothing says"]),
+        ('[tls]\nclient_ca = "CA"', ["tls.client_auth: client_ca is set, but client_auth is not"]),
         ('[tls]\nclient_ca = "none"\nclient_auth = "optional"', ["tls.client_ca: ", '/none" does not exist']),
         ('[tls]\nclient_ca = "KEY"\nclient_auth = "optional"', ["tls.client_ca:", "has no certificate in PEM form"]),
-        ('[tls]\nclient_auth = "yes"', ['tls.client_auth: "yes" is not possible here']),
+        ('[tls]\nclient_auth = "yes"', ['tls.client_auth: "yes" is not allowed here']),
         ('[tls.hosts."a.b"]\nclient_auth = "require"', ['tls.hosts."a.b".client_ca: client_auth = "require" needs']),
-        ('[tls.hosts."a.b"]\nclient_ca = "CA"', ['tls.hosts."a.b".client_auth: client_ca is given']),
+        ('[tls.hosts."a.b"]\nclient_ca = "CA"', ['tls.hosts."a.b".client_auth: client_ca is set']),
         (
             '[tls.hosts."a.b"]\nclient_auth = "require"\nclient_ca = "none"',
             ['tls.hosts."a.b".client_ca: ', '/none" does not exist'],
@@ -632,9 +632,9 @@ client_auth = "off"
     }
     assert [entry["policy"] for entry in doors.planned(config.tls)] == [0, 1, 2, 3, 0]
     lines = report_lines(config)
-    assert f"  *.a.b             must be shown, by {ca}" in lines
-    assert f"  y.a.b             may be shown, by {ca}" in lines
-    assert "  every other host  not asked for" in lines
+    assert f"  *.a.b             required, verified with {ca}" in lines
+    assert f"  y.a.b             optional, verified with {ca}" in lines
+    assert "  every other host  not requested" in lines
 
 
 def report_lines(config: Config) -> list[str]:

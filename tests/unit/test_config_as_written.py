@@ -91,7 +91,7 @@ def test_units_in_a_file(tmp_path: Path) -> None:
     assert (config.server.dns_refresh, config.timeouts.body, config.timeouts.write) == (60, 120, 7)
     assert errors(tmp_path, LEAST + '[limits]\nhead_bytes = "1M"\n[timeouts]\nhead = "5 min"\nbody = "2d"\n') == [
         'config.toml:4: limits.head_bytes: "1M" is out of bounds; write a number from 1024 to 65535 (bytes)',
-        'config.toml:6: timeouts.head: "5 min" is not a time; write a number of seconds, or a text like '
+        'config.toml:6: timeouts.head: "5 min" is not a time; write a number of seconds, or a string like '
         '"500ms", "60s", "5m" or "1h30m"',
         'config.toml:7: timeouts.body: "2d" is out of bounds; write a number from 0.1 to 86400 (seconds)',
     ]
@@ -133,9 +133,9 @@ def test_ports_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     [
         ("https://0.0.0.0:443", 'write "0.0.0.0:443"'),
         ("https://0.0.0.0/", 'write "0.0.0.0:443"'),
-        ("0.0.0.0", 'write "0.0.0.0:443", or the port that is meant'),
-        ("::", 'write "[::]:443", or the port that is meant'),
-        ("[::1]", 'write "[::1]:443", or the port that is meant'),
+        ("0.0.0.0", 'write "0.0.0.0:443", or another port'),
+        ("::", 'write "[::]:443", or another port'),
+        ("[::1]", 'write "[::1]:443", or another port'),
         ("/run/x.sock", 'write "unix:/run/x.sock" for a Unix socket'),
     ],
 )
@@ -228,7 +228,10 @@ FILE = '{ type = "File", path = "/" }'
             '[tls]\ncertificates = [{}]\n[tls.hosts.a.com]\nhsts = "max-age=1"',
             "5: tls.hosts.a.com: the host a.com needs quotes",
         ),
-        (f'[path_routes]\n"/api/" = {FILE}', '4: path_routes."/api/": "/api/" is a path, and hosts stand here; write'),
+        (
+            f'[path_routes]\n"/api/" = {FILE}',
+            '4: path_routes."/api/": "/api/" is a path; a host name is expected here; write',
+        ),
         (f"[host_routes]\n*.a.com = {FILE}", '4: not TOML: the key *.a.com needs quotes (column 1); write "*.a.com" ='),
         (f"[path_routes.x]\n/api/ = {FILE}", "4: not TOML: the key /api/ needs quotes"),
         (f"[path_routes.*]\n/api/ = {FILE}", '3: not TOML: * needs quotes (column 14); write [path_routes."*"]'),
@@ -248,14 +251,14 @@ FILE = '{ type = "File", path = "/" }'
         ("[tls]\nktls_enabled = yes", "4: not TOML: yes is not a value (column 16); write ktls_enabled = true"),
         ("[access_log]\npath = “x”", "4: not TOML: typographic quotes (column 8); write plain ones"),
         ("server {\n  listen 80;\n}", "3: not TOML: this looks like nginx's configuration"),
-        ('[host_routes]\ninclude = "a"', "4: host_routes.include: `include` is not in a section; write it above"),
-        ('include = "sites/*.toml"', "3: server.include: `include` is not in a section; write it above"),
+        ('[host_routes]\ninclude = "a"', "4: host_routes.include: `include` cannot be in a section; write it above"),
+        ('include = "sites/*.toml"', "3: server.include: `include` cannot be in a section; write it above"),
         ('[access_log]\npath = "x', "4: not TOML:"),
-        (LEAST, "3: not TOML: [server] stands there twice (column 8); put all of its keys below one of them"),
-        (f'[host_routes]\n"a" = {FILE}\n"a" = {FILE}', "5: not TOML: this key stands there twice"),
+        (LEAST, "3: not TOML: [server] is defined twice (column 8); put all of its keys below one of them"),
+        (f'[host_routes]\n"a" = {FILE}\n"a" = {FILE}', "5: not TOML: this key is defined twice"),
         ('[access_log]\npath = "C:\\w"', "4: not TOML: a \\ within double quotes (column 13); write"),
-        ('[host_routes]\n"a": { type = "File" }', "4: not TOML: there is no = behind the key (column 4); write key ="),
-        ('[host_routes]\n"a" { type = "File" }', "4: not TOML: there is no = behind the key (column 5); write key ="),
+        ('[host_routes]\n"a": { type = "File" }', "4: not TOML: there is no = after the key (column 4); write key ="),
+        ('[host_routes]\n"a" { type = "File" }', "4: not TOML: there is no = after the key (column 5); write key ="),
         ('[host_routes]\n"a" = { type = "File", }', "4: not TOML: a comma before } (column 24); remove it"),
         (
             '[host_routes]\n"a" = "http://h"',
@@ -263,7 +266,7 @@ FILE = '{ type = "File", path = "/" }'
         ),
         (
             '[host_routes]\n"a" = { type = "proxy", url = "http://h" }',
-            '4: host_routes.a.type: "proxy" is no type of route; write type = "Proxy"',
+            '4: host_routes.a.type: "proxy" is not a type of route; write type = "Proxy"',
         ),
         (
             '[host_routes]\n"a" = { url = "http://h" }',
@@ -283,11 +286,11 @@ FILE = '{ type = "File", path = "/" }'
         ),
         (
             '[host_routes]\n"a" = { type = "Redirect", to = "https://b$request_uri" }',
-            '4: host_routes.a.to: "https://b$request_uri" has a variable of nginx, $request_uri; {path} is',
+            '4: host_routes.a.to: "https://b$request_uri" has an nginx variable, $request_uri; {path} is',
         ),
         (
             '[path_routes.a]\n"https://a/x" = { type = "File", path = "/" }',
-            '4: path_routes.a."https://a/x": "https://a/x" is a URL, and paths stand here; write "/x"',
+            '4: path_routes.a."https://a/x": "https://a/x" is a URL; a path is expected here; write "/x"',
         ),
         ("workers = 3", "3: server.workers: there is no such key; did you mean `threads`?"),
         (
@@ -420,10 +423,10 @@ def test_errors_name_the_file_that_they_are_in(tmp_path: Path) -> None:
         'config.toml:7: tls.certificates[0].cert_path: "y" does not exist',
         'config.toml:8: tls.certificates[0].key_path: "z" does not exist',
         'sites/1.toml:3: host_routes.a.path: "sites/no" does not exist',
-        "sites/1.toml:5: server.threads: is set already at config.toml:4",
+        "sites/1.toml:5: server.threads: is already set at config.toml:4",
         "sites/2.toml:2: tls.certificates[1].key_path: this key is missing",
         "sites/3.toml:1: include: an included file cannot include others",
-        "sites/3.toml:3: host_routes.a: is set already at sites/1.toml:3",
+        "sites/3.toml:3: host_routes.a: is already set at sites/1.toml:3",
     ]
 
 
@@ -550,7 +553,7 @@ def warnings(folder: Path, routes: str, listen: str = '"127.0.0.1:8080"') -> lis
 )
 def test_redirects_in_a_circle_are_found(tmp_path: Path, routes: str, way: str) -> None:
     found = warnings(tmp_path, routes)
-    assert any(f"redirects in a circle ({way}); redirect to another host or path" in line for line in found), found
+    assert any(f"redirects in a loop ({way}); redirect to another host or path" in line for line in found), found
 
 
 @pytest.mark.parametrize(
@@ -586,9 +589,9 @@ def test_other_redirects_are_none(tmp_path: Path, routes: str) -> None:
 )
 def test_an_upstream_that_is_ringway_itself_is_found(tmp_path: Path, listen: str, url: str, ours: bool) -> None:
     found = warnings(tmp_path, f'[host_routes]\n"*" = {{ type = "Proxy", url = "{url}" }}', listen)
-    assert [line.startswith(f'host_routes."*".url: {url} is this Ringway itself, which listens') for line in found] == [
-        True
-    ] * ours
+    assert [
+        line.startswith(f'host_routes."*".url: {url} is the address of this Ringway, which listens') for line in found
+    ] == [True] * ours
 
 
 def test_validate_takes_a_document_as_it_is() -> None:

@@ -86,7 +86,7 @@ def test_two_of_the_same_file(folder: Path, warned: list[str]) -> None:
     first, second = Door(FILE), Door(FILE)
     assert second.socket is None
     (line,) = warned
-    assert line.endswith(f'signals can; is another one running "{FILE}"?')
+    assert line.endswith(f'use signals instead; is another Ringway running "{FILE}"?')
     second.close()
     assert len(list(folder.iterdir())) == 1
     first.close()
@@ -120,7 +120,7 @@ def test_only_a_folder_of_the_right_user_is_believed(tmp_path: Path) -> None:
 
 
 def test_nobody_runs_it(folder: Path) -> None:
-    with pytest.raises(RingwayError, match="nobody runs"):
+    with pytest.raises(RingwayError, match="no running Ringway uses"):
         ask(FILE, "reload")
 
 
@@ -149,7 +149,7 @@ def test_an_answer_is_harmless_to_a_terminal(answering: Callable[[bytes], None])
 )
 def test_an_answer_that_is_none(answering: Callable[[bytes], None], answer: bytes) -> None:
     answering(answer)
-    with pytest.raises(RingwayError, match="no Ringway that this version understands"):
+    with pytest.raises(RingwayError, match="not from a version of Ringway that this one understands"):
         ask(FILE, "reload")
 
 
@@ -158,7 +158,7 @@ def test_an_answer_of_somebody_else_is_not_believed(
 ) -> None:
     answering(b'{"ok": true, "lines": []}\n')
     monkeypatch.setattr(commands, "_uid_of", lambda link: UID + 1)
-    with pytest.raises(RingwayError, match=f"answers user {UID + 1}, who does not own it: nothing was asked"):
+    with pytest.raises(RingwayError, match=f"user {UID + 1} answers at .* but does not own it: "):
         ask(FILE, "reload")
 
 

@@ -44,12 +44,12 @@ def test_the_sysctl_is_named(tmp_path: Path) -> None:
     [
         (
             errno.EPERM,
-            "Operation not permitted, a seccomp filter forbids it, as containers' profiles do",
+            "Operation not permitted, a seccomp filter blocks it, as in many containers",
             "io_uring_setup",
         ),
-        (errno.ENOSYS, "Function not implemented, a seccomp filter forbids it", "io_uring_setup"),
-        (errno.EINVAL, "Invalid argument, Linux ", "take Linux 6.1 or later"),
-        (errno.ENOMEM, "Cannot allocate memory", "more memory"),
+        (errno.ENOSYS, "Function not implemented, a seccomp filter blocks it", "io_uring_setup"),
+        (errno.EINVAL, "Invalid argument, Linux ", "use Linux 6.1 or later"),
+        (errno.ENOMEM, "Cannot allocate memory", "raise the memory limit"),
     ],
 )
 def test_what_forbids_it_under_a_filter(
@@ -64,5 +64,5 @@ def test_what_forbids_it_under_a_filter(
 def test_a_kernel_without_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(io_driver, "_is_filtered", lambda: False)
     found = io_driver.failed(errno.ENOSYS, "setting it up", str(tmp_path / "missing"))
-    assert found == Trial(why=found.why, remedy="take Linux 6.1 or later, with CONFIG_IO_URING")
-    assert "has not all that is needed" in found.why
+    assert found == Trial(why=found.why, remedy="use Linux 6.1 or later, with CONFIG_IO_URING")
+    assert "lacks operations that Ringway needs" in found.why

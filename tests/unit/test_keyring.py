@@ -119,7 +119,7 @@ def test_a_folder(tmp_path: Path) -> None:
         file.write_bytes(b"x")
     assert [source.ocsp_path for source in sources_of(config)[0]] == [str(file) for file in staples]
     (tmp_path / "lonely.pem").write_text("x")
-    assert sources_of(config)[2] == [f"left aside: {tmp_path}/lonely.pem (no key beside it)"]
+    assert sources_of(config)[2] == [f"ignored: {tmp_path}/lonely.pem (no key beside it)"]
     assert "cannot be listed" in str(sources_of(tls(certificates_path=str(tmp_path / "none")))[1][0])
 
 
@@ -293,7 +293,7 @@ def test_what_is_wrong_names_its_place(tmp_path: Path) -> None:
     other = pair(tmp_path, "other", ["b.example"])
     found, problems = load(tls(certificates=[good, {**other, "key_path": good["key_path"]}]))
     assert [str(problem) for problem in problems] == [
-        "tls.certificates[1].key_path: the key is not the one of the certificate; give the files of one pair"
+        "tls.certificates[1].key_path: the key does not belong to the certificate; name the two files of one pair"
     ]
     assert found is not None
     assert found.names == ["a.example"]
@@ -355,7 +355,7 @@ def test_a_key_that_others_may_read_is_warned_about(tmp_path: Path) -> None:
     found, problems = load(tls(**made))
     assert problems == []
     assert found is not None
-    assert ["may be read by others" in warning for warning in found.warnings()] == [True]
+    assert ["users other than its owner can read" in warning for warning in found.warnings()] == [True]
 
 
 def test_a_chain_that_lacks_its_intermediate_is_warned_about(tmp_path: Path) -> None:
@@ -363,7 +363,7 @@ def test_a_chain_that_lacks_its_intermediate_is_warned_about(tmp_path: Path) -> 
     found, problems = load(tls(**made))
     assert problems == []
     assert found is not None
-    assert ["clients will miss the intermediate" in warning for warning in found.warnings()] == [True]
+    assert ["add the intermediate certificate" in warning for warning in found.warnings()] == [True]
 
 
 # What changes
@@ -401,7 +401,7 @@ def test_a_new_one_with_worse_dates_is_told_and_the_old_one_stays(watched, how, 
     pair(folder, "a", ["b.example"], **how)
     line = said.get(timeout=20)
     assert said_of_it in line
-    assert line.endswith("what is in use stays")
+    assert line.endswith("the old ones stay in use")
     assert blocks.empty()
 
 
@@ -418,7 +418,7 @@ def test_a_bad_one_is_told_and_the_old_one_stays(watched) -> None:
     (folder / "a.key").write_text("nonsense")
     assert "has no private key in PEM form" in (line := said.get(timeout=20))
     assert line.startswith("warning")
-    assert line.endswith("what is in use stays")
+    assert line.endswith("the old ones stay in use")
     assert blocks.empty()
     os.unlink(folder / "a.crt")
     assert "does not exist" in said.get(timeout=20)

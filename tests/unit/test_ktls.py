@@ -239,8 +239,8 @@ def test_the_table_of_the_kernel():
     assert some.masks() == [[3, 7], [7, 6]]
     assert some.usable("both")
     assert some.lines()[1] == ("TLS 1.3: AES128-GCM send, AES256-GCM send+receive, CHACHA20-POLY1305 send+receive")
-    assert some.lines()[2] == "KeyUpdate: ends the connection, this kernel takes no new keys"
-    assert kernel_tls.KernelTls({}, "", True).lines()[2] == "KeyUpdate: followed"
+    assert some.lines()[2] == "KeyUpdate: closes the connection, this kernel cannot change keys"
+    assert kernel_tls.KernelTls({}, "", True).lines()[2] == "KeyUpdate: supported"
     nothing = kernel_tls.KernelTls({}, "the reason")
     assert nothing.masks() == [[0, 0], [0, 0]]
     assert nothing.lines() == ["not found: the reason"]

@@ -87,7 +87,7 @@ def test_a_unix_socket_is_one_for_all_workers(tmp_path: Path) -> None:
     with opened(Wanted(Address("", 0, str(path)), False)) as (group,):
         assert [list(group.of([worker], 3).values()) for worker in range(3)] == [[group.sockets[0]]] * 3
         assert group.url == f"http://unix:{path}"
-        with pytest.raises(RingwayError, match=f"^cannot listen on unix:{path}: somebody listens there already"):
+        with pytest.raises(RingwayError, match=f"^cannot listen on unix:{path}: another process listens there"):
             listeners.open_all([Wanted(group.address, False)], 1)
         assert path.is_socket()
     assert not path.exists()

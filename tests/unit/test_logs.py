@@ -123,7 +123,7 @@ def test_events_wait_for_nobody_and_what_is_lost_is_told(monkeypatch: pytest.Mon
         pipe.read(4096)
         said = [pipe.readline().split(b" ", 1)[1].decode() for _ in range(1000)]
         assert said == [f"info line {number}\n" for number in range(1000)]
-        assert pipe.readline().endswith(b" warning stderr took no more, 500 lines of this log are lost\n")
+        assert pipe.readline().endswith(b" warning stderr was blocked, 500 lines of this log are lost\n")
         logs.info("again")
         assert pipe.readline().endswith(b" info again\n")
         logs.flush()
@@ -220,10 +220,13 @@ def test_one_worker_cannot_fill_the_log_of_events(monkeypatch: pytest.MonkeyPatc
     log.attach(1, other, lambda: 0)
     log.start()
     log.stop()
-    told = [line for line in lines if line.startswith("worker 0: the new certificate")]
+    told = [line for line in lines if line.startswith("worker 0: cannot use the new certificate")]
+    assert len(told) == 64
     assert len(told) == 64
     assert max(map(len, lines)) < 1000
-    assert "worker 0: 436 more events in a second than are told" in lines
+    assert max(map(len, lines)) < 1000
+    assert "worker 0: 436 more events in one second than Ringway logs" in lines
+    assert "worker 0: 436 more events in one second than Ringway logs" in lines
     assert any(line.startswith("worker 1: ") for line in lines)
 
 
@@ -313,7 +316,7 @@ def test_a_reader_that_stands_still_holds_up_neither_a_start_nor_the_end(
     lines = pipe.read().splitlines()
     assert [json.loads(line)["target"] for line in lines] == [f"/{number}" for number in range(len(lines))]
     (told,) = said(capfd).splitlines()
-    assert told.endswith(f" warning the access log stdout takes no more, {2100 - len(lines)} lines are lost")
+    assert told.endswith(f" warning the access log stdout accepts no more lines, {2100 - len(lines)} lines are lost")
 
 
 def test_what_is_left_is_counted_however_long_that_takes(
@@ -343,7 +346,7 @@ def test_what_is_left_is_counted_however_long_that_takes(
     log.stop()
     lines = pipe.read().splitlines()
     (told,) = said(capfd).splitlines()
-    assert told.endswith(f" warning the access log stdout takes no more, {7000 - len(lines)} lines are lost")
+    assert told.endswith(f" warning the access log stdout accepts no more lines, {7000 - len(lines)} lines are lost")
 
 
 def test_a_reader_that_goes_on_gets_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,7 +386,7 @@ def test_workers_that_die_while_the_log_stands_still_are_bounded(
     for number in range(1, access_log._WAITING_MOST + 3):
         log.attach(0, Ring(), lambda: 0, lambda number=number: released.append(number))  # type: ignore[misc]
     assert released == [1, 2]
-    assert said(capfd).count("the records of a process that died are lost") == 2
+    assert said(capfd).count("the records of a dead process are lost") == 2
     log.stop()
     assert released == [1, 2, 0, *range(3, access_log._WAITING_MOST + 3)]
     pipe.read()
@@ -430,7 +433,8 @@ def test_a_disk_that_is_full_is_told_once_and_lines_are_counted(capfd: pytest.Ca
     ring.put()
     ring.put()
     log.stop()
-    assert told(capfd) == [FULL.format(path="/dev/full"), "the access log /dev/full takes no more, 2 lines are lost"]
+    full = FULL.format(path="/dev/full")
+    assert told(capfd) == [full, "the access log /dev/full accepts no more lines, 2 lines are lost"]
 
 
 def test_lines_that_are_lost_are_counted_again_and_again(

@@ -52,12 +52,12 @@ def refused(der: bytes, pair: tuple[Path, Path], why: str, now: datetime.datetim
 
 def test_a_certificate_for_something_else_is_no_delegate(authority: Authority, pair: tuple[Path, Path]) -> None:
     """Or every server of this authority could speak for it."""
-    refused(say(authority, pair[0], signer=opened(authority.issue(["a"]))), pair, "not meant for it")
+    refused(say(authority, pair[0], signer=opened(authority.issue(["a"]))), pair, "without the OCSP signing purpose")
 
 
 def test_a_delegate_of_another_authority(authority: Authority, pair: tuple[Path, Path], tmp_path: Path) -> None:
     other = Authority(tmp_path, "other").issue(["responder"], purposes=[ExtendedKeyUsageOID.OCSP_SIGNING])
-    refused(say(authority, pair[0], signer=opened(other)), pair, "does not know")
+    refused(say(authority, pair[0], signer=opened(other)), pair, "did not issue")
 
 
 def test_a_delegate_whose_time_is_over(authority: Authority, pair: tuple[Path, Path]) -> None:
@@ -79,9 +79,9 @@ def test_other_reasons(authority: Authority, pair: tuple[Path, Path], tmp_path: 
         return x509.load_pem_x509_certificates(certificate.read_bytes())[0].public_bytes(Encoding.DER)
 
     good = say(authority, pair[0])
-    refused(b"", pair, "no OCSP response")
+    refused(b"", pair, "not an OCSP response")
     refused(good + bytes(MOST_BYTES), pair, "more than")
-    refused(raw(pair[0]), pair, "no OCSP response")
+    refused(raw(pair[0]), pair, "not an OCSP response")
     refused(say(authority, issue(authority, ["b"])[0]), pair, "another certificate")
     refused(say(Authority(tmp_path), pair[0]), pair, "another certificate")
     refused(
@@ -90,7 +90,7 @@ def test_other_reasons(authority: Authority, pair: tuple[Path, Path], tmp_path: 
         "try_later",
     )
     refused(good, pair, "expired on", datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=2))
-    refused(good, pair, "not good before", datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=2))
+    refused(good, pair, "not valid before", datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=2))
     refused(say(authority, pair[0], "unknown"), pair, "does not know")
     with pytest.raises(Revoked):
         judge(say(authority, pair[0], "revoked"), pair[0].read_bytes())
@@ -149,4 +149,4 @@ def test_the_cache(
     for _ in range(2):
         cache.write(path, staple)
     assert list(tmp_path.iterdir()) == [file]
-    assert ["cannot be kept in" in line for line in told] == [True]
+    assert ["cannot store OCSP responses in" in line for line in told] == [True]

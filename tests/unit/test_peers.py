@@ -48,7 +48,7 @@ def test_the_authorities_of_the_system_are_read_where_they_are_asked(
     assert found[0].authorities == authority.path.read_bytes()
     monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent")
     monkeypatch.setenv("SSL_CERT_DIR", "/nonexistent")
-    assert "trusts no authority" in str(load([tls()])[1])
+    assert "no trusted authorities" in str(load([tls()])[1])
     assert load([tls(verify=False)])[1] == []
 
 
@@ -148,7 +148,7 @@ def test_a_key_that_others_may_read_is_told(watched) -> None:
     for source, target in zip(new, pairs[0], strict=True):
         source.replace(target)
     assert "new files are in use" in said.get(timeout=20)
-    assert "may be read by others than its owner (mode 644)" in said.get(timeout=20)
+    assert "users other than its owner can read this key (mode 644)" in said.get(timeout=20)
 
 
 def test_what_expires_is_told_once_a_day(watched, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +167,7 @@ def test_bad_new_files_are_told_and_the_old_ones_stay(watched) -> None:
     pairs[0][0].write_text("nonsense")
     line = said.get(timeout=20)
     assert line.startswith(f'warning files for upstreams: cert_path: "{pairs[0][0]}" has no certificate in PEM form')
-    assert line.endswith("what is in use stays")
+    assert line.endswith("the old ones stay in use")
     watch.stop()
     assert blocks.empty()
     assert watch.block() == before

@@ -62,7 +62,9 @@ def test_a_name_that_does_not_resolve_warns_once_and_is_found_later(log: "queue.
     found.wait()
     assert written.get(timeout=10) == ONE
     found.stop()
-    warning = "warning upstream h:80 does not resolve (Name or service not known), its requests are answered with 503"
+    warning = (
+        "warning upstream h:80 does not resolve (Name or service not known), Ringway answers its requests with 503"
+    )
     assert log.get(timeout=10) == warning
     assert log.get(timeout=10) == "info upstream h:80 is now at 10.0.0.1"
     assert log.empty()
@@ -77,7 +79,9 @@ def test_changes_are_written_and_lost_names_keep_their_addresses(log: "queue.Sim
     assert written.get(timeout=10) == ONE
     assert written.get(timeout=10) == list(reversed(TWO))
     assert log.get(timeout=10) == "info upstream h:80 is now at 10.0.0.1, 10.0.0.2"
-    assert log.get(timeout=10).endswith("does not resolve (Name or service not known), its last addresses are kept")
+    assert log.get(timeout=10).endswith(
+        "does not resolve (Name or service not known), Ringway keeps its last addresses"
+    )
     found.stop()
     assert written.empty()  # another order is no change
 
@@ -96,7 +100,7 @@ def test_a_lookup_that_hangs_does_not_hold_up_the_start(
     found = Resolver([("h", 80)], lambda index, addresses: written.put(addresses), 3600, find)
     found.start()
     found.wait()
-    assert log.get(timeout=10) == "warning upstream h:80 is not resolved yet, its requests are answered with 503"
+    assert log.get(timeout=10) == "warning upstream h:80 is not resolved yet, Ringway answers its requests with 503"
     release.set()
     assert written.get(timeout=10) == ONE
     found.stop()

@@ -76,5 +76,6 @@ def test_where_the_kernel_refuses_its_own_balancing_stays_with_one_warning(
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 1
     assert (
-        'warning reuseport_balancing = "cbpf" cannot be had (Protocol not available), the kernel balances' in lines[0]
+        'warning reuseport_balancing = "cbpf" is not available (Protocol not available), the kernel balances'
+        in lines[0]
     )

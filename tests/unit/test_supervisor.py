@@ -173,7 +173,7 @@ def test_a_worker_that_dies_is_started_again_and_the_listeners_stay(monkeypatch:
     def scene(groups: list[Group]) -> None:
         log.wait_for("info ready")
         os.kill(ready_pids(log)[0], signal.SIGKILL)
-        assert log.wait_for("died").endswith("died: signal SIGKILL; started again now")
+        assert log.wait_for("died").endswith("died: signal SIGKILL; restarting now")
         # While it is away, connections wait in its listener.
         with socket.create_connection((groups[0].address.ip, groups[0].address.port)):
             log.wait_for("ready on CPU")
@@ -185,7 +185,7 @@ def test_a_worker_that_dies_is_started_again_and_the_listeners_stay(monkeypatch:
 def test_a_worker_that_does_not_drain_is_killed_at_the_deadline(monkeypatch: pytest.MonkeyPatch, log: Log) -> None:
     monkeypatch.setattr(supervisor, "_GRACE", 0.05)
     run(monkeypatch, "hangs obeys", lambda groups: None, drain=0.1)
-    assert "warning the time to drain has passed, what still runs is killed" in log.lines
+    assert "warning the drain timeout has passed, killing the remaining workers" in log.lines
     assert any("worker 0" in line and "ended with signal SIGKILL" in line for line in log.lines)
     assert "info worker 1 stopped, nothing left open" in log.lines
 
@@ -193,7 +193,7 @@ def test_a_worker_that_does_not_drain_is_killed_at_the_deadline(monkeypatch: pyt
 def test_a_second_signal_ends_at_once(monkeypatch: pytest.MonkeyPatch, log: Log) -> None:
     def scene(groups: list[Group]) -> None:
         os.kill(os.getpid(), signal.SIGINT)
-        log.wait_for("SIGINT: no new connections, running requests have 20 s")
+        log.wait_for("SIGINT: draining, running requests have 20 s")
         # The second one comes from `run`.
 
     run(monkeypatch, "hangs hangs", scene)

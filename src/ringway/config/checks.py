@@ -40,10 +40,12 @@ def check_system(parts: Parts) -> list[Problem]:
         problems += _check_addresses(parts.server)
         problems += account_for(parts.server)[1]
         if parts.server.redirect_https and not parts.tls_written:
-            remedy = "add [tls], or take redirect_https away"
-            problems.append(Problem("server.redirect_https", "there is no [tls] to redirect with", remedy))
+            remedy = "add [tls], or remove redirect_https"
+            problems.append(
+                Problem("server.redirect_https", "there is no [tls], so there is no HTTPS to redirect to", remedy)
+            )
         elif parts.server.redirect_https and all(parse_address(text).path for text in parts.server.listen):
-            remedy = "add an address with a port to listen, or take redirect_https away"
+            remedy = "add an address with a port to listen, or remove redirect_https"
             problems.append(Problem("server.redirect_https", "a Unix socket has no port to redirect to", remedy))
     if parts.performance is not None:
         problems += _check_driver(parts.performance)
@@ -74,14 +76,16 @@ def warnings_of(config: Config) -> list[str]:
 
         kernel = found()
         if not kernel.usable(config.tls.ktls_directions):
-            warnings.append(f"tls.ktls_enabled: there is no kernel TLS here ({kernel.why}), TLS runs in user space")
+            warnings.append(
+                f"tls.ktls_enabled: kernel TLS is not available here ({kernel.why}), TLS runs in user space"
+            )
     for key, route in _routes(config):
         if not isinstance(route, ProxyRoute):
             continue
         if not route.verify:
             name = parse_url(route.url).name
             warnings.append(
-                f"{key}.verify: {name} is not verified, whoever stands in between can read and change everything"
+                f"{key}.verify: {name} is not verified, anyone on the network path can read and change the traffic"
             )
         if route.key_path is not None:
             from ringway.control.certificates.certificates import permissions
@@ -92,7 +96,7 @@ def warnings_of(config: Config) -> list[str]:
     if worker is not None and worker.uid != 0:
         warnings += _out_of_reach(config, worker)
     if not config.host_routes and not any(config.path_routes.values()):
-        warnings.append("there are no routes, every request is answered with 404; add [host_routes]")
+        warnings.append("there are no routes, Ringway answers every request with 404; add [host_routes]")
     return warnings
 
 
@@ -105,11 +109,11 @@ def _out_of_reach(config: Config, worker: Account) -> list[str]:
                 about = os.stat(route.path)
                 right, verb = (1, "enter") if stat.S_ISDIR(about.st_mode) else (4, "read")
                 if not worker.may(about, right):
-                    warnings.append(f'{key}.path: workers run as {worker.user}, who may not {verb} "{route.path}"')
+                    warnings.append(f'{key}.path: workers run as {worker.user}, which cannot {verb} "{route.path}"')
             elif isinstance(route, ProxyRoute) and not _may_connect(worker, parse_url(route.url).host):
                 warnings.append(
-                    f"{key}.url: workers run as {worker.user}, who may not connect to that socket; give that user the "
-                    "right to write to it, for example by [server] group"
+                    f"{key}.url: workers run as {worker.user}, which cannot connect to that socket; give that user "
+                    "write permission on it, for example with [server] group"
                 )
     return warnings
 
@@ -174,7 +178,7 @@ def _check_driver(performance: Performance) -> list[Problem]:
 
 def _check_socket(key: str, path: str) -> list[Problem]:
     if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
-        return [Problem(key, f'"{path}" is there, and no socket', "choose another path, or remove it")]
+        return [Problem(key, f'"{path}" exists and is not a socket', "choose another path, or remove it")]
     return _check_folder(key, os.path.dirname(path))
 
 
@@ -191,7 +195,7 @@ def _check_tls(tls: Tls, plain: bool) -> list[Problem]:
             problems.append(
                 Problem(
                     "tls.ktls_fallback_enabled",
-                    f"kernel TLS is a must here, and there is none ({kernel.why})",
+                    f"kernel TLS is required here, but not available ({kernel.why})",
                     "set ktls_fallback_enabled = true (TLS in user space) or ktls_enabled = false",
                 )
             )
@@ -208,7 +212,7 @@ def _check_folder(key: str, path: str) -> list[Problem]:
     if not os.path.isdir(path):
         return [Problem(key, f'the folder "{path}" does not exist', f'create it: mkdir -p "{path}"')]
     if not os.access(path, os.W_OK | os.X_OK):
-        return [Problem(key, f'"{path}" may not be written by this user', "correct its rights")]
+        return [Problem(key, f'"{path}" is not writable by this user', "correct its permissions")]
     return []
 
 
@@ -218,14 +222,20 @@ def _check_path(key: str, path: str) -> list[Problem]:
     except FileNotFoundError:
         return [Problem(key, f'"{path}" does not exist', "create it or correct the path")]
     except OSError as error:
-        return [Problem(key, f'"{path}" cannot be reached ({os.strerror(error.errno or 0)})', "correct it")]
+        return [
+            Problem(
+                key,
+                f'"{path}" cannot be reached ({os.strerror(error.errno or 0)})',
+                "correct the path or its permissions",
+            )
+        ]
     if stat.S_ISDIR(mode):
         if not os.access(path, os.X_OK):
-            return [Problem(key, f'"{path}" may not be entered by this user', f'allow it: chmod +rx "{path}"')]
+            return [Problem(key, f'"{path}" cannot be entered by this user', f'allow it: chmod +rx "{path}"')]
     elif not stat.S_ISREG(mode):
         return [Problem(key, f'"{path}" is neither a folder nor a file', "correct the path")]
     elif not os.access(path, os.R_OK):
-        return [Problem(key, f'"{path}" may not be read by this user', f'allow it: chmod +r "{path}"')]
+        return [Problem(key, f'"{path}" is not readable by this user', f'allow it: chmod +r "{path}"')]
     return []
 
 
@@ -239,8 +249,8 @@ def _check_log(path: str) -> list[Problem]:
         return [Problem("access_log.path", f'the folder "{folder}" does not exist', f'create it: mkdir -p "{folder}"')]
     device = os.path.exists(path) and not os.path.isfile(path)  # /dev/null can be written to anywhere
     if not device and os.statvfs(folder).f_flag & os.ST_RDONLY:
-        remedy = 'mount one that can be written to there, or write "stdout"'
-        return [Problem("access_log.path", f'"{path}" lies on a read-only file system', remedy)]
+        remedy = 'mount a writable one there, or write "stdout"'
+        return [Problem("access_log.path", f'"{path}" is on a read-only file system', remedy)]
     if not os.access(path if os.path.exists(path) else folder, os.W_OK):
-        return [Problem("access_log.path", f'"{path}" may not be written by this user', "correct its rights")]
+        return [Problem("access_log.path", f'"{path}" is not writable by this user', "correct its permissions")]
     return []

@@ -135,7 +135,9 @@ def _text(file: str, included_by: str) -> str:
         raise ConfigError(file, [Problem("", "there is no such file", remedy)]) from None
     except OSError as error:
         reason = os.strerror(error.errno or 0)
-        raise ConfigError(file, [Problem("", f"cannot be read ({reason})", "correct its name or its rights")]) from None
+        raise ConfigError(
+            file, [Problem("", f"cannot be read ({reason})", "correct its name or its permissions")]
+        ) from None
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ConfigError(file, [Problem("", "the file is UTF-16", "save it as UTF-8")])
     try:
@@ -171,7 +173,7 @@ class _Merge:
                 data[key] = [*known, *value]
             else:
                 other, line = self._document.place(key_path(path))
-                problem = Problem(key_path(path), f"is set already at {other}:{line}", "keep one of them")
+                problem = Problem(key_path(path), f"is already set at {other}:{line}", "keep one of them")
                 self._document.problems.append(problem.at(self._file, _line(self._lines, path)))
 
     def note(self, value: Any, there: Path, here: Path) -> None:

@@ -62,12 +62,12 @@ def check_doors(tls: Tls) -> list[Problem]:
         auth, path = (_inherited(tls, name or "*", key) for key in _KEYS)
         place = "tls" if name is None else key_path(("tls", "hosts", name))
         if said.client_auth in ("optional", "require") and path is None:
-            sentence = f'client_auth = "{said.client_auth}" needs to know whose certificates are accepted'
+            sentence = f'client_auth = "{said.client_auth}" needs the authorities of the client certificates'
             remedy = 'add client_ca = "/etc/ringway/clients-ca.pem"'
             problems.append(Problem(f"{place}.client_ca", sentence, remedy))
         unused = auth is None if name is not None else not policies(tls) and tls.client_auth is None
         if said.client_ca is not None and unused:
-            sentence = "client_ca is given, and nothing says whether clients must show a certificate"
+            sentence = "client_ca is set, but client_auth is not"
             remedy = 'add client_auth = "require" or "optional"'
             problems.append(Problem(f"{place}.client_auth", sentence, remedy))
     return problems

@@ -30,7 +30,7 @@ def expanded(text: str, environment: Mapping[str, str]) -> str:
             return "${"
         name, separator, default = found["inside"].partition(":-")
         if not found["end"] or not _NAME.fullmatch(name):
-            remedy = 'write it like "${PORT}" or "${PORT:-8080}", or "$${" for the characters themselves'
+            remedy = 'write it like "${PORT}" or "${PORT:-8080}", or "$${" for a literal "${"'
             raise Flaw(f'"{text}" does not name an environment variable', remedy)
         # As in a shell: the default also replaces an empty value.
         given = environment.get(name)
@@ -63,7 +63,7 @@ def expand_all(value: Any, environment: Mapping[str, str], wrong: Callable[[Step
         for key, entry in value.items():
             name = str(expand(key, (*at, key)))
             if name in result:
-                wrong((*at, key), Flaw(f'this is "{name}", which is there already', "keep one of them"))
+                wrong((*at, key), Flaw(f'this key expands to "{name}", which already exists', "keep one of them"))
             result[name] = expand_all(entry, environment, wrong, (*at, name))
         return result
     return value

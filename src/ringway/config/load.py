@@ -198,13 +198,13 @@ def _problem(document: dict[str, Any], details: ErrorDetails) -> Problem:
     if kind == "missing":
         return Problem(key, "this key is missing", _example(path, document))
     if kind in ("union_tag_not_found", "union_tag_invalid"):
-        said = f'"{context["tag"]}" is no type of route' if "tag" in context else "this key is missing"
+        said = f'"{context["tag"]}" is not a type of route' if "tag" in context else "this key is missing"
         return Problem(key_path((*path, "type")), said, _type_meant(_value_at(document, path)))
     if kind in _WANTED:
         wanted = _LISTS.get(str(path[-1]), _WANTED[kind]) if kind == "list_type" else _WANTED[kind]
         return Problem(key, f"must be {wanted}, not {_toml_type(_value_at(document, path))}", _right(path, document))
     if kind == "literal_error":
-        return Problem(key, f"{_written(document, path)} is not possible here", f"write {_quoted(context['expected'])}")
+        return Problem(key, f"{_written(document, path)} is not allowed here", f"write {_quoted(context['expected'])}")
     if kind in ("greater_than_equal", "less_than_equal", "finite_number"):
         return Problem(key, f"{_written(document, path)} is out of bounds", _bounds(path, document))
     if kind == "too_short":
@@ -218,7 +218,7 @@ def _all_meant(document: dict[str, Any], every: list[ErrorDetails]) -> dict[Path
     for details in every:
         path = _without_tag(details["loc"])
         if path[-1] == "include" and len(path) > 1 and isinstance(_value_at(document, path), (str, list)):
-            problem = Problem(key_path(path), "`include` is not in a section", "write it above the first [section]")
+            problem = Problem(key_path(path), "`include` cannot be in a section", "write it above the first [section]")
             found[path] = problem
         ends: dict[Path, tuple[str, ...]] = {
             ("host_routes",): ("type",),
@@ -235,7 +235,9 @@ def _all_meant(document: dict[str, Any], every: list[ErrorDetails]) -> dict[Path
                 found[place] = Problem(key_path((*place, *steps)), f"the host {name} needs quotes", f'write "{name}"')
             elif section == ("path_routes",) and str(place[-1]).startswith("/"):
                 remedy = f'write [path_routes."example.com"] and below it "{place[-1]}" = ...'
-                found[place] = Problem(key_path(place), f'"{place[-1]}" is a path, and hosts stand here', remedy)
+                found[place] = Problem(
+                    key_path(place), f'"{place[-1]}" is a path; a host name is expected here', remedy
+                )
     return found
 
 

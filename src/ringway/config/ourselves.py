@@ -24,10 +24,10 @@ def loops(config: Config) -> list[Problem]:
     found = []
     for host, prefix, (key, route) in _all_routes(config):
         if isinstance(route, RedirectRoute) and (way := _circle(config, host, prefix, (key, route))):
-            sentence = f"redirects in a circle ({' -> '.join(way)})"
+            sentence = f"redirects in a loop ({' -> '.join(way)})"
             found.append(Problem(f"{key}.to", sentence, "redirect to another host or path"))
         if isinstance(route, ProxyRoute) and (address := _own_address(config, route)):
-            sentence = f"{route.url} is this Ringway itself, which listens on {address}"
+            sentence = f"{route.url} is the address of this Ringway, which listens on {address}"
             found.append(Problem(f"{key}.url", sentence, "write the address of the application"))
     return found
 

@@ -25,7 +25,7 @@ def size(value: Any) -> Any:
     decimal = len(unit) == 2 and unit[1] == "b"
     letter = unit.removesuffix("b").removesuffix("i") if unit not in ("i", "ib") else "?"
     if found is None or letter not in _BINARY:
-        raise Flaw(f'"{value}" is not a size', 'write a number of bytes, or a text like "50M" or "10MiB"')
+        raise Flaw(f'"{value}" is not a size', 'write a number of bytes, or a string like "50M" or "10MiB"')
     amount = Fraction(found[1]) * (1000 if decimal else 1024) ** _BINARY[letter]
     if amount.denominator != 1:
         raise Flaw(f'"{value}" is not a whole number of bytes', f"write {round(amount)}")
@@ -38,6 +38,6 @@ def seconds(value: Any) -> Any:
         return value
     text = value.strip().lower()
     if not text or _TIME.sub("", text).strip():
-        remedy = 'write a number of seconds, or a text like "500ms", "60s", "5m" or "1h30m"'
+        remedy = 'write a number of seconds, or a string like "500ms", "60s", "5m" or "1h30m"'
         raise Flaw(f'"{value}" is not a time', remedy)
     return float(sum(Fraction(amount) * _SECONDS[unit] for amount, unit in _TIME.findall(text)))

@@ -30,7 +30,7 @@ def syntax_problem(text: str, message: str) -> Problem:
         return Problem(
             "",
             "not TOML: an inline table, from { to }, must stand on one line",
-            f"write it on one line, or put its keys below a header of their own for {key}",
+            f"write it on one line, or put its keys below a section header for {key}",
             line=start,
         )
     sentence, remedy = _slip(lines[number - 1], said)
@@ -39,12 +39,12 @@ def syntax_problem(text: str, message: str) -> Problem:
 
 def _slip(line: str, said: str) -> tuple[str, str]:
     if said.startswith("Illegal character '\\n'"):
-        return "a text is not closed", "add a quote at its end"
+        return "a string is not closed", "add a quote at its end"
     if found := re.match(r"Cannot declare \((.*)\) twice", said):
         name = found[1].replace("'", "").rstrip(",").replace(", ", ".")
-        return f"[{name}] stands there twice", "put all of its keys below one of them"
+        return f"[{name}] is defined twice", "put all of its keys below one of them"
     if said.startswith("Cannot overwrite a value"):
-        return "this key stands there twice", "keep one of them"
+        return "this key is defined twice", "keep one of them"
     if said.startswith("Unescaped"):
         return "a \\ within double quotes", "write \\\\, or single quotes"
     if any(mark in line for mark in "\u201c\u201d\u201e\u2018\u2019"):
@@ -57,7 +57,7 @@ def _slip(line: str, said: str) -> tuple[str, str]:
             return f"{name} needs quotes", f'write [{section}."{name}"]'
         return f"{header[1]} is not the name of a section", _FORM
     if "Expected '='" in said:
-        return "there is no = behind the key", "write key = value" + (", not key: value" if ":" in line else "")
+        return "there is no = after the key", "write key = value" + (", not key: value" if ":" in line else "")
     if re.search(r",\s*}", line):
         return "a comma before }", "remove it"
     pair = _BARE_KEY.fullmatch(line)

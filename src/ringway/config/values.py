@@ -124,12 +124,12 @@ def parse_address(text: str) -> Address:
         raise Flaw(f'"{host}" is an IPv4 address written as an IPv6 one', f'write "{plain}:{port}"')
     if zone_of(ip):
         raise Flaw(
-            f'"{host}" has a zone, which cannot be listened on',
+            f'"{host}" has a zone; Ringway cannot listen on it',
             f'write "[::]:{port}" for every interface, or an address of the interface {zone_of(ip)} without a zone',
         )
     if bracketed != (ip.version == 6):
         wanted = f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
-        raise Flaw("brackets go around IPv6 addresses and nothing else", f'write "{wanted}"')
+        raise Flaw("brackets are only for IPv6 addresses", f'write "{wanted}"')
     return Address(str(ip), port)
 
 
@@ -138,7 +138,9 @@ def _no_address(text: str) -> None:
     scheme, separator, rest = text.partition("://")
     if separator:
         port = "" if re.search(r":\d+$", rest.rstrip("/")) else {"http": ":80", "https": ":443"}.get(scheme.lower(), "")
-        raise Flaw(f'"{text}" is a URL; whether it is HTTPS is said by [tls]', f'write "{rest.rstrip("/")}{port}"')
+        raise Flaw(
+            f'"{text}" is a URL; write only the address, [tls] turns HTTPS on', f'write "{rest.rstrip("/")}{port}"'
+        )
     if text.startswith("/"):
         raise Flaw(f'"{text}" is a path', f'write "{_UNIX}{text}" for a Unix socket')
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
@@ -146,7 +148,7 @@ def _no_address(text: str) -> None:
     # "::1:443" is an IPv6 address too, and means one with a port.
     if is_address(bare) and not (is_address(front) and parse_port(last, 0) >= 0):
         written = f"[{bare}]" if ":" in bare else bare
-        raise Flaw(f'"{text}" has no port', f'write "{written}:443", or the port that is meant')
+        raise Flaw(f'"{text}" has no port', f'write "{written}:443", or another port')
 
 
 def zone_of(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
@@ -162,11 +164,11 @@ def _mapped(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
 def unix_path(path: str) -> str:
     """Of a Unix socket."""
     if not path.startswith("/") or path.endswith("/"):
-        raise Flaw(f'"{path}" is no whole path of a Unix socket', 'write it like "unix:/run/ringway.sock"')
+        raise Flaw(f'"{path}" is not the absolute path of a Unix socket', 'write it like "unix:/run/ringway.sock"')
     if len(path.encode()) > _UNIX_PATH_MOST:
         raise Flaw(f'the path "{path[:40]}..." is longer than {_UNIX_PATH_MOST} bytes', "choose a shorter one")
     if any(ord(mark) <= 32 or ord(mark) == 127 or mark in ":?#" for mark in path):
-        raise Flaw(f'"{path}" has a space or one of ":?#"', "choose a path without")
+        raise Flaw(f'"{path}" has a space or one of ":?#"', "choose a path without them")
     return path
 
 
@@ -179,19 +181,19 @@ def trusted_proxy(text: str) -> str:
     except ValueError:
         raise Flaw(
             f'"{text}" is neither an address nor a network',
-            'write it like "10.0.0.0/8", "192.0.2.1" or "2001:db8::/32", or "unix" for whoever comes by a Unix socket',
+            'write it like "10.0.0.0/8", "192.0.2.1" or "2001:db8::/32", or "unix" for clients on a Unix socket',
         ) from None
     first = ipaddress.ip_address(text.partition("/")[0])
     if zone_of(first):
         raise Flaw(
-            f'"{text}" has a zone, and clients come without one', f'write "{text.replace(f"%{zone_of(first)}", "")}"'
+            f'"{text}" has a zone; client addresses have none', f'write "{text.replace(f"%{zone_of(first)}", "")}"'
         )
     if plain := _mapped(network.network_address):
         # RFC 4291 2.5.5.2: the last 32 bits are the IPv4 address.
         bits = f"/{network.prefixlen - 96}" if 96 <= network.prefixlen < 128 else ""
         raise Flaw(f'"{text}" is an IPv4 address written as an IPv6 one', f'write "{plain}{bits}"')
     if first != network.network_address:
-        raise Flaw(f'"{text}" has bits behind its prefix', f'write "{network}"')
+        raise Flaw(f'"{text}" has bits set after its prefix', f'write "{network}"')
     return str(network)
 
 
@@ -204,7 +206,7 @@ def host_name(text: str) -> str:
         return _ipv6_literal(text, name)
     _other_forms(text, name)
     if not name.isascii():
-        raise Flaw(f'"{text}" is not ASCII, and clients send the ASCII form', f'write "{_punycode(name)}"')
+        raise Flaw(f'"{text}" is not ASCII; clients send the ASCII form', f'write "{_punycode(name)}"')
     plain = name.removeprefix("*.")
     if not plain or len(plain) > 253 or not all(_LABEL.fullmatch(label) for label in plain.split(".")):
         raise Flaw(
@@ -217,16 +219,16 @@ def host_name(text: str) -> str:
 def _other_forms(text: str, name: str) -> None:
     """What people write in place of a host name, and what they mean. Raises Flaw."""
     if "://" in name:
-        raise Flaw(f'"{text}" is a URL; a host is its name alone', f'write "{_host_of(name)}"')
+        raise Flaw(f'"{text}" is a URL, not a host name', f'write "{_host_of(name)}"')
     if name.startswith("/"):
-        raise Flaw(f'"{text}" is a path, and hosts stand here', _PATH_REMEDY.format("example.com", text))
+        raise Flaw(f'"{text}" is a path; a host name is expected here', _PATH_REMEDY.format("example.com", text))
     if "/" in name:
         host, _, path = name.partition("/")
-        raise Flaw(f'"{text}" has a path; a host is its name alone', _PATH_REMEDY.format(_host_of(host), f"/{path}"))
+        raise Flaw(f'"{text}" has a path; a host name has none', _PATH_REMEDY.format(_host_of(host), f"/{path}"))
     if name.startswith("~"):
-        raise Flaw(f'"{text}" is a regular expression, and hosts are names', 'write names, or "*.example.com"')
+        raise Flaw(f'"{text}" is a regular expression; hosts must be names', 'write names, or "*.example.com"')
     if name in ("_", "default", "default_server"):
-        raise Flaw(f'"{text}" is no host\'s name', 'write "*" for any other host')
+        raise Flaw(f'"{text}" is not a host name', 'write "*" for any other host')
     if name.startswith(".") and _is_name(name[1:]):
         raise Flaw(f'"{text}" begins with a dot', f'write "*{name}" for its subdomains and "{name[1:]}" for itself')
     if len(names := name.replace(",", " ").split()) > 1 and all("." in one and _is_name(one) for one in names):
@@ -234,7 +236,9 @@ def _other_forms(text: str, name: str) -> None:
     if ":" in name:
         remedy = f'write "{_host_of(name)}"' if _host_of(name) else 'write a name like "example.com"'
         sentence = (
-            "is an IPv6 address without brackets" if _is_ipv6(name) else "has a port; hosts are compared without it"
+            "is an IPv6 address without brackets"
+            if _is_ipv6(name)
+            else "has a port; hosts are matched without the port"
         )
         raise Flaw(f'"{text}" {sentence}', remedy)
 
@@ -271,7 +275,7 @@ def _ipv6_literal(text: str, name: str) -> str:
         raise Flaw(f'"{text}" is not an IPv6 address', 'write it like "[2001:db8::1]"') from None
     if ip.scope_id:
         # RFC 6874 4: clients take the zone away before they send the address.
-        raise Flaw(f'"{text}" has a zone, and clients send none', f'write "[{name[1:-1].partition("%")[0]}]"')
+        raise Flaw(f'"{text}" has a zone; clients send none', f'write "[{name[1:-1].partition("%")[0]}]"')
     return f"[{ip}]"
 
 
@@ -294,9 +298,7 @@ def upgrade(text: str) -> str:
     if not _PROTOCOL.fullmatch(name):
         raise Flaw(f'"{text}" is not the name of a protocol', 'write a name like "websocket"')
     if name.partition("/")[0] in ("h2c", "h2", "h3", "http", "https"):
-        raise Flaw(
-            f'"{text}" would be a tunnel for requests past all routes', "remove it: Ringway speaks HTTP/1.1 there"
-        )
+        raise Flaw(f'"{text}" would let requests bypass all routes', "remove it: Ringway speaks HTTP/1.1 there")
     return name
 
 
@@ -304,19 +306,21 @@ def path_prefix(text: str) -> str:
     """A path prefix in the form in which the router compares: escapes normalised, without the last slash."""
     pattern = re.match(r"(~\*?|\^~|=)\s*(/.*)?", text)
     if pattern:
-        raise Flaw(f'"{text}" has a modifier of nginx; prefixes are plain', f'write "{_plain(pattern[2] or "/api/")}"')
+        raise Flaw(
+            f'"{text}" has an nginx modifier; prefixes are plain text', f'write "{_plain(pattern[2] or "/api/")}"'
+        )
     if "://" in text:
         path = text.partition("://")[2].partition("/")[2]
-        raise Flaw(f'"{text}" is a URL, and paths stand here', f'write "/{path}"')
+        raise Flaw(f'"{text}" is a URL; a path is expected here', f'write "/{path}"')
     if not text.startswith("/"):
         raise Flaw(f'"{text}" does not begin with a slash', f'write "/{text}"')
     if "*" in text:
-        raise Flaw(f'"{text}" has a "*"; a prefix matches everything below it without', f'write "{_plain(text)}"')
+        raise Flaw(f'"{text}" has a "*"; a prefix already matches everything below it', f'write "{_plain(text)}"')
     if any(mark in text for mark in "?#") or any(ord(mark) <= 32 or ord(mark) == 127 for mark in text):
-        raise Flaw(f'"{text}" has a character that no path has', 'write only the path, like "/api/"')
+        raise Flaw(f'"{text}" has a character that is not allowed in a path', 'write only the path, like "/api/"')
     normal = normal_path(text)
     if any(segment in (".", "..") for segment in normal.split("/")):
-        raise Flaw(f'"{text}" has a "." or ".." segment', "write the path that is meant")
+        raise Flaw(f'"{text}" has a "." or ".." segment', "write the path without that segment")
     return normal.rstrip("/")
 
 
@@ -328,7 +332,7 @@ def _plain(text: str) -> str:
 def normal_path(text: str) -> str:
     """RFC 3986 6.2.2: unreserved characters decoded, other escapes in upper case, the rest encoded."""
     if "%" in _ESCAPE.sub("", text):
-        raise Flaw(f'"{text}" has a "%" that is no escape', 'write "%25" for a per cent sign')
+        raise Flaw(f'"{text}" has a "%" that does not begin an escape', 'write "%25" for a per cent sign')
 
     def normal_escape(escape: re.Match[str]) -> str:
         char = chr(int(escape[1], 16))
@@ -347,7 +351,7 @@ def parse_url(text: str) -> Url:
         path, _, base = text.removeprefix(f"http://{_UNIX}").partition(":")
         return Url(unix_path(path), 0, _base(text, base))
     if text.startswith(f"https://{_UNIX}"):
-        raise Flaw("TLS is not spoken on Unix sockets", f'write "http{text.removeprefix("https")}"')
+        raise Flaw("Ringway does not use TLS on Unix sockets", f'write "http{text.removeprefix("https")}"')
     try:
         parts = urlsplit(text)
         host = (parts.hostname or "").lower()
@@ -390,12 +394,13 @@ def _upstream_host(text: str, host: str) -> str:
             raise Flaw(f'"{host}" in "{text}" is not an IPv6 address', _URL_REMEDY) from None
         if ip.scope_id is not None:
             raise Flaw(
-                f'"{host}" in "{text}" has a zone, which upstreams cannot have', "write an address without a zone"
+                f'"{host}" in "{text}" has a zone; upstream addresses cannot have one',
+                "write an address without a zone",
             )
         return _mapped(ip) or str(ip)
     name = host_name(host)
     if name.startswith("*"):
-        raise Flaw(f'"{host}" in "{text}" names no single host', _URL_REMEDY)
+        raise Flaw(f'"{host}" in "{text}" does not name a single host', _URL_REMEDY)
     return name
 
 
@@ -407,7 +412,9 @@ def hsts(text: str) -> str:
     others = [part.lower() for part in parts if part not in ages]
     # RFC 6797 6.1: no directive is there twice.
     if len(ages) != 1 or not known.issuperset(others) or len(others) != len(set(others)):
-        raise Flaw(f'"{text}" is no value of Strict-Transport-Security', 'write "max-age=31536000; includeSubDomains"')
+        raise Flaw(
+            f'"{text}" is not a valid value of Strict-Transport-Security', 'write "max-age=31536000; includeSubDomains"'
+        )
     return "; ".join(parts)
 
 
@@ -416,11 +423,11 @@ def server_name(text: str) -> str:
     if is_address(text):
         ip = ipaddress.ip_address(text)
         if zone_of(ip):
-            raise Flaw(f'"{text}" has a zone, and certificates have none', f'write "{text.partition("%")[0]}"')
+            raise Flaw(f'"{text}" has a zone; certificates have none', f'write "{text.partition("%")[0]}"')
         return str(ip)
     name = host_name(text)
     if name.startswith(("*", "[")):
-        raise Flaw(f'"{text}" names no single host', 'write a name like "app.example.com", or an IP address')
+        raise Flaw(f'"{text}" does not name a single host', 'write a name like "app.example.com", or an IP address')
     return name
 
 
@@ -440,10 +447,10 @@ _TARGET_MOST = 2048
 def redirect_target(text: str) -> str:
     """A Location: an absolute URL or a path; `{path}` in it stands for the path and query of the request."""
     if any(ord(mark) <= 32 or ord(mark) >= 127 or mark in '"<>\\^`' for mark in text):
-        raise Flaw(f'"{text}" has a character that no URL has', "write it percent-encoded")
+        raise Flaw(f'"{text}" has a character that is not allowed in a URL', "write it percent-encoded")
     if found := re.search(r"\$(request_uri|uri|document_uri|host|http_host|server_name|scheme|is_args|args)\b", text):
         remedy = "{path} is the path and query of the request, and the only placeholder"
-        raise Flaw(f'"{text}" has a variable of nginx, {found[0]}', remedy)
+        raise Flaw(f'"{text}" has an nginx variable, {found[0]}', remedy)
     if not re.match(r"(https?://[^/?#{}]|/)", text):
         host = text.partition("/")[0].partition("{")[0]
         named = host if "." in host and _is_name(host.lower()) else "example.com"

@@ -71,8 +71,8 @@ def _greet(groups: list[Group], certificate: str) -> None:
 
     click.echo(
         f"""
-Ringway is running. Open {url}/ (the certificate is made for this
-run alone, so the browser warns about it), or try:
+Ringway is running. Open {url}/ (the certificate is made for
+this run only, so the browser warns about it), or try:
 
   {line("/")}
   {line("/api/hello?name=you")}

@@ -123,14 +123,14 @@ def _tried(
         for number in range(1, len(chain)):
             ordered = [chain[number], *chain[:number], *chain[number + 1 :]]
             if not _judged(_pem_form(ordered), key)[0]:
-                line = f'"{cert_path}": the certificate of the key is number {number + 1} of the file; put it first'
+                line = f'"{cert_path}": the certificate of this key is number {number + 1} in the file; put it first'
                 return ordered, [], [line]
-        sentence = "the key is not the one of the certificate"
-        return chain, [Problem("tls.key_path", sentence, "give the files of one pair")], []
+        sentence = "the key does not belong to the certificate"
+        return chain, [Problem("tls.key_path", sentence, "name the two files of one pair")], []
     if failed == "chain":
-        return chain, [Problem("tls.cert_path", f'OpenSSL does not serve "{cert_path}" ({why})', "renew it")], []
+        return chain, [Problem("tls.cert_path", f'OpenSSL rejects "{cert_path}" ({why})', "renew it")], []
     if b"ENCRYPTED" in key:
-        remedy = f'take it off: openssl pkey -in "{key_path}" -out plain.key'
+        remedy = f'remove it: openssl pkey -in "{key_path}" -out plain.key'
         return chain, [Problem("tls.key_path", f'the key in "{key_path}" has a passphrase', remedy)], []
     sentence = f'"{key_path}" has no private key in PEM form that OpenSSL can use ({why})'
     return chain, [Problem("tls.key_path", sentence, _MAKE_ONE)], []
@@ -193,8 +193,8 @@ def _completeness(path: str, chain: list[x509.Certificate]) -> list[str]:
     if not known or last.issuer.public_bytes() in known:
         return []
     return [
-        f'"{path}": the chain ends with a certificate of {last.issuer.rfc4514_string()}, which this system does not '
-        "know; if that is no authority of your own, clients will miss the intermediate certificate"
+        f'"{path}": the chain ends with a certificate from {last.issuer.rfc4514_string()}, which this system does not '
+        "trust; unless that is your own authority, add the intermediate certificate, which clients need"
     ]
 
 
@@ -203,7 +203,7 @@ def permissions(path: str) -> list[str]:
     mode = stat.S_IMODE(os.stat(path).st_mode)
     if mode & 0o077 == 0:
         return []
-    return [f'"{path}": this key may be read by others than its owner (mode {mode:o}); chmod 600 "{path}"']
+    return [f'"{path}": users other than its owner can read this key (mode {mode:o}); chmod 600 "{path}"']
 
 
 def wipe(secret: bytearray) -> None:
@@ -221,7 +221,7 @@ def _read(name: str, path: str) -> tuple[bytearray, list[Problem]]:
         return bytearray(), [Problem(name, f'"{path}" does not exist', _MAKE_ONE)]
     except OSError as error:
         reason = os.strerror(error.errno or 0)
-        remedy = "correct the path or the file's rights"
+        remedy = "correct the path or the file's permissions"
         return bytearray(), [Problem(name, f'"{path}" cannot be read ({reason})', remedy)]
 
 
@@ -260,7 +260,7 @@ def _order(path: str, chain: list[x509.Certificate]) -> list[str]:
         except (ValueError, TypeError, InvalidSignature):
             return [
                 f'"{path}": certificate {number} of the chain was not issued by the one after it; some clients will '
-                "refuse it; put the server's certificate first, then each one's issuer"
+                "reject it; put the server's certificate first, then each one's issuer"
             ]
     return []
 
@@ -295,8 +295,8 @@ def load_client_authorities(name: str, path: str) -> tuple[bytes, list[Problem]]
     found = list(dict.fromkeys(certificates_of(text)[0]))
     # RFC 5246 7.4.4: their names go to the client in a list of at most 2^16-1 octets.
     if sum(len(authority.subject.public_bytes()) + 2 for authority in found) >= _NAMES_BYTES_MAX:
-        sentence = f'the names of the {len(found)} authorities in "{path}" are more than TLS can carry'
-        return b"", [Problem(name, sentence, "name those of your clients alone")]
+        sentence = f'"{path}" has {len(found)} authorities, and TLS cannot carry all of their names'
+        return b"", [Problem(name, sentence, "keep only the authorities of your clients")]
     return _pem_form(found), []
 
 
@@ -311,10 +311,10 @@ def load_authorities(name: str, path: str | None) -> tuple[bytes | None, list[Pr
         if text := system_authorities():
             return text.encode(), []
         remedy = "install the package ca-certificates, or name a file of authorities"
-        return None, [Problem(name, "this system trusts no authority", remedy)]
+        return None, [Problem(name, "this system has no trusted authorities", remedy)]
     data, problems = _read(name, path)
     if problems:
-        return None, [replace(problem, remedy="correct the path or the file's rights") for problem in problems]
+        return None, [replace(problem, remedy="correct the path or the file's permissions") for problem in problems]
     found, why = certificates_of(bytes(data))
     if not found:
         sentence = f'"{path}" has no certificate in PEM form{why}'
@@ -363,7 +363,7 @@ def _general_name(host: str) -> x509.GeneralName:
         remedy = flaw.remedy.removesuffix(ANY_HOST) + (", or an IP address" if flaw.remedy.endswith(ANY_HOST) else "")
         raise RingwayError(f"--host: {flaw.sentence}; {remedy}") from None
     if name == "*":
-        raise RingwayError(f'--host: "{host}" is no name of a host; write a name like "example.com" or "*.example.com"')
+        raise RingwayError(f'--host: "{host}" is not a host name; write a name like "example.com" or "*.example.com"')
     return x509.DNSName(name)
 
 
@@ -376,7 +376,7 @@ def write_self_signed(
     cert_path, key_path = os.path.join(folder, "server.crt"), os.path.join(folder, "server.key")
     for path in (cert_path, key_path):
         if os.path.lexists(path) and not force:
-            raise RingwayError(f'"{path}" exists; give --force to replace it')
+            raise RingwayError(f'"{path}" exists; use --force to replace it')
     certificate, key = self_signed(hosts, curve, days)
     try:
         os.makedirs(folder, exist_ok=True)

@@ -61,7 +61,7 @@ def sources_of(tls: Tls) -> tuple[list[Source], list[Problem], list[str]]:
     except OSError as error:
         sentence = f'"{tls.certificates_path}" cannot be listed ({os.strerror(error.errno or 0)})'
         return found, [Problem("tls.certificates_path", sentence, "name a folder of certificates")], []
-    notes = [f"left aside: {shortened(folder.aside, _ASIDE_MOST)}"] if folder.aside else []
+    notes = [f"ignored: {shortened(folder.aside, _ASIDE_MOST)}"] if folder.aside else []
     if not folder.pairs:
         notes.insert(0, f'there is no certificate in "{tls.certificates_path}"')
     return [*found, *(_beside(chain, key) for chain, key in folder.pairs)], [], notes
@@ -325,7 +325,7 @@ class Watch:
         now = datetime.datetime.now(datetime.UTC)
         ring, problems = load(self._tls, self._ring, self._plain)
         for problem in problems:
-            logs.warning(f"certificates: {problem}; what is in use stays")
+            logs.warning(f"certificates: {problem}; the old ones stay in use")
         if ring is None:
             self._ring = replace(self._ring, turns=tuple(turn for turn in self._ring.turns if turn > now))
             return
@@ -343,10 +343,10 @@ class Watch:
                 about = f"for {shortened(pair.names)}, until {pair.until:%F}"
                 self._due.append(f'certificate "{pair.cert_path}" is in use, {about}')
         for source in old.pairs.keys() - ring.pairs.keys():
-            self._due.append(f'certificate "{source.cert_path}" is gone and in use no more')
+            self._due.append(f'certificate "{source.cert_path}" was removed and is no longer in use')
         for path, text in ring.authorities.items():
             if old.authorities.get(path) != text:
-                self._due.append(f'client certificates are accepted by the new "{path}"')
+                self._due.append(f'client certificates are now verified with the new "{path}"')
         self._due_from, self._due_looks = self._taken(), _TAKE_LOOKS
         self._changed(ring.block(self.ticket_keys, self.stapler, old))
         old.wipe(but=ring)
@@ -367,7 +367,7 @@ class Watch:
             self._due_looks -= 1
             return
         else:
-            logs.error(f"{len(missing)} workers have not taken the new certificates; what they had stays in use")
+            logs.error(f"{len(missing)} workers have not loaded the new certificates; the old ones stay in use")
         self._due = []
 
     def _tell_lapsed(self) -> None:
@@ -376,5 +376,5 @@ class Watch:
         for pair in self._ring.pairs.values():
             if pair.staple is not None and pair.staple.until <= now and pair.staple.der not in self._lapsed:
                 self._lapsed.add(pair.staple.der)
-                line = f'certificate "{pair.cert_path}" is stapled no more: "{pair.ocsp_path}" has expired'
+                line = f'certificate "{pair.cert_path}" is no longer stapled: "{pair.ocsp_path}" has expired'
                 logs.warning(f"{line}; {ocsp.REFUSED}" if pair.must_staple else line)

@@ -19,7 +19,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 
 MOST_BYTES = 64 << 10
 """Of a response: it goes into each handshake, and a usual one has 300 to 2,500."""
-REFUSED = "it is must-staple, so some clients refuse it"
+REFUSED = "it is must-staple, so some clients reject it"
 """What comes of it when nothing is stapled, in a warning."""
 _CLOCKS_DIFFER = datetime.timedelta(minutes=5)
 
@@ -53,20 +53,20 @@ def judge(der: bytes, chain: bytes, now: datetime.datetime | None = None) -> Sta
             raise Unusable(f"the responder says {response.response_status.name.lower()}")
         single = next((one for one in response.responses if _is_about(one, leaf, issuer)), None)
         if single is None:
-            raise Unusable("the response is about another certificate")
+            raise Unusable("the response is for another certificate")
         _verify(response, issuer, now)
         return Staple(der, _good_until(single, now))
     except (ValueError, UnsupportedAlgorithm):  # parts of it are parsed when they are asked for
-        raise Unusable("it is no OCSP response in DER form") from None
+        raise Unusable("it is not an OCSP response in DER form") from None
 
 
 def _good_until(single: ocsp.OCSPSingleResponse, now: datetime.datetime) -> datetime.datetime:
     """RFC 6960 3.2, 5: in force, and not for longer than it says. Without nextUpdate nobody may keep it."""
     since, until = single.this_update_utc, single.next_update_utc
     if until is None:
-        raise Unusable("the response does not say until when it is good")
+        raise Unusable("the response has no expiry time (nextUpdate)")
     if since > now + _CLOCKS_DIFFER:
-        raise Unusable(f"the response is not good before {since:%Y-%m-%d %H:%M} UTC")
+        raise Unusable(f"the response is not valid before {since:%Y-%m-%d %H:%M} UTC")
     if until <= now:
         raise Unusable(f"the response expired on {until:%Y-%m-%d %H:%M} UTC")
     if single.certificate_status is ocsp.OCSPCertStatus.REVOKED:
@@ -79,7 +79,9 @@ def _good_until(single: ocsp.OCSPSingleResponse, now: datetime.datetime) -> date
 def leaf_and_issuer(chain: bytes) -> tuple[x509.Certificate, x509.Certificate]:
     certificates = x509.load_pem_x509_certificates(chain)
     if len(certificates) < 2:
-        raise Unusable("the issuer's certificate is missing behind the host's in the file, so it cannot be verified")
+        raise Unusable(
+            "the issuer's certificate is missing after the host's in the file, so the response cannot be verified"
+        )
     return certificates[0], certificates[1]
 
 
@@ -107,7 +109,7 @@ def _verify(response: ocsp.OCSPResponse, issuer: x509.Certificate, now: datetime
     """RFC 6960 4.2.2.2: signed by the issuer, or by whom the issuer has given a certificate for just that."""
     signer = next((one for one in [issuer, *response.certificates] if _is_responder(response, one)), None)
     if signer is None:
-        raise Unusable("the response was signed by somebody else than the certificate's issuer")
+        raise Unusable("the response was not signed by the certificate's issuer")
     if signer is not issuer:
         _verify_delegate(signer, issuer, now)
     key, how = signer.public_key(), response.signature_hash_algorithm
@@ -137,11 +139,11 @@ def _verify_delegate(signer: x509.Certificate, issuer: x509.Certificate, now: da
         signer.verify_directly_issued_by(issuer)
         purposes = signer.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        raise Unusable("the response was signed by somebody whom the certificate's issuer does not know") from None
+        raise Unusable("the response was signed with a certificate that the issuer did not issue") from None
     except x509.ExtensionNotFound:
         purposes = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     if ExtendedKeyUsageOID.OCSP_SIGNING not in purposes:
-        raise Unusable("the response was signed by a certificate that is not meant for it")
+        raise Unusable("the response was signed by a certificate without the OCSP signing purpose")
     if not signer.not_valid_before_utc <= now <= signer.not_valid_after_utc:
         raise Unusable("the certificate of the responder is not valid now")
 

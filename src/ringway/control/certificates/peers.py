@@ -139,7 +139,7 @@ class Watch:
     def _read_again(self) -> None:
         peers, problems = load(self._plan, self._peers)
         for problem in problems:
-            logs.warning(f"files for upstreams: {problem}; what is in use stays")
+            logs.warning(f"files for upstreams: {problem}; the old ones stay in use")
         new = [number for number, peer in enumerate(peers) if peer != self._peers[number]]
         if not new:
             _wipe(peers, but=self._peers)
@@ -168,7 +168,7 @@ def _wipe(peers: Sequence[Peer | None], but: Sequence[Peer | None]) -> None:
 
 def described(tls: dict[str, Any]) -> str:
     """Whom it must be, and what is shown to it."""
-    shown = f", shown {tls['certificate']}" if tls["certificate"] is not None else ""
+    shown = f", with client certificate {tls['certificate']}" if tls["certificate"] is not None else ""
     if not tls["verify"]:
         return f"NOT verified{shown}"
-    return f"must be {tls['name']} by {tls['authorities'] or 'an authority of this system'}{shown}"
+    return f"verified as {tls['name']} with {tls['authorities'] or 'the authorities of this system'}{shown}"

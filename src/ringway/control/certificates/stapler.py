@@ -111,8 +111,8 @@ class Cache:
             with contextlib.suppress(OSError):
                 os.unlink(new)
             if not self._told:
-                effect = "after a restart they are fetched anew"
-                logs.warning(f'OCSP responses cannot be kept in "{self._folder}" ({error.strerror}): {effect}')
+                effect = "Ringway fetches them again after a restart"
+                logs.warning(f'cannot store OCSP responses in "{self._folder}" ({error.strerror}): {effect}')
             self._told = True
 
     def forget(self, path: str) -> None:
@@ -247,5 +247,5 @@ def _effect(order: _Order) -> str:
     """What comes of it that there is no new response."""
     kept = order.staple
     if kept is not None and kept.until > datetime.datetime.now(datetime.UTC):
-        return f"the last staple goes on until {kept.until:%F %H:%M} UTC"
+        return f"the last staple stays in use until {kept.until:%F %H:%M} UTC"
     return f"not stapled; {REFUSED}" if must_be_stapled(order.chain) else "not stapled"

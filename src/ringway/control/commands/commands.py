@@ -60,7 +60,7 @@ class Door:
             sock.close()  # an abstract one, of an earlier version, or its file was removed
 
     def _open(self, file: str) -> None:
-        why = "there is no folder for its socket: /run/ringway cannot be made"
+        why = "there is no folder for its socket: /run/ringway cannot be created"
         for folder in place.own_folders():
             path = os.path.join(folder, place.name_of(file))
             try:
@@ -68,12 +68,12 @@ class Door:
             except OSError as error:
                 why = f"{path}: {error.strerror or error}"
                 if error.errno == errno.EADDRINUSE:
-                    why = f'is another one running "{file}"?'
+                    why = f'is another Ringway running "{file}"?'
                     break
                 continue
             self._path, self._inode = path, _inode(path)
             return
-        logs.warning(f'"ringway reload" and "ringway upgrade" cannot reach this process, signals can; {why}')
+        logs.warning(f'"ringway reload" and "ringway upgrade" cannot reach this process, use signals instead; {why}')
 
     def accept(self) -> "Asker | None":
         """Somebody with a right to ask; None: nobody, or not now."""
@@ -186,14 +186,16 @@ def ask(file: str, command: str) -> list[str]:
             except OSError as error:
                 raise RingwayError(f"{path} cannot be reached ({error.strerror or error})") from None
             if _uid_of(link) not in (0, owner):
-                raise RingwayError(f"at {path} answers user {_uid_of(link)}, who does not own it: nothing was asked")
+                raise RingwayError(
+                    f"user {_uid_of(link)} answers at {path} but does not own it: the command was not sent"
+                )
             ok, lines = _answer_of(link, command)
         if not ok:
             raise RingwayError("\n".join(lines))
         return lines
     raise RingwayError(
-        f'nobody runs "{file}" here: start it with `ringway run --config {file}`, or name the file that it was '
-        "started with; it is asked by the user that runs it, or root"
+        f'no running Ringway uses "{file}": start it with `ringway run --config {file}`, or name the file that it was '
+        "started with; only the user that runs it, or root, can control it"
     )
 
 
@@ -205,7 +207,7 @@ def _answer_of(link: socket.socket, command: str) -> tuple[bool, list[str]]:
         raise RingwayError(f"the running Ringway does not answer ({error.strerror or error})") from None
     if not line:
         raise RingwayError(
-            "the running Ringway closed the connection without an answer: it is another user's, or it ended"
+            "the running Ringway closed the connection without an answer: it belongs to another user, or it ended"
         )
     try:
         answer = json.loads(line)
@@ -213,7 +215,7 @@ def _answer_of(link: socket.socket, command: str) -> tuple[bool, list[str]]:
         if not isinstance(ok, bool) or not isinstance(lines, list):
             raise TypeError
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise RingwayError("what answers is no Ringway that this version understands") from None
+        raise RingwayError("the answer is not from a version of Ringway that this one understands") from None
     return ok, [logs.printable(str(text)) for text in lines[:_LINES_SHOWN]]
 
 

@@ -73,15 +73,15 @@ def _staple_of(tls: Tls, pair: Pair) -> str:
         return "; OCSP: not stapled"
     if not tls.ocsp_stapling:
         return ""
-    return f"; OCSP from {responder_of(pair.chain) or 'nowhere: it names no responder'}"
+    return f"; OCSP from {responder_of(pair.chain) or 'no responder: the certificate names none'}"
 
 
 def _doors(tls: Tls) -> list[tuple[str, str]]:
-    said = {"require": "must be shown", "optional": "may be shown"}
+    said = {"require": "required", "optional": "optional"}
     rows = []
     for name, policy in doors.doors(tls).items():
         host = "every other host" if name == "*" else name
-        rows.append((host, f"{said[policy.auth]}, by {policy.ca_path}" if policy else "not asked for"))
+        rows.append((host, f"{said[policy.auth]}, verified with {policy.ca_path}" if policy else "not requested"))
     return [*rows[1:], rows[0]]
 
 
@@ -101,7 +101,7 @@ def _routes(plan: Plan) -> list[tuple[str, str]]:
         for path in sorted(host["paths"], key=lambda path: -len(path["prefix"])):
             rows.append((f"{host['host']} {path['prefix']}/", _target(plan, plan["routes"][path["route"]])))
         if host["route"] is not None:
-            rows.append((f"{host['host']} (all else)", _target(plan, plan["routes"][host["route"]])))
+            rows.append((f"{host['host']} (other paths)", _target(plan, plan["routes"][host["route"]])))
     return rows
 
 
@@ -140,8 +140,8 @@ def _machine(config: Config) -> list[tuple[str, str]]:
         ("I/O driver", io_driver.line(config)),
         *(("kernel TLS" if number == 0 else "", line) for number, line in enumerate(kernel_tls.found().lines())),
         ("open files", f"{soft}, raised to {hard} at start"),
-        ("cgroup memory", "no bound" if (most := cgroups.memory_most()) is None else f"{most >> 20} MiB"),
-        ("connections waiting", f"{_system_value('/proc/sys/net/core/somaxconn')} (net.core.somaxconn)"),
+        ("cgroup memory", "no limit" if (most := cgroups.memory_most()) is None else f"{most >> 20} MiB"),
+        ("accept backlog", f"{_system_value('/proc/sys/net/core/somaxconn')} (net.core.somaxconn)"),
     ]
 
 

@@ -131,7 +131,7 @@ class AccessLog:
                 oldest = waiting[0]
                 self._coming.remove(oldest)
         if oldest is not None:
-            logs.warning(f"worker {worker}: the log stands still, the records of a process that died are lost")
+            logs.warning(f"worker {worker}: the log is blocked, the records of a dead process are lost")
             oldest.release()
         self._wake.set()
 
@@ -165,7 +165,7 @@ class AccessLog:
         self._wait_while_it_goes_on()  # what is left is counted
         if self._thread.is_alive():
             # In a write(2) that does not return: a disk, or a server of files, that does not answer.
-            logs.warning(f"the access log {self._path} takes no more, its last lines are lost")
+            logs.warning(f"the access log {self._path} accepts no more lines, its last lines are lost")
         elif self._path not in (None, "stdout"):
             os.close(self._file)
 
@@ -194,7 +194,7 @@ class AccessLog:
         self._tell_drops()
         for ring in self._rings.values():
             ring.release()
-        self._tell_lost("takes no more")
+        self._tell_lost("accepts no more lines")
 
     def _tell_lost(self, why: str) -> None:
         if self._lost:
@@ -236,7 +236,7 @@ class AccessLog:
                 logs.warning(f"worker {worker}: {dropped - ring.told} access records dropped, the log was too slow")
                 ring.told = dropped
             if ring.silenced:
-                logs.warning(f"worker {worker}: {ring.silenced} more events in a second than are told")
+                logs.warning(f"worker {worker}: {ring.silenced} more events in one second than Ringway logs")
                 ring.silenced = 0
 
     def _drain(self) -> None:
@@ -308,7 +308,7 @@ class AccessLog:
         try:
             file = _open(self._path)
         except RingwayError as error:
-            logs.warning(f"{error}; the old file is kept")
+            logs.warning(f"{error}; the old file stays in use")
             return
         os.close(self._file)
         self._file = file
@@ -333,7 +333,7 @@ def _open(path: str | None) -> int:
 
 
 NO_LOG = "is neither a file nor a device"
-NO_LOG_REMEDY = 'name a file, or write "stdout" and let a pipe follow'
+NO_LOG_REMEDY = 'name a file, or write "stdout" and pipe the output'
 
 
 def is_log(mode: int) -> bool:
@@ -360,20 +360,20 @@ def _told(ring: _Ring, record: Record) -> bool:
 
 
 EVENTS = {
-    "accept_failed": "connections wait, none can be accepted now",
-    "no_buffers": "all buffers are in use, receiving waits; `[limits] buffer_bytes` is the bound",
+    "accept_failed": "cannot accept connections, they wait",
+    "no_buffers": "all buffers are in use, receiving waits; the limit is `[limits] buffer_bytes`",
     "connect_failed": "cannot connect to",
-    "address_failed": "cannot connect to one address, the others are used for 10 s:",
-    "ktls_refused": "a TLS connection was refused: kernel TLS is a must, and the kernel cannot do",
-    "key_update": "a TLS connection was closed: its client changed keys (KeyUpdate), and the kernel cannot follow",
-    "certificates": "the new certificates cannot be used, the old ones stay",
+    "address_failed": "cannot connect to one address, Ringway uses the others for 10 s:",
+    "ktls_refused": "rejected a TLS connection: kernel TLS is required, and the kernel does not support",
+    "key_update": "closed a TLS connection: its client changed keys (KeyUpdate), and the kernel does not support that",
+    "certificates": "cannot use the new certificates, the old ones stay in use",
     "upstream_tls_failed": "no TLS connection to",
-    "upstream_untrusted": "the certificate is not accepted of",
-    "peers": "the new certificate or authorities cannot be used, the old ones stay, of",
-    "client_untrusted": "the client certificate is missing or not accepted of",
-    "proxy_refused": "a connection was closed that should begin with the PROXY protocol, from",
-    "gave_way": "buffers or places for connections are scarce, and a client was let go that used them least:",
-    "clients_full": "a connection was closed at once: `[limits] client_connections` is met",
+    "upstream_untrusted": "rejected the certificate of",
+    "peers": "cannot use the new certificate or authorities, the old ones stay in use, for",
+    "client_untrusted": "no valid client certificate from",
+    "proxy_refused": "closed a connection that must begin with the PROXY protocol, from",
+    "gave_way": "buffers or connections are scarce, evicted the client that used them least:",
+    "clients_full": "closed a new connection: the limit `[limits] client_connections` is reached",
 }
 """What a worker tells by the names of `engine.records`; each is told at most once a second."""
 

@@ -70,7 +70,7 @@ class _Writer:
     def _tell_lost(self) -> None:
         """In the place of those that are lost."""
         if self._lost:
-            text = f"{timestamp(time.time_ns())} warning stderr took no more, {self._lost} lines of this log are lost\n"
+            text = f"{timestamp(time.time_ns())} warning stderr was blocked, {self._lost} lines of this log are lost\n"
             self._lines.append(text.encode())
             self._lost = 0
 

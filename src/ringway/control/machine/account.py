@@ -52,7 +52,7 @@ def account_for(server: Server) -> tuple[Account | None, list[Problem]]:
     found, why, problems = _decide(server)
     if why and (server.user is not None or server.group is not None):
         key = "server.user" if server.user is not None else "server.group"
-        problems = [Problem(key, f"workers cannot become another user here ({why})", "allow it, or remove the key")]
+        problems = [Problem(key, f"workers cannot switch to another user here ({why})", "allow it, or remove the key")]
     return found, problems
 
 
@@ -85,9 +85,11 @@ def warnings(server: Server) -> list[str]:
     if os.geteuid() != 0:
         keys = [key for key in ("user", "group") if getattr(server, key) is not None]
         others = [key for key in keys if not _is_ours(server, key)]
-        return [f"server.{key} is ignored: only a Ringway that root started can become another user" for key in others]
+        return [
+            f"server.{key} is ignored: Ringway can run workers as another user only if root starts it" for key in others
+        ]
     if why:
-        return [f"workers run as root, without capabilities: they cannot become another user ({why})"]
+        return [f"workers run as root, without capabilities: they cannot switch to another user ({why})"]
     return []
 
 
@@ -105,7 +107,9 @@ def described(server: Server) -> str:
     if found is not None:
         return str(found)
     user = _user(str(os.geteuid()))
-    return f"{user.pw_name if user is not None else 'the same user'} (uid {os.geteuid()}), who started Ringway"
+    return (
+        f"{user.pw_name if user is not None else 'the same user'} (uid {os.geteuid()}), the user that started Ringway"
+    )
 
 
 def _user(name: str) -> pwd.struct_passwd | None:

@@ -12,9 +12,9 @@ _DISABLED = "/proc/sys/kernel/io_uring_disabled"
 """There since Linux 6.6; 1: for processes without CAP_SYS_ADMIN that are not in its group, 2: for all."""
 
 _REMEDIES = {
-    errno.ENOMEM: "let it have more memory (LimitMEMLOCK=, ulimit -l, or the container's limit), or fewer workers",
-    errno.EAGAIN: "let it have more threads (ulimit -u, or the container's pids limit)",
-    errno.EMFILE: "let it have more open files (ulimit -n)",
+    errno.ENOMEM: "raise the memory limit (LimitMEMLOCK=, ulimit -l, or the container's limit), or use fewer workers",
+    errno.EAGAIN: "raise the limit of threads (ulimit -u, or the container's pids limit)",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
 
 
@@ -62,13 +62,13 @@ def failed(error: int, step: str, disabled_file: str = _DISABLED) -> Trial:
     disabled = _text_of(disabled_file)
     if error == errno.EPERM and disabled not in ("", "0"):
         return Trial(why=f"{why}, kernel.io_uring_disabled is {disabled}", remedy="sysctl kernel.io_uring_disabled=0")
-    allow = "let the seccomp profile permit io_uring_setup, io_uring_enter and io_uring_register"
+    allow = "allow io_uring_setup, io_uring_enter and io_uring_register in the seccomp profile"
     if _is_filtered() and error in (errno.EPERM, errno.EACCES, errno.ENOSYS):
-        return Trial(why=f"{why}, a seccomp filter forbids it, as containers' profiles do", remedy=allow)
+        return Trial(why=f"{why}, a seccomp filter blocks it, as in many containers", remedy=allow)
     if error in (errno.EINVAL, errno.ENOSYS):
-        why = f"{why}, Linux {platform.release()} has not all that is needed"
-        return Trial(why=why, remedy="take Linux 6.1 or later, with CONFIG_IO_URING")
-    return Trial(why=why, remedy=_REMEDIES.get(error, "permit it to this user"))
+        why = f"{why}, Linux {platform.release()} lacks operations that Ringway needs"
+        return Trial(why=why, remedy="use Linux 6.1 or later, with CONFIG_IO_URING")
+    return Trial(why=why, remedy=_REMEDIES.get(error, "allow it for this user"))
 
 
 def chosen(config: Config) -> str:
@@ -82,10 +82,10 @@ def chosen(config: Config) -> str:
 def line(config: Config) -> str:
     """What is chosen, and why."""
     if config.performance.io_driver != "auto":
-        return f"{chosen(config)}, as io_driver says"
+        return f"{chosen(config)}, set by io_driver"
     if io_uring().why:
         return f"epoll, because io_uring cannot be used here ({io_uring().why}; {io_uring().remedy})"
-    return f"io_uring, which has been tried: {', '.join(io_uring().features)}"
+    return f"io_uring, tested: {', '.join(io_uring().features)}"
 
 
 def _is_filtered() -> bool:

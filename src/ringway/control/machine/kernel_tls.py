@@ -59,7 +59,9 @@ class KernelTls:
                 ways = [way for way in DIRECTIONS if self.works(way, version, cipher)]
                 cells.append(f"{cipher} {'+'.join(ways) or 'not usable'}")
             rows.append(f"TLS 1.{version - 10}: {', '.join(cells)}")
-        rows.append(f"KeyUpdate: {'followed' if self.rekeys else 'ends the connection, this kernel takes no new keys'}")
+        rows.append(
+            f"KeyUpdate: {'supported' if self.rekeys else 'closes the connection, this kernel cannot change keys'}"
+        )
         return rows
 
     def masks(self) -> list[list[int]]:

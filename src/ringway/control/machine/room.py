@@ -26,7 +26,7 @@ def _memory(config: Config, workers: int, most: int | None) -> list[str]:
     if most is None or need <= most:
         return []
     who = f"{workers} worker{'s' if workers > 1 else ''}"
-    said = f"{most // _MIB} MiB of memory may be used here, and {who} may take {need // _MIB} MiB"
+    said = f"{most // _MIB} MiB of memory are allowed here, and {who} can use {need // _MIB} MiB"
     # The rest for connections, TLS and the socket buffers that the kernel counts too.
     share = (most - base) // workers // (4 if copies else 2) // _MIB
     if share < 1:
@@ -39,6 +39,6 @@ def _descriptors(files: int) -> list[str]:
     if files >= FEW_DESCRIPTORS:
         return []
     return [
-        f"only {files} files may be open in each worker: further connections wait when they are in use; raise it "
+        f"each worker can open only {files} files; more connections wait when all are in use; raise the limit "
         "(LimitNOFILE= of a systemd unit, --ulimit nofile= of a container, ulimit -n)"
     ]

@@ -19,6 +19,6 @@ def notify(state: str) -> bool:
             sock.connect(address)
             sock.sendall(state.encode())
     except OSError as error:
-        logs.warning(f"the service manager cannot be told {state!r} ({error.strerror})")
+        logs.warning(f"cannot notify the service manager of {state!r} ({error.strerror})")
         return False
     return True

@@ -155,7 +155,7 @@ class WorkerProcess:
     def _take(self, kind: str, told: Any) -> None:
         """Raises BrokenWorker for what is out of turn."""
         if self.stopped is not None or self.failed or self._said(kind):
-            raise BrokenWorker(f"a message `{kind}` out of turn")
+            raise BrokenWorker(f"an unexpected message `{kind}`")
         if kind == "ready":
             self.ready = told
             self._ready_at = time.monotonic()
@@ -174,7 +174,7 @@ class WorkerProcess:
 
     def _answered(self, told: dict[str, Any]) -> None:
         if not self._told or self._told[0][0] != told["number"]:
-            raise BrokenWorker("an answer to what it was not asked")
+            raise BrokenWorker("an answer without a question")
         _, names = self._told.pop(0)
         self.renewed.append(told)
         if not told["error"]:

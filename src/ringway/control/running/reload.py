@@ -138,8 +138,8 @@ class Reloads:
 
     def _refused(self, error: str, askers: Sequence[Asker]) -> None:
         for line in error.splitlines():
-            logs.error(f"not reloaded, everything stays as it was: {line}")
-        notify("READY=1\nSTATUS=ready; the last reload was refused")
+            logs.error(f"not reloaded, the old configuration stays in use: {line}")
+        notify("READY=1\nSTATUS=ready; the last reload failed")
         answer_all(askers, False, error.splitlines())
 
     def _prepare(self, loaded: Loaded, askers: Sequence[Asker]) -> None:
@@ -216,7 +216,9 @@ class Reloads:
         if change is None or seat not in change.waiting or answer["number"] != change.number:
             return
         if answer["error"]:
-            change.errors.append(f"worker {seat.index} cannot take it and goes on as before: {answer['error']}")
+            change.errors.append(
+                f"worker {seat.index} cannot use the new configuration and keeps the old one: {answer['error']}"
+            )
         self._no_longer_waiting(seat, change)
 
     def lost(self, seat: Seat) -> None:
@@ -237,9 +239,9 @@ class Reloads:
         for line in change.errors:
             logs.error(line)
         seats = supervisor.seats
-        lines = [f"worker {seat.index} (pid {seat.process.pid}): new rules" for seat in seats if seat.process]
+        lines = [f"worker {seat.index} (pid {seat.process.pid}): new configuration" for seat in seats if seat.process]
         count = f"{len(seats)} worker{'s' if len(seats) > 1 else ''}"
-        logs.info(f"reloaded, {count}{' in place of those before' if change.seats else ''}")
+        logs.info(f"reloaded, {count}{' in place of the old ones' if change.seats else ''}")
         notify("READY=1\nSTATUS=ready")
         answer_all(change.askers, not change.errors, change.errors or lines)
         self._as_asked()
@@ -248,7 +250,7 @@ class Reloads:
         """What was asked for while another reload was under way."""
         if self._again:
             askers, self._asked_again, self._again = self._asked_again, [], False
-            self.ask("asked for meanwhile", *askers)
+            self.ask("another reload was requested", *askers)
 
     def look(self, now: float) -> None:
         """Whether the time of the change has passed."""

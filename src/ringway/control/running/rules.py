@@ -161,7 +161,7 @@ class Rules:
                 self._publish(name, block)
             except OSError as error:
                 if not warned:
-                    logs.error(f"what is new of {name} waits, there is no memory for it ({error.strerror})")
+                    logs.error(f"cannot publish new {name} yet, there is not enough memory ({error.strerror})")
                 warned = True
                 self._closed.wait(_AGAIN)
             else:

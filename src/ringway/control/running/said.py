@@ -43,9 +43,9 @@ def parse(line: bytes) -> tuple[str, Any]:
         raise BrokenWorker("a line that is not an object with one key")
     ((kind, told),) = message.items()
     if kind not in _KINDS:
-        raise BrokenWorker(f"a message of the kind {kind[:50]!r}")
+        raise BrokenWorker(f"an unknown message {kind[:50]!r}")
     if not _KINDS[kind](told):
-        raise BrokenWorker(f"a message `{kind}` of another form")
+        raise BrokenWorker(f"a message `{kind}` with wrong contents")
     return kind, told
 
 

@@ -164,7 +164,7 @@ class Supervisor:
         if config.tls is not None and config.tls.ktls_enabled and not kernel_tls.found().why:
             for line in kernel_tls.found().lines():
                 logs.info(f"kernel TLS: {line}")
-        logs.info(f"starting {count} worker{'s' if count > 1 else ''}, {self.files} files may be open in each")
+        logs.info(f"starting {count} worker{'s' if count > 1 else ''}, each can open {self.files} files")
 
     def new_seats(self, config: Config) -> list[Seat]:
         usable = cpus.allowed()
@@ -194,7 +194,7 @@ class Supervisor:
     def _close(self) -> None:
         """Also after a start that failed half way: whatever is open or running is not any more."""
         self.ending = True
-        self._reloads.abandon("it ended")
+        self._reloads.abandon("Ringway ended")
         for seat in self._everyone():
             if seat.process is not None:
                 seat.process.kill()
@@ -269,7 +269,7 @@ class Supervisor:
         elif command == "upgrade":
             self._upgrades.ask("ringway upgrade", asker)
         else:
-            asker.answer(False, [f"there is no command {command!r}: another version of Ringway runs"])
+            asker.answer(False, [f"unknown command {command!r}: the running Ringway is of another version"])
 
     # The loop
 
@@ -293,7 +293,7 @@ class Supervisor:
             self._leave_by = None
             self._kill(self._leaving)
         if self._kill_at is not None and now >= self._kill_at:
-            logs.warning("the time to drain has passed, what still runs is killed")
+            logs.warning("the drain timeout has passed, killing the remaining workers")
             self._kill_at = None
             self._kill(self._everyone())
 
@@ -400,7 +400,7 @@ class Supervisor:
             if answer["number"]:
                 self._reloads.answered(seat, answer)
             elif answer["error"]:
-                logs.warning(f"worker {seat.index} cannot change for whom it accepts: {answer['error']}")
+                logs.warning(f"worker {seat.index} cannot change the listeners that it accepts for: {answer['error']}")
 
     def _ready(self, seat: Seat, process: WorkerProcess) -> None:
         found = process.ready or {}
@@ -562,7 +562,7 @@ class Supervisor:
         seat.away = pause > 0
         other = stand_in(seat, self.seats)
         meanwhile = f", worker {other.index} accepts for it meanwhile" if other is not None else ""
-        logs.error(f"{sentence}; started again {f'in {pause:.0f} s' if pause else 'now'}{meanwhile}")
+        logs.error(f"{sentence}; restarting {f'in {pause:.0f} s' if pause else 'now'}{meanwhile}")
         self._reloads.lost(seat)
 
     def _forget(self, seat: Seat) -> None:
@@ -587,7 +587,7 @@ class Supervisor:
             seat.restart_at = None
             if seat.process is not None:
                 seat.process.drain()
-        logs.info(f"{name}: no new connections, running requests have {drain:g} s")
+        logs.info(f"{name}: draining, running requests have {drain:g} s")
         # The workers close theirs; with ours gone too, new connections are refused instead of left waiting.
         listeners.close_all(self.groups, files=announce)
         if self.door is not None and self.door.socket is not None and not announce:

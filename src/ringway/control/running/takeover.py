@@ -116,7 +116,7 @@ class Successor:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             return f"the new process {self._late}"
-        return f"the new process ended with exit code {code} before it was ready, its own lines say why"
+        return f"the new process ended with exit code {code} before it was ready; its log lines say why"
 
 
 class TakeOver:
@@ -137,7 +137,7 @@ class TakeOver:
         try:
             row = descriptors.receive(link, count)
         except OSError as error:
-            raise RingwayError(f"nothing can be taken over ({error.strerror})") from None
+            raise RingwayError(f"the sockets of the old process cannot be received ({error.strerror})") from None
         self.door: int | None = row.pop() if told["door"] else None
         self.ticket_keys = [bytes.fromhex(key) for key in told["ticket_keys"]]
         self.groups = []

@@ -52,15 +52,15 @@ class Upgrades:
         supervisor = self._supervisor
         askers = [asker] if asker is not None else []
         if supervisor.busy or supervisor.reloading:
-            answer_all(askers, False, ["Ringway is starting, ending, or changing already: try again in a moment"])
+            answer_all(askers, False, ["Ringway is starting, ending, reloading or upgrading: try again in a moment"])
             return
         assert supervisor.rules is not None
-        logs.info(f"{why}: starting the program that is installed now")
+        logs.info(f"{why}: starting the installed version")
         door = supervisor.door.socket if supervisor.door is not None else None
         try:
             self._successor = Successor(supervisor.file, supervisor.groups, door, supervisor.rules.ticket_keys, askers)
         except OSError as error:
-            answer_all(askers, False, [f"no other process can be started ({error.strerror}), this one goes on"])
+            answer_all(askers, False, [f"cannot start the new process ({error.strerror}), this one keeps serving"])
             return
         supervisor.selector.register(self._successor, selectors.EVENT_READ, self._hear)
 
@@ -74,11 +74,9 @@ class Upgrades:
             successor.hung_up()
             return
         self._successor = None
-        logs.info(f"process {successor.pid} is ready and goes on from here")
+        logs.info(f"process {successor.pid} is ready and takes over")
         successor.let_go()
-        answer_all(
-            successor.askers, True, [f"process {successor.pid} serves, process {os.getpid()} finishes what runs"]
-        )
+        answer_all(successor.askers, True, [f"process {successor.pid} serves, process {os.getpid()} drains"])
         self._supervisor.drain("upgrade", announce=False)
 
     def look(self, now: float) -> None:
@@ -91,7 +89,7 @@ class Upgrades:
         if successor.fileno() in self._supervisor.selector.get_map():
             self._supervisor.selector.unregister(successor)
         why = successor.give_up()
-        logs.error(f"not upgraded, this process goes on: {why}")
+        logs.error(f"not upgraded, this process keeps serving: {why}")
         notify(f"MAINPID={os.getpid()}\nREADY=1\nSTATUS=ready; the last upgrade failed")
         answer_all(successor.askers, False, [why])
 

@@ -75,7 +75,7 @@ def refuse_unnamed(address: Address, name: str, wanted: Sequence[Address]) -> No
     """Raises RingwayError if nobody would accept at this address, for which the service manager passed a socket."""
     if address not in wanted:
         raise RingwayError(
-            f"{_said(address, name)}, and no key names this address; add it to [server] listen or plain_listen, "
+            f"{_said(address, name)}, but no key names this address; add it to [server] listen or plain_listen, "
             "or remove it from the socket unit"
         )
 
@@ -102,8 +102,8 @@ def take_passed() -> Passed:
             sockets.append((name, socket.socket(fileno=_FIRST + index)))
         except OSError as error:
             raise RingwayError(
-                f"LISTEN_FDS={count}, and descriptor {_FIRST + index} ({name}) is no socket ({error.strerror}); pass "
-                "sockets alone (ListenStream= of the socket unit)"
+                f"LISTEN_FDS={count}, but descriptor {_FIRST + index} ({name}) is not a socket ({error.strerror}); "
+                "pass only sockets (ListenStream= of the socket unit)"
             ) from None
     return Passed(sockets)
 
@@ -112,7 +112,7 @@ def _address(name: str, sock: socket.socket) -> Address:
     listens = sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM
     if not listens or not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         raise RingwayError(
-            f"the service manager passes {name}, which is no listening TCP socket; write ListenStream= with an address "
-            "and a port, and Accept=no, in the socket unit"
+            f"the service manager passes {name}, which is not a listening TCP socket; write ListenStream= with an "
+            "address and a port, and Accept=no, in the socket unit"
         )
     return Address(*sock.getsockname()[:2])

@@ -266,7 +266,9 @@ def _explained(address: Address) -> Iterator[None]:
 
 def _explanation(address: Address, error: OSError) -> str:
     if address.path and error.errno == errno.EADDRINUSE:
-        return "somebody listens there already, or it is no socket; end it, or choose another path in [server] listen"
+        return (
+            "another process listens there, or it is not a socket; remove it, or choose another path in [server] listen"
+        )
     if address.path:
         return f"{os.strerror(error.errno or 0)}; correct the folder, or choose another path in [server] listen"
     if error.errno == errno.EADDRINUSE:

@@ -84,7 +84,7 @@ class Resolver:
             for index in self._names:
                 if index not in self._known and index not in self._failing:
                     self._failing.add(index)
-                    logs.warning(f"{self._name(index)} is not resolved yet, its requests are answered with 503")
+                    logs.warning(f"{self._name(index)} is not resolved yet, Ringway answers its requests with 503")
 
     def stop(self) -> None:
         """No more lookups; one that hangs dies with the process."""
@@ -127,7 +127,7 @@ class Resolver:
         with self._answered:
             if index not in self._failing:
                 kept = index in self._known
-                effect = "its last addresses are kept" if kept else "its requests are answered with 503"
+                effect = "Ringway keeps its last addresses" if kept else "Ringway answers its requests with 503"
                 logs.warning(f"{self._name(index)} does not resolve ({reason}), {effect}")
             first = index not in self._known and index not in self._failing
             self._failing.add(index)

@@ -58,7 +58,7 @@ def attach_all(groups: list[list[socket.socket]]) -> bool:
                 attach(group[0], len(group))
     except OSError as error:
         logs.warning(
-            f'reuseport_balancing = "cbpf" cannot be had ({error.strerror}), the kernel balances; needs Linux 4.6'
+            f'reuseport_balancing = "cbpf" is not available ({error.strerror}), the kernel balances; needs Linux 4.6'
         )
         return False
     return True
