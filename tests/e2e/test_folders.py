@@ -180,6 +180,7 @@ def test_links(ringway, linked, mode):
             for target in ("/file.txt", "/latest/a.txt", "/twice", "/itself/v2/a.txt"):
                 assert (target, alone(server, target, host=host).body) == (target, b"inside")
             assert alone(server, "/gone", host=host).status == 404
+            assert alone(server, "/itself", host=host).one("location") == "/itself/"
             assert alone(server, "/latest", host=host).one("location") == "/latest/"
         for target in ("/out", "/out-folder/b.txt", "/beside"):
             got = alone(server, target)

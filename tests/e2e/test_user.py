@@ -2,11 +2,12 @@
 
 import os
 import pwd
+import shutil
 from pathlib import Path
 
 import pytest
 from harness.successors import end, successors
-from harness.waiting import DEADLINE
+from harness.waiting import DEADLINE, wait
 
 ROOT = os.geteuid() == 0
 NOBODY = pwd.getpwnam("nobody")
@@ -128,6 +129,86 @@ def test_a_worker_that_died_has_the_folder_too(ringway, folder):
     server.wait_for(lambda: len(server.worker_pids) == 2, "a new worker")
     with server.connect() as client:
         assert client.get("/a").body == b"two"
+
+
+@as_root
+def test_a_folder_that_its_user_cannot_reach_is_followed(ringway, folder):
+    """Within a second, however long is believed what is known of files."""
+    base = folder.parent
+    base.chmod(0o700)
+    (base / "current").symlink_to("site")
+    config = site(base / "current", timeouts={"file_valid": 3600}, server={"listen": "127.0.0.1:0", "user": "nobody"})
+    server = ringway(config)
+
+    def becomes(*wanted):
+        def got():
+            with server.connect() as client:
+                answer = client.get("/a")
+            return (answer.status, answer.body) == wanted if len(wanted) == 2 else answer.status == wanted[0]
+
+        wait(got, f"{wanted}")
+
+    becomes(200, b"one")
+    (base / "turned").symlink_to(base / "next")
+    os.replace(base / "turned", base / "current")
+    becomes(200, b"two")
+    shutil.rmtree(base / "next")
+    becomes(404)
+    (base / "next").mkdir()
+    (base / "next" / "a").write_text("three")
+    becomes(200, b"three")
+    (base / "site").rename(base / "before")
+    (base / "next").rename(base / "away")
+    becomes(404)  # it is still there, but not where the configuration says
+    (base / "before").rename(base / "next")
+    becomes(200, b"one")
+    assert len(server.worker_pids) == 1
+
+
+@as_root
+@pytest.mark.parametrize("follow", [False, True])
+def test_links_in_a_folder_that_its_user_cannot_reach(ringway, folder, follow):
+    """What they say is gone by: its user cannot walk there."""
+    base = folder.parent
+    base.chmod(0o700)
+    (base / "current").symlink_to("site")
+    (base / "site2").mkdir()  # its path begins as the folder's does
+    (base / "site2" / "a").write_text("beside")
+    (folder / "v2" / "deep").mkdir(parents=True)
+    (folder / "v2" / "b").write_text("inside")
+    (folder / "v2" / "deep" / "up").symlink_to("../b")
+    inside = {
+        "file": folder / "v2" / "b",
+        "named": base / "current" / "v2" / "b",
+        "latest": base / "current" / "v2",
+        "twice": folder / "latest" / "b",
+        "near": "latest",
+        "itself": base / "current",
+        "slashes": f"{folder}//v2//b",
+    }
+    outside = {
+        "out": base / "next" / "a",
+        "dots": f"{folder}/../next/a",
+        "beside": base / "site2" / "a",
+        "near-out": "out",
+        "round": "round",
+        "spin": folder / "spin",
+    }
+    for name, target in [*inside.items(), *outside.items()]:
+        (folder / name).symlink_to(target)
+    (folder / "closed").write_text("closed")
+    (folder / "closed").chmod(0o600)
+    route = {"type": "File", "path": base / "current", "follow_links": follow}
+    server = ringway({**site(folder, server={"listen": "127.0.0.1:0", "user": "nobody"}), "host_routes": {"*": route}})
+    with server.connect() as client:
+        for target in ("/file", "/named", "/latest/b", "/twice", "/near/b", "/itself/near/deep/up", "/slashes"):
+            assert (target, client.get(target).body) == (target, b"inside")
+        assert client.get("/latest").one("location") == "/latest/"
+        assert client.get("/itself").one("location") == "/itself/"
+        assert client.get("/latest/none").status == 404
+        for target in ("/out", "/beside", "/near-out", "/closed", "/dots", "/spin"):
+            assert (target, client.get(target).status) == (target, 403)
+        assert client.get("/round").status == 404
 
 
 @as_root

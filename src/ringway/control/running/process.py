@@ -98,7 +98,7 @@ class WorkerProcess:
         for name in DESCRIPTORS:
             if told.get(name) is not None:
                 told[name] = place(told[name])
-        told["folders"] = [place(folder) if folder >= 0 else -1 for folder in brief["folders"]]
+        told["folders"] = [place(folder) if folder >= 0 else folder for folder in brief["folders"]]
         # Whatever it answers to the briefs before, these it has.
         kept = self._has.intersection(*(names for _, names in self._told))
         told["listeners"] = [

@@ -17,6 +17,7 @@ from ringway.config.model import Config, Tls
 from ringway.control.logs import logs
 from ringway.control.machine import kernel_tls, memory
 from ringway.control.machine.account import account_for
+from ringway.control.running.folders import Folders
 from ringway.control.sockets.resolver import Addresses, Resolver
 from ringway.errors import RingwayError
 
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 CERTIFICATES = b"\x80"
 PEERS = b"\x81"
 RESOLVED = b"\x83"
-"""What is new (certificates, files for upstreams, every name looked up), as it is told to the supervisor's loop, where
-signals arrive by their numbers."""
+FOLDERS = b"\x85"
+"""What is new (certificates, files for upstreams, every name looked up, another folder), as it is told to the
+supervisor's loop, where signals arrive by their numbers."""
 _AGAIN = 1.0
 """Seconds until memory for what is new is asked for again."""
 DESCRIPTORS = ("snapshot", "addresses", "certificates", "peers")
@@ -64,14 +66,13 @@ class Rules:
         self._memories = itertools.count(1)
         self._closed = threading.Event()
         self._snapshot = -1
-        self._paths: list[str] = []
-        self._folders: list[int] = []
+        self._folders: Folders | None = None
         self._resolver: Resolver | None = None
         self._watches: list[keyring.Watch | peers.Watch] = []
         self._keyring: keyring.Watch | None = None
         try:
             self.brief: dict[str, Any] = {"memory": 0, "peers": None}
-            """What a worker is told of all this. `memory` grows when one of the descriptors is another one."""
+            """What a worker is told of all this. `memory` grows when one of the descriptors leads to something else."""
             self._build(ticket_keys, stapler)
         except BaseException:
             self.close()
@@ -95,9 +96,8 @@ class Rules:
         tell = functools.partial(self._changed, RESOLVED)
         self._resolver = Resolver(upstreams, write, self.config.server.dns_refresh, resolved=tell)
         self._resolver.start()
-        self._paths = plan["folders"]
-        self._folders = [_open_folder(path) for path in plan["folders"]]
-        self.brief["folders"] = self._folders
+        self._folders = Folders(plan["folders"], functools.partial(self._changed, FOLDERS))
+        self.brief["folders"] = self._folders.descriptors
         self.brief["tls"] = tls_brief(self.config.tls)
         self.brief["snapshot"] = self._snapshot
         self.brief["addresses"] = table.descriptor
@@ -173,17 +173,10 @@ class Rules:
         while self._full:
             self._full.pop().close()
 
-    def open_folders_again(self) -> None:
-        """For a worker that starts: their paths may lead elsewhere by now. Descriptors keep their numbers."""
-        for place, path in enumerate(self._paths):
-            fresh = _open_folder(path)
-            if fresh < 0:
-                continue  # the old one is better than none
-            if self._folders[place] < 0:
-                self._folders[place] = fresh
-            else:
-                os.dup2(fresh, self._folders[place], inheritable=False)
-                os.close(fresh)
+    def follow_folders(self) -> None:
+        """Their paths may lead elsewhere by now: the loop then tells the workers."""
+        if self._folders is not None and self._folders.follow():
+            self.brief["memory"] = next(self._memories)
 
     @property
     def resolver(self) -> Resolver:
@@ -194,7 +187,7 @@ class Rules:
     @property
     def descriptors(self) -> list[int]:
         named = [self.brief[name] for name in DESCRIPTORS if self.brief.get(name) is not None]
-        return named + [folder for folder in self._folders if folder >= 0]
+        return named + [folder for folder in self.brief["folders"] if folder >= 0]
 
     @property
     def ticket_keys(self) -> list[bytes]:
@@ -214,23 +207,13 @@ class Rules:
         if self._snapshot >= 0:
             os.close(self._snapshot)
             self._snapshot = -1
-        for folder in self._folders:
-            if folder >= 0:
-                os.close(folder)
-        self._folders = []
+        if self._folders is not None:
+            self._folders.close()
         self.close_full()
         for published in self._published.values():
             published.close()
         if self._table is not None:
             self._table.close()
-
-
-def _open_folder(path: str) -> int:
-    """To look below. Workers may not be able to reach it by its path. -1: it cannot be opened now."""
-    try:
-        return os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except OSError:
-        return -1
 
 
 def tls_brief(tls: Tls | None) -> dict[str, Any] | None:

@@ -31,7 +31,7 @@ from ringway.control.machine.watching import LOOK_EVERY, Settled, Ticking, signa
 from ringway.control.running.notify import notify
 from ringway.control.running.process import WorkerProcess, raise_limits
 from ringway.control.running.reload import Change, Reloads
-from ringway.control.running.rules import CERTIFICATES, PEERS, RESOLVED, Rules
+from ringway.control.running.rules import CERTIFICATES, FOLDERS, PEERS, RESOLVED, Rules
 from ringway.control.running.seats import START_WITHIN, Seat, places_of, restart_pause, stand_in
 from ringway.control.running.takeover import TakeOver
 from ringway.control.running.upgrade import Upgrades
@@ -244,6 +244,9 @@ class Supervisor:
                     seat.process.renew_certificates()
                 elif seat.process is not None:
                     seat.process.renew_peers()
+        elif number == FOLDERS[0]:
+            if self.rules is not None:
+                self.rules.follow_folders()
         elif number == RESOLVED[0]:
             self._reloads.resolved()
         elif number in (signal.SIGTERM, signal.SIGINT) or (number == signal.SIGHUP and self._hangup_ends):
@@ -329,7 +332,7 @@ class Supervisor:
             ring = memory.Shared(f"ringway records {seat.index}", records.SIZE)
             opened.callback(ring.close)
             own = {"counters": block.descriptor, "records": ring.descriptor}
-            self._rules_of(seat).open_folders_again()
+            self._rules_of(seat).follow_folders()
             become = self._rules_of(seat).account
             user = become.brief if become is not None else None
             brief: dict[str, Any] = {"index": seat.index, "cpu": seat.cpu, "user": user, **self.brief_of(seat), **own}
@@ -400,7 +403,7 @@ class Supervisor:
             if answer["number"]:
                 self._reloads.answered(seat, answer)
             elif answer["error"]:
-                logs.warning(f"worker {seat.index} cannot change the listeners that it accepts for: {answer['error']}")
+                logs.warning(f"worker {seat.index} cannot apply the change: {answer['error']}")
 
     def _ready(self, seat: Seat, process: WorkerProcess) -> None:
         found = process.ready or {}
@@ -427,7 +430,7 @@ class Supervisor:
 
     def _share_sockets(self) -> None:
         """Who stands in for others gets their sockets, and gives them back: by a brief that says the same else. So is
-        told that certificates lie in other memory, since there was no room for more in the one before. While workers
+        told that certificates lie in other memory, and that a folder is another one. While workers
         have to answer to a reload nobody is told: its briefs say so too, and at its end there is another look."""
         if self.ending or self._reloads.asks_workers:
             return

@@ -89,7 +89,7 @@ def next_brief(control: socket.socket) -> dict[str, Any] | None:
     for entry in brief["listeners"]:
         if entry["fd"] is not None:
             entry["fd"] = row[entry["fd"]]
-    brief["folders"] = [row[folder] if folder >= 0 else -1 for folder in brief["folders"]]
+    brief["folders"] = [row[folder] if folder >= 0 else folder for folder in brief["folders"]]
     return brief
 
 

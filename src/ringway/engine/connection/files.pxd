@@ -4,7 +4,8 @@
                    LOOKING: is the folder still the one that its path leads to? Asked at most every half of `file_valid`,
                             and before anything is said to be missing
                    OPENING: openat2, RESOLVE_BENEATH the folder (no path leaves it, not by "..", not by a symlink)
-                   LINKING: an absolute symlink: where it ends is opened below the folder, or it is forbidden
+                   LINKING: an absolute symlink: where it ends is opened below the folder, or it is forbidden. A worker
+                            that may not walk to where it ends goes by what the links say (path_by_text)
                    STATING: statx of what was opened
                    LOADING: mode = "memory" and small enough: a copy, read on the ring
 

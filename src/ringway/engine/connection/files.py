@@ -223,6 +223,13 @@ def file_opened(w, f, result):
         f.linked = True
         f.state = FILE_LINKING
         ask_open(w, f, O_PATH | O_CLOEXEC, False)
+    elif result == -EACCES and f.kind & FILE_FOLLOW and not f.linked:
+        f.linked = True
+        f.target = path_by_text(address(f.rules.folders[f.root]), f.path)
+        if f.target == NULL:
+            open_failed(w, f, EACCES)
+        else:
+            open_path(w, f)
     elif result < 0:
         open_failed(w, f, -result)
     else:
@@ -237,11 +244,14 @@ def link_opened(w, f, result):
 
     A path outside is forbidden.
     """
-    if result < 0:
+    if result == -EACCES:
+        f.target = path_by_text(address(f.rules.folders[f.root]), f.path)
+    elif result < 0:
         open_failed(w, f, -result)
         return
-    f.target = path_below(f.rules.folders[f.root].fd, result)
-    close(result)
+    else:
+        f.target = path_below(f.rules.folders[f.root].fd, result)
+        close(result)
     if f.target == NULL:
         open_failed(w, f, EXDEV)
     else:

@@ -7,7 +7,8 @@ folder under the same descriptor number (dup3), so that an open that is under wa
 
 While nothing is there the old one serves for `file_valid`, which is the moment between two `mv`; then files below it are
 not found. A lookup that is refused (EACCES) changes nothing: a worker that may not walk the path, since it runs as another
-user or in a sandbox, keeps the descriptor that it was handed.
+user or in a sandbox, keeps what it was handed. The supervisor looks for it then, and hands over what it finds
+(control/running/folders.py).
 """
 from libc.stdint cimport uint64_t
 
@@ -16,7 +17,8 @@ from ringway.engine.connection.state cimport Folder, Worker
 cdef enum:
     DOT = 46                    # "."
     SLASH = 47                  # "/"
-    LINK_BYTES_MAX = 4096       # PATH_MAX: of what a descriptor's link in /proc may say
+    LINK_BYTES_MAX = 4096       # PATH_MAX: of what a link may say, and of a path that is put together of links
+    LINK_STEPS_MAX = 64         # names of a path that are asked for where they lead, those within links too
 
 cdef bint folder_due(const Worker* w, const Folder* folder) noexcept nogil     # to be looked up before a file is opened
 cdef bint folder_lost(const Worker* w, const Folder* folder) noexcept nogil    # nothing can be opened in it; see `error`
@@ -25,4 +27,12 @@ cdef void folder_found(const Worker* w, Folder* folder, int result) noexcept nog
     # its end: takes over the descriptor `result`, or it is -errno
 cdef char* path_below(int folder, int fd) noexcept nogil
     # the path of what `fd` leads to, relative to `folder`, without links; the caller's to free. NULL: it is not below it
+cdef char* path_by_text(const Folder* folder, const char* path) noexcept nogil
+    # `path` below the folder with each link replaced by what it says, up to the first that leads outside; the caller's to
+    # free. NULL: there is no link that leads inside. Nothing of the folder's own path is walked. What comes out is only a
+    # text: whoever opens it judges it (RESOLVE_BENEATH)
+cdef int inside(const Folder* folder, const char* path, int length) noexcept nogil
+    # where in an absolute path that below the folder begins, `length` for the folder itself; -1: it leads outside
+cdef int below(const char* outer, int outer_length, const char* inner, int inner_length) noexcept nogil     # the same
+cdef char* copy_path(const char* path, int length) noexcept nogil     # NULL: no memory
 cdef int link_of(int fd, char* out) noexcept nogil

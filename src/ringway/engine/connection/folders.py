@@ -4,7 +4,7 @@ import cython
 from cython import NULL, address, cast, sizeof
 from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.libc.stdlib import calloc
-from cython.cimports.libc.string import memcmp, memcpy, memset
+from cython.cimports.libc.string import memcmp, memcpy, memmove, memset, strlen
 from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection.state import *
 from cython.cimports.ringway.engine.native.linux import (
@@ -18,6 +18,7 @@ from cython.cimports.ringway.engine.native.linux import (
     close,
     dup3,
     readlink,
+    readlinkat,
     stat_at,
     statx_t,
 )
@@ -46,7 +47,7 @@ def folder_found(w, folder, result):
     device: uint64_t
     folder.looking = False
     if result < 0:
-        if folder.fd < 0 or result == -ENOENT or result == -ENOTDIR:
+        if result == -ENOENT or result == -ENOTDIR or (folder.fd < 0 and folder.error == 0):
             folder.error = -result
         return
     folder.error = 0
@@ -71,19 +72,86 @@ def folder_found(w, folder, result):
 def path_below(folder, fd):
     outer: cython.char[LINK_BYTES_MAX]
     inner: cython.char[LINK_BYTES_MAX]
-    outer_length: cython.int = link_of(folder, outer)
     inner_length: cython.int = link_of(fd, inner)
-    path: cython.p_char
+    begin: cython.int = below(outer, link_of(folder, outer), inner, inner_length)
+    if begin < 0:
+        return NULL
+    if begin == inner_length:
+        return copy_path(cast(cython.p_char, b"."), 1)
+    return copy_path(inner + begin, inner_length - begin)
+
+
+def path_by_text(folder, path):
+    text: cython.char[LINK_BYTES_MAX]
+    link: cython.char[LINK_BYTES_MAX]
+    length: cython.int = cast(cython.int, strlen(path))
+    begin: cython.int = 0  # of the name that is looked at; before it there are no links
+    end: cython.int
+    skip: cython.int
+    said: cython.int
+    place: cython.int
+    last: cython.char
+    steps: cython.int
+    linked: cython.bint = False
+    memcpy(text, path, length + 1)
+    for steps in range(LINK_STEPS_MAX):
+        if begin >= length:
+            break
+        end = begin
+        while end < length and text[end] != SLASH:
+            end += 1
+        last = text[end]
+        text[end] = 0
+        said = cast(cython.int, readlinkat(folder.fd, text, link, LINK_BYTES_MAX))
+        text[end] = last
+        if said < 0:
+            begin = end + 1
+            continue
+        place = begin
+        skip = 0
+        if link[0] == SLASH:
+            place = 0
+            skip = inside(folder, link, said)
+            if skip == said:
+                link[0] = DOT
+                said = 1
+                skip = 0
+        if skip < 0 or place + said - skip + length - end >= LINK_BYTES_MAX:
+            break
+        memmove(text + place + said - skip, text + end, length - end + 1)
+        memcpy(text + place, link + skip, said - skip)
+        length += place + said - skip - end
+        begin = place
+        linked = True
+    return copy_path(text, length) if linked else NULL
+
+
+def inside(folder, path, length):
+    """By the path of the configuration, or by the one without links."""
+    real: cython.char[LINK_BYTES_MAX]
+    found: cython.int = below(folder.path, cast(cython.int, strlen(folder.path)), path, length)
+    return found if found >= 0 else below(real, link_of(folder.fd, real), path, length)
+
+
+def below(outer, outer_length, inner, inner_length):
+    begin: cython.int
     if outer_length == 1:
         outer_length = 0  # "/"
-    if outer_length < 0 or inner_length <= outer_length + 1 or inner[outer_length] != SLASH:
-        return NULL
-    if memcmp(inner, outer, outer_length) != 0:
-        return NULL
-    path = cast(cython.p_char, calloc(inner_length - outer_length, 1))
-    if path != NULL:
-        memcpy(path, inner + outer_length + 1, inner_length - outer_length - 1)
-    return path
+    if outer_length < 0 or inner_length < outer_length or memcmp(inner, outer, outer_length) != 0:
+        return -1
+    if inner_length > outer_length and inner[outer_length] != SLASH:
+        return -1
+    begin = outer_length
+    while begin < inner_length and inner[begin] == SLASH:
+        begin += 1
+    return begin
+
+
+def copy_path(path, length):
+    copy: cython.p_char = cast(cython.p_char, calloc(length + 1, 1))
+    if copy != NULL:
+        memcpy(copy, path, length)
+    return copy
 
 
 def link_of(fd, out):

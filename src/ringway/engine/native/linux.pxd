@@ -57,6 +57,7 @@ cdef extern from "<unistd.h>" nogil:
     int close(int fd)
     int dup3(int source, int target, int flags)
     ssize_t readlink(const char* path, char* out, size_t room)
+    ssize_t readlinkat(int folder, const char* path, char* out, size_t room)
     int getpagesize()
     long long lseek(int fd, long long offset, int whence)
     int SEEK_END

@@ -228,7 +228,8 @@ def open_rules(w: cython.pointer(Worker), brief: dict) -> cython.pointer(Rules):
                 os.close(descriptor)
         raise RuntimeError("there is no memory, or the snapshot was not written by this version of Ringway")
     for i in range(len(brief["folders"])):
-        r.folders[i].fd = brief["folders"][i]
+        r.folders[i].fd = max(brief["folders"][i], -1)
+        r.folders[i].error = max(-brief["folders"][i], 0)
     return r
 
 
