@@ -77,7 +77,7 @@ def test_a_tunnel_outlives_the_files(ringway, upstream, authority):
 
     def serve(link):
         link.request()
-        link.send(message("HTTP/1.1 101 Switching Protocols", "Connection: upgrade", "Upgrade: x"))
+        link.send(message("HTTP/1.1 101 Switching Protocols", "Connection: upgrade", "Upgrade: websocket"))
         assert link.exactly(4) == b"ping"
         link.send(b"pong")
         link.to_end()
@@ -86,7 +86,7 @@ def test_a_tunnel_outlives_the_files(ringway, upstream, authority):
     origin = upstream(serve, context=authority.serves("127.0.0.1", clients=authority))
     server = ringway(config(origin.url, authority, cert_path=pair[0], key_path=pair[1]))
     with server.connect() as client:
-        client.send(message("GET / HTTP/1.1", "Host: a", "Connection: upgrade", "Upgrade: x"))
+        client.send(message("GET / HTTP/1.1", "Host: a", "Connection: upgrade", "Upgrade: websocket"))
         assert client.response_head().status == 101
         for number in range(2, 5):
             put(authority.issue([f"{number}.example"], client=True), pair)
@@ -152,7 +152,7 @@ def test_what_expires_soon_is_told(ringway, upstream, authority):
     pair = authority.issue(["client"], client=True)
     origin = upstream(context=authority.serves("127.0.0.1", clients=authority))
     server = ringway(config(origin.url, authority, cert_path=pair[0], key_path=pair[1]))
-    soon = "expires on .* UTC, in 1 days; renew it$"
+    soon = "expires on .* UTC, in 4[78] hours; renew it$"
     lines = [f'upstream 127.0.0.1: "{pair[0]}" {soon}']
     lines.append(rf'upstream 127.0.0.1: "{authority.path}" \(the last of its authorities\) {soon}')
     checked = server.command("check").stdout

@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _LONG = datetime.timedelta(days=2)
+_OLD = datetime.timedelta(days=30)
+"""Since when they are valid: so those that last two days more are about to expire."""
 
 
 class Authority:
@@ -31,7 +33,7 @@ class Authority:
         self._issued = 0
         above = issuer or self
         self._issuer = issuer
-        builder = _builder(self._name, above._name, self.key, -_LONG, lasting)
+        builder = _builder(self._name, above._name, self.key, -_OLD, lasting)
         length = 1 if issuer is None else 0
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=length), critical=True)
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), False)
@@ -71,7 +73,7 @@ class Authority:
         alternatives = [x509.IPAddress(ip) if (ip := _address(name)) else x509.DNSName(name) for name in names]
         purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         builder = (
-            _builder(subject, self._name, key, -_LONG, until)
+            _builder(subject, self._name, key, -_OLD, until)
             .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage(purposes or [purpose]), critical=False)

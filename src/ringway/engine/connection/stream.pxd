@@ -26,6 +26,8 @@ cdef enum:
     INBOX_HIGH = 131072     # bytes: no more is decrypted or left running beyond this
     OUTBOX_HIGH = 131072    # bytes: its owner should stop producing
     OUTBOX_SCARCE = 1       # ... while three quarters of the large buffers are out: one piece is under way, no more
+    # A stream waits for buffers until readers that do not read have run out of their time to do so, several one after another.
+    HUNGRY_WINDOWS = 8
     JOIN_PART = 8           # a piece of at most this part of a buffer joins the one before it in its queue
     LEAST_RATE = 256        # bytes a second on average, of a client that does not take all of its answer at once: slower
                             # than that (GSM data has four times as much), a buffer is not worth its place. `write` is

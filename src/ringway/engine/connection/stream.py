@@ -155,7 +155,7 @@ def stream_wait_buffers(w, s):
     if s.hungry:
         return
     if s.receive_due_ms == 0 and s.send_due_ms == 0:
-        stream_send_within(w, s, s.send_window_ms)
+        stream_send_within(w, s, s.send_window_ms * HUNGRY_WINDOWS)
     count(w.counters, COUNT_NO_BUFFERS, 1)
     tell(w, EVENT_NO_BUFFERS, 0, NULL, 0)
     s.hungry = True
