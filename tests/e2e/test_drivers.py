@@ -98,8 +98,8 @@ def test_io_uring_where_it_is_refused_is_an_error(tmp_path, command):
     )
     assert done.returncode == 1
     assert done.stderr == (
-        f"error: {file}:4: performance.io_driver: io_uring cannot be used here (setting it up: Operation not permitted, "
-        "a seccomp filter blocks it, as in many containers); allow io_uring_setup, "
+        f"error: {file}:4: performance.io_driver: io_uring cannot be used here (setting it up: Operation not "
+        "permitted, a seccomp filter blocks it, as in many containers); allow io_uring_setup, "
         'io_uring_enter and io_uring_register in the seccomp profile, or set io_driver = "auto" or "epoll"\n'
     )
 
