@@ -14,7 +14,7 @@ end_to_end() { RINGWAY_TEST_KERNEL_TLS=1 run end_to_end -m "not kernel and not s
 # In a network of its own: what the kernel counts there is theirs alone.
 kernel_alone() {
   export -f run
-  unshare --net bash -c 'ip link set lo up && run kernel -m kernel tests/kernel'
+  unshare --net bash -c 'ip link set lo up && run kernel -m kernel "$@" tests/kernel' kernel_alone "$@"
 }
 
 # shellcheck disable=SC2086
@@ -39,5 +39,10 @@ if [ $status = 1 ]; then
   # shellcheck disable=SC2086
   end_to_end --last-failed $suite
   status=$?
+fi
+if [ $alone = 1 ]; then
+  echo "what failed of the kernel suite, once more and alone:"
+  kernel_alone --last-failed
+  alone=$?
 fi
 exit $((status | alone))
