@@ -275,6 +275,27 @@ def test_what_a_dead_worker_left_is_written_before_its_ring_is_released(tmp_path
     assert written == [1, -1]
 
 
+def test_a_worker_that_comes_and_goes_while_the_rings_are_read_leaves_nothing(tmp_path: Path) -> None:
+    released = threading.Event()
+
+    class Slow(Ring):
+        def read(self, limit: int) -> list:
+            if not log.met:
+                log.met = True
+                log.attach(1, Ring(), lambda: 0, released.set)
+                log.detach(1)
+            return super().read(limit)
+
+    class Log(AccessLog):
+        met = False
+
+    log = Log(str(tmp_path / "a.log"), "json")
+    log.attach(0, Slow(), lambda: 0)
+    log.start()
+    assert released.wait(10)
+    log.stop()
+
+
 class Stuck:
     """A pipe as stdout that nobody reads; `full` waits until the log cannot write any more."""
 

@@ -85,12 +85,10 @@ class AccessLog:
         self._file = _open(path)
         self._rings: dict[int, _Ring] = {}
         self._drops_told = time.monotonic()
-        self._coming: list[_Ring] = []
-        """Rings that the thread has yet to take, oldest first."""
+        self._coming: list[_Ring | int] = []
+        """What the thread has yet to take, oldest first: rings, and workers whose rings are to be released."""
         self._lock = threading.Lock()
-        """Of `_coming`: held to change it, never while something is read or written."""
-        self._gone: list[int] = []
-        """Workers whose rings are to be let go."""
+        """Of `_coming` and `_next`: held to change them, never while something is read or written."""
         self._next: tuple[str | None, Callable[[Record], str], int] | None = None
         """Where to go on, and in which form."""
         self._wake = threading.Event()
@@ -126,7 +124,7 @@ class AccessLog:
         oldest = None
         with self._lock:
             self._coming.append(ring)
-            waiting = [other for other in self._coming if other.worker == worker]
+            waiting = [other for other in self._coming if isinstance(other, _Ring) and other.worker == worker]
             if len(waiting) > _WAITING_MOST:
                 oldest = waiting[0]
                 self._coming.remove(oldest)
@@ -138,7 +136,7 @@ class AccessLog:
     def detach(self, worker: int) -> None:
         """This worker is gone for good: what is left in its ring is written, then the ring is let go."""
         with self._lock:
-            self._gone.append(worker)
+            self._coming.append(worker)
         self._wake.set()
 
     def change(self, path: str | None, form: str) -> None:
@@ -206,21 +204,19 @@ class AccessLog:
             with self._lock:
                 if not self._coming:
                     return
-                ring = self._coming.pop(0)
-            if ring.worker in self._rings:
+                coming = self._coming.pop(0)
+            worker = coming.worker if isinstance(coming, _Ring) else coming
+            if worker in self._rings:
                 self._drain()
                 self._tell_drops()
-                self._rings[ring.worker].release()
-            self._rings[ring.worker] = ring
+                self._rings.pop(worker).release()
+            if isinstance(coming, _Ring):
+                self._rings[worker] = coming
 
     def _take_change(self) -> None:
         """After everything that there was has been written."""
         with self._lock:
-            gone, self._gone = self._gone, []
             following, self._next = self._next, None
-        for worker in gone:
-            if worker in self._rings:
-                self._rings.pop(worker).release()
         if following is None:
             return
         path, self._line, file = following
