@@ -43,8 +43,8 @@ def month_days(year: int64_t, month: int64_t) -> int64_t:
 @cython.inline
 @cython.exceptval(check=False)
 def two_put(out: cython.p_char, value: int64_t) -> cython.void:
-    out[0] = cast(cython.char, 48 + value // 10)
-    out[1] = cast(cython.char, 48 + value % 10)
+    out[0] = cast(cython.char, ord("0") + value // 10)
+    out[1] = cast(cython.char, ord("0") + value % 10)
 
 
 def date_write(out, seconds):
@@ -77,16 +77,16 @@ def date_write(out, seconds):
     year += (era - 1) * 400 + (1 if month >= 10 else 0)
     memcpy(out + 3, b", ", 2)
     two_put(out + 5, day)
-    out[7] = 32
+    out[7] = b" "
     memcpy(out + 8, months + 3 * month, 3)
-    out[11] = 32
+    out[11] = b" "
     two_put(out + 12, year // 100)
     two_put(out + 14, year % 100)
-    out[16] = 32
+    out[16] = b" "
     two_put(out + 17, second // 3600)
-    out[19] = 58
+    out[19] = b":"
     two_put(out + 20, second // 60 % 60)
-    out[22] = 58
+    out[22] = b":"
     two_put(out + 23, second % 60)
     memcpy(out + 25, b" GMT", 4)
 
@@ -99,8 +99,8 @@ def date_write(out, seconds):
 @cython.exceptval(check=False)
 def two(text: cython.p_const_char) -> cython.int:
     """2DIGIT; -1: not digits."""
-    if 48 <= text[0] <= 57 and 48 <= text[1] <= 57:
-        return (text[0] - 48) * 10 + text[1] - 48
+    if b"0" <= text[0] <= b"9" and b"0" <= text[1] <= b"9":
+        return (text[0] - ord("0")) * 10 + text[1] - ord("0")
     return -1
 
 
@@ -142,7 +142,7 @@ def time_of_day(text: cython.p_const_char) -> cython.int:
     hour: cython.int = two(text)
     minute: cython.int = two(text + 3)
     second: cython.int = two(text + 6)
-    if text[2] != 58 or text[5] != 58:
+    if text[2] != b":" or text[5] != b":":
         return -1
     if not (0 <= hour <= 23 and 0 <= minute <= 59 and 0 <= second <= 60):
         return -1
@@ -191,7 +191,7 @@ def rfc850_parse(text: cython.p_const_char, length: uint32_t, now: int64_t) -> i
     if name == 0 or length != name + 24 or memcmp(text + name, b", ", 2) != 0:
         return -1
     text += name + 2
-    if text[2] != 45 or text[6] != 45 or text[9] != 32 or memcmp(text + 18, b" GMT", 4) != 0:
+    if text[2] != b"-" or text[6] != b"-" or text[9] != b" " or memcmp(text + 18, b" GMT", 4) != 0:
         return -1
     day = two(text)
     month = month_of(text + 3)
@@ -213,13 +213,13 @@ def date_parse(text, length, now):
     if length == DATE_BYTES:  # "Sun, 06 Nov 1994 08:49:37 GMT"
         if name_index(b"MonTueWedThuFriSatSun", 7, text) < 0 or memcmp(text + 3, b", ", 2) != 0:
             return -1
-        if text[7] != 32 or text[11] != 32 or text[16] != 32 or memcmp(text + 25, b" GMT", 4) != 0:
+        if text[7] != b" " or text[11] != b" " or text[16] != b" " or memcmp(text + 25, b" GMT", 4) != 0:
             return -1
         return seconds_of(four(text + 12), month_of(text + 8), two(text + 5), time_of_day(text + 17))
     if length == ASCTIME_BYTES:  # "Sun Nov  6 08:49:37 1994", obsolete
         if name_index(b"MonTueWedThuFriSatSun", 7, text) < 0:
             return -1
-        if text[3] != 32 or text[7] != 32 or text[10] != 32 or text[19] != 32:
+        if text[3] != b" " or text[7] != b" " or text[10] != b" " or text[19] != b" ":
             return -1
         return seconds_of(four(text + 20), month_of(text + 4), asctime_day(text + 8), time_of_day(text + 11))
     if RFC850_BYTES_MIN <= length <= RFC850_BYTES_MAX:
@@ -232,8 +232,8 @@ def date_parse(text, length, now):
 @cython.exceptval(check=False)
 def asctime_day(text: cython.p_const_char) -> cython.int:
     """date3 = 2DIGIT / ( SP 1DIGIT )"""
-    if text[0] == 32 and 48 <= text[1] <= 57:
-        return text[1] - 48
+    if text[0] == b" " and b"0" <= text[1] <= b"9":
+        return text[1] - ord("0")
     return two(text)
 
 

@@ -56,7 +56,7 @@ cdef inline bint span_is(Span s, const char* text, uint32_t length) noexcept nog
     return s.length == length and memcmp(s.at, text, length) == 0
 
 cdef inline uint8_t lower(uint8_t c) noexcept nogil:
-    return c | 0x20 if 65 <= c <= 90 else c
+    return c | 0x20 if b"A" <= c <= b"Z" else c
 
 cdef inline bint same_text(const char* a, const char* lower_b, uint32_t length) noexcept nogil:
     """Equal without case; the second one is given in lower case."""

@@ -11,7 +11,7 @@ def put_number(out, value):
     n: uint32_t = 20
     while True:
         n -= 1
-        digits[n] = cast(cython.char, 48 + value % 10)
+        digits[n] = cast(cython.char, ord("0") + value % 10)
         value //= 10
         if value == 0:
             break
@@ -25,7 +25,7 @@ def put_hex(out, value):
     while True:
         n -= 1
         d = cast(cython.int, value & 15)
-        digits[n] = cast(cython.char, 48 + d if d < 10 else 87 + d)
+        digits[n] = cast(cython.char, ord("0") + d if d < 10 else ord("a") + d - 10)
         value >>= 4
         if value == 0:
             break

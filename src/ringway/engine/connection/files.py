@@ -141,7 +141,7 @@ def has_dot_file(path, length):
     """`.env`, `.git/config`, but not what lies below `/.well-known` (RFC 8615) of the folder."""
     i: uint32_t
     for i in range(length):
-        if path[i] == DOT and (i == 0 or path[i - 1] == SLASH):
+        if path[i] == b"." and (i == 0 or path[i - 1] == b"/"):
             if i > 0 or length < 12 or memcmp(path, cast(cython.p_char, b".well-known/"), 12) != 0:
                 return True
     return False

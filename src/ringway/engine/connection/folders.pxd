@@ -15,8 +15,6 @@ from libc.stdint cimport uint64_t
 from ringway.engine.connection.state cimport Folder, Worker
 
 cdef enum:
-    DOT = 46                    # "."
-    SLASH = 47                  # "/"
     LINK_BYTES_MAX = 4096       # PATH_MAX: of what a link may say, and of a path that is put together of links
     LINK_STEPS_MAX = 64         # names of a path that are asked for where they lead, those within links too
 

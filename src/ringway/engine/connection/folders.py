@@ -98,7 +98,7 @@ def path_by_text(folder, path):
         if begin >= length:
             break
         end = begin
-        while end < length and text[end] != SLASH:
+        while end < length and text[end] != b"/":
             end += 1
         last = text[end]
         text[end] = 0
@@ -109,11 +109,11 @@ def path_by_text(folder, path):
             continue
         place = begin
         skip = 0
-        if link[0] == SLASH:
+        if link[0] == b"/":
             place = 0
             skip = inside(folder, link, said)
             if skip == said:
-                link[0] = DOT
+                link[0] = b"."
                 said = 1
                 skip = 0
         if skip < 0 or place + said - skip + length - end >= LINK_BYTES_MAX:
@@ -139,10 +139,10 @@ def below(outer, outer_length, inner, inner_length):
         outer_length = 0  # "/"
     if outer_length < 0 or inner_length < outer_length or memcmp(inner, outer, outer_length) != 0:
         return -1
-    if inner_length > outer_length and inner[outer_length] != SLASH:
+    if inner_length > outer_length and inner[outer_length] != b"/":
         return -1
     begin = outer_length
-    while begin < inner_length and inner[begin] == SLASH:
+    while begin < inner_length and inner[begin] == b"/":
         begin += 1
     return begin
 
@@ -162,4 +162,4 @@ def link_of(fd, out):
     p = put_number(p, cast(uint64_t, fd))
     p[0] = 0
     n = readlink(name, out, LINK_BYTES_MAX)
-    return -1 if n <= 0 or n == LINK_BYTES_MAX or out[0] != SLASH else cast(cython.int, n)
+    return -1 if n <= 0 or n == LINK_BYTES_MAX or out[0] != b"/" else cast(cython.int, n)

@@ -221,7 +221,7 @@ def at_the_door(w, x, host, path):
         return -CLIENT_CERTIFICATE_MISSING
     # A challenge: let it in, but nothing that an upstream might read as another path.
     for i in range(28, path.length):
-        if not octet_is(path.at[i], OCTET_TOKEN) or path.at[i] == 37:
+        if not octet_is(path.at[i], OCTET_TOKEN) or path.at[i] == b"%":
             return -CLIENT_CERTIFICATE_MISSING
     return 0
 
@@ -236,9 +236,9 @@ def to_https(w, x, data):
         exchange_fail(w, x, BAD_HOST)  # HTTP/1.0 without Host: nowhere to send it
         return
     # Without its port: the last colon, if no bracket of an IPv6 address follows.
-    while end > 0 and 48 <= host.at[end - 1] <= 57:
+    while end > 0 and b"0" <= host.at[end - 1] <= b"9":
         end -= 1
-    if end > 0 and host.at[end - 1] == 58:
+    if end > 0 and host.at[end - 1] == b":":
         host.length = end - 1
     most: cython.p_char = cast(cython.p_char, w.scratch) + LOCATION_BYTES_MAX - 16  # the port, a slash, the line end
     p: cython.p_char = put(w.scratch, b"Location: https://", 18)

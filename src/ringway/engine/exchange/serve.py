@@ -55,12 +55,12 @@ def serve_begin(w, x, b, head, length, path):
             exchange_fail(w, x, BAD_TARGET if n < 0 else FILE_NOT_FOUND)
             return
         i = 0
-        while i < n and w.scratch[i] == 47:  # "/": the folder's own paths are relative
+        while i < n and w.scratch[i] == b"/":  # the folder's own paths are relative
             i += 1
         n -= i
         memcpy(name, w.scratch + i, n)
         # A prefix without its slash leaves nothing at all: the folder itself, and a redirect to the slash.
-        if path.length and (n == 0 or name[n - 1] == 47):
+        if path.length and (n == 0 or name[n - 1] == b"/"):
             memcpy(name + n, b"index.html", 10)
             n += 10
     x.conditional = False
@@ -151,10 +151,10 @@ def redirect_to_folder(w, x):
     n: cython.int = path_normalise(path.at, path.length, w.path, PATH_BYTES)
     if n > 0:  # what was matched, without dot segments: a client resolves Location once more
         path = span(w.path, cast(uint32_t, n))
-    if n <= 0 or path.at[path.length - 1] == 47:
+    if n <= 0 or path.at[path.length - 1] == b"/":
         exchange_fail(w, x, FILE_NOT_FOUND)  # index.html is a folder
         return
-    while path.length > 1 and path.at[1] == 47:
+    while path.length > 1 and path.at[1] == b"/":
         path.at += 1  # "//host" would be another site
         path.length -= 1
     most: cython.p_char = cast(cython.p_char, w.scratch) + LOCATION_BYTES_MAX - 2
@@ -317,7 +317,7 @@ def serve_ranges(w, x):
         p = put_content_range(p, f, x.file_at, x.file_left)
     else:
         # The parts carry the media type of the file; the response has its own. It is the first of the fields.
-        while fields_length and fields[0] != 10:
+        while fields_length and fields[0] != LF:
             fields += 1
             fields_length -= 1
         fields += 1
@@ -366,7 +366,7 @@ def write_part(x, which, out):
         return cast(uint32_t, p - out)
     p = put(p, b"\r\n", 2)
     i: uint32_t = 0
-    while f.fields[i] != 10:  # the first line of the fields is Content-Type
+    while f.fields[i] != LF:  # the first line of the fields is Content-Type
         i += 1
     p = put(p, f.fields, i + 1)
     p = put_content_range(p, f, x.ranges[which].first, x.ranges[which].length)

@@ -84,7 +84,7 @@ def chunk_line(c, octet):
         c.state = CHUNK_PADDING
     elif c.state <= CHUNK_PADDING:
         # RFC 9112 7.1.1 allows white space before ";": nobody sends it, except to be read in two ways
-        if octet != 59 or c.digits == 0:  # ";"
+        if octet != b";" or c.digits == 0:
             return -BAD_CHUNK
         c.state = CHUNK_EXTENSION if c.lenient else CHUNK_EXT_BEGIN
     elif not octet_is(octet, OCTET_VALUE):
@@ -99,20 +99,20 @@ def extension_octet(c, octet):
             return -BAD_CHUNK
         if c.state == CHUNK_EXT_PAIR:
             c.state = CHUNK_EXT_QUOTED
-        elif octet == 34:  # the quote
+        elif octet == b'"':
             c.state = CHUNK_EXT_CLOSED
-        elif octet == 92:  # the backslash
+        elif octet == b"\\":
             c.state = CHUNK_EXT_PAIR
     elif c.state == CHUNK_EXT_BEGIN or c.state == CHUNK_EXT_EQUALS:
         if octet_is(octet, OCTET_TOKEN):
             c.state = CHUNK_EXT_NAME if c.state == CHUNK_EXT_BEGIN else CHUNK_EXT_VALUE
-        elif octet == 34 and c.state == CHUNK_EXT_EQUALS:
+        elif octet == b'"' and c.state == CHUNK_EXT_EQUALS:
             c.state = CHUNK_EXT_QUOTED
         elif not blank:
             return -BAD_CHUNK
-    elif octet == 59:  # ";"
+    elif octet == b";":
         c.state = CHUNK_EXT_BEGIN
-    elif octet == 61 and (c.state == CHUNK_EXT_NAME or c.state == CHUNK_EXT_NAMED):  # "="
+    elif octet == b"=" and (c.state == CHUNK_EXT_NAME or c.state == CHUNK_EXT_NAMED):
         c.state = CHUNK_EXT_EQUALS
     elif blank:
         c.state = CHUNK_EXT_NAMED if c.state == CHUNK_EXT_NAME or c.state == CHUNK_EXT_NAMED else CHUNK_EXT_BLANK
@@ -128,9 +128,9 @@ def extension_octet(c, octet):
 def chunk_size_digit(c, octet):
     digit: uint8_t
     if octet_is(octet, OCTET_DIGIT):
-        digit = cast(uint8_t, octet - 48)
+        digit = cast(uint8_t, octet - ord("0"))
     else:
-        digit = cast(uint8_t, (octet | 0x20) - 87)  # "a" is 10
+        digit = cast(uint8_t, (octet | 0x20) - ord("a") + 10)
     if c.lenient and c.left == 0:
         c.digits = 0  # so far all zeros
     if c.digits == CHUNK_DIGITS_MAX:

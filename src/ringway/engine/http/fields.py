@@ -13,7 +13,7 @@ def field_id(name, length):
         return FIELD_OTHER
     elif length < 10:
         return short_field_id(name, length)
-    elif cast(uint8_t, name[0]) | 0x20 == ord("x"):
+    elif cast(uint8_t, name[0]) | 0x20 == b"x":
         return x_field_id(name, length)
     return long_field_id(name, length) if length <= 20 else FIELD_OTHER
 
@@ -23,31 +23,31 @@ def short_field_id(name, length):
     if length == 2:
         return FIELD_TE if same_name(name, b"te", 2) else FIELD_OTHER
     elif length == 4:
-        if c == ord("h"):
+        if c == b"h":
             return FIELD_HOST if same_name(name, b"host", 4) else FIELD_OTHER
         return FIELD_DATE if same_name(name, b"date", 4) else FIELD_OTHER
     elif length == 5:
-        if c == ord("p"):
+        if c == b"p":
             return FIELD_FORBIDDEN if same_name(name, b"proxy", 5) else FIELD_OTHER
         return FIELD_RANGE if same_name(name, b"range", 5) else FIELD_OTHER
     elif length == 6:
-        if c == ord("e"):
+        if c == b"e":
             return FIELD_EXPECT if same_name(name, b"expect", 6) else FIELD_OTHER
         return FIELD_SERVER if same_name(name, b"server", 6) else FIELD_OTHER
     elif length == 7:
-        if c == ord("r"):
+        if c == b"r":
             return FIELD_REFERER if same_name(name, b"referer", 7) else FIELD_OTHER
-        elif c == ord("u"):
+        elif c == b"u":
             return FIELD_UPGRADE if same_name(name, b"upgrade", 7) else FIELD_OTHER
         return FIELD_TRAILER if same_name(name, b"trailer", 7) else FIELD_OTHER
     elif length == 8:
-        if c == ord("x"):
+        if c == b"x":
             return claimed(name, b"x-scheme", 8, FIELD_PROXY_SAYS)
         if same_name(name, b"if-match", 8):
             return FIELD_IF_MATCH
         return FIELD_IF_RANGE if same_name(name, b"if-range", 8) else FIELD_OTHER
     elif length == 9:
-        if c == ord("x"):
+        if c == b"x":
             return claimed(name, b"x-real-ip", 9, FIELD_X_REAL_IP)
         return FIELD_FORWARDED if same_name(name, b"forwarded", 9) else FIELD_OTHER
     return FIELD_OTHER
@@ -56,9 +56,9 @@ def short_field_id(name, length):
 def long_field_id(name, length):
     c: uint8_t = cast(uint8_t, name[0]) | 0x20
     if length == 10:
-        if c == ord("c"):
+        if c == b"c":
             return FIELD_CONNECTION if same_name(name, b"connection", 10) else FIELD_OTHER
-        elif c == ord("u"):
+        elif c == b"u":
             return FIELD_USER_AGENT if same_name(name, b"user-agent", 10) else FIELD_OTHER
         return claimed(name, b"keep-alive", 10, FIELD_KEEP_ALIVE)
     elif length == 11:
@@ -66,7 +66,7 @@ def long_field_id(name, length):
     elif length == 13:
         return FIELD_IF_NONE_MATCH if same_name(name, b"if-none-match", 13) else FIELD_OTHER
     elif length == 14:
-        if c == ord("h"):
+        if c == b"h":
             return claimed(name, b"http2-settings", 14, FIELD_FORBIDDEN)
         return claimed(name, b"content-length", 14, FIELD_CONTENT_LENGTH)
     elif length == 15:
@@ -74,9 +74,9 @@ def long_field_id(name, length):
     elif length == 16:
         return claimed(name, b"proxy-connection", 16, FIELD_PROXY_CONNECTION)
     elif length == 17:
-        if c == ord("c"):
+        if c == b"c":
             return claimed(name, b"client-cert-chain", 17, FIELD_CLIENT_IDENTITY)
-        elif c == ord("t"):
+        elif c == b"t":
             return claimed(name, b"transfer-encoding", 17, FIELD_TRANSFER_ENCODING)
         return FIELD_IF_MODIFIED_SINCE if same_name(name, b"if-modified-since", 17) else FIELD_OTHER
     elif length == 18:
@@ -88,11 +88,11 @@ def long_field_id(name, length):
 
 def x_field_id(name, length):
     c: uint8_t = cast(uint8_t, name[2]) | 0x20
-    if c == ord("f"):
+    if c == b"f":
         return x_forwarded_id(name, length) if length > 10 else FIELD_OTHER
-    elif c == ord("c"):
+    elif c == b"c":
         if length == 15:
-            if cast(uint8_t, name[9]) | 0x20 == ord("i"):
+            if cast(uint8_t, name[9]) | 0x20 == b"i":
                 return claimed(name, b"x-client-issuer", 15, FIELD_CLIENT_IDENTITY)
             return claimed(name, b"x-client-serial", 15, FIELD_CLIENT_IDENTITY)
         elif length == 16:
@@ -101,11 +101,11 @@ def x_field_id(name, length):
             return claimed(name, b"x-client-verified", 17, FIELD_CLIENT_IDENTITY)
         elif length == 20:
             return claimed(name, b"x-client-fingerprint", 20, FIELD_CLIENT_IDENTITY)
-    elif c == ord("u") and length == 12:
+    elif c == b"u" and length == 12:
         return claimed(name, b"x-url-scheme", 12, FIELD_PROXY_SAYS)
-    elif c == ord("r") and length == 13:
+    elif c == b"r" and length == 13:
         return claimed(name, b"x-rewrite-url", 13, FIELD_PROXY_SAYS)
-    elif c == ord("o") and length == 14:
+    elif c == b"o" and length == 14:
         return claimed(name, b"x-original-url", 14, FIELD_PROXY_SAYS)
     return FIELD_OTHER
 
@@ -130,7 +130,7 @@ def x_forwarded_id(name, length):
         return id
     id = claimed(name, b"x-forwarded-", 12, FIELD_PROXY_SAYS)
     for i in range(12, length):
-        if id == FIELD_PROXY_SAYS and name[i] == 95:  # "_"
+        if id == FIELD_PROXY_SAYS and name[i] == b"_":
             id = FIELD_DISGUISED
     return id
 
@@ -146,10 +146,10 @@ def is_field_value(text, length):
 def list_next(value, length, at):
     begin: uint32_t = at[0]
     # RFC 9110 5.6.1.2: empty elements are read over
-    while begin < length and (value[begin] == SP or value[begin] == HT or value[begin] == 44):  # ","
+    while begin < length and (value[begin] == SP or value[begin] == HT or value[begin] == b","):
         begin += 1
     end: uint32_t = begin
-    while end < length and value[end] != 44:
+    while end < length and value[end] != b",":
         end += 1
     while end > begin and (value[end - 1] == SP or value[end - 1] == HT):
         end -= 1
@@ -254,7 +254,7 @@ def content_length(value, length, out):
     for i in range(length):
         if not octet_is(value[i], OCTET_DIGIT):
             return False
-        total = total * 10 + cast(uint8_t, value[i] - 48)
+        total = total * 10 + cast(uint8_t, value[i] - ord("0"))
     out[0] = total
     return True
 
@@ -272,7 +272,7 @@ def field_line(head, at, length, field):
     begin: uint32_t
     end: uint32_t
     line_end: uint32_t
-    if head[name_end] != 58 or name_end == at:  # ":"
+    if head[name_end] != b":" or name_end == at:
         if name_end == at and (head[at] == SP or head[at] == HT):
             return -OBSOLETE_FOLD  # RFC 9112 5.2, and 2.2 for the first line
         return line_fault(head, name_end, BAD_FIELD)  # RFC 9112 5.1: also white space before the colon

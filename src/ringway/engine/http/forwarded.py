@@ -24,7 +24,7 @@ def forwarded_read(s, data, head, out):
         out.host = said
     out.port = said_of_client(data, head, FIELD_X_FORWARDED_PORT, out.hops)
     out.prefix = last_value(data, head, FIELD_X_FORWARDED_PREFIX)
-    while out.prefix.length and out.prefix.at[out.prefix.length - 1] == 47:  # "/"
+    while out.prefix.length and out.prefix.at[out.prefix.length - 1] == b"/":
         out.prefix.length -= 1
 
 
@@ -44,7 +44,7 @@ def said_of_client(data, head, id, hops):
         end = value.length
         while end > 0 and hops > 0:
             begin = end
-            while begin > 0 and value.at[begin - 1] != 44:  # ","
+            while begin > 0 and value.at[begin - 1] != b",":
                 begin -= 1
             entry = trimmed(value.at + begin, end - begin)
             end = begin - 1 if begin else 0
@@ -76,7 +76,7 @@ def walk(s, data, head, id, out):
             # By commas, whatever the quotes: read from the left, a client could open a quote that swallows what the
             # proxies wrote behind it.
             begin = end
-            while begin > 0 and value.at[begin - 1] != 44:
+            while begin > 0 and value.at[begin - 1] != b",":
                 begin -= 1
             memset(address(e), 0, cython.sizeof(Element))
             e.node = trimmed(value.at + begin, end - begin)
@@ -106,13 +106,13 @@ def read_element(text, out):
     out.node.length = 0
     while at < text.length:
         end = at
-        while end < text.length and text.at[end] != 59:  # ";"
+        while end < text.length and text.at[end] != b";":
             end += 1
         pair = trimmed(text.at + at, end - at)
         at = end + 1
         if pair.length == 0:
             continue
-        equals = cast(cython.p_const_char, memchr(pair.at, 61, pair.length))
+        equals = cast(cython.p_const_char, memchr(pair.at, ord("="), pair.length))
         if equals == NULL:
             return False
         name = span(pair.at, cast(uint32_t, equals - pair.at))
@@ -129,12 +129,14 @@ def read_element(text, out):
 
 
 def read_value(value):
-    quoted: cython.bint = value.length > 1 and value.at[0] == 34 and value.at[value.length - 1] == 34
+    quoted: cython.bint = value.length > 1 and value.at[0] == b'"' and value.at[value.length - 1] == b'"'
     if quoted:
         value[0] = span(value.at + 1, value.length - 2)
     # No address, scheme or host needs an escape.
     return (
-        value.length > 0 and memchr(value.at, 34, value.length) == NULL and memchr(value.at, 92, value.length) == NULL
+        value.length > 0
+        and memchr(value.at, ord('"'), value.length) == NULL
+        and memchr(value.at, ord("\\"), value.length) == NULL
     )
 
 

@@ -123,7 +123,7 @@ def put_port(out, f):
     if port.length == 0:
         while at > 0 and octet_is(host.at[at - 1], OCTET_DIGIT):
             at -= 1
-        if 0 < at < host.length <= at + PORT_DIGITS_MAX and host.at[at - 1] == 58:  # ":"
+        if 0 < at < host.length <= at + PORT_DIGITS_MAX and host.at[at - 1] == b":":
             port = span(host.at + at, host.length - at)
         elif span_is_text(f.proto, b"https", 5) or span_is_text(f.proto, b"wss", 3):
             return put(out, b"X-Forwarded-Port: 443\r\n", 23)
@@ -261,7 +261,7 @@ def write_location(out, room, to, path, query):
             p = put_within(p, end, query)
             n = 6
         else:
-            mark = cast(cython.p_const_char, memchr(to.at + 1, 123, to.length - 1))
+            mark = cast(cython.p_const_char, memchr(to.at + 1, ord("{"), to.length - 1))
             n = cast(uint32_t, mark - to.at) if mark != NULL else to.length
             p = put_within(p, end, span(to.at, n))
         to = span(to.at + n, to.length - n)

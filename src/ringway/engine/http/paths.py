@@ -10,11 +10,11 @@ from cython.cimports.libc.stdint import uint8_t, uint32_t
 @cython.inline
 @cython.exceptval(check=False)
 def hex_value(c: uint8_t) -> cython.int:
-    if 48 <= c <= 57:
-        return c - 48
+    if b"0" <= c <= b"9":
+        return c - ord("0")
     c |= 0x20
-    if 97 <= c <= 102:
-        return c - 87
+    if b"a" <= c <= b"f":
+        return c - ord("a") + 10
     return -1
 
 
@@ -24,7 +24,7 @@ def hex_value(c: uint8_t) -> cython.int:
 @cython.exceptval(check=False)
 def upper_hex(digit: cython.int) -> cython.char:
     """RFC 3986 6.2.2.1: escapes are written in upper case."""
-    return cast(cython.char, digit + 48 if digit < 10 else digit + 55)
+    return cast(cython.char, ord("0") + digit if digit < 10 else ord("A") + digit - 10)
 
 
 @cython.cfunc
@@ -33,7 +33,9 @@ def upper_hex(digit: cython.int) -> cython.char:
 @cython.exceptval(check=False)
 def is_unreserved(c: cython.int) -> cython.bint:
     """RFC 3986 2.3: ALPHA / DIGIT / "-" / "." / "_" / "~"."""
-    return 97 <= c <= 122 or 65 <= c <= 90 or 48 <= c <= 57 or c == 45 or c == 46 or c == 95 or c == 126
+    return (
+        b"a" <= c <= b"z" or b"A" <= c <= b"Z" or b"0" <= c <= b"9" or c == b"-" or c == b"." or c == b"_" or c == b"~"
+    )
 
 
 @cython.cfunc
@@ -62,14 +64,14 @@ def segment_close(out: cython.p_const_char, start: uint32_t, end: uint32_t) -> c
     "." goes; ".." goes with the segment before it; -1: there is none, the path would leave the root.
     """
     dots: uint32_t = end - start
-    if dots == 0 or dots > 2 or out[start] != 46 or out[end - 1] != 46:
+    if dots == 0 or dots > 2 or out[start] != b"." or out[end - 1] != b".":
         return end
     if dots == 1:
         return start
     if start <= 1:
         return -1
     end = start - 1
-    while out[end - 1] != 47:  # stops at the slash of the root: start > 1
+    while out[end - 1] != b"/":  # stops at the slash of the root: start > 1
         end -= 1
     return end
 
@@ -80,7 +82,7 @@ def segment_close(out: cython.p_const_char, start: uint32_t, end: uint32_t) -> c
 @cython.exceptval(check=False)
 def leaves(out: cython.p_const_char, start: uint32_t, end: uint32_t) -> cython.bint:
     """The segment out[start:end] is ".."."""
-    return end - start == 2 and out[start] == 46 and out[start + 1] == 46
+    return end - start == 2 and out[start] == b"." and out[start + 1] == b"."
 
 
 def path_is_normal(path, length):
@@ -91,11 +93,15 @@ def path_is_normal(path, length):
     i: uint32_t
     if length == 0:
         return True
-    odd = path[0] != 47
+    odd = path[0] != b"/"
     for i in range(1, length):
         c = cast(uint8_t, path[i])
         before = cast(uint8_t, path[i - 1])
-        odd |= cast(uint8_t, c == 37) | cast(uint8_t, c == 0) | (cast(uint8_t, c == 46) & cast(uint8_t, before == 47))
+        odd |= (
+            cast(uint8_t, c == b"%")
+            | cast(uint8_t, c == 0)
+            | (cast(uint8_t, c == b".") & cast(uint8_t, before == b"/"))
+        )
     return odd == 0
 
 
@@ -108,13 +114,13 @@ def path_normalise(path, length, out, capacity):
     c: cython.int
     if length == 0:
         return 0
-    if path[0] != 47 or capacity < length:
+    if path[0] != b"/" or capacity < length:
         return -1
     while i < length:
         c = cast(uint8_t, path[i])
         if c == 0:
             return -1
-        if c == 37:
+        if c == b"%":
             c = escaped(path, length, i)
             if c < 0:
                 return -1
@@ -123,13 +129,13 @@ def path_normalise(path, length, out, capacity):
                 out[o] = cast(cython.char, c)
                 o += 1
             else:  # RFC 3986 2.2: a reserved character and its escape are not the same
-                out[o] = 37
+                out[o] = b"%"
                 out[o + 1] = upper_hex(c >> 4)
                 out[o + 2] = upper_hex(c & 15)
                 o += 3
             continue
         i += 1
-        if c != 47:
+        if c != b"/":
             out[o] = cast(cython.char, c)
             o += 1
             continue
@@ -137,7 +143,7 @@ def path_normalise(path, length, out, capacity):
         if end < 0:
             return -1
         if end == o:
-            out[o] = 47
+            out[o] = b"/"
             end += 1
         start = o = end  # after a dot segment its own slash is dropped: the one before it is still there
     return segment_close(out, start, o)
@@ -150,12 +156,12 @@ def path_place(path, length, at, normal_length):
     c: cython.int
     place: cython.int = 0 if at == 0 else -1
     while i < length:
-        if path[i] != 37:
+        if path[i] != b"%":
             i += 1
             o += 1
         else:
             c = escaped(path, length, i)
-            if c == 47 and o < at:
+            if c == b"/" and o < at:
                 return -1
             i += 3
             o += 1 if is_unreserved(c) else 3
@@ -172,16 +178,16 @@ def path_decode(path, length, out, capacity):
     c: cython.int
     while i < length:
         c = cast(uint8_t, path[i])
-        if c == 37:
+        if c == b"%":
             c = escaped(path, length, i)
-            if c < 0 or c == 47:
+            if c < 0 or c == b"/":
                 return -1
             i += 3
         else:
             i += 1
         if c == 0 or o == capacity:
             return -1
-        if c == 47:
+        if c == b"/":
             if leaves(out, start, o):
                 return -1
             start = o + 1

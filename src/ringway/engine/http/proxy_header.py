@@ -13,7 +13,7 @@ def proxy_header_read(data, length, out):
     memset(out, 0, cython.sizeof(Ends))
     if length == 0:
         return 0
-    return read_v1(data, length, out) if data[0] == 80 else read_v2(data, length, out)  # "P"
+    return read_v1(data, length, out) if data[0] == b"P" else read_v2(data, length, out)
 
 
 def read_v1(data, length, out):
@@ -25,7 +25,7 @@ def read_v1(data, length, out):
     if end == NULL:
         return 0 if length < PROXY_V1_MAX else -1
     line = cast(uint32_t, end - data)
-    if line < 8 or data[line - 1] != 13:
+    if line < 8 or data[line - 1] != CR:
         return -1
     return cast(cython.int, line + 1) if read_line(data + 6, line - 7, out) else -1
 
@@ -37,9 +37,9 @@ def read_line(line, length, out):
     text: cython.p_const_char
     if n == 7 and memcmp(line, cast(cython.p_char, b"UNKNOWN"), 7) == 0:
         return True  # 2.1: whatever else the line says is to be ignored
-    if n != 4 or memcmp(line, cast(cython.p_char, b"TCP"), 3) != 0 or (line[3] != 52 and line[3] != 54):
+    if n != 4 or memcmp(line, cast(cython.p_char, b"TCP"), 3) != 0 or (line[3] != b"4" and line[3] != b"6"):
         return False
-    v4 = line[3] == 52
+    v4 = line[3] == b"4"
     text = line + at
     n = next_word(line, length, address(at))
     if not ip_parse(text, n, address(out.source)) or (v4 and not ip_is_v4(address(out.source))):
@@ -69,12 +69,12 @@ def next_word(line, length, at):
 def read_port(text, length, out):
     value: uint32_t = 0
     i: uint32_t
-    if length == 0 or length > 5 or (text[0] == 48 and length > 1):
+    if length == 0 or length > 5 or (text[0] == b"0" and length > 1):
         return False
     for i in range(length):
         if not octet_is(text[i], OCTET_DIGIT):
             return False
-        value = value * 10 + cast(uint8_t, text[i] - 48)
+        value = value * 10 + cast(uint8_t, text[i] - ord("0"))
     out[0] = cast(uint16_t, value)
     return value <= 65535
 

@@ -12,11 +12,11 @@ def etag_write(out, facts):
     # RFC 9110 8.8.1: strong. A file that changes gets another time (in nanoseconds) or another size. Its inode is left
     # out: the same file on two machines, or copied with its time kept, has the same tag.
     at: cython.p_char = out
-    at[0] = 34
+    at[0] = b'"'
     at = put_hex(at + 1, facts.size)
-    at[0] = 45
+    at[0] = b"-"
     at = put_hex(at + 1, cast(uint64_t, facts.modified) * 1000000000 + facts.modified_ns)
-    at[0] = 34
+    at[0] = b'"'
     return cast(cython.int, at + 1 - out)
 
 
@@ -31,8 +31,8 @@ def members_skip(value: Span, i: uint32_t, comma: cython.pointer(cython.bint)) -
 
     `comma` becomes true where a comma was passed.
     """
-    while i < value.length and (value.at[i] == 44 or value.at[i] == 32 or value.at[i] == 9):
-        if value.at[i] == 44:
+    while i < value.length and (value.at[i] == b"," or value.at[i] == b" " or value.at[i] == HT):
+        if value.at[i] == b",":
             comma[0] = True
         i += 1
     return i
@@ -43,13 +43,13 @@ def members_skip(value: Span, i: uint32_t, comma: cython.pointer(cython.bint)) -
 @cython.exceptval(check=False)
 def etag_end(value: Span, i: uint32_t) -> uint32_t:
     """Where the opaque-tag that begins at i ends; 0: there is none (RFC 9110 8.8.3)."""
-    if i >= value.length or value.at[i] != 34:
+    if i >= value.length or value.at[i] != b'"':
         return 0
     i += 1
     while i < value.length:
-        if value.at[i] == 34:
+        if value.at[i] == b'"':
             return i + 1
-        if 0 <= value.at[i] <= 32 or value.at[i] == 127:
+        if 0 <= value.at[i] <= SP or value.at[i] == 127:
             return 0
         i += 1
     return 0
@@ -74,7 +74,7 @@ def etag_listed(value: Span, facts: cython.pointer(cython.const[FileFacts]), wea
         return True
     i = members_skip(value, 0, address(comma))
     while i < value.length:
-        is_weak = value.length - i > 2 and value.at[i] == 87 and value.at[i + 1] == 47
+        is_weak = value.length - i > 2 and value.at[i] == b"W" and value.at[i + 1] == b"/"
         if is_weak:
             i += 2
         end = etag_end(value, i)
@@ -94,7 +94,7 @@ def if_range_holds(value: Span, facts: cython.pointer(cython.const[FileFacts]), 
     """RFC 9110 13.1.5: one entity tag, compared strongly, or exactly the date of the last change."""
     own: cython.char[ETAG_BYTES_MAX]
     date: int64_t
-    if value.length > 0 and (value.at[0] == 34 or (value.at[0] == 87 and value.length > 1 and value.at[1] == 47)):
+    if value.length > 0 and (value.at[0] == b'"' or (value.at[0] == b"W" and value.length > 1 and value.at[1] == b"/")):
         return span_is(value, own, etag_write(own, facts))
     date = date_parse(value.at, value.length, now)
     # RFC 9110 8.8.2.2: a date is strong only when the file cannot have changed twice in that second: it must be over.
@@ -162,8 +162,8 @@ def number_read(value: Span, i: uint32_t, number: cython.pointer(uint64_t)) -> u
     most: uint64_t = cast(uint64_t, -1)
     digit: uint64_t
     number[0] = 0
-    while i < value.length and 48 <= value.at[i] <= 57:
-        digit = value.at[i] - 48
+    while i < value.length and b"0" <= value.at[i] <= b"9":
+        digit = value.at[i] - ord("0")
         number[0] = most if number[0] > (most - digit) // 10 else number[0] * 10 + digit
         i += 1
     return i
@@ -178,7 +178,7 @@ def range_read(value: Span, i: uint32_t, size: uint64_t, found: cython.pointer(B
     last: uint64_t
     dash: uint32_t = number_read(value, i, address(first))
     end: uint32_t
-    if dash >= value.length or value.at[dash] != 45:
+    if dash >= value.length or value.at[dash] != b"-":
         return 0
     end = number_read(value, dash + 1, address(last))
     found.first = found.length = 0

@@ -135,13 +135,13 @@ def method_of(text, length):
 
 def read_version(text, minor):
     # RFC 9112 2.3: "HTTP/" DIGIT "." DIGIT, in upper case
-    if memcmp(text, b"HTTP/", 5) != 0 or text[6] != 46:  # "."
+    if memcmp(text, b"HTTP/", 5) != 0 or text[6] != b".":
         return -BAD_REQUEST_LINE
     if not octet_is(text[5], OCTET_DIGIT) or not octet_is(text[7], OCTET_DIGIT):
         return -BAD_REQUEST_LINE
-    if text[5] != 49:  # "1"
+    if text[5] != b"1":
         return -BAD_VERSION
-    minor[0] = 0 if text[7] == 48 else 1
+    minor[0] = 0 if text[7] == b"0" else 1
     return 0
 
 
@@ -160,11 +160,11 @@ def read_target(data, head):
         if not read_authority(target, length, address(authority)) or authority.port < 0:
             return -BAD_TARGET
         return 0
-    if target[0] == 47:  # "/"
+    if target[0] == b"/":
         head.form = FORM_ORIGIN
         split_query(data, head, head.target.at)
         return 0
-    if length == 1 and target[0] == 42:  # "*"
+    if length == 1 and target[0] == b"*":
         head.form = FORM_ASTERISK
         return 0 if head.method == METHOD_OPTIONS else -BAD_TARGET
     if length > 7 and same_text(target, b"http://", 7):
@@ -181,7 +181,7 @@ def absolute_target(data, head, authority):
     at: uint32_t = begin
     parts: Authority
     head.form = FORM_ABSOLUTE
-    while at < end and data[at] != 47 and data[at] != 63:  # "/", "?"
+    while at < end and data[at] != b"/" and data[at] != b"?":
         at += 1
     # RFC 9110 4.2.4: user information is refused with everything else that is no host
     if not read_authority(data + begin, at - begin, address(parts)):
@@ -194,7 +194,7 @@ def absolute_target(data, head, authority):
 
 def split_query(data, head, at):
     end: uint32_t = head.target.at + head.target.length
-    mark: cython.p_const_char = cast(cython.p_const_char, memchr(data + at, 63, end - at))  # "?"
+    mark: cython.p_const_char = cast(cython.p_const_char, memchr(data + at, ord("?"), end - at))
     path_end: uint32_t = end if mark == cython.NULL else cast(uint32_t, mark - data)
     head.path.at = cast(uint16_t, at)
     head.path.length = cast(uint16_t, path_end - at)
@@ -263,7 +263,7 @@ def judge_host(data, head, g, value):
         head.host = value
         usual = target.port
     else:
-        usual = 443 if data[begin.at - 4] == ord("s") or data[begin.at - 4] == ord("S") else 80
+        usual = 443 if data[begin.at - 4] == b"s" or data[begin.at - 4] == b"S" else 80
     if (usual if field.port < 0 else field.port) != (usual if target.port < 0 else target.port):
         return -BAD_HOST
     if field.host_length != target.host_length:
@@ -317,8 +317,8 @@ def read_authority(text, length, out):
     at: uint32_t = 0
     port: cython.int = 0
     end: uint32_t
-    if length > 0 and text[0] == 91:  # "["
-        while at < length and text[at] != 93:  # "]"
+    if length > 0 and text[0] == b"[":
+        while at < length and text[at] != b"]":
             at += 1
         if at == length or not is_ipv6(text + 1, at - 1):
             return False
@@ -332,7 +332,7 @@ def read_authority(text, length, out):
         return False
     if at == length:
         return True
-    if text[at] != 58 or length - at > 6:  # ":"
+    if text[at] != b":" or length - at > 6:
         return False
     if at + 1 == length:
         return True  # RFC 3986 3.2.3: a port may be empty, and is then the usual one
@@ -340,7 +340,7 @@ def read_authority(text, length, out):
     while end < length:
         if not octet_is(text[end], OCTET_DIGIT):
             return False
-        port = port * 10 + (text[end] - 48)
+        port = port * 10 + (text[end] - ord("0"))
         end += 1
     out.port = port
     return port <= PORT_MAX
@@ -355,14 +355,14 @@ def is_ipv6(text, length):
     groups: cython.int = 0
     begin: uint32_t
     elided: cython.bint = False
-    if length >= 2 and text[0] == 58 and text[1] == 58:
+    if length >= 2 and text[0] == b":" and text[1] == b":":
         elided = True
         at = 2
     while at < length:
         begin = at
         while at < length and at - begin < 5 and octet_is(text[at], OCTET_HEX):
             at += 1
-        if at < length and text[at] == 46 and is_ipv4(text + begin, length - begin):
+        if at < length and text[at] == b"." and is_ipv4(text + begin, length - begin):
             groups += 2
             at = length
             break
@@ -371,10 +371,10 @@ def is_ipv6(text, length):
         groups += 1
         if at == length:
             break
-        if text[at] != 58 or at + 1 == length:
+        if text[at] != b":" or at + 1 == length:
             return False
         at += 1
-        if text[at] == 58:
+        if text[at] == b":":
             if elided:
                 return False
             elided = True
@@ -391,15 +391,15 @@ def is_ipv4(text, length):
         digits = 0
         value = 0
         while at < length and digits < 4 and octet_is(text[at], OCTET_DIGIT):
-            value = value * 10 + (text[at] - 48)
+            value = value * 10 + (text[at] - ord("0"))
             digits += 1
             at += 1
-        if digits == 0 or digits > 3 or value > 255 or (digits > 1 and text[at - digits] == 48):
+        if digits == 0 or digits > 3 or value > 255 or (digits > 1 and text[at - digits] == b"0"):
             return False
         parts += 1
         if at == length:
             return parts == 4
-        if text[at] != 46 or parts == 4:
+        if text[at] != b"." or parts == 4:
             return False
         at += 1
 

@@ -94,20 +94,20 @@ def status_line(data, head):
     # RFC 9112 4: HTTP-version SP 3DIGIT SP [ reason-phrase ]
     at: uint32_t = 12
     i: cython.int
-    if memcmp(data, b"HTTP/", 5) != 0 or data[6] != 46:  # "."
+    if memcmp(data, b"HTTP/", 5) != 0 or data[6] != b".":
         return -BAD_REQUEST_LINE
     if not octet_is(data[5], OCTET_DIGIT) or not octet_is(data[7], OCTET_DIGIT):
         return -BAD_REQUEST_LINE
-    if data[5] != 49:  # "1"
+    if data[5] != b"1":
         return -BAD_VERSION
-    head.minor = 0 if data[7] == 48 else 1
-    if data[8] != SP or data[9] == 48:
+    head.minor = 0 if data[7] == b"0" else 1
+    if data[8] != SP or data[9] == b"0":
         return -BAD_REQUEST_LINE
     head.status = 0
     for i in range(9, 12):
         if not octet_is(data[i], OCTET_DIGIT):
             return -BAD_REQUEST_LINE
-        head.status = cast(uint16_t, head.status * 10 + (data[i] - 48))
+        head.status = cast(uint16_t, head.status * 10 + (data[i] - ord("0")))
     # The SP before an empty reason is often forgotten, and nothing depends on it.
     if data[at] == SP:
         at += 1

@@ -38,14 +38,14 @@ def node_parse(text, length, out):
     end: uint32_t = 0
     colons: uint32_t = 0
     i: uint32_t
-    if length and text[0] == 91:  # "["
-        while end < length and text[end] != 93:
+    if length and text[0] == b"[":
+        while end < length and text[end] != b"]":
             end += 1
-        if end == length or (end + 1 < length and text[end + 1] != 58):
+        if end == length or (end + 1 < length and text[end + 1] != b":"):
             return False
         return ip_parse(text + 1, end - 1, out) and not ip_is_v4(out)
     for i in range(length):
-        if text[i] == 58:
+        if text[i] == b":":
             colons += 1
             end = i
     # One colon is that of a port; an IPv6 address has two at least.

@@ -14,14 +14,14 @@ from cython.cimports.ringway.engine.plan.snapshot import *
 def host_lower(host: cython.p_const_char, length: uint32_t, out: cython.p_char) -> uint32_t:
     """The name without port and root dot, in lower case; 0: no name that a table could hold."""
     i: uint32_t = 0
-    if length > 0 and host[0] == 91:  # RFC 3986 3.2.2: an IP literal keeps its brackets and the colons in them
-        while i < length and host[i] != 93:
+    if length > 0 and host[0] == b"[":  # RFC 3986 3.2.2: an IP literal keeps its brackets and the colons in them
+        while i < length and host[i] != b"]":
             i += 1
-    while i < length and host[i] != 58:
+    while i < length and host[i] != b":":
         i += 1
-    if i > 0 and host[i - 1] == 46:  # RFC 1034 3.1: "example.com." is the same name, written to its end
+    if i > 0 and host[i - 1] == b".":  # RFC 1034 3.1: "example.com." is the same name, written to its end
         i -= 1
-    if i > HOST_BYTES_MAX or (i > 0 and host[0] == 46):  # a leading dot is how wildcards are stored
+    if i > HOST_BYTES_MAX or (i > 0 and host[0] == b"."):  # a leading dot is how wildcards are stored
         return 0
     length = i
     for i in range(length):
@@ -53,7 +53,7 @@ def host_route(
         p = path_at(s, h, i)
         n = p.prefix.length
         # The segment's end is looked at first: it settles most prefixes without touching their text.
-        if n > path_length or (n < path_length and path[n] != 47):
+        if n > path_length or (n < path_length and path[n] != b"/"):
             continue
         if memcmp(path, text_at(s, p.prefix), n) == 0:
             return p.route
@@ -70,7 +70,7 @@ def route_find(s, host, host_length, path, path_length):
         if route != ROUTE_NONE:
             return route
         for i in range(1, length):  # "a.b.example.com": ".b.example.com", ".example.com", ".com"
-            if name[i] != 46:
+            if name[i] != b".":
                 continue
             route = host_route(s, host_find(s, cast(cython.p_const_char, name) + i, length - i), path, path_length)
             if route != ROUTE_NONE:
@@ -84,7 +84,7 @@ def door_find(s, host, host_length):
     i: uint32_t
     door: int32_t
     for i in range(length):
-        if i > 0 and name[i] != 46:
+        if i > 0 and name[i] != b".":
             continue
         door = table_find(
             cast(cython.p_const_char, s),

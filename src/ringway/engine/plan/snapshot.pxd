@@ -162,7 +162,7 @@ cdef inline const UpstreamEntry* upstream_at(const Snapshot* s, uint32_t index) 
     return <const UpstreamEntry*>(<const char*>s + s.upstreams) + index
 
 cdef inline bint upstream_is_unix(const Snapshot* s, const UpstreamEntry* u) noexcept nogil:
-    return u.host.length != 0 and text_at(s, u.host)[0] == 47
+    return u.host.length != 0 and text_at(s, u.host)[0] == b"/"
 
 cdef inline const HostEntry* host_at(const Snapshot* s, uint32_t index) noexcept nogil:
     return <const HostEntry*>(<const char*>s + s.hosts) + index

@@ -17,8 +17,8 @@ def media_type_of(s, path, length):
     size: uint32_t
     i: uint32_t
     found: int32_t
-    while dot > 0 and path[dot - 1] != 46:
-        if path[dot - 1] == 47:
+    while dot > 0 and path[dot - 1] != b".":
+        if path[dot - 1] == b"/":
             return NULL
         dot -= 1
     size = length - dot
@@ -104,7 +104,7 @@ def hosts_valid(s: cython.pointer(cython.const[Snapshot])) -> cython.bint:
             return False
         if not route_index_valid(s, h.route) or not paths_valid(s, h):
             return False
-        if h.name.length == 1 and text_at(s, h.name)[0] == 42:
+        if h.name.length == 1 and text_at(s, h.name)[0] == b"*":
             any_host = i
         if i > 0:
             before = host_at(s, i - 1)

@@ -78,7 +78,7 @@ def certificates_find(head, name, length):
     names: cython.pointer(cython.const[CertificateName]) = cast(
         cython.pointer(cython.const[CertificateName]), cast(cython.p_const_char, head) + head.names_at
     )
-    if length > 0 and name[length - 1] == 46:
+    if length > 0 and name[length - 1] == b".":
         length -= 1  # "example.com." is the same name
     if length == 0 or length > CERTIFICATE_NAME_MAX:
         return head.default_context
@@ -88,11 +88,11 @@ def certificates_find(head, name, length):
     if found < 0:
         # RFC 6125 6.4.3: "*" stands for the leftmost label alone.
         i = 0
-        while i < length and text[i] != 46:
+        while i < length and text[i] != b".":
             i += 1
         if i == 0 or i == length:
             return head.default_context
-        text[i - 1] = 42
+        text[i - 1] = b"*"
         found = search(head, cast(cython.p_char, text) + i - 1, length - i + 1)
     return names[found].context if found >= 0 else head.default_context
 

@@ -49,7 +49,7 @@ def unhex(text, out, room):
     n: cython.int = 0
     high: cython.int
     low: cython.int
-    while text[0] != 0 and text[0] != 10:
+    while text[0] != 0 and text[0] != b"\n":
         high = digit_of(text[0])
         low = digit_of(text[1])
         if high < 0 or low < 0 or n == room:
@@ -61,12 +61,12 @@ def unhex(text, out, room):
 
 
 def digit_of(c):
-    if 48 <= c <= 57:
-        return c - 48
-    if 97 <= c <= 102:
-        return c - 87
-    if 65 <= c <= 70:
-        return c - 55
+    if b"0" <= c <= b"9":
+        return c - ord("0")
+    if b"a" <= c <= b"f":
+        return c - ord("a") + 10
+    if b"A" <= c <= b"F":
+        return c - ord("A") + 10
     return -1
 
 

@@ -166,17 +166,17 @@ def control_received(w, result):
     if result <= 0:
         begin_drain(w)  # the supervisor is gone
         return
-    if w.control_byte == 115:  # "s"
+    if w.control_byte == b"s":
         begin_drain(w)
         stop_now(w)
-    elif w.control_byte == 100:  # "d"
+    elif w.control_byte == b"d":
         begin_drain(w)
-    elif w.control_byte == 99 and w.rules.tls != NULL:  # "c"
+    elif w.control_byte == b"c" and w.rules.tls != NULL:
         if take_certificates(w, w.rules) < 0:
             tell(w, EVENT_CERTIFICATES, 0, NULL, 0)
-    elif w.control_byte == 117 and w.rules.peers >= 0:  # "u"
+    elif w.control_byte == b"u" and w.rules.peers >= 0:
         renew_peers(w)
-    elif w.control_byte == 114 and not w.draining:  # "r"
+    elif w.control_byte == b"r" and not w.draining:
         w.renewing = True  # what follows on the socket is for run()
         return
     w.driver.receive_plain(address(w.driver), w.control, address(w.control_byte), 1, tag_of(OP_CONTROL, 0, 0))
