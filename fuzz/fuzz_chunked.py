@@ -1,4 +1,4 @@
-"""The chunked coding: splits change nothing, and the payload is what a decoder written in another way finds."""
+"""Fuzzes the chunked coding: the result does not depend on splits, and equals that of a second decoder."""
 
 import random
 import re
@@ -12,7 +12,7 @@ TRAILER = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*\r
 
 
 def slow(data: bytes) -> tuple[bytes, bytes] | None:
-    """Payload and rest, or nothing where the coding is broken or not at its end."""
+    """Returns payload and rest, or None if the coding is invalid or incomplete."""
     payload, at = b"", 0
     while line := LINE.match(data, at):
         if line.end() - at > 256:
