@@ -422,7 +422,7 @@ def test_what_a_test_leaves_open_is_found(site):
     target = site.upstream.on(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     with site.connect() as client:
         assert client.get(target, host="proxied").status == 200
-        with pytest.raises(AssertionError, match="not given back: 1 clients of worker 0"):
+        with pytest.raises(AssertionError, match="not released: 1 clients of worker 0"):
             rest.assert_back(seconds=0)
     rest = Rest(site.server)
     rest.assert_back()  # an idle connection to the upstream may stay
