@@ -222,7 +222,7 @@ def test_many_readers_that_stop_share_a_bounded_memory(ringway, upstream, certif
             assert client.response_head(2 * DEADLINE).status == 200
         watch.wait_standstill(MIB)
         # The kernel may return a buffer later than the last byte moved.
-        wait(lambda: resident(pid) - before < 48 * MIB, "memory that came back")
+        wait(lambda: resident(pid) - before < 48 * MIB, "release of memory")
     finally:
         for client in clients:
             client.close()

@@ -387,7 +387,7 @@ def test_too_few_descriptors_change_nothing(ringway):
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (before + room, most[1]))
         count = len(outcomes())
         server.process.send_signal(signal.SIGHUP)
-        server.wait_for(lambda count=count: len(outcomes()) > count, "what came of it")
+        server.wait_for(lambda count=count: len(outcomes()) > count, "result of the reload")
         if "info reloaded" in outcomes()[-1]:
             break
         wait(lambda: children_of(pid) == [worker] and descriptors_of(pid) == before, "all of it is gone")

@@ -114,7 +114,7 @@ class Reader:
             data = self.sock.recv(65536)
         except TimeoutError:
             raise AssertionError(f"received nothing more in time; unread so far: {self.rest[-300:]!r}") from None
-        except ssl.SSLZeroReturnError:  # close_notify, after ours
+        except ssl.SSLZeroReturnError:  # close_notify, after this side's
             data = b""
         self.received += data
         return bool(data)

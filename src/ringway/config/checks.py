@@ -104,7 +104,7 @@ def _out_of_reach(config: Config, worker: Account) -> list[str]:
     """What the user of workers may not do, by the modes of files: the supervisor may."""
     warnings = []
     for key, route in _routes(config):
-        with contextlib.suppress(OSError):  # what is not there is told elsewhere
+        with contextlib.suppress(OSError):  # other checks report missing files
             if isinstance(route, FileRoute):
                 about = os.stat(route.path)
                 right, verb = (1, "enter") if stat.S_ISDIR(about.st_mode) else (4, "read")

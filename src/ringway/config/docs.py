@@ -61,7 +61,7 @@ A file needs `[server]` with `listen`. Everything else has a default.
 
 | value | format |
 | --- | --- |
-| sizes | a number of bytes, or a string. Units of `"64K"`, `"50M"`, `"10MiB"` are powers of 1024, of `"10MB"` of 1000 |
+| sizes | a number of bytes, or a string: `"64K"`, `"50M"`, `"10MiB"` (powers of 1024), `"10MB"` (powers of 1000) |
 | times | a number of seconds (fractions allowed), or a string: `"500ms"`, `"60s"`, `"5m"`, `"1h30m"`, `"1d"` |
 | addresses | `443` or `":443"` (all addresses), `"localhost:8443"`, `"192.0.2.1:443"`, `"[2001:db8::1]:443"` |
 | paths | absolute, or relative to the folder of the file that contains the path |

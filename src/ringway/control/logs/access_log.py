@@ -118,8 +118,8 @@ class AccessLog:
     ) -> None:
         """Sets the ring of a worker. The thread first writes the rest of the worker's last ring. Does not block.
 
-        The thread calls `dropped` for the number of records that the worker dropped, `release` after the last read of
-        the ring, and `broken` if the ring contains invalid data. It does not read the ring after that."""
+        The thread calls `dropped` for the number of records that the worker dropped, and `release` after the last read
+        of the ring. If the ring contains invalid data, the thread calls `broken` and does not read the ring again."""
         ring = _Ring(worker, source, dropped, release, broken)
         oldest = None
         with self._lock:
