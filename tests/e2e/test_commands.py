@@ -56,7 +56,7 @@ class Demo:
         self.told = []
         for line in self.process.stdout:
             self.told.append(line)
-            if line.startswith("Ctrl-C ends it"):
+            if line.startswith("Ctrl-C ends the demo"):
                 break
         else:
             raise AssertionError(f"it ended: {self.process.stderr.read()}")
