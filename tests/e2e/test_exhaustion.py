@@ -6,11 +6,9 @@ import struct
 import pytest
 from harness.memory import total, wait_for_total
 from harness.raw import Ended, message
-from harness.records import Peer
+from harness.records import HELLO, Peer
 from harness.server import DRIVER
 from harness.waiting import PATIENCE
-
-HELLO = b"\x01\0\0\0"  # a ClientHello of no bytes: within a TLS 1.2 connection it asks for renegotiation
 
 
 def files(folder, certificate, **more):

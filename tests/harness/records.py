@@ -22,6 +22,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from harness.raw import any_certificate
 from harness.waiting import DEADLINE
 
+HELLO = b"\x01\0\0\0"
+"""A ClientHello of no bytes: within a TLS 1.2 connection it asks for renegotiation."""
+
 
 def expand_label(secret: bytes, label: str, length: int) -> bytes:
     """HKDF-Expand-Label of RFC 8446 7.1 with an empty context, for one block."""
@@ -49,6 +52,15 @@ def data_records(came: bytes) -> list[int]:
         if kind == 23 and length > 19:
             found.append(length)
         came = came[5 + length :]
+    return found
+
+
+def record_kinds(came: bytes) -> list[int]:
+    """Types of these records, as they are on the wire."""
+    found = []
+    while came:
+        found.append(came[0])
+        came = came[5 + struct.unpack("!H", came[3:5])[0] :]
     return found
 
 

@@ -30,7 +30,9 @@ cdef enum:
     RECORD_ALERT = 21           # ContentType, RFC 8446 5.1
     RECORD_HANDSHAKE = 22
     RECORD_DATA = 23
-    ALERT_CLOSE_NOTIFY = 0      # AlertDescription, RFC 8446 6
+    ALERT_WARNING = 1           # AlertLevel, RFC 8446 6
+    ALERT_FATAL = 2
+    ALERT_CLOSE_NOTIFY = 0      # AlertDescription
     ALERT_UNEXPECTED_MESSAGE = 10
     ALERT_BAD_RECORD_MAC = 20
     ALERT_RECORD_OVERFLOW = 22
@@ -47,7 +49,7 @@ cdef bint offload_begin(Worker* w, Stream* s) noexcept nogil
 cdef void offload_step(Worker* w, Stream* s) noexcept nogil
     # hand over what can be handed over now; may free s.tls
 cdef void offload_check(Worker* w, Stream* s) noexcept nogil
-    # OpenSSL has read records while the kernel sends: is it to send one?
+    # OpenSSL has read records while the kernel sends: is it to send one, a KeyUpdate or a warning?
 cdef bint offload_update(Worker* w, Stream* s) noexcept nogil
     # before data is sent: a KeyUpdate that is owed goes first. False: wait until the socket can be written to, then again
 cdef void offload_forget(Stream* s) noexcept nogil
@@ -58,15 +60,17 @@ cdef void offload_control(Worker* w, Stream* s) noexcept nogil
     # EIO: the next record is no data. Sets s.eof or s.error, or neither: receive on
 cdef void offload_broken(Worker* w, Stream* s, int error) noexcept nogil
     # receiving failed with this errno: tell the peer why, by an alert
+cdef bint offload_farewell(Stream* s) noexcept nogil
+    # OpenSSL failed while the kernel sends: its alert is due as close_notify would be. False: it wrote none
 cdef bint offload_notify(Worker* w, Stream* s) noexcept nogil
-    # close_notify as a record of its own. False: wait until the socket can be written to, then again
+    # close_notify, or the alert that is due, as a record of its own. False: wait until the socket can be written to, then again
 
 cdef void take_send(Worker* w, Stream* s) noexcept nogil
 cdef void take_receive(Worker* w, Stream* s) noexcept nogil
 cdef int give_keys(Worker* w, Stream* s, int direction) noexcept nogil
 cdef int set_keys(Stream* s, int direction) noexcept nogil
 cdef bint push_outbox(Worker* w, Stream* s) noexcept nogil
-cdef int send_alert(Stream* s, int level, int description) noexcept nogil
+cdef int send_alert(Worker* w, Stream* s, int level, int description) noexcept nogil
 cdef int send_record(Stream* s, int kind, const unsigned char* data, size_t length) noexcept nogil
 cdef void key_update(Worker* w, Stream* s, const unsigned char* data) noexcept nogil
 cdef void keys_changed(Worker* w, Stream* s) noexcept nogil

@@ -82,6 +82,7 @@ cdef struct Stream:         # one socket and its bytes; first member of Client a
     uint8_t offload         # ... and does: what is sent, or received, is plaintext here
     bint notified           # close_notify was said, or `notify_due`
     bint notify_due         # the kernel sends: close_notify follows as soon as all else is out
+    uint8_t farewell        # ... or this fatal alert in its place; 0: close_notify
     uint16_t tls_cipher_length
     const char* tls_cipher  # borrowed from OpenSSL for good: name of the suite
     uint64_t tls_written    # plaintext bytes that OpenSSL encrypted

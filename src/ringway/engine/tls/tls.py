@@ -11,6 +11,7 @@ from cython.cimports.ringway.engine.native.openssl import (
     BIO_CTRL_FLUSH,
     BIO_METHOD,
     BIO_TYPE_SOURCE_SINK,
+    SSL3_RT_ALERT,
     SSL3_RT_HANDSHAKE,
     SSL3_RT_HEADER,
     SSL_ERROR_WANT_READ,
@@ -263,9 +264,13 @@ def note_keylog(ssl, line):
 def note_message(written, version, content_type, data, length, ssl, arg):
     tls: cython.pointer(Tls) = cast(cython.pointer(Tls), arg)
     direction: cython.int = KTLS_SEND if written else KTLS_RECEIVE
-    if tls == NULL or tls.keys == NULL or (written and tls.silent) or length == 0:
+    if tls == NULL or tls.keys == NULL or length == 0:
         return
-    if content_type == SSL3_RT_HEADER:
+    if written and tls.silent:
+        if content_type == SSL3_RT_ALERT and length == 2:
+            tls.alert_level = cast(cython.p_uchar, data)[0]
+            tls.alert = cast(cython.p_uchar, data)[1]
+    elif content_type == SSL3_RT_HEADER:
         ktls_record(tls.keys, direction, cast(cython.int, cast(cython.p_uchar, data)[0]))
     elif content_type == SSL3_RT_HANDSHAKE:
         ktls_message(tls.keys, direction, cast(cython.p_uchar, data), length)
@@ -304,12 +309,9 @@ def bio_write(bio, data, length):
     left: uint32_t = cast(uint32_t, length)
     b: cython.pointer(Buffer)
     if tls.silent:
-        # With this record's number the kernel has sent another one: nobody gets it. A reply to a KeyUpdate is sent by
-        # offload_update() instead; an alert ends the connection as it is.
-        if tls.keys != NULL and tls.keys.asked:
-            return length
-        tls.failed = True
-        return -1
+        # With this record's number the kernel has sent another one. What it says goes out by the kernel: a KeyUpdate by
+        # offload_update(), an alert (note_message) by offload_check() or offload_farewell().
+        return length
     room: uint32_t
     while left:
         b = tls.out.last
