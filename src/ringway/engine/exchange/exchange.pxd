@@ -1,4 +1,4 @@
-"""One request and its response: the beginning, Ringway's own responses, failures, the end. `serve` and `proxy` use this.
+"""One request and its response: beginning, Ringway's own responses, failures, the end. `serve` and `proxy` use this.
 
 Every exchange ends in one of two ways:
 
@@ -20,8 +20,8 @@ cdef Exchange* exchange_take(Worker* w, Client* c) noexcept nogil
 cdef void exchange_reply(Worker* w, Exchange* x, Reply* r) noexcept nogil
     # fills in what every response of this exchange has
 cdef Buffer* exchange_room(Worker* w, const Reply* r, uint64_t more) noexcept nogil
-    # a buffer for Ringway's own head (OWN_HEAD_MAX and r.fields) and `more` bytes of fields and body. NULL: no buffer is
-    # free, or all of that does not fit in one
+    # a buffer for Ringway's own head (OWN_HEAD_MAX and r.fields) and `more` bytes of fields and body. NULL: no buffer
+    # is free, or all of that does not fit in one
 cdef void exchange_began(Worker* w, Exchange* x, uint16_t status) noexcept nogil
     # call this when the head of the final response is queued
 cdef void exchange_answer(Worker* w, Exchange* x, uint16_t status, const char* fields, uint32_t fields_length,

@@ -20,7 +20,7 @@ cdef int normal_path(Worker* w, const char* data, Span* out) noexcept nogil
 cdef void request_route(Worker* w, Exchange* x, Buffer* b, uint32_t head, uint32_t length, uint32_t start,
                         uint32_t got) noexcept nogil
 cdef Span path_as_sent(const Exchange* x, Span sent, Span normal) noexcept nogil
-    # the path that the upstream gets if the client's path is not in its normal form. Removes the prefix if the route does
+    # the path that the upstream gets if the client did not send the normal form. Removes a prefix that the route strips
 cdef bint sent_on(Worker* w, Exchange* x, const char* data) noexcept nogil
     # True: it answered plain HTTP that is not served here, with a redirect or (on a port for TLS) with 400
 cdef bint came_by_https(Worker* w) noexcept nogil
