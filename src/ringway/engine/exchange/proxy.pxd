@@ -9,8 +9,8 @@ byte of the response, Ringway sends the request once more on a new connection, p
 again (RFC 9110 9.2.2, or nothing was sent).
 
 A client that ends its side (FIN, close_notify) before it has its response has most probably closed the connection: a
-close and a shutdown look the same until we send. So the request ends at the upstream too. Otherwise clients that connect
-and disconnect could use up `upstream_connections`. `half_close` of a route says that its clients end only their side.
+close and a shutdown look the same until we send. So the request ends at the upstream too. Otherwise clients that
+disconnect early could use up `upstream_connections`. `half_close` of a route says that its clients end only their side.
 """
 from libc.stdint cimport uint32_t
 
@@ -50,8 +50,8 @@ cdef void final_response(Worker* w, Exchange* x, uint32_t length) noexcept nogil
 cdef void proxy_pull_response(Worker* w, Exchange* x) noexcept nogil
 cdef void response_done(Worker* w, Exchange* x) noexcept nogil
 cdef bint keep_rest(Worker* w, Client* c, Buffer* b, uint32_t used) noexcept nogil
-    # bytes of b after the first `used` belong to the next request: copies them back to the front of the inbox. False: no
-    # buffer is free, the next request is lost, and the connection ends with this response
+    # bytes of b after the first `used` belong to the next request: copies them back to the front of the inbox. False:
+    # no buffer is free, the next request is lost, and the connection ends with this response
 cdef void send_some(Worker* w, Stream* s, Buffer* b) noexcept nogil
 cdef bint send_last(Worker* w, Stream* s, const BodyState* body, const Chunked* chunks, Buffer* b) noexcept nogil
     # queues b and the end of a chunked body, in a buffer of its own if b is NULL or full. False: no buffer
