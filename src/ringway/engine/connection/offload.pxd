@@ -3,7 +3,7 @@
                        handshake complete
     OpenSSL both ways ----- offload_step() ----> the kernel encrypts, or decrypts: this direction is plaintext here
                        |                    \--> OpenSSL keeps the other direction; tried again as bytes pass
-                       \--> not wanted, or not usable: OpenSSL for the whole connection (or the connection is refused:
+                       \--> not wanted, or not usable: OpenSSL for the whole connection (or the connection is rejected:
                             `ktls_fallback_enabled = false`)
 
 A direction is handed over between two records, when user space holds nothing of it:
@@ -44,7 +44,7 @@ cdef void offload_attach(Worker* w, Stream* s) noexcept nogil
     # on accept: the kernel allows the "tls" protocol only on an established connection, so do this before the client
     # can have closed its side
 cdef bint offload_begin(Worker* w, Stream* s) noexcept nogil
-    # the handshake is complete. False: refuse the connection
+    # the handshake is complete. False: reject the connection
 cdef void offload_step(Worker* w, Stream* s) noexcept nogil
     # hands over what can be handed over now; may free s.tls
 cdef void offload_check(Worker* w, Stream* s) noexcept nogil

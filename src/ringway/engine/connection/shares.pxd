@@ -18,18 +18,18 @@ Order: the bytes per second that a client moved, divided by the number of buffer
 value gives way first. So a client that takes nothing comes before one that takes little, and of two with the same rate,
 the one whose address holds more. A client can give way when it holds scarce buffers and one of these is true:
 
-    half a head               GRACE_SHARE_MS have passed since its first byte. Its rate counts from there, too
-    a response that it does   a stream of another address waits, and GRACE_MS have passed at less than WORTH_RATE. If its
-    not take, or a body that  address holds more than half of all held buffers: GRACE_SHARE_MS have passed, at any rate
+    half a head               GRACE_SHARE_MS passed since its first byte. Its rate counts from there, too
+    a response that it does   a stream of another address waits, and GRACE_MS passed at less than WORTH_RATE; if its own
+    not take, or a body that  address holds more than half of all held buffers: GRACE_SHARE_MS passed, at any rate
     it does not send
 
-If only clients of the same address wait, `write` or `body` decides. A client that waits for the upstream, for a file or
-for Ringway's buffers is not late with anything and never gives way. Trusted proxies and Unix sockets stand for many
-clients, so their address has no share.
+If only clients of the same address wait, the `write` and `body` timeouts decide. A client that waits for the upstream,
+for a file or for Ringway's buffers is not late with anything and never gives way. Trusted proxies and Unix sockets
+stand for many clients, so their address has no share.
 
 Places: when `[limits] client_connections` is reached, an address that has more than half of all places gives way to any
-other address: first the connections that have been idle for longest, then those in a handshake or a head. Ringway
-refuses new connections of that address. So one address may have all places as long as no other address wants one.
+other address: first the connections that have been idle for longest, then those in a handshake or a head. Its own new
+connections are closed at once. So one address may have all places as long as no other address wants one.
 """
 from libc.stdint cimport uint32_t, uint64_t
 
