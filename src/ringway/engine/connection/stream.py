@@ -98,7 +98,7 @@ def start_receive(w, s):
     # The kernel can take over receiving only while no receive is in flight.
     many: cython.bint = s.want_many and not s.spared and s.offload_wanted & ~s.offload & OFFLOAD_RECEIVE == 0
     flags: cython.int = RECEIVE_MANY if many else RECEIVE_ONCE
-    # Kernel TLS looks at bytes that were in the socket before it took over on a receive, not on a poll.
+    # Bytes that were in the socket before kernel TLS took over show up on a receive, not on a poll.
     if s.offload & OFFLOAD_RECEIVE:
         flags |= RECEIVE_RECORDS
     elif s.want_later:
@@ -324,8 +324,7 @@ def pump(w, s):
         if s.kind == KIND_CLIENT:
             s.eof = True
         else:
-            # RFC 9112 9.8, RFC 8446 6.1: without close_notify anybody may have ended the connection, so the response
-            # may be incomplete.
+            # RFC 9112 9.8, RFC 8446 6.1: without close_notify anybody may have ended it: a response may be incomplete.
             s.error = s.ended_error if s.ended_error else ECONNRESET
     if s.offload_wanted:
         offload_check(w, s)
@@ -698,7 +697,7 @@ def stream_finish(w, s):
 
 
 def pace(window_ms: int, steps: list) -> int:
-    """Milliseconds until a client is late that repeats these steps (after `ms` it takes `bytes`), at most an hour."""
+    """Milliseconds until a client that repeats these steps (wait `ms`, take `bytes`) is late; an hour at most."""
     now: uint64_t = 0
     due: uint64_t = window_ms
     while now < 3600000:
