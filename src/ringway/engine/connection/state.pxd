@@ -445,7 +445,7 @@ cdef struct Worker:
     Stream* starved             # streams that wait for a buffer to receive into
     Stream* hungry              # streams that wait for buffers for something else: first in, first out
     Stream* hungry_last
-    Stream* ready               # clients that client_turns() looks at after this turn's completions: first in, first out
+    Stream* ready               # clients that client_turns() serves after the completions: first in, first out
     Stream* ready_last
     bint feeding                # a hungry stream has its turn and may use the reserve
     uint32_t outbox_high        # bytes: a stream with this many queued is full; less while large buffers are scarce
