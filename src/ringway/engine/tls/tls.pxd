@@ -37,9 +37,9 @@ cdef struct Tls:
     bint plain              # it begins a method, no record: nothing of what the client said was taken
     unsigned long why       # OpenSSL's code of what failed; 0: it did not say
     uint32_t replied        # bytes that OpenSSL wrote by itself since data came last and all that was written had gone
-    bint silent             # the kernel sends: a record that OpenSSL writes now would carry a number used before, and is dropped
-    uint8_t alert_level     # silent: the alert that OpenSSL wrote last (1: warning, 2: fatal); 0: none, or the kernel has sent it
-    uint8_t alert           # ... and what it says
+    bint silent             # the kernel sends: records that OpenSSL writes are dropped, because their numbers were used before
+    uint8_t alert_level     # silent: AlertLevel of the last alert that OpenSSL wrote; 0: none, or the kernel has sent it
+    uint8_t alert           # ... and its AlertDescription
     uint8_t header[5]       # of the record being read, as far as it is here
     uint8_t header_bytes
     uint32_t body_left      # bytes of that record's body that OpenSSL has not read yet

@@ -309,8 +309,8 @@ def bio_write(bio, data, length):
     left: uint32_t = cast(uint32_t, length)
     b: cython.pointer(Buffer)
     if tls.silent:
-        # With this record's number the kernel has sent another one. What it says goes out by the kernel: a KeyUpdate by
-        # offload_update(), an alert (note_message) by offload_check() or offload_farewell().
+        # The kernel has used this record's number already, so the record is dropped. offload_update() sends a KeyUpdate
+        # instead of it, offload_check() and offload_final_alert() the alert that note_message() kept.
         return length
     room: uint32_t
     while left:
