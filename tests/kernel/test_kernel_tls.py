@@ -317,7 +317,8 @@ def test_a_record_that_was_tampered_with(server, statistics, tmp_path, version, 
 
 @VERSION
 def test_a_broken_record_in_the_middle_of_a_response(server, statistics, tmp_path, version):
-    """The socket is full when it comes: what was sent before is read, and then the alert."""
+    """The socket is full when it comes. OpenSSL's alert comes behind what was sent before. Where the kernel reads, the
+    response is cut by a reset."""
     statistics.expected_errors = 1 if server.directions == "both" else 0
     with Peer(server.listener(tls=True).address, tmp_path, version, window=4096) as peer:
         peer.handshake()
@@ -325,7 +326,7 @@ def test_a_broken_record_in_the_middle_of_a_response(server, statistics, tmp_pat
         assert peer.receive(1000)
         peer.raw(BROKEN)
         peer.receive()
-        assert "bad_record_mac" in peer.ended
+        assert "bad_record_mac" in peer.ended or (server.directions == "both" and peer.ended == "reset")
 
 
 def test_a_record_that_is_too_long(server, statistics, tmp_path):
