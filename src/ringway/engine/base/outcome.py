@@ -1,12 +1,12 @@
-"""Why a request ended early: for each reason its name, the status that answers the client and a sentence.
+"""Why a request ended early: the name of each reason, the status of the response and a sentence.
 
-The sentence stands in the error response and in the documentation: it tells an operator where to look.
+The sentence appears in the error response and in the documentation. It tells an operator where to look.
 """
 
 import cython
 from cython.cimports.ringway.engine.base.outcome import *
 
-# One line for each Reason, in the order of outcome.pxd: name, status (0: no answer is possible), sentence.
+# One line for each Reason, in the order of outcome.pxd: name, status (0: no response is possible), sentence.
 _TABLE = (
     ("none", 0, "Nothing went wrong."),
     # the request head
@@ -30,7 +30,7 @@ _TABLE = (
     ("method_not_implemented", 501, "This server does not implement the request's method."),
     ("plain_http", 400, "The client sent plain HTTP to an HTTPS port; use https://."),
     ("bad_expectation", 417, "The Expect field asks for something other than 100-continue."),
-    # answers of our own
+    # Ringway's own responses
     ("no_route", 404, "No configured route matches the request's host and path."),
     (
         "misdirected",
@@ -87,7 +87,7 @@ _TABLE = (
     ("file_cut", 0, "The file became shorter while it was sent; the response was cut."),
     ("stopped", 0, "The server stopped before the request was finished."),
 )
-# The C table borrows its text from these, which live as long as the module.
+# The C table borrows these texts. They live as long as the module.
 _TEXTS = tuple((name.encode(), sentence.encode()) for name, _, sentence in _TABLE)
 
 
