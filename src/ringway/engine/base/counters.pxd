@@ -43,8 +43,8 @@ cdef enum Counter:
     COUNT_RESUMED
     COUNT_HANDSHAKE_ERRORS
     COUNT_CLIENT_CERTIFICATE_ERRORS     # client certificates that were missing or not accepted
-    COUNT_CERTIFICATES      # edition of the certificates in use, see certificates.pxd
-    COUNT_PEERS             # edition of the block of upstreams with TLS in use, see peers.pxd
+    COUNT_CERTIFICATES      # sequence number of the certificates in use, see certificates.pxd
+    COUNT_PEERS             # sequence number of the block of upstreams with TLS in use, see peers.pxd
     COUNT_KTLS_SEND         # connections that the kernel encrypts
     COUNT_KTLS_RECEIVE      # connections that the kernel decrypts
     COUNT_KTLS_FALLBACK_CIPHER  # connections that stayed with OpenSSL: the kernel cannot use their version and cipher
