@@ -1,6 +1,6 @@
 """The server's side of TLS: contexts with certificates, and which certificate a client gets.
 
-    ClientHello --client_hello()--> name --> the context of its certificates and the demand of its door (client_auth.pxd)
+    ClientHello --client_hello()--> name --> context of its certificates, and demand of its door (client_auth.pxd)
 
 One context (TlsContext without `client`) serves until a reload replaces it. Renewed certificates replace the old ones
 within the context. Connections are those of tls.pxd.
