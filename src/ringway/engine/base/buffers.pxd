@@ -42,7 +42,7 @@ cdef enum:                  # Group
 
 cdef enum BufferState:
     BUFFER_FREE = 0     # on its pool's free list
-    BUFFER_HELD = 1     # one owner
+    BUFFER_HELD = 1     # has exactly one owner
     BUFFER_LENT = 2     # the kernel has it until the completion
 
 cdef struct Buffer:
@@ -111,7 +111,7 @@ cdef int buffers_resize(Buffers* all, uint64_t bytes, uint32_t large_bytes) noex
     # use another bound or size from now on. Returns 1; 0: nothing to change; -ENOMEM: nothing changed
 cdef void buffers_close(Buffers* all) noexcept nogil
 cdef Buffer* buffer_take(Buffers* all, int group) noexcept nogil
-    # returns an empty buffer, HELD; a large one if no small one is free. NULL: the bound is reached
+    # returns an empty buffer, HELD. GROUP_SMALL: a large one if no small one is free. NULL: the bound is reached
 cdef void buffer_give(Buffers* all, Buffer* b) noexcept nogil       # HELD -> FREE
 cdef Buffer* buffer_take_view(Buffers* all, char* base, uint32_t length, void* owner) noexcept nogil
 

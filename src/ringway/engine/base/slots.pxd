@@ -28,7 +28,7 @@ cdef struct Slots:
 cdef int slots_open(Slots* slots, uint64_t size, uint64_t zeroed, uint32_t capacity, uint32_t most) noexcept nogil
     # `size`: bytes of one slot; slot_take() clears the first `zeroed` of them. Returns 0 or -ENOMEM
 cdef int slots_grow(Slots* slots, uint32_t capacity) noexcept nogil
-    # to at least this capacity. Returns 0; -ENOMEM: nothing changed
+    # grows the table to at least this capacity. Returns 0; -ENOMEM: nothing changed
 cdef void slots_close(Slots* slots) noexcept nogil
 cdef void* reserve(uint64_t bytes) noexcept nogil
 cdef Slot* slot_take(Slots* slots) noexcept nogil       # NULL: the bound is reached

@@ -33,8 +33,8 @@ cdef enum ChunkedState:
     CHUNK_EXT_EQUALS    # a value must follow
     CHUNK_EXT_VALUE     # a token
     CHUNK_EXT_QUOTED    # in a quoted-string
-    CHUNK_EXT_PAIR      # after a backslash in it
-    CHUNK_EXT_CLOSED    # after its end
+    CHUNK_EXT_PAIR      # in a quoted-string, after a backslash
+    CHUNK_EXT_CLOSED    # after the end of a quoted-string
     CHUNK_EXT_BLANK     # blanks after the value: ";" must follow
     CHUNK_SIZE_LF       # CR seen
     CHUNK_DATA
@@ -47,7 +47,7 @@ cdef struct Chunked:
     uint8_t state           # ChunkedState; begins with 0
     bint lenient            # the body comes from an upstream; chunked_begin() clears it
     uint8_t digits          # hex digits of the size so far, at most CHUNK_DIGITS_MAX
-    uint16_t line_max       # bytes of a size with its extensions, which nobody uses on the public Internet
+    uint16_t line_max       # bytes of a size with its extensions; the public Internet does not use extensions
     uint16_t trailer_max    # bytes of the trailer section, at most TRAILER_BYTES_MAX
     uint16_t line           # bytes of this chunk line, or of the trailer section, so far
     uint16_t trailer_length # bytes collected in `trailer`

@@ -32,7 +32,7 @@ cdef struct Forward:        # what a request to an upstream says in addition to 
     Span identity           # whole lines: who the client is, see client_auth.pxd
     Span proto              # the scheme of the request: "https" or "http"
     Span asked              # the host that the client requested; length 0: none
-    Span port               # ... and the port that a trusted proxy gave; length 0: the port of `asked` or of `proto`
+    Span port               # ... and the port, from a trusted proxy; length 0: the port in `asked`, or that of `proto`
     Span prefix             # the prefix that was stripped from the path; length 0: none
     Span prefix_before      # the prefix that a trusted proxy stripped before that
     Span upgrade            # protocols that the route allows, a list in lower case; length 0: do not forward Upgrade

@@ -9,7 +9,7 @@ from libc.stdint cimport uint32_t
 
 cdef bint path_is_normal(const char* path, uint32_t length) noexcept nogil
     # True: nothing to do; it begins with "/" and has no "%", no NUL and no "/." (the usual case, one pass).
-    # False: it may or may not be normal, as "/.well-known" is. path_normalise() decides
+    # False: it may still be normal, like "/.well-known"; path_normalise() decides
 cdef int path_normalise(const char* path, uint32_t length, char* out, uint32_t capacity) noexcept nogil
     # returns the bytes written (never more than length), or -1. `out` may be `path`. -1 too if capacity < length
 cdef int path_place(const char* path, uint32_t length, uint32_t at, uint32_t normal_length) noexcept nogil

@@ -1,4 +1,4 @@
-"""Validators, conditions and ranges of a file: RFC 9110 8.8, 13 and 14. It computes on spans and does no I/O.
+"""Validators, conditions and ranges of a file: RFC 9110 8.8, 13 and 14. No I/O.
 
     condition_add() for each line of the head, then
     conditions_check() -> 200, 206, 304, 412 or 416, in the order of RFC 9110 13.2.2

@@ -4,8 +4,8 @@ Python calls this once before the loop runs, while the process has only one thre
 """
 
 cdef void bounding_drop() noexcept nogil
-    # clears the bounding set, so programs that the worker executes get no capabilities. Does nothing without
-    # CAP_SETPCAP: such a process has no capabilities to pass on
+    # clears the bounding set, so programs that the worker executes get no capabilities. Without CAP_SETPCAP (a process
+    # that has no capabilities) it has no effect
 cdef int capabilities_drop() noexcept nogil
     # drops the worker's own capabilities. 0, or -errno
 cdef int privileges_seal() noexcept nogil
