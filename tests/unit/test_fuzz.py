@@ -1,4 +1,4 @@
-"""Every harness of fuzz/, with its corpus and a fixed number of changed inputs. By hand they run as long as you like."""
+"""Every harness of fuzz/, with its corpus and a fixed number of changed inputs. By hand they run for any time."""
 
 import subprocess
 import sys
