@@ -376,7 +376,8 @@ class Watch:
             self._due_looks -= 1
             return
         else:
-            logs.error(f"{len(missing)} workers have not loaded the new certificates; the old ones stay in use")
+            who = "1 worker has" if len(missing) == 1 else f"{len(missing)} workers have"
+            logs.error(f"{who} not loaded the new certificates; the old ones stay in use")
         self._due = []
 
     def _tell_lapsed(self) -> None:
