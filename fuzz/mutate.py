@@ -1,4 +1,4 @@
-"""The common part of the harnesses: mutates a corpus at random for a limited time."""
+"""The common part of the harnesses: mutates a corpus at random, for a limited time or number of inputs."""
 
 import argparse
 import random
@@ -59,6 +59,7 @@ def run(name: str, check: Callable[[bytes, random.Random], None]) -> None:
     """Calls `check` with mutated inputs. Prints the input if it fails. Add that input to the corpus."""
     options = argparse.ArgumentParser()
     options.add_argument("--seconds", type=float, default=10)
+    options.add_argument("--inputs", type=int, default=None, help="try this many inputs, however long it takes")
     options.add_argument("--seed", type=int, default=None, help="seed of a run to repeat")
     options.add_argument("file", nargs="*", type=Path, help="check only these inputs")
     arguments = options.parse_args()
@@ -71,7 +72,7 @@ def run(name: str, check: Callable[[bytes, random.Random], None]) -> None:
     seeds = [file.read_bytes() for file in sorted((CORPUS / name).iterdir())]
     end = time.monotonic() + arguments.seconds
     count = 0
-    while time.monotonic() < end:
+    while count < arguments.inputs if arguments.inputs is not None else time.monotonic() < end:
         data = rng.choice(seeds)
         for _ in range(rng.randint(0, 6)):
             data = change(data, seeds, rng)[:3000]

@@ -22,6 +22,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from harness.raw import any_certificate
 from harness.waiting import DEADLINE
 
+HELLO = b"\x01\0\0\0"
+"""An empty ClientHello, which asks for renegotiation in a TLS 1.2 connection."""
+
 
 def expand_label(secret: bytes, label: str, length: int) -> bytes:
     """HKDF-Expand-Label (RFC 8446 7.1) with an empty context, for one block."""
@@ -49,6 +52,15 @@ def data_records(came: bytes) -> list[int]:
         if kind == 23 and length > 19:
             found.append(length)
         came = came[5 + length :]
+    return found
+
+
+def record_kinds(came: bytes) -> list[int]:
+    """Returns the types of these records, as they are on the wire."""
+    found = []
+    while came:
+        found.append(came[0])
+        came = came[5 + struct.unpack("!H", came[3:5])[0] :]
     return found
 
 
@@ -81,8 +93,8 @@ class Peer:
         """The first bytes that were received, which include the ServerHello."""
         self.records = 0
         """Number of records encrypted with the client's application keys so far."""
-        self.updates = 0
-        """Number of crafted KeyUpdates, each of which changes the keys."""
+        self._secret = b""
+        """The secret for the keys of crafted records. A KeyUpdate replaces it."""
         self.ended = ""
 
     def __enter__(self) -> "Peer":
@@ -131,10 +143,10 @@ class Peer:
     def craft(self, kind: int, payload: bytes, broken: bool = False) -> bytes:
         """Returns a TLS 1.3 record of this content type. OpenSSL does not count it, so all later records must be
         crafted too. `broken`: one bit of it is wrong."""
-        lines = [line.split() for line in self.keylog.read_text().splitlines() if line.startswith("CLIENT_TRAFFIC")]
-        secret = bytes.fromhex(lines[-1][2])
-        for _ in range(self.updates):
-            secret = expand_label(secret, "traffic upd", len(secret))
+        if not self._secret:
+            lines = [line.split() for line in self.keylog.read_text().splitlines() if line.startswith("CLIENT_TRAFFIC")]
+            self._secret = bytes.fromhex(lines[-1][2])
+        secret = self._secret
         name = (self.tls.cipher() or ("",))[0]
         key = expand_label(secret, "key", 16 if "128" in name else 32)
         iv = expand_label(secret, "iv", 12)
@@ -165,7 +177,7 @@ class Peer:
         must change its keys, too."""
         record = self.craft(22, bytes([24, 0, 0, 1, asked]))
         self.records = 0
-        self.updates += 1
+        self._secret = expand_label(self._secret, "traffic upd", len(self._secret))
         return record
 
     def goodbye(self) -> bytes:

@@ -3,7 +3,7 @@
     old                                        new (`ringway run` of the installed version)
     Successor: starts it with one socket  -->  TakeOver.of_environment(): listening sockets, keys of session tickets
     keeps serving                              starts its workers on the same sockets
-    says_ready()                          <--  ready()
+    says_ready()                          <--  ready(), or failed() with the errors of the configuration
     drains                                     serves
 
 Both sides have the same sockets (the same open file descriptions), so a connection that waits in one of them is not
@@ -29,6 +29,8 @@ from ringway.errors import RingwayError
 VARIABLE = "RINGWAY_TAKE_OVER"
 """Environment variable with the descriptor of the socket to the old supervisor."""
 READY_WITHIN = 60.0
+_ERRORS_MOST = 1 << 16
+"""Maximum bytes of failed() that the old supervisor reads."""
 _END_WITHIN = 5.0
 """Seconds from the end of file on the socket until a new process that failed must have ended."""
 
@@ -46,6 +48,8 @@ class Successor:
     ) -> None:
         """Starts the process. Raises OSError."""
         self.askers = askers
+        self.errors: list[str] = []
+        """The errors that the process sent with failed()."""
         self.due = time.monotonic() + READY_WITHIN
         self._late = f"was not ready within {READY_WITHIN:.0f} s"
         self._link, theirs = socket.socketpair()
@@ -90,11 +94,18 @@ class Successor:
         return self._link.fileno()
 
     def says_ready(self) -> bool:
-        """Reads the socket. True: the process is ready. False: end of file."""
+        """Reads the socket. True: the process is ready. False: end of file; `errors` has what it sent."""
+        said = b""
         try:
-            return self._link.recv(1) == b"!"
+            self._link.settimeout(_END_WITHIN)
+            while (more := self._link.recv(4096)) and len(said) < _ERRORS_MOST:
+                said += more
+                if said.startswith(b"!"):
+                    return True
         except OSError:
-            return False
+            pass
+        self.errors = said.decode("utf-8", "replace").splitlines()
+        return False
 
     def hung_up(self) -> None:
         """The process closed the socket before it was ready. Its exit must follow within a deadline (SIGCHLD)."""
@@ -116,7 +127,8 @@ class Successor:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             return f"the new process {self._late}"
-        return f"the new process ended with exit code {code} before it was ready; its log lines say why"
+        why = f"the new process ended with exit code {code} before it was ready"
+        return why if self.errors else f"{why}; its log lines say why"
 
 
 class TakeOver:
@@ -166,4 +178,10 @@ class TakeOver:
         """Notifies the old supervisor, which then drains."""
         with contextlib.suppress(OSError):
             self._link.sendall(b"!")
+        self._link.close()
+
+    def failed(self, error: str) -> None:
+        """Sends the old supervisor why this process ends, for the answer to `ringway upgrade`."""
+        with contextlib.suppress(OSError):
+            self._link.sendall(error.encode("utf-8", "replace")[:_ERRORS_MOST])
         self._link.close()
