@@ -128,7 +128,7 @@ def failing(tests: list[str]) -> tuple[set[str], str]:
     lines = done.stdout.splitlines()
     failed = {line.split()[1] for line in lines if line.startswith(("FAILED ", "ERROR "))}
     if done.returncode < 0 or (done.returncode == 1 and not failed):
-        # A signal, or the timeout's exit: the mutation may well end pytest itself. Which of the tests was it?
+        # A signal, or the exit of a timeout: the mutation can end pytest itself. Find the test that causes it.
         alone = [failing([test])[0] for test in tests] if len(tests) > 1 else [set(tests)]
         return set().union(*alone), f"pytest ended with {done.returncode}"
     if done.returncode not in (0, 1):

@@ -150,7 +150,7 @@ def test_a_folder_of_certificates(ringway, tmp_path):
 
 
 def test_an_expired_certificate_alone_is_served_and_told(ringway, tmp_path):
-    """As nginx, HAProxy and Caddy do: a client that looks away is better served than none, and reloads work."""
+    """As in nginx, HAProxy and Caddy: clients that ignore the error are served, and reloads work."""
     server = ringway(site(tmp_path, **pair(tmp_path, "a", ["a.example"], days=-1, begins=-9)))
     server.wait_line(r'warning certificate ".*a\.crt" .*expired on')
     assert shown(server, "a.example")[1] == ["a.example"]
@@ -162,7 +162,7 @@ def test_an_expired_certificate_alone_is_served_and_told(ringway, tmp_path):
 
 
 def test_an_empty_folder_keeps_plain_http_running(ringway, tmp_path):
-    """An ACME client may bring the first certificate by it: then TLS is served too, without a reload."""
+    """An ACME client can use plain HTTP to get the first certificate. Then Ringway serves TLS without a reload."""
     folder = tmp_path / "certificates"
     folder.mkdir()
     config = site(tmp_path, certificates_path=str(folder))

@@ -303,7 +303,7 @@ BROKEN = b"\x17\x03\x03\x00\x20" + b"x" * 32
 @VERSION
 @pytest.mark.parametrize("more", [b"", b"x" * 100_000], ids=["alone", "and more"])
 def test_a_record_that_was_tampered_with(server, statistics, tmp_path, version, more):
-    """RFC 8446 5.2: bad_record_mac. Where OpenSSL reads it, the kernel sends the alert all the same."""
+    """RFC 8446 5.2: bad_record_mac. The kernel sends the alert, even if OpenSSL reads the record."""
     statistics.expected_errors = 1 if server.directions == "both" else 0
     with Peer(server.listener(tls=True).address, tmp_path, version) as peer:
         peer.handshake()
@@ -313,14 +313,14 @@ def test_a_record_that_was_tampered_with(server, statistics, tmp_path, version, 
         assert peer.receive() == b""
         assert "bad_record_mac" in peer.ended
         if server.directions == "send":
-            peer.raw(b"x")  # its end is in order, whatever came behind the record
+            peer.raw(b"x")  # the connection ends with FIN, whatever follows the record
             assert peer.rest() == b""
 
 
 @VERSION
 def test_a_broken_record_in_the_middle_of_a_response(server, statistics, tmp_path, version):
-    """The socket is full when it comes. OpenSSL's alert comes behind what was sent before. Where the kernel reads, the
-    response is cut by a reset."""
+    """The socket is full when the record arrives. If OpenSSL reads, its alert follows the data that was sent before. If
+    the kernel reads, a reset aborts the response."""
     statistics.expected_errors = 1 if server.directions == "both" else 0
     with Peer(server.listener(tls=True).address, tmp_path, version, window=4096) as peer:
         peer.handshake()

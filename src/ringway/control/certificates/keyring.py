@@ -150,7 +150,7 @@ class Keyring:
                 certificates.wipe(pair.key)
 
     def unchanged(self, old: "Keyring") -> "Keyring":
-        """The part of this one that is equal in the old one."""
+        """Returns a keyring with the parts that are equal in the old one."""
         pairs = {source: pair for source, pair in self.pairs.items() if old.pairs.get(source) == pair}
         authorities = {path: text for path, text in self.authorities.items() if old.authorities.get(path) == text}
         return replace(self, pairs=pairs, authorities=authorities)

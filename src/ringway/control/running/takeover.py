@@ -181,7 +181,7 @@ class TakeOver:
         self._link.close()
 
     def failed(self, error: str) -> None:
-        """Sends the old supervisor why this process ends, for the answer to `ringway upgrade`."""
+        """Sends the reason why this process ends to the old supervisor, for the answer to `ringway upgrade`."""
         with contextlib.suppress(OSError):
             self._link.sendall(error.encode("utf-8", "replace")[:_ERRORS_MOST])
         self._link.close()
