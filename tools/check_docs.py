@@ -1,8 +1,8 @@
 """Is what is generated fresh, does every link between the documents lead somewhere, and does docs/architecture.md know
 every module of the engine? Exit status 1 if not.
 
-Generated: docs/configuration.md and docs/config.schema.json, from src/ringway/config/model.py; `make docs` makes them
-anew. Links: those to files of this repository, and to headings in them.
+Generated: docs/configuration.md and docs/config.schema.json, from src/ringway/config/model.py and its sections; `make
+docs` makes them anew. Links: those to files of this repository, and to headings in them.
 """
 
 import re

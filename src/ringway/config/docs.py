@@ -21,7 +21,7 @@ _TITLES = {
 _HEAD = """\
 # Configuration
 
-<!-- Made from src/ringway/config/model.py by `python -m ringway.config.docs docs`. Do not edit. -->
+<!-- Made from src/ringway/config/model.py and sections by `python -m ringway.config.docs docs`. Do not edit. -->
 
 `ringway run --config FILE` reads one TOML file, `config.toml` unless told otherwise. `ringway check --config FILE` says
 everything that is wrong with it at once, or what would run. Unknown keys are errors. `ringway schema` prints the JSON

@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from ringway.config import model
 from ringway.config.environment import expand_all, expanded
 from ringway.config.places import places_of
+from ringway.config.sections import kinds
 from ringway.config.syntax import syntax_problem
 from ringway.config.values import Flaw
 from ringway.errors import ConfigError, Problem
@@ -194,7 +195,7 @@ def _path_keys() -> set[str]:
 
     def is_path(about: FieldInfo) -> bool:
         inner = (entry for kind in get_args(about.annotation) for entry in getattr(kind, "__metadata__", ()))
-        return model.PATH in (*about.metadata, *inner)
+        return kinds.PATH in (*about.metadata, *inner)
 
     return {
         name

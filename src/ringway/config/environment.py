@@ -1,7 +1,7 @@
 """`"${PORT}"` and `"${PORT:-8080}"` in the texts of a configuration: the value of an environment variable.
 
 `$${` stands for `${` itself. The value is text and never read as TOML, so it can add no keys. Where a number or a
-boolean is wanted, `model.Section` makes one of it.
+boolean is wanted, `sections.section` makes one of it.
 """
 
 import re

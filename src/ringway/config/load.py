@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from ringway.config import checks, model
 from ringway.config.document import Path, key_path, read_document
 from ringway.config.ourselves import loops
+from ringway.config.sections import kinds
 from ringway.config.values import Flaw, host_name, path_prefix
 from ringway.errors import ConfigError, Problem
 
@@ -360,8 +361,8 @@ def _bounds(path: Path, document: dict[str, Any]) -> str:
 def _unit(field: FieldInfo) -> str:
     """ "seconds", "bytes", or "": a number as it is."""
     for rule in field.metadata:
-        if rule in (model.SECONDS, model.BYTES):
-            return "seconds" if rule == model.SECONDS else "bytes"
+        if rule in (kinds.SECONDS, kinds.BYTES):
+            return "seconds" if rule == kinds.SECONDS else "bytes"
     return ""
 
 
