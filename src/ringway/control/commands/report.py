@@ -13,7 +13,7 @@ from ringway.control.certificates import keyring, peers
 from ringway.control.certificates.certificates import Pair
 from ringway.control.certificates.ocsp import responder_of
 from ringway.control.machine import account, cgroups, cpus, io_driver, kernel_tls, room
-from ringway.control.running.supervisor import wanted_listeners
+from ringway.control.running.briefs import wanted_listeners
 from ringway.control.sockets import resolver
 
 

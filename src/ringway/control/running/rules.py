@@ -18,6 +18,7 @@ from ringway.control.logs import logs
 from ringway.control.machine import kernel_tls, memory
 from ringway.control.machine.account import account_for
 from ringway.control.running.folders import Folders
+from ringway.control.running.signals import CERTIFICATES, FOLDERS, PEERS, RESOLVED
 from ringway.control.sockets.resolver import Addresses, Resolver
 from ringway.errors import RingwayError
 
@@ -25,12 +26,6 @@ if TYPE_CHECKING:
     from ringway.control.certificates import keyring, peers
     from ringway.control.certificates.stapler import Stapler
 
-CERTIFICATES = b"\x80"
-PEERS = b"\x81"
-RESOLVED = b"\x83"
-FOLDERS = b"\x85"
-"""What is new (certificates, files for upstreams, every name looked up, another folder), as it is told to the
-supervisor's loop, where signals arrive by their numbers."""
 _AGAIN = 1.0
 """Seconds until memory for what is new is asked for again."""
 DESCRIPTORS = ("snapshot", "addresses", "certificates", "peers")
