@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from configs import LEAST, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,15 +16,6 @@ from ringway.config.places import places_of
 from ringway.config.quantities import seconds, size
 from ringway.config.values import Flaw, host_name, parse_addresses, parse_url, path_prefix, server_name, trusted_proxy
 from ringway.errors import ConfigError
-
-LEAST = '[server]\nlisten = "127.0.0.1:0"\n'
-
-
-def write(folder: Path, text: str, name: str = "config.toml") -> str:
-    file = folder / name
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(text, encoding="utf-8")
-    return str(file)
 
 
 def errors(folder: Path, text: str) -> list[str]:
