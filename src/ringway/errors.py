@@ -26,6 +26,11 @@ class Problem:
         """The same with its place; a line that is known already stays."""
         return replace(self, file=file, line=line or self.line)
 
+    def told(self, file: str) -> str:
+        """With its place; `file`: the one that was loaded."""
+        place = f"{self.file or file}:{self.line}" if self.line else self.file or file
+        return f"{place}: {self}"
+
     def __str__(self) -> str:
         place = f"{self.key}: " if self.key else ""
         return f"{place}{self.sentence}" + (f"; {self.remedy}" if self.remedy else "")
@@ -37,8 +42,4 @@ class ConfigError(RingwayError):
     def __init__(self, file: str, problems: list[Problem]) -> None:
         self.file = file
         self.problems = problems
-        super().__init__("\n".join(f"{self._place(problem)}: {problem}" for problem in problems))
-
-    def _place(self, problem: Problem) -> str:
-        file = problem.file or self.file
-        return f"{file}:{problem.line}" if problem.line else file
+        super().__init__("\n".join(problem.told(file) for problem in problems))

@@ -73,6 +73,16 @@ def test_sighup_reloads(ringway):
         assert goes_to(client) == "/two"
 
 
+def test_each_reload_tells_the_warnings_once(ringway):
+    server = ringway(site("/one"))
+    server.reload(site("/two"))
+    server.wait_line(" info reloaded, 1 worker$")
+    told = [line for line in server.lines if " warning " in line]
+    expected = [rf'\.toml:\d+: host_routes\."\*"\.to: redirects to itself: "{to}" matches' for to in ("/one", "/two")]
+    assert len(told) == 2
+    assert all(re.search(pattern, line) for pattern, line in zip(expected, told, strict=True)), told
+
+
 @pytest.mark.slow  # all of it happens in the five seconds that names are waited for
 def test_names_that_take_their_time_hold_up_nothing_else(ringway, upstream, names):
     """While a lookup hangs a worker that dies is started again; who asks is answered, in order."""

@@ -218,14 +218,14 @@ def test_a_key_for_upstreams_that_others_may_read_is_warned_about(tmp_path: Path
     assert load(write(tmp_path, LEAST + text)).warnings == []
     Path(key).chmod(0o640)
     (line,) = load(write(tmp_path, LEAST + text)).warnings
-    assert line.startswith("host_routes.x.key_path:")
+    assert line.startswith(f"{tmp_path}/config.toml:4: host_routes.x.key_path:")
     assert "users other than its owner can read this key (mode 640)" in line
 
 
 def test_an_upstream_that_is_not_verified_is_warned_about(tmp_path: Path) -> None:
-    text = '[path_routes.x]\n"/a" = { type = "Proxy", url = "https://h", verify = false }\n'
+    text = '[path_routes.X]\n"/a" = { type = "Proxy", url = "https://h", verify = false }\n'
     (warning,) = load(write(tmp_path, LEAST + text)).warnings
-    assert warning.startswith('path_routes.x."/a/".verify: https://h:443 is not verified')
+    assert warning.startswith(f'{tmp_path}/config.toml:4: path_routes.X."/a".verify: https://h:443 is not verified')
 
 
 @pytest.mark.parametrize(

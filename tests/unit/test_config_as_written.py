@@ -521,31 +521,58 @@ def test_places_are_those_of_the_parser(document: dict[str, dict[str, Any]]) -> 
 
 
 def warnings(folder: Path, routes: str, listen: str = '"127.0.0.1:8080"') -> list[str]:
-    return load(write(folder, f"[server]\nlisten = {listen}\n{routes}")).warnings
+    """As they are printed, without the folder."""
+    found = load(write(folder, f"[server]\nlisten = {listen}\n{routes}")).warnings
+    return [line.removeprefix(f"{folder}/") for line in found]
 
 
 @pytest.mark.parametrize(
-    ("routes", "way"),
+    ("routes", "said"),
     [
-        ('[host_routes]\n"*" = { type = "Redirect", to = "/x" }', "any host/ -> /x"),
-        ('[host_routes]\n"a" = { type = "Redirect", to = "http://a:8080{path}" }', "a/ -> http://a:8080/"),
-        ('[host_routes]\n"a" = { type = "Redirect", to = "/new{path}" }', "a/ -> /new/"),
-        ('[path_routes."*"]\n"/a" = { type = "Redirect", to = "/a/b" }', "any host/a/ -> /a/b"),
+        (
+            '[host_routes]\n"*" = { type = "Redirect", to = "/x" }',
+            'host_routes."*".to: redirects to itself: "/x" matches this route again',
+        ),
+        (
+            '[host_routes]\n"A" = { type = "Redirect", to = "http://a:8080{path}" }',
+            'host_routes.A.to: redirects to itself: "http://a:8080{path}" matches this route again',
+        ),
+        (
+            '[host_routes]\n"a" = { type = "Redirect", to = "/new{path}" }',
+            'host_routes.a.to: redirects to itself: "/new{path}" matches this route again',
+        ),
+        (
+            '[path_routes."*"]\n"/a" = { type = "Redirect", to = "/a/b" }',
+            'path_routes."*"."/a".to: redirects to itself: "/a/b" matches this route again',
+        ),
         (
             '[host_routes]\n"a" = { type = "Redirect", to = "http://b:8080/" }\n'
             '"b" = { type = "Redirect", to = "http://a:8080/" }',
-            "a/ -> http://b:8080/ -> http://a:8080/",
+            'host_routes.a.to: redirects in a loop: to "http://b:8080/", then "http://a:8080/", which matches this '
+            "route again",
         ),
         (
             '[host_routes]\n"a" = { type = "Redirect", to = "http://x.b:8080/" }\n'
             '"*.b" = { type = "Redirect", to = "http://a:8080/" }',
-            "a/ -> http://x.b:8080/ -> http://a:8080/",
+            'host_routes.a.to: redirects in a loop: to "http://x.b:8080/", then "http://a:8080/", which matches this '
+            "route again",
         ),
     ],
 )
-def test_redirects_in_a_circle_are_found(tmp_path: Path, routes: str, way: str) -> None:
+def test_redirects_in_a_circle_are_found(tmp_path: Path, routes: str, said: str) -> None:
     found = warnings(tmp_path, routes)
-    assert any(f"redirects in a loop ({way}); redirect to another host or path" in line for line in found), found
+    assert found[0] == f"config.toml:4: {said}; redirect to another host or path"
+
+
+def test_warnings_stand_in_the_order_of_the_files_with_their_lines(tmp_path: Path) -> None:
+    write(tmp_path, '[path_routes."*"]\n\n"/b" = { type = "Redirect", to = "/b/c" }\n', "sites/1.toml")
+    text = 'include = "sites/*"\n[server]\nlisten = "127.0.0.1:8080"\n'
+    text += '[path_routes."*"]\n"/P" = { type = "Proxy", url = "http://127.0.0.1:8080" }\n'
+    found = [line.removeprefix(f"{tmp_path}/").split(": ")[:2] for line in load(write(tmp_path, text)).warnings]
+    assert found == [
+        ["config.toml:5", 'path_routes."*"."/P".url'],
+        ["sites/1.toml:3", 'path_routes."*"."/b".to'],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -582,7 +609,8 @@ def test_other_redirects_are_none(tmp_path: Path, routes: str) -> None:
 def test_an_upstream_that_is_ringway_itself_is_found(tmp_path: Path, listen: str, url: str, ours: bool) -> None:
     found = warnings(tmp_path, f'[host_routes]\n"*" = {{ type = "Proxy", url = "{url}" }}', listen)
     assert [
-        line.startswith(f'host_routes."*".url: {url} is the address of this Ringway, which listens') for line in found
+        line.startswith(f'config.toml:4: host_routes."*".url: {url} is the address of this Ringway, which listens')
+        for line in found
     ] == [True] * ours
 
 

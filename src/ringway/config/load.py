@@ -5,7 +5,7 @@ import copy
 import difflib
 import itertools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -61,8 +61,8 @@ def load(file: str) -> Loaded:
     problems += [problem for problem in checks.check_system(sound_parts(document.data)) if problem.key not in told]
     if config is None or problems:
         raise ConfigError(file, document.placed(problems))
-    warnings = document.placed(loops(config))
-    return Loaded(config, file, [*checks.warnings_of(config), *map(str, warnings)])
+    warnings = _as_written(document.data, [*checks.warnings_of(config), *loops(config)])
+    return Loaded(config, file, [warning.told(file) for warning in document.placed(warnings)])
 
 
 def validate(document: dict[str, Any]) -> tuple[model.Config | None, list[Problem]]:
@@ -79,6 +79,21 @@ def validate(document: dict[str, Any]) -> tuple[model.Config | None, list[Proble
             if not any(details["loc"][: len(place)] == place for place in meant)
         ]
         return None, list(meant.values()) + found + _tls_as_a_whole(document, every) + problems
+
+
+def _as_written(document: dict[str, Any], problems: list[Problem]) -> list[Problem]:
+    """The problems of a Config, with the keys of routes as they stand in the file."""
+    written = {}
+    for path, _ in _raw_routes(document):
+        section, host, *prefixes = map(str, path)
+        ours = (section, host_name(host), *(f"{path_prefix(prefix)}/" for prefix in prefixes))
+        written[key_path(ours)] = key_path(path)
+    return [_renamed(problem, written) for problem in problems]
+
+
+def _renamed(problem: Problem, written: dict[str, str]) -> Problem:
+    route, dot, key = problem.key.rpartition(".")
+    return replace(problem, key=f"{written[route]}{dot}{key}") if route in written else problem
 
 
 def _below(key: str, others: tuple[str, ...]) -> bool:

@@ -24,12 +24,18 @@ def loops(config: Config) -> list[Problem]:
     found = []
     for host, prefix, (key, route) in _all_routes(config):
         if isinstance(route, RedirectRoute) and (way := _circle(config, host, prefix, (key, route))):
-            sentence = f"redirects in a loop ({' -> '.join(way)})"
-            found.append(Problem(f"{key}.to", sentence, "redirect to another host or path"))
+            found.append(Problem(f"{key}.to", _told(way), "redirect to another host or path"))
         if isinstance(route, ProxyRoute) and (address := _own_address(config, route)):
             sentence = f"{route.url} is the address of this Ringway, which listens on {address}"
             found.append(Problem(f"{key}.url", sentence, "write the address of the application"))
     return found
+
+
+def _told(way: list[str]) -> str:
+    targets = ", then ".join(f'"{target}"' for target in way)
+    if len(way) == 1:
+        return f"redirects to itself: {targets} matches this route again"
+    return f"redirects in a loop: to {targets}, which matches this route again"
 
 
 def _all_routes(config: Config) -> Iterator[tuple[str, str, Found]]:
@@ -42,10 +48,11 @@ def _all_routes(config: Config) -> Iterator[tuple[str, str, Found]]:
 
 
 def _circle(config: Config, host: str, prefix: str, first: Found) -> list[str]:
-    """The URLs through which a request of `first` comes back to a route that it had before; []: it does not."""
+    """The targets through which a request of `first` comes back to it; []: it does not."""
     listeners = dict(_listeners(config))
     scheme, port = next(iter(listeners.items()), ("http", []))[0], ""
-    path, current, way = prefix + _SAMPLE, first, [f"{_shown(host)}{prefix}"]
+    path, current = prefix + _SAMPLE, first
+    way: list[str] = []
     keys = [first[0]]
     for _ in range(_STEPS):
         route = current[1]
@@ -65,7 +72,7 @@ def _circle(config: Config, host: str, prefix: str, first: Found) -> list[str]:
         else:
             path = target
         following = _answering(config, host, path.partition("?")[0].partition("#")[0])
-        way.append(target.replace(_SAMPLE, ""))
+        way.append(route.to)
         if following is None:
             return []
         if following[0] in keys:
@@ -111,10 +118,6 @@ def _answering(config: Config, host: str, path: str) -> Found | None:
         if name in config.host_routes:
             return key_path(("host_routes", name)), config.host_routes[name]
     return None
-
-
-def _shown(host: str) -> str:
-    return "any host" if host == "*" else host
 
 
 def _own_address(config: Config, route: ProxyRoute) -> str:

@@ -77,7 +77,7 @@ def _decide(server: Server) -> tuple[Account | None, str, list[Problem]]:
     return (None if why else found), why, []
 
 
-def warnings(server: Server) -> list[str]:
+def warnings(server: Server) -> list[Problem]:
     """What runs otherwise than one would expect."""
     _, why, problems = _decide(server)
     if problems:
@@ -85,11 +85,11 @@ def warnings(server: Server) -> list[str]:
     if os.geteuid() != 0:
         keys = [key for key in ("user", "group") if getattr(server, key) is not None]
         others = [key for key in keys if not _is_ours(server, key)]
-        return [
-            f"server.{key} is ignored: Ringway can run workers as another user only if root starts it" for key in others
-        ]
+        sentence = "this key is ignored: Ringway can run workers as another user only if root starts it"
+        return [Problem(f"server.{key}", sentence) for key in others]
     if why:
-        return [f"workers run as root, without capabilities: they cannot switch to another user ({why})"]
+        sentence = f"workers run as root, without capabilities: they cannot switch to another user ({why})"
+        return [Problem("", sentence)]
     return []
 
 
