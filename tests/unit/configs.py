@@ -44,3 +44,10 @@ def problems(folder: Path, text: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         load(write(folder, text))
     return [str(problem) for problem in caught.value.problems]
+
+
+def errors(folder: Path, text: str) -> list[str]:
+    """As they are printed, without the folder."""
+    with pytest.raises(ConfigError) as caught:
+        load(write(folder, text))
+    return [line.replace(f"{folder}/", "") for line in str(caught.value).splitlines()]

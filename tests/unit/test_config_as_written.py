@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from configs import LEAST, write
+from configs import LEAST, errors, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,14 +16,6 @@ from ringway.config.places import places_of
 from ringway.config.quantities import seconds, size
 from ringway.config.values import Flaw, host_name, parse_addresses, parse_url, path_prefix, server_name, trusted_proxy
 from ringway.errors import ConfigError
-
-
-def errors(folder: Path, text: str) -> list[str]:
-    """As they are printed, without the folder."""
-    with pytest.raises(ConfigError) as caught:
-        load(write(folder, text))
-    return [line.replace(f"{folder}/", "") for line in str(caught.value).splitlines()]
-
 
 # ------------------------------------------------------------------------------------------------ numbers with units
 
@@ -376,55 +368,6 @@ body = "${BODY:-1m}"
         'config.toml:11: host_routes."${NO}": the environment variable NO is not set; set it, or write a default: '
         '"${NO:-value}"',
     ]
-
-
-# ---------------------------------------------------------------------------------------------------- several files
-
-
-def test_included_files_add_to_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Relative paths are relative to the file that names them, wherever Ringway is started."""
-    (tmp_path / "sites" / "www").mkdir(parents=True)
-    (tmp_path / "www").mkdir()
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    site = '[host_routes]\n"{0}.example" = {{ type = "File", path = "www" }}\n'
-    write(tmp_path, site.format("b"), "sites/b.toml")
-    write(tmp_path, site.format("a") + '[path_routes."*"]\n"/a" = { type = "File", path = "../www" }', "sites/a.toml")
-    text = 'include = "sites/*.toml"\n' + LEAST + site.format("main")
-    loaded = load(write(tmp_path, text))
-    routes = {host: route.model_dump()["path"] for host, route in loaded.config.host_routes.items()}
-    assert routes == {
-        "main.example": f"{tmp_path}/www",
-        "a.example": f"{tmp_path}/sites/www",
-        "b.example": f"{tmp_path}/sites/www",
-    }
-    assert list(routes) == ["main.example", "a.example", "b.example"]
-    assert loaded.config.path_routes["*"]["/a/"].model_dump()["path"] == f"{tmp_path}/www"
-
-
-def test_errors_name_the_file_that_they_are_in(tmp_path: Path) -> None:
-    write(tmp_path, '\n[host_routes]\n"a" = { type = "File", path = "no" }\n[server]\nthreads = 2\n', "sites/1.toml")
-    write(tmp_path, '[tls]\n[[tls.certificates]]\ncert_path = "x"\n', "sites/2.toml")
-    write(tmp_path, 'include = "3.toml"\n[host_routes]\n"a" = { type = "File", path = "/" }\n', "sites/3.toml")
-    text = 'include = ["sites/*.toml", "none.toml", "sites"]\n[server]\nlisten = "127.0.0.1:0"\nthreads = 1\n'
-    text += '[tls]\n[[tls.certificates]]\ncert_path = "y"\nkey_path = "z"\n'
-    found = [line.split(";")[0] for line in errors(tmp_path, text)]
-    assert found == [
-        'config.toml:1: include: "none.toml" does not exist',
-        'config.toml:1: include: "sites" is a folder',
-        'config.toml:7: tls.certificates[0].cert_path: "y" does not exist',
-        'config.toml:8: tls.certificates[0].key_path: "z" does not exist',
-        'sites/1.toml:3: host_routes.a.path: "sites/no" does not exist',
-        "sites/1.toml:5: server.threads: is already set at config.toml:4",
-        "sites/2.toml:2: tls.certificates[1].key_path: this key is missing",
-        "sites/3.toml:1: include: an included file cannot include others",
-        "sites/3.toml:3: host_routes.a: is already set at sites/1.toml:3",
-    ]
-
-
-def test_an_included_file_that_is_not_toml(tmp_path: Path) -> None:
-    write(tmp_path, "x = ", "sites/1.toml")
-    assert errors(tmp_path, 'include = "sites/*"\n' + LEAST)[0].startswith("sites/1.toml:1: not TOML: x has no value")
 
 
 # ------------------------------------------------------------------------------------------------ where each key is

@@ -27,6 +27,8 @@ Place = tuple[str, int]
 """A file and a line."""
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_NESTED_MOST = 8
+"""Levels of files that include files: more are a mistake."""
 _LAST_STEP = re.compile(r"""(\[\d+\]|\.?("(?:[^"\\]|\\.)*"|[A-Za-z0-9_-]+))$""")
 
 
@@ -40,6 +42,8 @@ class Document:
     """By key path, as key_path() writes it."""
     files: list[str] = field(default_factory=list)
     """All that were read, the main one first."""
+    known: set[str] = field(default_factory=set)
+    """The same, without symbolic links."""
     problems: list[Problem] = field(default_factory=list)
 
     def place(self, key: str) -> Place:
@@ -59,13 +63,8 @@ class Document:
 
 def read_document(file: str) -> Document:
     """Raises ConfigError: a file cannot be read, or is not TOML."""
-    document = Document(file, files=[file])
-    document.data, lines = _read_one(document, file)
-    _Merge(document, file, lines).note(document.data, (), ())
-    patterns = document.data.get("include")
-    for pattern in [patterns] if isinstance(patterns, str) else patterns if isinstance(patterns, list) else []:
-        if isinstance(pattern, str):
-            _include(document, pattern)
+    document = Document(file)
+    _read(document, file, ())
     return document
 
 
@@ -75,24 +74,43 @@ def included(patterns: Sequence[str], main: str) -> list[str]:
     return [path for path in dict.fromkeys(found) if os.path.realpath(path) != os.path.realpath(main)]
 
 
-def _include(document: Document, pattern: str) -> None:
+def _read(document: Document, file: str, chain: tuple[str, ...]) -> None:
+    """Adds a file, and then the files that it includes. `chain`: those through which it is included."""
+    document.files.append(file)
+    document.known.add(os.path.realpath(file))
+    data, lines = _read_one(document, file)
+    include = data.pop("include", [])
+    merge = _Merge(document, file, lines)
+    merge.into(document.data, data, ())
+    merge.include(include)
+    for number, pattern in enumerate(include if isinstance(include, list) else [include]):
+        for path in _matching(pattern, file) if isinstance(pattern, str) else ():
+            problem = path if isinstance(path, Problem) else _out_of_order([*chain, file, path])
+            if problem is not None:
+                document.problems.append(problem.at(file, _line(lines, ("include", number))))
+            elif os.path.realpath(path) not in document.known:
+                _read(document, path, (*chain, file))
+
+
+def _matching(pattern: str, file: str) -> list[Any]:
+    """The files that are meant, or a Problem. A pattern may match the file that it stands in."""
     if not glob.has_magic(pattern) and not os.path.exists(pattern):
-        document.problems.append(Problem("include", f'"{pattern}" does not exist', "correct the path"))
-        return
+        return [Problem("include", f'"{pattern}" does not exist', "correct the path")]
     if os.path.isdir(pattern):
-        remedy = f'write "{os.path.join(pattern, "*.toml")}"'
-        document.problems.append(Problem("include", f'"{pattern}" is a folder', remedy))
-        return
-    for path in included([pattern], document.file):
-        if path in document.files:
-            continue
-        document.files.append(path)
-        more, lines = _read_one(document, path)
-        if more.pop("include", None) is not None:
-            remedy = f"name them in the include of {document.file}"
-            problem = Problem("include", "an included file cannot include others", remedy)
-            document.problems.append(problem.at(path, lines.get(("include",), 0)))
-        _Merge(document, path, lines).into(document.data, more, ())
+        return [Problem("include", f'"{pattern}" is a folder', f'write "{os.path.join(pattern, "*.toml")}"')]
+    return included([pattern], file) if glob.has_magic(pattern) else [pattern]
+
+
+def _out_of_order(chain: list[str]) -> Problem | None:
+    """Why the last file of this chain of includes cannot be included there."""
+    *files, path = chain
+    way = f"{files[0]} includes {', which includes '.join(chain[1:])}"
+    if os.path.realpath(path) in map(os.path.realpath, files):
+        return Problem("include", f"files include each other in a loop: {way}", "remove one of these includes")
+    if len(files) > _NESTED_MOST:
+        sentence = f"files are included more than {_NESTED_MOST} levels deep: {way}"
+        return Problem("include", sentence, "include them from a file further up")
+    return None
 
 
 def _read_one(document: Document, file: str) -> tuple[dict[str, Any], dict[Path, int]]:
@@ -176,6 +194,21 @@ class _Merge:
                 other, line = self._document.place(key_path(path))
                 problem = Problem(key_path(path), f"is already set at {other}:{line}", "keep one of them")
                 self._document.problems.append(problem.at(self._file, _line(self._lines, path)))
+
+    def include(self, patterns: Any) -> None:
+        """The patterns of all files are one list, by which changes are found."""
+        data = self._document.data
+        if "include" not in data:
+            data |= {"include": patterns} if patterns != [] else {}
+            self.note(patterns, ("include",), ("include",))
+            return
+        known = data["include"] if isinstance(data["include"], list) else [data["include"]]
+        more = patterns if isinstance(patterns, list) else [patterns]
+        for number, entry in enumerate(more):
+            self.note(
+                entry, ("include", number) if more is patterns else ("include",), ("include", len(known) + number)
+            )
+        data["include"] = [*known, *more]
 
     def note(self, value: Any, there: Path, here: Path) -> None:
         """What stands at `there` in the file, and below it, is `here` in the document."""

@@ -62,11 +62,11 @@ class Config(Section):
 
     include: Annotated[list[SystemPath], BeforeValidator(listed), one_or_many("string")] = Field(
         default=[],
-        description="Further files, by name or by pattern. A relative name starts at the folder of this file. "
-        "Ringway reads the matching files in the order of their names, and adds their sections to those of this "
-        'file. Use this for one file per site, with its own `[host_routes]`, `[path_routes."host"]` and '
-        "`[[tls.certificates]]`. The same key in two files is an error. Included files cannot include others. This "
-        "key must be at the top, above the first section.",
+        description="Further files, by name or by pattern. A relative name starts at the folder of the file that "
+        "names it. Ringway reads the matching files in the order of their names, and adds their sections to those of "
+        'this file. Use this for one file per site, with its own `[host_routes]`, `[path_routes."host"]` and '
+        "`[[tls.certificates]]`. The same key in two files is an error. Included files can include others, up to 8 "
+        "levels deep. Ringway reads each file once. This key must be at the top, above the first section.",
         examples=["sites/*.toml", ["sites/*.toml", "/etc/ringway/local.toml"]],
     )
     server: Server
