@@ -37,6 +37,18 @@ def test_both_families(ringway, tmp_path, certificate, tls):
     assert server.record("/a.txt?6")["client"] == "::1"
 
 
+@pytest.mark.parametrize("listen", [":0", 0, "localhost:0"])
+def test_one_free_port_for_both_families(ringway, tmp_path, listen):
+    """Whoever writes `":0"` wants one port; a reload keeps it."""
+    server = ringway(files(tmp_path, listen))
+    four, six = server.listeners
+    assert four.port == six.port
+    server.reload(files(tmp_path, listen, limits={"head_fields": 50}))
+    for host in ("127.0.0.1", "::1"):
+        with Client((host, four.port)) as link:
+            assert link.get("/a.txt").body == b"a"
+
+
 def test_both_families_at_one_port(ringway, tmp_path):
     """[::] is IPv6 alone, so that 0.0.0.0 stands beside it; several workers, steered."""
     with socket.create_server(("0.0.0.0", 0)) as taken:

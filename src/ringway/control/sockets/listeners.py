@@ -22,6 +22,10 @@ from ringway.control.sockets.activation import Passed, refuse_unnamed
 from ringway.errors import RingwayError
 
 _BACKLOG = 4096
+_TWINS = {"0.0.0.0": "::", "127.0.0.1": "::1"}
+"""Addresses that mean the same in both families."""
+_PORTS_TRIED = 32
+"""Free ports of one family that may be taken in the other."""
 
 
 class Wanted(NamedTuple):
@@ -78,6 +82,8 @@ def open_all(wanted: Sequence[Wanted], workers: int, passed: Passed | None = Non
                 groups.append(
                     Group(one.address, one.tls, sockets, name, one.proxied, passed=passed.name_of(one.address))
                 )
+            elif groups and _is_twin(wanted[len(groups) - 1], one) and not given[len(groups) - 1]:
+                groups[-1:] = _bind_twins(groups[-1], one, name, workers, opened)
             else:
                 groups.append((_bind_unix if one.address.path else _bind_group)(one, name, workers, opened))
         for group in groups:
@@ -179,6 +185,33 @@ def _bind_group(wanted: Wanted, name: str, workers: int, opened: contextlib.Exit
             sockets.append(opened.enter_context(_bound(address)))
         address = Address(address.ip, sockets[0].getsockname()[1])
     return Group(address, wanted.tls, sockets, name, wanted.proxied)
+
+
+def _is_twin(four: Wanted, six: Wanted) -> bool:
+    """`":0"` and `"localhost:0"` are two addresses that are meant to have one port."""
+    ports = (four.address.port, six.address.port)
+    return ports == (0, 0) and not four.address.path and _TWINS.get(four.address.ip) == six.address.ip
+
+
+def _bind_twins(four: Group, six: Wanted, name: str, workers: int, opened: contextlib.ExitStack) -> tuple[Group, Group]:
+    """The second at the port of the first; both at another one while that is taken."""
+    for tried in range(_PORTS_TRIED):
+        address = Address(six.address.ip, four.address.port)
+        with contextlib.ExitStack() as bound:
+            try:
+                _refuse_foreign(address)
+                group = _bind_group(six._replace(address=address), name, workers, bound)
+            except RingwayError:
+                if tried == _PORTS_TRIED - 1:
+                    raise
+            else:
+                opened.push(bound.pop_all())
+                return four, group
+        for sock in four.sockets:
+            sock.close()
+        wanted = Wanted(Address(four.address.ip, 0), four.tls, four.proxied)
+        four = _bind_group(wanted, four.name, workers, opened)
+    raise AssertionError
 
 
 def _bind_unix(wanted: Wanted, name: str, workers: int, opened: contextlib.ExitStack) -> Group:
