@@ -161,7 +161,7 @@ def test_each_mistake_has_a_line(tmp_path: Path, more: str, expected: str) -> No
         ('"0.0.0.0:65536"', '"65536" is not a port'),
         ('"myhost:443"', '"myhost" is not an IP address'),
         ('"[::ffff:127.0.0.1]:443"', 'is an IPv4 address written as an IPv6 one; write "127.0.0.1:443"'),
-        ('"[fe80::1%eth0]:443"', '"[fe80::1%eth0]" has a zone; Ringway cannot listen on it; write "[::]:443"'),
+        ('"[fe80::1]:443"', "fe80::1 is a link-local address, which needs the name of its interface"),
         ('"::1:443"', 'brackets are only for IPv6 addresses; write "[::1]:443"'),
         ("[]", "server.listen: the list is empty"),
         ('["127.0.0.1:1", "x"]', 'server.listen[1]: "x" is not an address with a port'),

@@ -184,14 +184,23 @@ def test_a_prefix_that_is_a_pattern(text: str, remedy: str) -> None:
         (trusted_proxy, "::ffff:10.0.0.1", 'write "10.0.0.1"'),
         (trusted_proxy, "::ffff:10.0.0.0/104", 'write "10.0.0.0/8"'),
         (server_name, "fe80::1%eth0", 'write "fe80::1"'),
-        (parse_url, "http://[fe80::1%25eth0]:80", "write an address without a zone"),
-        (parse_url, "http://[fe80::1%eth0]:80", "write an address without a zone"),
+        (parse_addresses, "[2001:db8::1%eth0]:80", 'write "2001:db8::1"'),
+        (parse_url, "http://[2001:db8::1%25eth0]:80", 'write "2001:db8::1"'),
+        (parse_addresses, "[fe80::1]:80", 'write "fe80::1%eth0" in the brackets'),
+        (parse_url, "http://[fe80::1]:80", 'write "fe80::1%eth0" in the brackets'),
     ],
 )
 def test_zones_and_mapped_addresses_are_refused(parse: Any, text: str, remedy: str) -> None:
     with pytest.raises(Flaw) as caught:
         parse(text)
     assert remedy in caught.value.remedy
+
+
+def test_link_local_addresses_have_a_zone() -> None:
+    (address,) = parse_addresses("[FE80::1%Eth0]:80")
+    assert str(address) == "[fe80::1%Eth0]:80"
+    for text in ("http://[FE80::1%Eth0]:80", "http://[FE80::1%25Eth0]"):
+        assert parse_url(text).name == "http://[fe80::1%Eth0]:80"
 
 
 def test_an_upstream_by_a_mapped_address_is_that_ipv4_address() -> None:

@@ -120,6 +120,12 @@ head = 2.5
     assert plan["access_log"] is False
 
 
+def test_the_certificate_of_a_link_local_upstream_has_no_zone() -> None:
+    plan = plan_of('[host_routes]\nx = { type = "Proxy", url = "https://[fe80::1%25eth0]" }\n')
+    assert plan["upstreams"][0]["host"] == "fe80::1%eth0"
+    assert plan["upstream_tls"][0]["name"] == "fe80::1"
+
+
 def prefixes(plan: dict[str, Any], host: str) -> list[str]:
     (entry,) = (entry for entry in plan["hosts"] if entry["host"] == host)
     return [path["prefix"] for path in entry["paths"]]

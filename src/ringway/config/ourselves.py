@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from ringway.config.document import key_path
 from ringway.config.model import Config, ProxyRoute, RedirectRoute, Route
-from ringway.config.values import Address, is_address, parse_address, parse_url
+from ringway.config.values import Address, is_address, parse_address, parse_url, socket_address
 from ringway.errors import Problem
 
 _SAMPLE = "a-path"
@@ -149,7 +149,7 @@ def _is_of_this_machine(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bo
     family = socket.AF_INET6 if ip.version == 6 else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
-            probe.bind((str(ip), 0))
+            probe.bind(socket_address(str(ip), 0))
     except OSError:
         return False
     return True

@@ -1,7 +1,8 @@
 """The small grammars inside the configuration: addresses, host names, path prefixes and URLs.
 
 Every function takes the text as written and returns it in one canonical form, or raises Flaw: a sentence about
-what is wrong and a remedy. None of them touches the system; only parse_addresses() asks whether there is IPv6.
+what is wrong and a remedy. None of them touches the system, but for IPv6: parse_addresses() asks
+whether there is any, and socket_address() for the numbers of interfaces.
 """
 
 import ipaddress
@@ -9,6 +10,7 @@ import re
 import socket
 import unicodedata
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -122,11 +124,7 @@ def parse_address(text: str) -> Address:
         raise Flaw(f'"{host}" is not an IP address', _ADDRESS_REMEDY) from None
     if plain := _mapped(ip):
         raise Flaw(f'"{host}" is an IPv4 address written as an IPv6 one', f'write "{plain}:{port}"')
-    if zone_of(ip):
-        raise Flaw(
-            f'"{host}" has a zone; Ringway cannot listen on it',
-            f'write "[::]:{port}" for every interface, or an address of the interface {zone_of(ip)} without a zone',
-        )
+    _check_zone(ip)
     if bracketed != (ip.version == 6):
         wanted = f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
         raise Flaw("brackets are only for IPv6 addresses", f'write "{wanted}"')
@@ -151,9 +149,29 @@ def _no_address(text: str) -> None:
         raise Flaw(f'"{text}" has no port', f'write "{written}:443", or another port')
 
 
+def socket_address(ip: str, port: int) -> Any:
+    """As sockets take it. Raises socket.gaierror: no interface has the name of its zone."""
+    if "%" not in ip:
+        return ip, port
+    return socket.getaddrinfo(ip, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4]
+
+
 def zone_of(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     """The interface that a link-local address is for (RFC 4007 11): `eth0` of `fe80::1%eth0`; "": none is named."""
     return (ip.scope_id or "") if isinstance(ip, ipaddress.IPv6Address) else ""
+
+
+def _check_zone(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+    """RFC 4007 6: link-local addresses need one, since each interface has its own; no others have one."""
+    zone = zone_of(ip)
+    if ip.version == 6 and ip.is_link_local and not zone:
+        raise Flaw(
+            f"{ip} is a link-local address, which needs the name of its interface", f'write "{ip}%eth0" in the brackets'
+        )
+    if zone and not ip.is_link_local:
+        raise Flaw(
+            f"{ip} has a zone; only link-local addresses (fe80::) have one", f'write "{str(ip).partition("%")[0]}"'
+        )
 
 
 def _mapped(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
@@ -354,7 +372,7 @@ def parse_url(text: str) -> Url:
         raise Flaw("Ringway does not use TLS on Unix sockets", f'write "http{text.removeprefix("https")}"')
     try:
         parts = urlsplit(text)
-        host = (parts.hostname or "").lower()
+        host = parts.hostname or ""  # in lower case but for a zone
     except ValueError:
         raise Flaw(f'"{text}" is not a URL', _URL_REMEDY) from None
     if parts.scheme not in ("http", "https") or not host:
@@ -389,14 +407,11 @@ def _base(text: str, path: str) -> str:
 def _upstream_host(text: str, host: str) -> str:
     if ":" in host:
         try:
-            ip = ipaddress.IPv6Address(host)
+            # RFC 6874 2: in a URL the "%" of a zone is written "%25".
+            ip = ipaddress.IPv6Address(host.replace("%25", "%", 1))
         except ValueError:
             raise Flaw(f'"{host}" in "{text}" is not an IPv6 address', _URL_REMEDY) from None
-        if ip.scope_id is not None:
-            raise Flaw(
-                f'"{host}" in "{text}" has a zone; upstream addresses cannot have one',
-                "write an address without a zone",
-            )
+        _check_zone(ip)
         return _mapped(ip) or str(ip)
     name = host_name(host)
     if name.startswith("*"):

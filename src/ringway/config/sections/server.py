@@ -17,7 +17,8 @@ class Server(Section):
         description="Address and port to listen on, or a list of them. Ringway serves HTTPS when there is a `[tls]` "
         'section, and plain HTTP otherwise. A port alone (`443`, `":443"`) listens on all IPv4 addresses and, when '
         'the machine has IPv6, on all IPv6 addresses. `"localhost:8443"` listens on 127.0.0.1 and ::1. Other values '
-        "consist of an IP address and a port. An IPv6 address is in brackets (`[::]:443` listens only on IPv6). With "
+        "consist of an IP address and a port. An IPv6 address is in brackets (`[::]:443` listens only on IPv6). "
+        "A link-local address needs the name of its interface (`[fe80::1%eth0]:443`). With "
         'port 0 Ringway binds a free port and prints it. `":0"` is one port for IPv4 and IPv6. `"unix:/path"` is a '
         "Unix socket, which all workers share. The umask decides the mode of its file, and clients need write "
         "permission. Ringway replaces a socket file that no process listens on, and removes its own file at the end.",

@@ -115,4 +115,6 @@ def _address(name: str, sock: socket.socket) -> Address:
             f"the service manager passes {name}, which is not a listening TCP socket; write ListenStream= with an "
             "address and a port, and Accept=no, in the socket unit"
         )
-    return Address(*sock.getsockname()[:2])
+    ip, port, *more = sock.getsockname()
+    zone = f"%{socket.if_indextoname(more[1])}" if more and more[1] else ""
+    return Address(f"{ip}{zone}", port)

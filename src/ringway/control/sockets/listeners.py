@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ringway.config.values import Address
+from ringway.config.values import Address, socket_address
 from ringway.control.sockets.activation import Passed, refuse_unnamed
 from ringway.errors import RingwayError
 
@@ -252,7 +252,7 @@ def _bound(address: Address) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         # Accepted connections inherit it.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.bind((address.ip, address.port))
+        sock.bind(socket_address(address.ip, address.port))
     except OSError:
         sock.close()
         raise
@@ -263,7 +263,7 @@ def _refuse_foreign(address: Address) -> None:
     """Another process of the same user that sets SO_REUSEPORT would share the port without a word, and take some of
     the connections: a socket without SO_REUSEPORT finds it."""
     with _explained(address), _socket(address) as probe:
-        probe.bind((address.ip, address.port))
+        probe.bind(socket_address(address.ip, address.port))
 
 
 def _socket(address: Address) -> socket.socket:
@@ -298,6 +298,8 @@ def _explained(address: Address) -> Iterator[None]:
 
 
 def _explanation(address: Address, error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"this machine has no interface {address.ip.partition('%')[2]}; see `ip link`"
     if address.path and error.errno == errno.EADDRINUSE:
         return (
             "another process listens there, or it is not a socket; remove it, or choose another path in [server] listen"

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ringway.control.logs import logs
 
@@ -23,7 +24,12 @@ FIRST_WAIT = 5.0
 def lookup(host: str, port: int) -> Addresses:
     """The addresses of a name in the system's order, each once. Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys((str(entry[4][0]), port) for entry in found if "%" not in str(entry[4][0])))
+    return list(dict.fromkeys((_text(entry[4]), port) for entry in found))
+
+
+def _text(address: Any) -> str:
+    """A socket's address, with the number of the interface for a link-local one."""
+    return f"{address[0]}%{address[3]}" if len(address) == 4 and address[3] else str(address[0])
 
 
 class Resolver:
@@ -141,8 +147,9 @@ class Resolver:
 
 
 def _is_literal(host: str) -> bool:
+    """With a zone it is looked up as names are: an interface that is made anew has another number."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
         return False
-    return True
+    return "%" not in host

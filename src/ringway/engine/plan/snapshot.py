@@ -264,8 +264,12 @@ def sorted_media(plan: dict) -> list:
 
 
 def authority_of(upstream: dict) -> str:
-    """A path is no host."""
-    return "localhost" if upstream["host"].startswith("/") else upstream["name"].partition("://")[2]
+    """A path is no host. RFC 6874 1: a zone means nothing outside of this machine."""
+    if upstream["host"].startswith("/"):
+        return "localhost"
+    authority = upstream["name"].partition("://")[2]
+    ip, zone, _ = authority.partition("%")
+    return f"{ip}]{authority.partition(']')[2]}" if zone else authority
 
 
 def prefixes(plan: dict) -> list:
