@@ -1,10 +1,36 @@
 """Errors that a person reads: one clear sentence with the place and the remedy, never a traceback."""
 
+import errno
+import resource
 from dataclasses import dataclass, replace
 
 
 class RingwayError(Exception):
     """Ringway cannot go on; the text is one sentence that says why and what to do."""
+
+
+def is_shortage(error: OSError) -> bool:
+    """There are not enough descriptors or memory just now: it says nothing about what was asked for."""
+    return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+def reason_of(error: BaseException) -> str:
+    """Why the system refused, without numbers and descriptors."""
+    if not isinstance(error, OSError):
+        return str(error)
+    if error.errno == errno.EMFILE:
+        return f"not enough file descriptors, RLIMIT_NOFILE is {resource.getrlimit(resource.RLIMIT_NOFILE)[0]}"
+    if error.errno == errno.ENFILE:
+        return "the system has no file descriptors left, see fs.file-max"
+    if error.errno == errno.ENOMEM:
+        return "not enough memory"
+    return error.strerror or str(error)
+
+
+def sentence_of(error: OSError) -> str:
+    """The reason, and the file that it is about."""
+    named = error.filename and not is_shortage(error)
+    return f'"{error.filename}": {reason_of(error)}' if named else reason_of(error)
 
 
 @dataclass(frozen=True)

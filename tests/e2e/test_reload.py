@@ -405,6 +405,8 @@ def test_too_few_descriptors_change_nothing(ringway):
             assert goes_to(client) == "/one"
     assert "info reloaded" in outcomes()[-1]
     assert any("cannot be started" in line for line in outcomes())
+    refused = [line for line in outcomes() if "not reloaded" in line]
+    assert [line for line in refused if not re.search(r"not enough file descriptors, RLIMIT_NOFILE is \d+", line)] == []
     wait(lambda: len(children_of(pid)) == 3 and worker not in children_of(pid), "three new workers alone")
     with server.connect() as client:
         assert goes_to(client) == "/two"
@@ -549,7 +551,7 @@ def test_one_worker_that_refuses_goes_on_where_the_others_do_not(ringway, tmp_pa
     server.rewrite(site("/two", server=new))
     done = server.command("reload")
     assert done.returncode == 1
-    assert "worker 1 cannot use the new configuration and keeps the old one: Too many open files" in done.stderr
+    assert "worker 1 cannot use the new configuration and keeps the old one: not enough file descriptors" in done.stderr
     assert not path.exists()
     resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
     assert listens_at(pid, path)

@@ -14,7 +14,7 @@ from ringway.config.values import parse_address, parse_url
 from ringway.control.logs.access_log import NO_LOG, NO_LOG_REMEDY, is_log
 from ringway.control.machine import account
 from ringway.control.machine.account import Account, account_for
-from ringway.errors import Problem
+from ringway.errors import Problem, reason_of
 
 
 @dataclass
@@ -223,7 +223,7 @@ def _check_path(key: str, path: str) -> list[Problem]:
         return [
             Problem(
                 key,
-                f'"{path}" cannot be reached ({os.strerror(error.errno or 0)})',
+                f'"{path}" cannot be reached ({reason_of(error)})',
                 "correct the path or its permissions",
             )
         ]

@@ -20,7 +20,7 @@ from ringway.config.places import places_of
 from ringway.config.sections import kinds
 from ringway.config.syntax import syntax_problem
 from ringway.config.values import Flaw
-from ringway.errors import ConfigError, Problem
+from ringway.errors import ConfigError, Problem, reason_of
 
 Path = tuple[str | int, ...]
 Place = tuple[str, int]
@@ -153,7 +153,7 @@ def _text(file: str, included_by: str) -> str:
         remedy = "correct the include" if included_by else 'name one with "--config FILE", or try "ringway demo"'
         raise ConfigError(file, [Problem("", "there is no such file", remedy)]) from None
     except OSError as error:
-        reason = os.strerror(error.errno or 0)
+        reason = reason_of(error)
         raise ConfigError(
             file, [Problem("", f"cannot be read ({reason})", "correct its name or its permissions")]
         ) from None

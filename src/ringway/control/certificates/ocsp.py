@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, paddin
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
+from ringway.errors import reason_of
+
 MOST_BYTES = 64 << 10
 """Of a response: it goes into each handshake, and a usual one has 300 to 2,500."""
 REFUSED = "it is must-staple, so some clients reject it"
@@ -154,7 +156,7 @@ def read(path: str, chain: bytes) -> Staple:
         with open(path, "rb") as stream:
             der = stream.read(MOST_BYTES + 1)
     except OSError as error:
-        raise Unusable(f"it cannot be read ({error.strerror})") from None
+        raise Unusable(f"it cannot be read ({reason_of(error)})") from None
     return judge(der, chain)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ringway.config.model import Server
-from ringway.errors import Problem
+from ringway.errors import Problem, is_shortage
 
 _DEFAULTS = ("ringway", "nobody")
 """The first that this machine has."""
@@ -169,5 +169,7 @@ def _lines(path: str) -> list[str]:
     try:
         with open(path, encoding="ascii") as stream:
             return stream.read().splitlines()
-    except OSError:
+    except OSError as error:
+        if is_shortage(error):
+            raise
         return []

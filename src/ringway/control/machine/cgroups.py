@@ -3,6 +3,8 @@
 import os
 from collections.abc import Iterator
 
+from ringway.errors import is_shortage
+
 
 def folders(controller: str, root: str = "/") -> Iterator[str]:
     """The folders of this process's control group and the groups above it, of v2 and of v1's `controller`. `root` is
@@ -38,11 +40,13 @@ def memory_most(root: str = "/") -> int | None:
 
 
 def lines(path: str) -> list[str]:
-    """Of a small file; none if it cannot be read."""
+    """Of a small file; none if it cannot be read. Raises OSError if only descriptors are missing."""
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
             return stream.read().splitlines()
-    except OSError:
+    except OSError as error:
+        if is_shortage(error):
+            raise
         return []
 
 

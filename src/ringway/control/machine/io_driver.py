@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ringway.config.model import Config
+from ringway.errors import is_shortage
 
 _DISABLED = "/proc/sys/kernel/io_uring_disabled"
 """There since Linux 6.6; 1: for processes without CAP_SYS_ADMIN that are not in its group, 2: for all."""
@@ -97,5 +98,7 @@ def _text_of(path: str) -> str:
     try:
         with open(path, encoding="ascii", errors="replace") as stream:
             return stream.read().strip()
-    except OSError:
+    except OSError as error:
+        if is_shortage(error):
+            raise
         return ""

@@ -20,7 +20,7 @@ from ringway.control.machine.account import account_for
 from ringway.control.running.folders import Folders
 from ringway.control.running.signals import CERTIFICATES, FOLDERS, PEERS, RESOLVED
 from ringway.control.sockets.resolver import Addresses, Resolver
-from ringway.errors import RingwayError
+from ringway.errors import RingwayError, reason_of
 
 if TYPE_CHECKING:
     from ringway.control.certificates import keyring, peers
@@ -156,7 +156,7 @@ class Rules:
                 self._publish(name, block)
             except OSError as error:
                 if not warned:
-                    logs.error(f"cannot publish new {name} yet, there is not enough memory ({error.strerror})")
+                    logs.error(f"cannot publish new {name} yet ({reason_of(error)})")
                 warned = True
                 self._closed.wait(_AGAIN)
             else:

@@ -36,7 +36,7 @@ from ringway.control.running.signals import CERTIFICATES, FILE_CHANGED, FOLDERS,
 from ringway.control.running.takeover import TakeOver
 from ringway.control.running.upgrade import Upgrades
 from ringway.control.sockets import activation, listeners, steering
-from ringway.errors import RingwayError
+from ringway.errors import RingwayError, reason_of
 
 _QUICK_DEATH = 1.0
 """A worker that has served for less than this (seconds) died at once: the next start waits longer."""
@@ -296,7 +296,7 @@ class Supervisor:
         try:
             seat.process = self._new_process(seat)
         except OSError as error:
-            self._lost(seat, f"worker {seat.index} cannot be started ({os.strerror(error.errno or 0)})", 0.0)
+            self._lost(seat, f"worker {seat.index} cannot be started ({reason_of(error)})", 0.0)
             return
         self.selector.register(seat.process, selectors.EVENT_READ, functools.partial(self._listen_to, seat))
 

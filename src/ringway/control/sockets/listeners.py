@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from ringway.config.values import Address, socket_address
 from ringway.control.sockets.activation import Passed, refuse_unnamed
-from ringway.errors import RingwayError
+from ringway.errors import RingwayError, reason_of
 
 _BACKLOG = 4096
 _TWINS = {"0.0.0.0": "::", "127.0.0.1": "::1"}
@@ -305,7 +305,7 @@ def _explanation(address: Address, error: OSError) -> str:
             "another process listens there, or it is not a socket; remove it, or choose another path in [server] listen"
         )
     if address.path:
-        return f"{os.strerror(error.errno or 0)}; correct the folder, or choose another path in [server] listen"
+        return f"{reason_of(error)}; correct the folder, or choose another path in [server] listen"
     if error.errno == errno.EADDRINUSE:
         return (
             f"the port is in use; find its owner with `ss -ltnp 'sport = :{address.port}'`, or choose another port "
@@ -323,4 +323,4 @@ def _explanation(address: Address, error: OSError) -> str:
         return f"this machine has no address {address.ip}; see `ip address`, or use {any_address}"
     if error.errno == errno.EAFNOSUPPORT:
         return "this kernel has no IPv6; remove the address from [server] listen"
-    return os.strerror(error.errno or 0)
+    return reason_of(error)

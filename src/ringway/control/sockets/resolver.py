@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ringway.control.logs import logs
+from ringway.errors import reason_of
 
 Addresses = list[tuple[str, int]]
 _THREADS = 4
@@ -114,7 +115,7 @@ class Resolver:
         try:
             self._found(index, self._find(host, port))
         except OSError as error:
-            self._not_found(index, error.strerror or str(error))
+            self._not_found(index, reason_of(error))
         except UnicodeError:
             self._not_found(index, "it is not a valid name")
 
