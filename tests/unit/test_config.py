@@ -45,7 +45,7 @@ head = -1
     assert found == [
         'server.listen: this key is missing; add it, like listen = "0.0.0.0:443"',
         "server.lisen: there is no such key; did you mean `listen`?",
-        "server.threads: must be a whole number, not a string; write it like threads = 0",
+        "server.threads: must be a whole number, not a string; write threads = 4, without quotes",
         "tls.cert_pth: there is no such key; did you mean `cert_path`?",
         'host_routes."good.example".path: "/does/not/exist" does not exist; create it or correct the path',
         'path_routes."example.com"."/api/".url: "localhost:8080" is not an http:// or https:// URL; '
@@ -159,7 +159,7 @@ def test_each_mistake_has_a_line(tmp_path: Path, more: str, expected: str) -> No
         ("true", "server.listen: must be a string or a list of strings, not a boolean"),
         ('"0.0.0.0:http"', '"http" is not a port'),
         ('"0.0.0.0:65536"', '"65536" is not a port'),
-        ('"myhost:443"', '"myhost" is not an IP address'),
+        ('"myhost:443"', '"myhost" is a name; Ringway listens on IP addresses; write ":443" for all'),
         ('"[::ffff:127.0.0.1]:443"', 'is an IPv4 address written as an IPv6 one; write "127.0.0.1:443"'),
         ('"[fe80::1]:443"', "fe80::1 is a link-local address, which needs the name of its interface"),
         ('"::1:443"', 'brackets are only for IPv6 addresses; write "[::1]:443"'),

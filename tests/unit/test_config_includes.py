@@ -84,6 +84,16 @@ def test_a_pattern_may_match_its_own_file(tmp_path: Path) -> None:
     )
 
 
+def test_a_pattern_that_matches_nothing_is_warned_about(tmp_path: Path) -> None:
+    """The folder may be empty for now; it may also be the wrong one."""
+    write(tmp_path, '\ninclude = "b/*.toml"\n' + redirect("a"), "a.toml")
+    found = load(write(tmp_path, 'include = [\n"sites/*.toml", "*.toml",\n]\n' + LEAST)).warnings
+    assert [line.replace(f"{tmp_path}/", "") for line in found] == [
+        'config.toml:2: include: no file matches "sites/*.toml"',
+        'a.toml:2: include: no file matches "b/*.toml"',
+    ]
+
+
 def test_files_that_include_each_other(tmp_path: Path) -> None:
     write(tmp_path, '\ninclude = ["x/*.toml"]\n', "a.toml")
     write(tmp_path, 'include = [\n"../b.toml",\n"../a.toml",\n]\n', "x/1.toml")

@@ -45,6 +45,7 @@ class Document:
     known: set[str] = field(default_factory=set)
     """The same, without symbolic links."""
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
 
     def place(self, key: str) -> Place:
         """Where a key stands; one that is missing: what it is missing in. Line 0: nowhere."""
@@ -84,10 +85,14 @@ def _read(document: Document, file: str, chain: tuple[str, ...]) -> None:
     merge.into(document.data, data, ())
     merge.include(include)
     for number, pattern in enumerate(include if isinstance(include, list) else [include]):
-        for path in _matching(pattern, file) if isinstance(pattern, str) else ():
+        line = _line(lines, ("include", number))
+        paths = _matching(pattern, file) if isinstance(pattern, str) else []
+        if isinstance(pattern, str) and not paths:
+            document.warnings.append(Problem("include", f'no file matches "{pattern}"').at(file, line))
+        for path in paths:
             problem = path if isinstance(path, Problem) else _out_of_order([*chain, file, path])
             if problem is not None:
-                document.problems.append(problem.at(file, _line(lines, ("include", number))))
+                document.problems.append(problem.at(file, line))
             elif os.path.realpath(path) not in document.known:
                 _read(document, path, (*chain, file))
 
@@ -245,7 +250,7 @@ def _make_absolute(value: Any, folder: str) -> None:
     """Relative paths are taken from the folder of the file that names them."""
 
     def absolute(path: Any) -> Any:
-        if not isinstance(path, str) or not path or path == model.STDOUT or "\0" in path:
+        if not isinstance(path, str) or not path or path == model.STDOUT or "\0" in path or path.startswith("~/"):
             return path
         return os.path.normpath(os.path.join(folder, path)) if not os.path.isabs(path) else path
 

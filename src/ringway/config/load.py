@@ -42,7 +42,7 @@ def load(file: str) -> Loaded:
     problems += [problem for problem in checks.check_system(sound_parts(document.data)) if problem.key not in told]
     if config is None or problems:
         raise ConfigError(file, document.placed(problems))
-    warnings = _as_written(document.data, [*checks.warnings_of(config), *loops(config)])
+    warnings = [*document.warnings, *_as_written(document.data, [*checks.warnings_of(config), *loops(config)])]
     return Loaded(config, file, [warning.told(file) for warning in document.placed(warnings)])
 
 

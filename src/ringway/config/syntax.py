@@ -56,10 +56,19 @@ def _slip(line: str, said: str) -> tuple[str, str]:
         if dot:
             return f"{name} needs quotes", f'write [{section}."{name}"]'
         return f"{header[1]} is not the name of a section", _FORM
+    if line.lstrip().startswith("{"):
+        return "this looks like JSON", "write [server] and below it listen = 443, see docs/configuration.md"
+    if found := re.fullmatch(r"\s*([A-Za-z_]+):\s*", line):
+        return "this looks like YAML", f"write [{found[1]}], and below it keys like listen = 443"
     if "Expected '='" in said:
         return "there is no = after the key", "write key = value" + (", not key: value" if ":" in line else "")
     if re.search(r",\s*}", line):
         return "a comma before }", "remove it"
+    if said.startswith("Unclosed inline table"):
+        if ";" in line:
+            return "a ; in an inline table", "write commas between the keys, and none behind the last one"
+        if re.search(r"[^\s,{]\s+[\w.-]+\s*=", line.partition("{")[2]):
+            return "there is no comma between two keys", "write one"
     pair = _BARE_KEY.fullmatch(line)
     if pair is None:
         return said, _FORM

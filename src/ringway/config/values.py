@@ -87,6 +87,8 @@ def parse_port(text: str, lowest: int) -> int:
 def parse_addresses(text: str) -> list[Address]:
     """As parse_address(), and `8080`, `:8080`, `*:8080` (all addresses), `localhost:8080`: both families, without IPv6
     where this machine has none."""
+    if not text.startswith(_UNIX):
+        _no_variable(text)
     host, colon, port_text = text.rpartition(":")
     port = parse_port(port_text, 0)
     if port >= 0 and (host.lower() in ("", "*", "localhost")):
@@ -111,6 +113,11 @@ def parse_address(text: str) -> Address:
     if text.startswith(_UNIX):
         return Address("", 0, unix_path(text.removeprefix(_UNIX)))
     _no_address(text)
+    if len(several := text.replace(",", " ").split()) > 1:
+        if all(":" in one or one.isdigit() for one in several):
+            listed = ", ".join(f'"{one}"' for one in several)
+            raise Flaw(f'"{text}" is more than one address', f"write [{listed}]")
+        raise Flaw(f'"{text}" is more than an address', f'write "{several[0]}"; [tls] turns HTTPS on')
     host, colon, port_text = text.rpartition(":")
     if not colon or not host:
         raise Flaw(f'"{text}" is not an address with a port', _ADDRESS_REMEDY)
@@ -121,6 +128,9 @@ def parse_address(text: str) -> Address:
     try:
         ip = ipaddress.ip_address(host[1:-1] if bracketed else host)
     except ValueError:
+        if _is_name(host.lower()):
+            remedy = f'write ":{port}" for all addresses; [host_routes] has the names of hosts'
+            raise Flaw(f'"{host}" is a name; Ringway listens on IP addresses', remedy) from None
         raise Flaw(f'"{host}" is not an IP address', _ADDRESS_REMEDY) from None
     if plain := _mapped(ip):
         raise Flaw(f'"{host}" is an IPv4 address written as an IPv6 one', f'write "{plain}:{port}"')
@@ -129,6 +139,13 @@ def parse_address(text: str) -> Address:
         wanted = f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
         raise Flaw("brackets are only for IPv6 addresses", f'write "{wanted}"')
     return Address(str(ip), port)
+
+
+def _no_variable(text: str) -> None:
+    """`$NAME`, as shells write it. Raises Flaw."""
+    if found := re.search(r"\$([A-Za-z_][A-Za-z0-9_]*)", text):
+        remedy = f'write "{text.replace(found[0], f"${{{found[1]}}}")}"'
+        raise Flaw(f'"{text}" has a variable without braces', remedy)
 
 
 def _no_address(text: str) -> None:
@@ -182,12 +199,23 @@ def _mapped(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
 def unix_path(path: str) -> str:
     """Of a Unix socket."""
     if not path.startswith("/") or path.endswith("/"):
-        raise Flaw(f'"{path}" is not the absolute path of a Unix socket', 'write it like "unix:/run/ringway.sock"')
+        remedy = f"begin it with a slash, like {_UNIX}/run/ringway.sock"
+        raise Flaw(f'"{path}" is not the absolute path of a Unix socket', remedy)
     if len(path.encode()) > _UNIX_PATH_MOST:
         raise Flaw(f'the path "{path[:40]}..." is longer than {_UNIX_PATH_MOST} bytes', "choose a shorter one")
     if any(ord(mark) <= 32 or ord(mark) == 127 or mark in ":?#" for mark in path):
         raise Flaw(f'"{path}" has a space or one of ":?#"', "choose a path without them")
     return path
+
+
+_EVERYBODY = 'the addresses of your proxies; ["0.0.0.0/0", "::/0"] lets every client name any address as its own'
+_PRIVATE = '"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"'
+_GROUPS = {
+    **dict.fromkeys(("*", "all", "any"), _EVERYBODY),
+    **dict.fromkeys(("private", "private_ranges"), f"[{_PRIVATE}]"),
+    **dict.fromkeys(("localhost", "loopback"), '["127.0.0.0/8", "::1"]'),
+}
+"""Networks by names that others have for them, and how they are written."""
 
 
 def trusted_proxy(text: str) -> str:
@@ -197,6 +225,11 @@ def trusted_proxy(text: str) -> str:
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
+        if text in _GROUPS:
+            raise Flaw(f'"{text}" is not a network', f"write {_GROUPS[text]}") from None
+        if len(several := text.replace(",", " ").split()) > 1:
+            listed = ", ".join(f'"{one}"' for one in several)
+            raise Flaw(f'"{text}" is more than one network', f"write [{listed}]") from None
         raise Flaw(
             f'"{text}" is neither an address nor a network',
             'write it like "10.0.0.0/8", "192.0.2.1" or "2001:db8::/32", or "unix" for clients on a Unix socket',
@@ -226,6 +259,9 @@ def host_name(text: str) -> str:
     if not name.isascii():
         raise Flaw(f'"{text}" is not ASCII; clients send the ASCII form', f'write "{_punycode(name)}"')
     plain = name.removeprefix("*.")
+    if "*" in plain:
+        remedy = f'write "*.example.com" for all subdomains of a name{ANY_HOST}'
+        raise Flaw(f'"{text}" has a "*" in a place other than its beginning', remedy)
     if not plain or len(plain) > 253 or not all(_LABEL.fullmatch(label) for label in plain.split(".")):
         raise Flaw(
             f'"{text}" is not a host name',
@@ -322,10 +358,11 @@ def upgrade(text: str) -> str:
 
 def path_prefix(text: str) -> str:
     """A path prefix in the form in which the router compares: escapes normalised, without the last slash."""
-    pattern = re.match(r"(~\*?|\^~|=)\s*(/.*)?", text)
+    pattern = re.match(r"(~\*?|\^~|=)\s*\^?(/.*)?", text)
     if pattern:
         raise Flaw(
-            f'"{text}" has an nginx modifier; prefixes are plain text', f'write "{_plain(pattern[2] or "/api/")}"'
+            f'"{text}" has an nginx modifier; prefixes are plain text',
+            f'write "{_plain(pattern[2])}"' if pattern[2] else 'write a path like "/api/"',
         )
     if "://" in text:
         path = text.partition("://")[2].partition("/")[2]
@@ -375,6 +412,8 @@ def parse_url(text: str) -> Url:
         host = parts.hostname or ""  # in lower case but for a zone
     except ValueError:
         raise Flaw(f'"{text}" is not a URL', _URL_REMEDY) from None
+    if "$" in parts.netloc:
+        _no_variable(text)
     if parts.scheme not in ("http", "https") or not host:
         raise Flaw(f'"{text}" is not an http:// or https:// URL', _url_remedy(text))
     if parts.username is not None or "?" in text or "#" in text or any(ord(mark) <= 32 for mark in text):
@@ -394,6 +433,8 @@ def _url_remedy(text: str) -> str:
         return f'write "{"https" if text.startswith("wss") else "http"}://{found[1]}"'
     if found := re.fullmatch(r"([a-zA-Z0-9.-]*)(:\d{1,5})(/\S*)?", text):
         return f'write "http://{found[1] or "localhost"}{found[2]}{found[3] or ""}"'
+    if text.startswith(f"{_UNIX}/"):
+        return f'write "http://{text}"'
     return f'write "http://{_UNIX}{text}"' if text.startswith("/") and text.endswith(".sock") else _URL_REMEDY
 
 
@@ -466,6 +507,8 @@ def redirect_target(text: str) -> str:
     if found := re.search(r"\$(request_uri|uri|document_uri|host|http_host|server_name|scheme|is_args|args)\b", text):
         remedy = "{path} is the path and query of the request, and the only placeholder"
         raise Flaw(f'"{text}" has an nginx variable, {found[0]}', remedy)
+    if others := [found for found in re.findall(r"\{[^{}]*\}", text) if found != "{path}"]:
+        raise Flaw(f'"{text}" has the placeholder {others[0]}', "{path} is the only placeholder")
     if not re.match(r"(https?://[^/?#{}]|/)", text):
         host = text.partition("/")[0].partition("{")[0]
         named = host if "." in host and _is_name(host.lower()) else "example.com"

@@ -44,7 +44,7 @@ _ALSO = {
     **dict.fromkeys(("http", "listen_http", "http_listen"), "plain_listen"),
     **dict.fromkeys(("ssl", "https"), "tls"),
     **dict.fromkeys(("log", "logging", "logs"), "access_log"),
-    **dict.fromkeys(("hosts", "sites", "vhosts"), "host_routes"),
+    **dict.fromkeys(("hosts", "sites", "vhosts", "routes"), "host_routes"),
     **dict.fromkeys(("insecure", "tls_insecure", "ssl_verify", "skip_verify"), "verify"),
     **dict.fromkeys(("ca", "ca_file", "ca_cert"), "ca_path"),
     **dict.fromkeys(("sni", "sni_name"), "server_name"),
@@ -66,11 +66,17 @@ def problem_of(document: dict[str, Any], details: ErrorDetails) -> Problem:
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         said = f'"{context["tag"]}" is not a type of route' if "tag" in context else "this key is missing"
         return Problem(key_path((*path, "type")), said, _type_meant(_value_at(document, path)))
+    if kind == "string_type" and path[-1] == "url" and isinstance(_value_at(document, path), list):
+        remedy = "write one; a host name with several addresses spreads requests over them"
+        return Problem(key, "must be a string, not a list: a route has one upstream", remedy)
     if kind in _WANTED:
         wanted = _LISTS.get(str(path[-1]), _WANTED[kind]) if kind == "list_type" else _WANTED[kind]
         return Problem(key, f"must be {wanted}, not {_toml_type(_value_at(document, path))}", _right(path, document))
     if kind == "literal_error":
-        return Problem(key, f"{_written(document, path)} is not allowed here", f"write {_quoted(context['expected'])}")
+        value, expected = _value_at(document, path), _quoted(context["expected"])
+        number = isinstance(value, str) and value in expected.replace(",", "").split()
+        remedy = f"write {value}, without quotes" if number else f"write {expected}"
+        return Problem(key, f"{_written(document, path)} is not allowed here", remedy)
     if kind in ("greater_than_equal", "less_than_equal", "finite_number"):
         return Problem(key, f"{_written(document, path)} is out of bounds", _bounds(path, document))
     if kind == "too_short":
@@ -96,7 +102,18 @@ def all_meant(document: dict[str, Any], every: list[ErrorDetails]) -> dict[Path,
             if place[:-1] != section or place in found:
                 continue
             # a.com = {...} is a table "com" in a table "a".
-            if steps := _dotted(_value_at(document, place), keys):
+            inner = table_of(_value_at(document, place))
+            if section == ("host_routes",) and (below := next((key for key in inner if key.startswith("/")), "")):
+                remedy = f'write [path_routes."{place[-1]}"] and below it "{below}" = ...'
+                found[place] = Problem(key_path((*place, below)), "[host_routes] has no paths", remedy)
+            elif (
+                section == ("path_routes",)
+                and isinstance(inner.get("type"), str)
+                and not str(place[-1]).startswith("/")
+            ):
+                remedy = f'write [host_routes."{place[-1]}"] for the whole host, or [path_routes."{place[-1]}"."/path"]'
+                found[place] = Problem(key_path(place), "this is a route, but it has no path", remedy)
+            elif steps := _dotted(_value_at(document, place), keys):
                 name = ".".join([str(place[-1]), *steps])
                 found[place] = Problem(key_path((*place, *steps)), f"the host {name} needs quotes", f'write "{name}"')
             elif section == ("path_routes",) and str(place[-1]).startswith("/"):
@@ -154,10 +171,15 @@ def _unknown_key(path: Path, document: dict[str, Any]) -> Problem:
     known = list(_section_at(path, document).model_fields)
     name = str(path[-1]).lower()
     also = [_ALSO[name]] if _ALSO.get(name) in known else []
-    close = also or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    close = also or difflib.get_close_matches(name, known, n=1, cutoff=0.6 if len(name) > 4 else 0.8)
     kind = "section" if len(path) == 1 else "key"
-    if len(path) > 1 and name in model.SECTIONS and not also:
-        return Problem(key_path(path), f"there is no such key in [{path[0]}]", f"[{name}] is a section of its own")
+    own = name if name in model.SECTIONS else f"{name}s"
+    if len(path) > 1 and own in model.SECTIONS and not also:
+        return Problem(key_path(path), f"there is no such key in [{path[0]}]", f"[{own}] is a section of its own")
+    section = next((name for name, section in model.SECTIONS.items() if path[0] in section.model_fields), None)
+    if len(path) == 1 and section is not None and not isinstance(document[str(path[0])], dict):
+        remedy = f"write [{section}] above it"
+        return Problem(key_path(path), "this key belongs into a section, and stands above all of them", remedy)
     if close:
         return Problem(key_path(path), f"there is no such {kind}", f"did you mean `{close[0]}`?")
     return Problem(key_path(path), f"there is no such {kind}", f"there are: {', '.join(known)}")
@@ -182,6 +204,10 @@ def _right(path: Path, document: dict[str, Any]) -> str:
             return f'write {{ type = "Proxy", url = {json.dumps(value)} }}'
         path_written = value if isinstance(value, str) and value.startswith("/") else "/var/www/example"
         return f'write a route, like {{ type = "File", path = {json.dumps(path_written)} }}'
+    if names == ("host_routes",):
+        return 'write [host_routes] and below it "example.com" = { type = ... }'
+    if names[:2] == ("tls", "hosts") and len(names) == 2:
+        return 'write [tls.hosts."example.com"] and its keys below it'
     tables = len(names) == 1 or (names[0] == "path_routes" and len(names) == 2)
     if tables or (names[:2] == ("tls", "hosts") and len(names) < 4):
         if names[:2] == ("tls", "hosts") and len(names) == 3 and names[2] in model.TlsHost.model_fields:
@@ -190,7 +216,14 @@ def _right(path: Path, document: dict[str, Any]) -> str:
     field = _section_at(path[: path.index(names[-1]) + 1], document).model_fields[names[-1]]
     if isinstance(field.default, bool):
         return "write true or false, without quotes"
-    return f"write it like {names[-1]} = {json.dumps(field.examples[0] if field.examples else field.default)}"
+    value = _value_at(document, path)
+    if isinstance(value, str) and value.isdecimal():
+        return f"write {names[-1]} = {value}, without quotes"
+    if names == ("server", "threads"):
+        return "write a number, or remove the key for one worker per CPU"
+    example = field.examples[0] if field.examples else field.default
+    written = f"[{json.dumps(example[0])}, ...]" if isinstance(example, list) else json.dumps(example)
+    return f"write it like {names[-1]} = {written}"
 
 
 def _bounds(path: Path, document: dict[str, Any]) -> str:

@@ -42,13 +42,19 @@ def _url(text: str) -> str:
 
 def _account_name(text: str) -> str:
     if not text or not text.isprintable() or set(text) & set(" :/"):
-        raise values.Flaw(f"{text!r} is the name of no user or group", 'write a name or a number, like "www-data"')
+        user, colon, group = text.partition(":")
+        both = f'write user = "{user}" and group = "{group}"' if colon and user and group else ""
+        raise values.Flaw(
+            f'"{text}" is the name of no user or group', both or 'write a name or a number, like "www-data"'
+        )
     return text
 
 
 def _some_path(text: str) -> str:
     if not text or "\0" in text:
         raise values.Flaw("the path is empty" if not text else "the path has a NUL", "write the path of a file")
+    if text == "~" or text.startswith("~/"):
+        raise values.Flaw(f'"~" stands for no folder in "{text}"', f'write "${{HOME}}{text[1:]}"')
     return text
 
 
