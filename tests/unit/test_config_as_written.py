@@ -535,6 +535,7 @@ def test_warnings_stand_in_the_order_of_the_files_with_their_lines(tmp_path: Pat
         '[host_routes]\n"*" = { type = "Redirect", to = "http://example.com:8080{path}" }',
         '[host_routes]\n"a" = { type = "Redirect", to = "https://a{path}" }',  # TLS ends in front of us
         '[host_routes]\n"a" = { type = "Redirect", to = "http://a:9{path}" }',
+        '[host_routes]\n"*" = { type = "Redirect", to = "//example.com{path}" }',
         '[host_routes]\n"a" = { type = "Redirect", to = "http://b:8080/" }\n"b" = { type = "File", path = "/" }',
         '[host_routes]\n"a" = { type = "File", path = "/" }\n[path_routes.a]\n"/x" = { type = "Redirect", to = "/y" }',
         '[path_routes."*"]\n"/x" = { type = "Redirect", to = "/xy" }',

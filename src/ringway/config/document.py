@@ -133,6 +133,10 @@ def _read_one(document: Document, file: str) -> tuple[dict[str, Any], dict[Path,
     for path, flaw in wrong:
         problem = Problem(key_path(path), flaw.sentence, flaw.remedy)
         document.problems.append(problem.at(file, _line(lines, path)))
+    log = data.get("access_log")
+    if isinstance(log, dict) and log.get("path") in ("stderr", "-"):
+        problem = Problem("access_log.path", f'"{log["path"]}" is not a file', 'write "stdout"; stderr has the events')
+        document.problems.append(problem.at(file, _line(lines, ("access_log", "path"))))
     _make_absolute(data, os.path.dirname(os.path.abspath(file)))
     return data, lines
 

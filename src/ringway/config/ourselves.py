@@ -59,6 +59,8 @@ def _circle(config: Config, host: str, prefix: str, first: Found) -> list[str]:
         if not isinstance(route, RedirectRoute):
             return []
         target = route.to.replace("{path}", path)
+        if target.startswith("//"):  # RFC 3986 4.2: of the same scheme
+            target = f"{scheme}:{target}"
         if not target.startswith("/"):
             scheme, _, rest = target.partition("://")
             authority, slash, path = rest.partition("/")

@@ -158,6 +158,8 @@ def _no_address(text: str) -> None:
         )
     if text.startswith("/"):
         raise Flaw(f'"{text}" is a path', f'write "{_UNIX}{text}" for a Unix socket')
+    if text.lower() in ("*", "localhost"):
+        raise Flaw(f'"{text}" has no port', f'write "{text}:443", or another port')
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     front, _, last = text.rpartition(":")
     # "::1:443" is an IPv6 address too, and means one with a port.
@@ -416,7 +418,9 @@ def parse_url(text: str) -> Url:
         _no_variable(text)
     if parts.scheme not in ("http", "https") or not host:
         raise Flaw(f'"{text}" is not an http:// or https:// URL', _url_remedy(text))
-    if parts.username is not None or "?" in text or "#" in text or any(ord(mark) <= 32 for mark in text):
+    if parts.username is not None:
+        raise Flaw(f'"{text}" has a user name; Ringway sends no credentials to upstreams', "remove it")
+    if "?" in text or "#" in text or any(ord(mark) <= 32 for mark in text):
         raise Flaw(f'"{text}" has more than host, port and path', _URL_REMEDY)
     tls = parts.scheme == "https"
     port_text = "443" if tls else "80"
@@ -504,7 +508,9 @@ def redirect_target(text: str) -> str:
     """A Location: an absolute URL or a path; `{path}` in it stands for the path and query of the request."""
     if any(ord(mark) <= 32 or ord(mark) >= 127 or mark in '"<>\\^`' for mark in text):
         raise Flaw(f'"{text}" has a character that is not allowed in a URL', "write it percent-encoded")
-    if found := re.search(r"\$(request_uri|uri|document_uri|host|http_host|server_name|scheme|is_args|args)\b", text):
+    if found := re.search(
+        r"\$(\d|request_uri|uri|document_uri|host|http_host|server_name|scheme|is_args|args)\b", text
+    ):
         remedy = "{path} is the path and query of the request, and the only placeholder"
         raise Flaw(f'"{text}" has an nginx variable, {found[0]}', remedy)
     if others := [found for found in re.findall(r"\{[^{}]*\}", text) if found != "{path}"]:

@@ -50,6 +50,16 @@ _ALSO = {
     **dict.fromkeys(("sni", "sni_name"), "server_name"),
 }
 """What keys are called elsewhere."""
+_ELSEWHERE = {
+    **dict.fromkeys(
+        ("acme", "auto", "email", "letsencrypt", "lets_encrypt", "auto_https"),
+        "get certificates with an ACME client, like certbot, and name their folder in `certificates_path`",
+    ),
+    **dict.fromkeys(
+        ("error_log", "log_level", "loglevel", "error_log_path"), "Ringway logs its events to stderr, all of them"
+    ),
+}
+"""Keys for what others do, and how it is done here."""
 
 
 def problem_of(document: dict[str, Any], details: ErrorDetails) -> Problem:
@@ -101,27 +111,32 @@ def all_meant(document: dict[str, Any], every: list[ErrorDetails]) -> dict[Path,
             place = path[: len(section) + 1]
             if place[:-1] != section or place in found:
                 continue
-            # a.com = {...} is a table "com" in a table "a".
-            inner = table_of(_value_at(document, place))
-            if section == ("host_routes",) and (below := next((key for key in inner if key.startswith("/")), "")):
-                remedy = f'write [path_routes."{place[-1]}"] and below it "{below}" = ...'
-                found[place] = Problem(key_path((*place, below)), "[host_routes] has no paths", remedy)
-            elif (
-                section == ("path_routes",)
-                and isinstance(inner.get("type"), str)
-                and not str(place[-1]).startswith("/")
-            ):
-                remedy = f'write [host_routes."{place[-1]}"] for the whole host, or [path_routes."{place[-1]}"."/path"]'
-                found[place] = Problem(key_path(place), "this is a route, but it has no path", remedy)
-            elif steps := _dotted(_value_at(document, place), keys):
-                name = ".".join([str(place[-1]), *steps])
-                found[place] = Problem(key_path((*place, *steps)), f"the host {name} needs quotes", f'write "{name}"')
-            elif section == ("path_routes",) and str(place[-1]).startswith("/"):
-                remedy = f'write [path_routes."example.com"] and below it "{place[-1]}" = ...'
-                found[place] = Problem(
-                    key_path(place), f'"{place[-1]}" is a path; a host name is expected here', remedy
-                )
+            if misplaced := _misplaced(_value_at(document, place), place, keys):
+                found[place] = misplaced
     return found
+
+
+def _misplaced(value: Any, place: Path, ends: tuple[str, ...]) -> Problem | None:
+    """A host whose name or keys belong elsewhere."""
+    section, name, inner = place[0], str(place[-1]), table_of(value)
+    if section == "host_routes" and (below := next((key for key in inner if key.startswith("/")), "")):
+        remedy = f'write [path_routes."{name}"] and below it "{below}" = ...'
+        return Problem(key_path((*place, below)), "[host_routes] has no paths", remedy)
+    if section == "path_routes" and isinstance(inner.get("type"), str) and not name.startswith("/"):
+        host, slash, path = name.partition("/")
+        if slash:
+            remedy = f'write [path_routes."{host}"."/{path}"]'
+            return Problem(key_path(place), f'"{name}" has a path; a host name has none', remedy)
+        remedy = f'write [host_routes."{name}"] for the whole host, or [path_routes."{name}"."/path"]'
+        return Problem(key_path(place), "this is a route, but it has no path", remedy)
+    if steps := _dotted(value, ends):
+        # a.com = {...} is a table "com" in a table "a".
+        whole = ".".join([name, *steps])
+        return Problem(key_path((*place, *steps)), f"the host {whole} needs quotes", f'write "{whole}"')
+    if section == "path_routes" and name.startswith("/"):
+        remedy = f'write [path_routes."example.com"] and below it "{name}" = ...'
+        return Problem(key_path(place), f'"{name}" is a path; a host name is expected here', remedy)
+    return None
 
 
 def _dotted(value: Any, ends: tuple[str, ...]) -> list[str]:
@@ -173,6 +188,11 @@ def _unknown_key(path: Path, document: dict[str, Any]) -> Problem:
     also = [_ALSO[name]] if _ALSO.get(name) in known else []
     close = also or difflib.get_close_matches(name, known, n=1, cutoff=0.6 if len(name) > 4 else 0.8)
     kind = "section" if len(path) == 1 else "key"
+    if name in _ELSEWHERE:
+        return Problem(key_path(path), f"there is no such {kind}", _ELSEWHERE[name])
+    if path[:1] == ("tls",) and len(path) == 2 and isinstance(_value_at(document, path), dict):
+        remedy = "write its certificate below [[tls.certificates]]; Ringway reads the host names from it"
+        return Problem(key_path(path), "there is no such key in [tls]", remedy)
     own = name if name in model.SECTIONS else f"{name}s"
     if len(path) > 1 and own in model.SECTIONS and not also:
         return Problem(key_path(path), f"there is no such key in [{path[0]}]", f"[{own}] is a section of its own")
@@ -204,6 +224,8 @@ def _right(path: Path, document: dict[str, Any]) -> str:
             return f'write {{ type = "Proxy", url = {json.dumps(value)} }}'
         path_written = value if isinstance(value, str) and value.startswith("/") else "/var/www/example"
         return f'write a route, like {{ type = "File", path = {json.dumps(path_written)} }}'
+    if names == ("include",):
+        return 'write it like include = "sites/*.toml"'
     if names == ("host_routes",):
         return 'write [host_routes] and below it "example.com" = { type = ... }'
     if names[:2] == ("tls", "hosts") and len(names) == 2:
