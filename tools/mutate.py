@@ -125,6 +125,10 @@ def failing(tests: list[str]) -> tuple[set[str], str]:
         return set(tests), "they did not end"
     lines = done.stdout.splitlines()
     failed = {line.split()[1] for line in lines if line.startswith(("FAILED ", "ERROR "))}
+    if done.returncode < 0 or (done.returncode == 1 and not failed):
+        # A signal, or the timeout's exit: the mutation may well end pytest itself. Which of the tests was it?
+        alone = [failing([test])[0] for test in tests] if len(tests) > 1 else [set(tests)]
+        return set().union(*alone), f"pytest ended with {done.returncode}"
     if done.returncode not in (0, 1):
         return set(), done.stdout[-2000:] + done.stderr[-2000:]
     return failed, "\n".join(lines[-5:])

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import ssl
 import time
@@ -9,7 +10,7 @@ import time
 import pytest
 from cryptography import x509
 from harness.certificates import make
-from harness.memory import resident, total
+from harness.memory import counters_of, resident, total
 from harness.raw import any_certificate
 from harness.waiting import DEADLINE
 
@@ -145,6 +146,52 @@ def test_a_folder_of_certificates(ringway, tmp_path):
     server.wait_line("was removed and is no longer in use")
     until(lambda: total(server, "certificates") == 3, "the worker has no new certificates")
     assert shown(server, "b.example")[1] == ["a.example"]
+
+
+def test_an_expired_certificate_alone_is_served_and_told(ringway, tmp_path):
+    """As nginx, HAProxy and Caddy do: a client that looks away is better served than none, and reloads work."""
+    server = ringway(site(tmp_path, **pair(tmp_path, "a", ["a.example"], days=-1, begins=-9)))
+    server.wait_line(r'warning certificate ".*a\.crt" .*expired on')
+    assert shown(server, "a.example")[1] == ["a.example"]
+    server.reload()
+    assert shown(server, "a.example")[1] == ["a.example"]
+    checked = server.command("check")
+    assert checked.returncode == 0
+    assert "expired on" in checked.stdout + checked.stderr
+
+
+def test_an_empty_folder_keeps_plain_http_running(ringway, tmp_path):
+    """An ACME client may bring the first certificate by it: then TLS is served too, without a reload."""
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    config = site(tmp_path, certificates_path=str(folder))
+    config["server"]["plain_listen"] = "127.0.0.1:0"
+    server = ringway(config)
+    server.wait_line("warning .*every TLS handshake fails")
+    with server.connect() as client:
+        assert client.get("/").body == b"x"
+    with pytest.raises(ssl.SSLError):
+        shown(server, "a.example")
+    pair(folder, "a", ["a.example"])
+    server.wait_line(r'certificate ".*a\.crt" is in use')
+    assert shown(server, "a.example")[1] == ["a.example"]
+
+
+def test_a_renewal_counts_when_every_worker_has_taken_it(ringway, tmp_path):
+    config = site(tmp_path, **pair(tmp_path, "a", ["a.example"]))
+    config["server"]["threads"] = 2
+    server = ringway(config)
+    behind, other = server.workers.values()
+    os.kill(behind, signal.SIGSTOP)
+    try:
+        pair(tmp_path, "a", ["b.example"])
+        until(lambda: counters_of(other)["certificates"] == 2, "the worker has no new certificates")
+        assert counters_of(behind)["certificates"] == 1
+        assert "is in use" not in server.text
+    finally:
+        os.kill(behind, signal.SIGCONT)
+    server.wait_line(r'certificate ".*a\.crt" is in use, for b\.example')
+    assert counters_of(behind)["certificates"] == 2
 
 
 def test_a_worker_that_dies_comes_back_with_the_newest(ringway, tmp_path):

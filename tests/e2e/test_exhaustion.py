@@ -1,16 +1,16 @@
 """What few clients can take of what all share, and that others are served meanwhile."""
 
+import contextlib
 import ssl
 import struct
+import time
 
 import pytest
 from harness.memory import total, wait_for_total
 from harness.raw import Ended, message
-from harness.records import Peer
+from harness.records import HELLO, Peer
 from harness.server import DRIVER
-from harness.waiting import PATIENCE
-
-HELLO = b"\x01\0\0\0"  # a ClientHello of no bytes: within a TLS 1.2 connection it asks for renegotiation
+from harness.waiting import DEADLINE, PATIENCE
 
 
 def files(folder, certificate, **more):
@@ -201,3 +201,39 @@ def test_some_renegotiations_between_requests_are_refused_and_no_more(ringway, c
             assert kinds_of(peer, 21, 60).count(21) == 60
             peer.raw(peer.craft_12(23, b"HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n"))
             assert kinds_of(peer, 23, 1) == [23]
+
+
+def updates(peer):
+    return peer.update(asked=True)
+
+
+def warnings_12(peer):
+    return peer.craft_12(21, b"\1\x5a")
+
+
+def warnings_13(peer):
+    return peer.craft(21, b"\1\x5a")
+
+
+@pytest.mark.parametrize(
+    ("version", "record"),
+    [
+        (ssl.TLSVersion.TLSv1_3, updates),
+        (ssl.TLSVersion.TLSv1_3, warnings_13),
+        (ssl.TLSVersion.TLSv1_2, warnings_12),
+    ],
+    ids=["key updates", "warnings of 1.3", "warnings of 1.2"],
+)
+def test_records_without_data_without_end(ringway, certificate, tmp_path, version, record):
+    """KeyUpdates that ask for one in return, and warnings (user_canceled), of a client that does not read: they hold no
+    buffers, and the connection ends."""
+    server = ringway(files(tmp_path, certificate, timeouts=FOR_EVER))
+    with Peer(server.listener(tls=True).address, tmp_path, version, window=2048) as peer:
+        peer.handshake()
+        end = time.monotonic() + DEADLINE
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() < end:
+                peer.raw(b"".join(record(peer) for _ in range(500)))
+                assert total(server, "buffers") < 20
+            pytest.fail("the connection goes on")
+    assert ask(server, "/a", "127.0.0.99").body == b"x"

@@ -22,6 +22,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from harness.raw import any_certificate
 from harness.waiting import DEADLINE
 
+HELLO = b"\x01\0\0\0"
+"""A ClientHello of no bytes: within a TLS 1.2 connection it asks for renegotiation."""
+
 
 def expand_label(secret: bytes, label: str, length: int) -> bytes:
     """HKDF-Expand-Label of RFC 8446 7.1 with an empty context, for one block."""
@@ -49,6 +52,15 @@ def data_records(came: bytes) -> list[int]:
         if kind == 23 and length > 19:
             found.append(length)
         came = came[5 + length :]
+    return found
+
+
+def record_kinds(came: bytes) -> list[int]:
+    """Types of these records, as they are on the wire."""
+    found = []
+    while came:
+        found.append(came[0])
+        came = came[5 + struct.unpack("!H", came[3:5])[0] :]
     return found
 
 
@@ -81,8 +93,8 @@ class Peer:
         """The first bytes that came: the ServerHello is among them."""
         self.records = 0
         """Sealed with the client's application keys so far."""
-        self.updates = 0
-        """KeyUpdates that were crafted: how often the keys were made anew."""
+        self._secret = b""
+        """From which the keys of crafted records are made; a KeyUpdate makes another one of it."""
         self.ended = ""
 
     def __enter__(self) -> "Peer":
@@ -130,10 +142,10 @@ class Peer:
     def craft(self, kind: int, payload: bytes, broken: bool = False) -> bytes:
         """TLS 1.3: one record of this content type. After it the records that OpenSSL seals have wrong numbers, so all
         that follows is crafted too. `broken`: one bit of it is wrong."""
-        lines = [line.split() for line in self.keylog.read_text().splitlines() if line.startswith("CLIENT_TRAFFIC")]
-        secret = bytes.fromhex(lines[-1][2])
-        for _ in range(self.updates):
-            secret = expand_label(secret, "traffic upd", len(secret))
+        if not self._secret:
+            lines = [line.split() for line in self.keylog.read_text().splitlines() if line.startswith("CLIENT_TRAFFIC")]
+            self._secret = bytes.fromhex(lines[-1][2])
+        secret = self._secret
         name = (self.tls.cipher() or ("",))[0]
         key = expand_label(secret, "key", 16 if "128" in name else 32)
         iv = expand_label(secret, "iv", 12)
@@ -164,7 +176,7 @@ class Peer:
         change its own."""
         record = self.craft(22, bytes([24, 0, 0, 1, asked]))
         self.records = 0
-        self.updates += 1
+        self._secret = expand_label(self._secret, "traffic upd", len(self._secret))
         return record
 
     def goodbye(self) -> bytes:

@@ -16,7 +16,7 @@ from harness.curl import curl
 from harness.foreign import environment
 from harness.memory import total
 from harness.raw import any_certificate, message
-from harness.records import Peer, data_records
+from harness.records import HELLO, Peer, data_records, record_kinds
 from harness.waiting import DEADLINE, PATIENCE
 
 from ringway.control.machine import kernel_tls
@@ -277,16 +277,16 @@ def test_alerts(server, statistics, tmp_path, description):
     ("kind", "payload", "alert"),
     [
         (22, bytes([1, 0, 0, 0]), "unexpected_message"),
-        (22, bytes([24, 0, 0, 2, 0, 0]), "unexpected_message|decode_error"),
+        (22, bytes([24, 0, 0, 2, 0, 0]), "unexpected_message|decode_error|illegal_parameter"),  # the last: OpenSSL 3.0
         (22, bytes([24, 0, 0, 1, 2]), "illegal_parameter"),
         (25, b"x", "unexpected_message"),
         (20, b"\1", "unexpected_message"),
     ],
     ids=["handshake", "long key update", "wrong key update", "unknown", "change cipher spec"],
 )
-def test_what_has_no_business_there(both, statistics, tmp_path, kind, payload, alert):
-    """RFC 8446 5, 4.6: refused with an alert that says so."""
-    with Peer(both.listener(tls=True).address, tmp_path) as peer:
+def test_what_has_no_business_there(server, statistics, tmp_path, kind, payload, alert):
+    """RFC 8446 5, 4.6: refused with an alert that says so, whoever reads it: the kernel sends."""
+    with Peer(server.listener(tls=True).address, tmp_path) as peer:
         peer.handshake()
         peer.raw(peer.seal(GET))
         assert peer.response() == TEXT
@@ -295,28 +295,74 @@ def test_what_has_no_business_there(both, statistics, tmp_path, kind, payload, a
         assert re.search(alert, peer.ended), peer.ended
 
 
-def test_a_record_that_was_tampered_with(server, statistics, tmp_path):
-    """RFC 8446 5.2: bad_record_mac."""
+BROKEN = b"\x17\x03\x03\x00\x20" + b"x" * 32
+
+
+@VERSION
+@pytest.mark.parametrize("more", [b"", b"x" * 100_000], ids=["alone", "and more"])
+def test_a_record_that_was_tampered_with(server, statistics, tmp_path, version, more):
+    """RFC 8446 5.2: bad_record_mac. Where OpenSSL reads it, the kernel sends the alert all the same."""
     statistics.expected_errors = 1 if server.directions == "both" else 0
-    with Peer(server.listener(tls=True).address, tmp_path) as peer:
+    with Peer(server.listener(tls=True).address, tmp_path, version) as peer:
         peer.handshake()
         peer.raw(peer.seal(GET))
         assert peer.response() == TEXT
-        peer.raw(peer.craft(23, GET, broken=True))
+        peer.raw(BROKEN + (more if server.directions == "send" else b""))
+        assert peer.receive() == b""
+        assert "bad_record_mac" in peer.ended
+        if server.directions == "send":
+            peer.raw(b"x")  # its end is in order, whatever came behind the record
+            assert peer.rest() == b""
+
+
+@VERSION
+def test_a_broken_record_in_the_middle_of_a_response(server, statistics, tmp_path, version):
+    """The socket is full when it comes. OpenSSL's alert comes behind what was sent before. Where the kernel reads, the
+    response is cut by a reset."""
+    statistics.expected_errors = 1 if server.directions == "both" else 0
+    with Peer(server.listener(tls=True).address, tmp_path, version, window=4096) as peer:
+        peer.handshake()
+        peer.raw(peer.seal(message("GET /large HTTP/1.1", "Host: a")))
+        assert peer.receive(1000)
+        peer.raw(BROKEN)
         peer.receive()
-        if server.directions == "both":
-            assert "bad_record_mac" in peer.ended
+        assert "bad_record_mac" in peer.ended or (server.directions == "both" and peer.ended == "reset")
 
 
-def test_a_record_that_is_too_long(both, statistics, tmp_path):
+def test_a_record_that_is_too_long(server, statistics, tmp_path):
     """RFC 8446 5.2: record_overflow."""
-    with Peer(both.listener(tls=True).address, tmp_path) as peer:
+    with Peer(server.listener(tls=True).address, tmp_path) as peer:
         peer.handshake()
         peer.raw(peer.seal(GET))
         assert peer.response() == TEXT
         peer.raw(b"\x17\x03\x03\xff\xff" + b"x" * 1000)
         peer.receive()
         assert "record_overflow" in peer.ended
+
+
+def test_renegotiation(server, statistics, tmp_path):
+    """RFC 5746 4.5: a warning, and the connection goes on."""
+    with Peer(server.listener(tls=True).address, tmp_path, TLS12) as peer:
+        peer.handshake()
+        peer.raw(peer.seal(GET))
+        assert peer.response() == TEXT
+        peer.raw(peer.craft_12(22, HELLO) + peer.craft_12(23, BYE))
+        assert record_kinds(peer.rest()) == [21, 23, 21]  # the warning, the response, close_notify
+
+
+@VERSION
+def test_alerts_before_the_kernel_sends(ringway, settings_with, statistics, tmp_path, version):
+    """`ktls_after`: the kernel reads, and OpenSSL still sends."""
+    statistics.expected_errors = 1
+    server = ringway(settings_with(ktls_after=1_000_000))
+    with Peer(server.listener(tls=True).address, tmp_path, version) as peer:
+        peer.handshake()
+        peer.raw(peer.seal(GET))
+        assert peer.response() == TEXT
+        assert total(server, "ktls_send") == 0
+        peer.raw(BROKEN)
+        assert peer.receive() == b""
+        assert "bad_record_mac" in peer.ended
 
 
 @pytest.mark.parametrize("key", [b"k", b"K"], ids=["update", "update and ask for one"])

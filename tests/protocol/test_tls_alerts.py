@@ -5,10 +5,12 @@ import os
 import select
 import ssl
 import subprocess
+import threading
 import time
 
 import pytest
 from harness.raw import any_certificate, message
+from harness.records import HELLO, Peer
 from harness.server import Server
 from harness.tls import VERSION, Half, of_version
 from harness.upstream import Upstream
@@ -167,6 +169,37 @@ def test_no_renegotiation_is_told_at_once(secure):
     finally:
         client.kill()
         client.communicate()
+
+
+@pytest.mark.parametrize("before", [b"", GET[:10], GET, GET * 2 + GET[:10]], ids=["nothing", "half", "a", "two"])
+def test_no_renegotiation_is_told_while_a_request_is_served(secure, tmp_path, before):
+    """Behind it waits what the client sent next, whole or in part; the alert waits for neither."""
+    server, upstream = secure
+    asked = threading.Event()
+
+    def serve(link, request):
+        assert asked.wait(DEADLINE)
+        link.send(message("HTTP/1.1 200 OK", "Content-Length: 0"))
+
+    target = upstream.on(serve)
+    with Peer(server.listener(tls=True).address, tmp_path, ssl.TLSVersion.TLSv1_2) as peer:
+        peer.handshake()
+        try:
+            peer.raw(peer.craft_12(23, message(f"GET {target} HTTP/1.1", "Host: proxied") + before))
+            upstream.request(target)
+            peer.raw(peer.craft_12(22, HELLO))
+            assert peer.receive() == b""
+            assert peer.ended == "no_renegotiation"
+        finally:
+            asked.set()
+
+
+def test_a_ticket_comes_while_half_a_head_waits(secure, tmp_path):
+    """RFC 8446 4.6.1: it comes behind the handshake, and else with the first answer."""
+    server, _ = secure
+    with Peer(server.listener(tls=True).address, tmp_path) as peer:
+        peer.raw(peer.handshake(hold=True) + peer.seal(GET[:10]))
+        peer.ticket()
 
 
 # ----------------------------------------------------------------------------------------------- plain HTTP instead

@@ -197,7 +197,10 @@ def client_received(w, s):
 
 def client_broken(w, c):
     s: cython.pointer(Stream) = address(c.stream)
-    if s.tls == NULL or not s.tls.failed or s.send_error or (s.sending == NULL and s.outbox.first == NULL):
+    if s.tls == NULL or not s.tls.failed or s.send_error:
+        client_abort(w, c)
+        return
+    if not (offload_final_alert(s) if s.offload & OFFLOAD_SEND else s.sending != NULL or s.outbox.first != NULL):
         client_abort(w, c)
         return
     # RFC 8446 6.2: send what is queued, then the fatal alert, then FIN. Read and discard what the client still sends: a
@@ -210,6 +213,9 @@ def client_broken(w, c):
     stream_receive_within(w, s, w.snapshot.timeouts.linger_ms, False)
     stream_send_within(w, s, w.snapshot.timeouts.linger_ms)
     stream_flush(w, s)
+    if stream_drained(s):
+        c.shut = True
+        shutdown(s.fd, SHUT_WR)
     stream_want(w, s, GROUP_SMALL, True, False)
 
 
@@ -278,7 +284,7 @@ def client_next_request(w, c):
         client_abort(w, c)  # RFC 9112 8: an incomplete request, and the client is gone
         return
     if s.outbox.first != NULL:
-        # An alert (no_renegotiation) or a ticket: send it now, because no response follows yet.
+        # A ticket: send it now, because no response follows yet.
         stream_flush(w, s)
     if s.state == CLIENT_IDLE:
         # The deadline for the whole head begins with its first byte. More bytes do not renew it.

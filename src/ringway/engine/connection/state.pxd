@@ -82,6 +82,7 @@ cdef struct Stream:         # one socket and its bytes; the first member of Clie
     uint8_t offload         # ... and has taken over: the queues hold plaintext
     bint notified           # close_notify was sent or queued, or `notify_due`
     bint notify_due         # the kernel encrypts: close_notify follows as soon as everything else is sent
+    uint8_t final_alert     # ... or this fatal alert in its place; 0: close_notify
     uint16_t tls_cipher_length
     const char* tls_cipher  # borrowed from OpenSSL, never freed: name of the suite
     uint64_t tls_written    # plaintext bytes that OpenSSL encrypted

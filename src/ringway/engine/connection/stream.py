@@ -308,6 +308,7 @@ def pump(w, s):
     more: cython.bint
     written: uint64_t = s.outbox.bytes
     established: cython.bint = s.tls.established
+    replied: cython.bint
     while (s.cipher.first != NULL or tls_pending(s.tls)) and s.inbox.bytes < INBOX_HIGH and not s.eof and s.error == 0:
         if s.tls.left == 0 and s.cipher.first != NULL:
             tls_feed(s.tls, data_of(s.cipher.first), length_of(s.cipher.first))
@@ -316,7 +317,8 @@ def pump(w, s):
             buffer_give(address(w.buffers), queue_pop(address(s.cipher)))
         if not more:
             break
-    if s.outbox.bytes != written and established:
+    replied = s.outbox.bytes != written and established
+    if replied:
         bound_replies(s, s.outbox.bytes - written)
     elif s.tls.replied and s.inbox.first != NULL and s.error == 0 and stream_drained(s):
         s.tls.replied = 0
@@ -331,9 +333,9 @@ def pump(w, s):
         offload_step(w, s)
     if s.kind == KIND_UPSTREAM and (s.state == UPSTREAM_HANDSHAKE or s.error):
         return  # the records go out with the request that follows, or before the close
-    if s.outbox.first != NULL and s.inbox.first == NULL:
-        # Send handshake records and alerts now. With plaintext in the inbox a response follows, and a ticket goes out
-        # with it. If the plaintext is half a head, client_next_request() sends the ticket.
+    if s.outbox.first != NULL and (s.inbox.first == NULL or replied):
+        # Send handshake records and alerts now: the peer may wait for them. With plaintext in the inbox a response
+        # follows, and a ticket goes out with it. After half a head, client_next_request() sends the ticket.
         stream_flush(w, s)
 
 
@@ -342,7 +344,7 @@ def control_record(w, s):
     if s.tls != NULL and stream_drained(s):
         s.tls.replied = 0
     offload_control(w, s)
-    if s.outbox.bytes != written:
+    if s.outbox.bytes > written:
         bound_replies(s, s.outbox.bytes - written)
 
 
