@@ -3,6 +3,8 @@
 import os
 from collections.abc import Iterator
 
+from ringway.errors import is_shortage
+
 
 def folders(controller: str, root: str = "/") -> Iterator[str]:
     """Yields the folders of this process's control group and of the groups above it, for v2 and for `controller` of v1.
@@ -42,7 +44,9 @@ def lines(path: str) -> list[str]:
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
             return stream.read().splitlines()
-    except OSError:
+    except OSError as error:
+        if is_shortage(error):
+            raise
         return []
 
 

@@ -264,8 +264,12 @@ def sorted_media(plan: dict) -> list:
 
 
 def authority_of(upstream: dict) -> str:
-    """The upstream's authority. The path of a Unix socket is not a host."""
-    return "localhost" if upstream["host"].startswith("/") else upstream["name"].partition("://")[2]
+    """The upstream's authority. The path of a Unix socket is not a host. RFC 6874 1: a zone is local, so it goes."""
+    if upstream["host"].startswith("/"):
+        return "localhost"
+    authority = upstream["name"].partition("://")[2]
+    ip, zone, _ = authority.partition("%")
+    return f"{ip}]{authority.partition(']')[2]}" if zone else authority
 
 
 def prefixes(plan: dict) -> list:
