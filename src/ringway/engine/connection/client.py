@@ -120,7 +120,7 @@ def proxy_header_received(w, c):
         if c.secured and not stream_secure_now(w, s):
             client_abort(w, c)
         else:
-            client_received(w, s)
+            client_received(w, s)  # rule: once, a connection has one such header: its state is another one by now
 
 
 def find_proxy_header(w, c):

@@ -168,16 +168,16 @@ def exchange_leave_upstream(w, x):
     if x.upstream == NULL:
         return
     if x.upstream.rival != NULL:
-        upstream_forsake(w, x, NULL)
+        upstream_forsake(w, x, NULL)  # rule: as below, for each of them after the other
         return
     x.upstream.exchange = NULL
     if x.upstream.stream.keep != NULL and x.upstream.stream.sending == x.upstream.stream.keep:
         x.request = NULL  # still lent: the stream gives it back when it returns
     x.upstream.stream.keep = NULL
     if x.state == EXCHANGE_DONE or x.down.done:
-        upstream_drop(w, x.upstream)
+        upstream_drop(w, x.upstream)  # rule: it has no exchange any more, so its end is nobody else's end
     else:
-        upstream_break(w, x.upstream)
+        upstream_break(w, x.upstream)  # rule: likewise
     x.upstream = NULL
 
 

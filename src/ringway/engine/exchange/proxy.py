@@ -371,7 +371,7 @@ def proxy_upstream_gone(w, x):
         return
     x.retrying = False
     x.request.start = x.request_start
-    upstream_acquire(w, x, True)
+    upstream_acquire(w, x, True)  # rule: once for each request, one on a fresh connection is not sent again
 
 
 # ------------------------------------------------------------------------------------------------ the response
