@@ -14,7 +14,8 @@ an upstream goes on in our own framing, so nobody reads what we read; there `len
   are still in use. They end at the line's end or at `;`, and within `line_max`.
 - Zeros in front of a size, any number within `line_max`: RFC 9112 7.1 is 1*HEXDIG. They cannot make it overflow.
 
-All else stays as strict: CR LF at each end, no sign, no 0x, no blanks in front.
+All else stays as strict: CR LF at each end, no sign, no 0x, no blanks in front. LF alone is no end of a line here, although it is
+one in a response's head: it would decide where the response ends, and readers differ (docs/decisions/0022).
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
