@@ -102,6 +102,45 @@ def test_what_waits_has_a_bound(ringway, upstream):
     first.close()
 
 
+def test_the_bound_is_exceeded_once_at_most(ringway, upstream):
+    """Whoever has pipelined once keeps to `pipeline_bytes` exactly from then on, with either driver."""
+    go = threading.Event()
+
+    def serve(link):
+        while True:
+            target = link.request(3600).target
+            if target == "/hold":
+                go.wait(10 * DEADLINE)
+            elif target == "/end":
+                link.to_end(3600)
+                return
+            link.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    up = upstream(serve)
+    server = ringway({"limits": {"pipeline_bytes": 4096}, "host_routes": {"*": {"type": "Proxy", "url": up.url}}})
+    more = message("GET / HTTP/1.1", "Host: x", "X: " + "y" * 900)
+    with server.connect() as client:
+        client.send(message("GET / HTTP/1.1", "Host: x"))
+        assert client.response().status == 204
+        client.send(message("GET /hold HTTP/1.1", "Host: x"))
+        up.request("/hold")
+        client.send(more * 100)
+        go.set()
+        for _ in range(101):
+            assert client.response().status == 204
+        client.send(message("GET /end HTTP/1.1", "Host: x"))
+        up.request("/end")
+        before = {name: total(server, name) for name in ("buffers", "client_bytes_in")}
+        client.sock.setblocking(False)
+        sent = client.sock.send(more * 2000)
+        wait_for_total(server, "client_bytes_in", lambda count: count - before["client_bytes_in"] >= 4096)
+        assert sent > 65536
+        # One receive below the bound may take a buffer beyond it.
+        assert total(server, "client_bytes_in") - before["client_bytes_in"] < 3 * 4096
+        assert total(server, "buffers") - before["buffers"] <= 3
+        client.reset()
+
+
 def test_small_pieces_share_a_buffer(ringway, upstream):
     """Whoever sends byte by byte does not hold a buffer for each of them."""
     up = upstream(lambda link: [link.request(3600), link.to_end(3600)])

@@ -192,8 +192,9 @@ def client_has_left(w, x):
 
 
 def keep_pipelined(w, x):
-    # A receive that goes on brings up to 32 buffers (RING_BUFFERS at most) before its cancel is heard. So it ends with
-    # the first bytes, and from then on they come by single ones, each asked for below the bound.
+    # A receive that goes on brings up to 32 buffers (old kernels: RING_BUFFERS) in the turn in which its first bytes
+    # come: the kernel hears the cancel with the next one. From then on they come by single receives, each asked for
+    # below the bound. With single ones alone each request of all other clients would cost an operation more.
     s: cython.pointer(Stream) = address(x.client.stream)
     x.client.pipelines = x.client.pipelines or s.inbox.first != NULL or s.cipher.first != NULL
     stream_pause(w, s)
