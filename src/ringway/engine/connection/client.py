@@ -558,7 +558,8 @@ def client_abort(w, c):
 
 def client_late(w, s):
     c: cython.pointer(Client) = cast(cython.pointer(Client), s)
-    count(w.counters, COUNT_TIMEOUTS, 1)
+    if s.late != LATE_LOOK:
+        count(w.counters, COUNT_TIMEOUTS, 1)
     if s.state == CLIENT_BUSY:
         w.handlers.client_late(w, c.exchange)
     elif s.state == CLIENT_IDLE and s.late == LATE_BUFFERS and s.inbox.first != NULL:

@@ -41,6 +41,7 @@ cdef enum ReceiveMode:
     RECEIVE_MULTI           # a receive that goes on is in flight
     RECEIVE_ENDING          # a receive that goes on is being cancelled
     RECEIVE_STARVED         # wanted, but there was no buffer: in the worker's `starved` list
+    RECEIVE_END_ONLY        # nothing is asked for but the peer's end
 
 cdef enum:                  # StreamKind
     KIND_CLIENT = 0
@@ -56,6 +57,8 @@ cdef struct Stream:         # one socket and its bytes; first member of Client a
     bint want_many
     bint want_later
     bint wanted             # RECEIVE_ENDING: receive again when the cancel is through
+    bint watched            # RECEIVE_ENDING: then wait for the peer's end alone
+    bint left               # the peer has ended its side, or broken the connection; what it sent before may be unread
     bint eof                # the peer sent FIN (or close_notify), and all that it sent before is in the inbox
     bint ended              # TLS: the socket has ended; what came before may still wait to be decrypted
     int ended_error         # ... by this errno; 0: by FIN
@@ -101,6 +104,7 @@ cdef struct Stream:         # one socket and its bytes; first member of Client a
     uint32_t progress_bytes
     uint32_t send_window_ms # the peer must read so often
     uint8_t late            # LateSide: which deadline has passed, or that it was our buffers that were missing
+    bint looking            # `receive_due_ms` is no deadline: something is to be looked at then
     Stream* next_starved    # list
     bint hungry             # has something to send or to decrypt, and waits for buffers: in the worker's `hungry` list
     Stream* next_hungry     # list

@@ -21,6 +21,7 @@ cdef enum LateSide:
     LATE_SEND = 2
     LATE_BUFFERS = 3        # it waited for buffers of ours: nobody else is to blame
     LATE_GAVE_WAY = 4       # buffers are scarce, and it moves less than others: see shares.pxd
+    LATE_LOOK = 5           # nobody is late: `looking`
 
 cdef enum:
     INBOX_HIGH = 131072     # bytes: no more is decrypted or left running beyond this
@@ -43,6 +44,8 @@ cdef bint stream_shake(Worker* w, Stream* s) noexcept nogil
     # a client begins the handshake. False: it failed
 cdef void stream_want(Worker* w, Stream* s, int group, bint many, bint later) noexcept nogil
 cdef void stream_pause(Worker* w, Stream* s) noexcept nogil
+cdef void stream_watch(Worker* w, Stream* s) noexcept nogil
+    # nothing is to be received for now: `received` comes, with `left`, when the peer ends its side. Clients only
 cdef void stream_refill(Worker* w, Stream* s) noexcept nogil
     # after the inbox was used: decrypt what waits. It may meet the end: look at eof and error afterwards
 cdef void stream_send(Worker* w, Stream* s, Buffer* b) noexcept nogil   # takes over b
@@ -61,6 +64,7 @@ cdef void stream_abort(Worker* w, Stream* s) noexcept nogil             # as clo
 cdef void stream_finish(Worker* w, Stream* s) noexcept nogil
 
 cdef void stream_received(Worker* w, Stream* s, const Completion* c) noexcept nogil
+cdef void stream_left(Worker* w, Stream* s, int result) noexcept nogil
 cdef void stream_sent(Worker* w, Stream* s, int result) noexcept nogil
 cdef void stream_timer(Worker* w, Stream* s) noexcept nogil
 

@@ -36,6 +36,8 @@ cdef bint client_has_left(Worker* w, Exchange* x) noexcept nogil
     # it ended its side, and its route takes that for the end of its request: the exchange was cut
 cdef void keep_pipelined(Worker* w, Exchange* x) noexcept nogil
     # something came behind the request that is being served: go on receiving as far as `pipeline_bytes`
+cdef void watch_client(Worker* w, Exchange* x, bint later) noexcept nogil
+    # its whole request was taken: to see it leave, receive what comes behind it
 cdef void exchange_done(Worker* w, Exchange* x) noexcept nogil
     # the response is complete; finishes as soon as the client has it
 cdef void exchange_settle(Worker* w, Exchange* x) noexcept nogil

@@ -185,7 +185,7 @@ def exchange_leave_upstream(w, x):
 
 
 def client_has_left(w, x):
-    if not x.client.stream.eof or x.route.half_close:
+    if x.route.half_close or not (x.client.stream.eof or x.client.stream.left):
         return False
     exchange_cut(w, x, CLIENT_CLOSED)
     return True
@@ -200,6 +200,16 @@ def keep_pipelined(w, x):
     stream_pause(w, s)
     if s.inbox.bytes + s.cipher.bytes < x.rules.snapshot.limits.pipeline_bytes:
         stream_want(w, s, GROUP_SMALL, False, True)
+    elif x.route != NULL and x.route.kind == ROUTE_PROXY and not x.route.half_close:
+        stream_watch(w, s)  # it may leave all the same
+
+
+def watch_client(w, x, later):
+    s: cython.pointer(Stream) = address(x.client.stream)
+    if s.inbox.first != NULL or s.cipher.first != NULL:
+        keep_pipelined(w, x)
+    else:
+        stream_want(w, s, GROUP_SMALL, client_many(x.client, 1), later)
 
 
 # ------------------------------------------------------------------------------------------------------ ending

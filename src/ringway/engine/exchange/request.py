@@ -329,7 +329,7 @@ def client_event_late(w, x):
         upstream_slow: cython.bint = x.upstream != NULL and not stream_drained(address(x.upstream.stream))
         exchange_fail(w, x, OUT_OF_MEMORY if upstream_slow else CLIENT_TOO_SLOW)
     elif x.state == EXCHANGE_TUNNEL:
-        tunnel_late(w, x)
+        tunnel_late(w, x, address(x.client.stream))
     elif x.client.stream.late == LATE_SEND:
         exchange_cut(w, x, CLIENT_WRITE_TIMEOUT)
     elif x.client.stream.late == LATE_BUFFERS:

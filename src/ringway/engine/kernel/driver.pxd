@@ -4,7 +4,7 @@ Everything above asks for operations and is told of completions; only a driver k
 the same table. A driver call never fails towards its caller: what cannot be submitted comes back as a completion with
 a negative errno. It never calls a handler either: completions come out of next() alone.
 
-Of each descriptor at most one operation waits for input (accept, receive) and one for output (connect, send,
+Of each descriptor at most one operation waits for input (accept, receive, await_end) and one for output (connect, send,
 writable). One that was given to any of these is closed by the driver's close(), except a listener.
 
 Ownership: what an operation points to (a buffer's bytes, an address, a path, a result struct) is lent to the driver
@@ -32,6 +32,7 @@ cdef enum:                      # Operation: which handler a completion is for, 
     OP_BODY_READ = 12           # index: an exchange
     OP_CLOSE = 13               # tells only of a failure
     OP_FOLDER_OPEN = 14         # index: a file that waits for its folder
+    OP_CLIENT_END = 15          # index: a client from which nothing is received for now
 
 cdef enum:
     RECEIVE_LARGE = 0x80        # in the operation's byte: received into the large group
@@ -76,6 +77,8 @@ cdef struct Driver:
     void (*send)(Driver* d, int fd, const char* data, uint32_t length, bint more, uint64_t tag) noexcept nogil
     void (*connect)(Driver* d, int fd, const sockaddr* address, socklen_t length, uint64_t tag) noexcept nogil
     void (*writable)(Driver* d, int fd, uint64_t tag) noexcept nogil
+    void (*await_end)(Driver* d, int fd, uint64_t tag) noexcept nogil
+        # until the peer has ended its side, or the connection is broken. What the peer sent before is not received
     void (*open)(Driver* d, int folder, const char* path, open_how* how, uint64_t tag) noexcept nogil
     void (*stat)(Driver* d, int fd, statx_t* out, uint64_t tag) noexcept nogil
     void (*read)(Driver* d, int fd, char* data, uint32_t length, uint64_t offset, uint64_t tag) noexcept nogil

@@ -83,6 +83,11 @@ def dispatch(w, c):
             else:
                 serve_writable(w, cast(cython.pointer(Client), s).exchange)
             return
+    elif operation == OP_CLIENT_END:
+        s = cast(cython.pointer(Stream), slot_find(address(w.clients), c.index, c.generation))
+        if s != NULL:
+            stream_left(w, s, c.result)
+            return
     elif operation == OP_FILE_OPEN or operation == OP_FILE_STAT or operation == OP_FILE_LOAD:
         f = cast(cython.pointer(File), slot_find(address(w.files), c.index, c.generation))
         if f != NULL:
