@@ -140,17 +140,22 @@ def expire_timers(w):
         t = wheel_expire(address(w.wheel), w.clock.now_ms)
 
 
+def share_out(w):
+    if w.hungry != NULL:
+        feed_hungry(w)
+    if w.starved != NULL:
+        feed_starved(w)
+    shares_look(w)
+
+
 def look_after(w):
     """What is not driven by a completion."""
     i: uint32_t
     if w.ready != NULL:
         client_turns(w)
     stream_tighten(w)
-    if w.hungry != NULL:
-        feed_hungry(w)
-    if w.starved != NULL:
-        feed_starved(w)
-    shares_look(w)
+    if w.hungry != NULL or w.starved != NULL or w.outbox_high != OUTBOX_HIGH:
+        share_out(w)
     if w.clock.now_ms < w.next_look_ms:
         return
     w.next_look_ms = w.clock.now_ms + 100
