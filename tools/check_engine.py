@@ -7,8 +7,8 @@ Levels         a folder of the engine is a level: a module imports from lower fo
                (`from cython.cimports.ringway.engine.base import *`), and within its folder only from modules that
                are listed before it in src/ringway/meson.build, by their names
 Headers        the header of a folder (`__init__.pxd`) has every module of it, and a name is declared once in the engine
-Recursion      no function of the engine calls itself, directly or through others: who sends the bytes might choose the
-               depth of the stack. A comment at one call of each cycle says what bounds its depth instead
+Recursion      no function of the engine calls itself, directly or through others: a peer could choose the depth of the
+               stack. If a cycle must stay, a comment at one of its calls says what bounds its depth
 Length         over 600 lines is told, over 1,000 refused
 Generated C    nothing of CPython's interface in a function without the GIL (with --build, or where build/release is)
 

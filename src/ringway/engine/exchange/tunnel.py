@@ -1,4 +1,4 @@
-"""After 101: bytes pass both ways."""
+"""Forward bytes in both directions after a 101 response."""
 
 import cython
 from cython import NULL, address
@@ -8,11 +8,11 @@ from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection import *
 from cython.cimports.ringway.engine.exchange.exchange import *
 from cython.cimports.ringway.engine.http import *
-from cython.cimports.ringway.engine.native.linux import SHUT_WR, shutdown
+from cython.cimports.ringway.engine.native.linux import ENOBUFS, SHUT_WR, shutdown
 
 
 def tunnel_begin(w, x, length):
-    """101: from here on bytes pass both ways (RFC 9110 7.8)."""
+    """Forward the 101. From here on bytes go both ways (RFC 9110 7.8)."""
     s: cython.pointer(Stream) = address(x.upstream.stream)
     c: cython.pointer(Client) = x.client
     b: cython.pointer(Buffer) = queue_pop(address(s.inbox))
@@ -53,7 +53,7 @@ def tunnel_flow(w, x):
     t: cython.pointer(Stream) = address(x.upstream.stream)
     s.looking = False
     t.looking = False
-    # Either direction keeps both alive.
+    # Bytes in one direction renew the deadline of both.
     stream_receive_within(w, s, x.rules.snapshot.timeouts.tunnel_ms, False)
     stream_receive_within(w, t, x.rules.snapshot.timeouts.tunnel_ms, False)
     tunnel_one_way(w, x, t, s)
@@ -62,7 +62,10 @@ def tunnel_flow(w, x):
             tunnel_break(w, x, s)
         return
     tunnel_one_way(w, x, s, t)
-    if tunnel_broken(s):
+    if s.send_error == ENOBUFS or t.send_error == ENOBUFS:
+        # No buffer to encrypt with, so bytes are lost. No completion reports it.
+        exchange_cut(w, x, OUT_OF_MEMORY)
+    elif tunnel_broken(s):
         if stream_drained(t):
             tunnel_break(w, x, t)
     elif s.shut_write and t.shut_write and stream_drained(s) and stream_drained(t):
@@ -120,7 +123,7 @@ def tunnel_one_way(w, x, source, target):
     if not source.eof:
         stream_want(w, source, GROUP_LARGE, False, False)
     elif stream_drained(target) and not target.shut_write:
-        # Half-close: the end of one direction is passed on, the other goes on.
+        # Half-close: forward the end of this direction; the other one continues.
         target.shut_write = True
         if target.secure:
             stream_notify(w, target)
