@@ -58,7 +58,8 @@ class Limits(Section):
         4096,
         1048576,
         "Bytes of a client's further requests that Ringway buffers while it serves one. The rest waits in the "
-        "kernel. With io_uring a connection can exceed this bound once, by up to 256 KiB.",
+        "kernel. With io_uring a connection can exceed this bound once: the first time that it sends further requests "
+        "before it has the response, the kernel may deliver up to 256 KiB of them at once.",
     )
     buffer_bytes: Bytes = size(
         268435456,

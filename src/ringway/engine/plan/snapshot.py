@@ -65,6 +65,8 @@ def routes_valid(s: cython.pointer(cython.const[Snapshot])) -> cython.bint:
             return False
         if r.base.length > BASE_BYTES_MAX or r.location.length > LOCATION_TEXT_MAX:
             return False
+        if r.upgrade.length > UPGRADE_BYTES_MAX:
+            return False
         if r.kind == ROUTE_FILE:
             if r.folder >= s.folder_count or r.file_mode > MODE_MEMORY or not text_fits(s, folder_at(s, r.folder)[0]):
                 return False
