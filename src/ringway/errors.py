@@ -1,29 +1,29 @@
-"""Errors that a person reads: one clear sentence with the place and the remedy, never a traceback."""
+"""Errors for the operator: one sentence with the place and the remedy, never a traceback."""
 
 from dataclasses import dataclass, replace
 
 
 class RingwayError(Exception):
-    """Ringway cannot go on; the text is one sentence that says why and what to do."""
+    """Ringway cannot continue. The text is one sentence that says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with the configuration."""
+    """One problem of the configuration."""
 
     key: str
-    """Where: a key path such as `tls.cert_path`, or "" for the file as a whole."""
+    """A key path such as `tls.cert_path`. "": the whole file."""
     sentence: str
     """What is wrong, without a full stop."""
     remedy: str = ""
     """What to do about it, without a full stop."""
     file: str = ""
-    """The file that the key stands in; "": the one that was loaded."""
+    """The file with the key. "": the main file."""
     line: int = 0
-    """0: no single line."""
+    """0: no line in particular."""
 
     def at(self, file: str, line: int = 0) -> "Problem":
-        """The same with its place; a line that is known already stays."""
+        """Returns the problem with its place. If `line` is 0, the problem keeps its line."""
         return replace(self, file=file, line=line or self.line)
 
     def __str__(self) -> str:
@@ -32,7 +32,7 @@ class Problem:
 
 
 class ConfigError(RingwayError):
-    """The configuration cannot be used. `problems` has everything that is wrong, in the order of the file."""
+    """The configuration is invalid. `problems` lists all problems, in the order of the file."""
 
     def __init__(self, file: str, problems: list[Problem]) -> None:
         self.file = file

@@ -1,4 +1,4 @@
-"""From a file to a Config, or to everything that is wrong with it at once."""
+"""Loads a file into a Config, or reports all of its problems at once."""
 
 import contextlib
 import copy
@@ -40,20 +40,20 @@ _LISTS = {
 
 @dataclass(frozen=True)
 class Loaded:
-    """A configuration that can be run."""
+    """A valid configuration."""
 
     config: model.Config
     file: str
     warnings: list[str] = field(default_factory=list)
-    """What works otherwise than the file asks for, to be logged once at start."""
+    """Warnings, to be logged once at the start."""
 
 
 def load(file: str) -> Loaded:
-    """Reads and checks `file` and what it includes, the system around it too (certificate, folders). Raises ConfigError
-    with every problem that was found."""
+    """Reads and checks `file` and the files that it includes, and what they need in the system (certificates, folders).
+    Raises ConfigError with all problems."""
     document = read_document(file)
     config, found = validate(document.data)
-    # Of a key that is wrong already, what stands in its place says nothing.
+    # Skip further problems of keys that could not be read.
     unread = tuple(problem.key for problem in document.problems)
     problems = [*document.problems, *(problem for problem in found if not _below(problem.key, unread))]
     told = {problem.key for problem in problems}
@@ -65,7 +65,7 @@ def load(file: str) -> Loaded:
 
 
 def validate(document: dict[str, Any]) -> tuple[model.Config | None, list[Problem]]:
-    """The document in itself, without a look at the system."""
+    """Checks the document itself, and nothing in the system."""
     problems = _duplicates(document)
     try:
         return model.Config.model_validate(document), problems
@@ -81,13 +81,13 @@ def validate(document: dict[str, Any]) -> tuple[model.Config | None, list[Proble
 
 
 def _below(key: str, others: tuple[str, ...]) -> bool:
-    """Whether it is one of the others, or stands in one."""
+    """Whether the key is one of the others, or is inside of one."""
     return any(key == other or key.startswith((f"{other}.", f"{other}[")) for other in others)
 
 
 def _tls_as_a_whole(document: dict[str, Any], every: list[ErrorDetails]) -> list[Problem]:
-    """That there is no certificate, which is looked at only when no key is wrong: here beside unknown keys, unless one
-    of them is meant to be it."""
+    """Finds that [tls] has no certificate even if it has unknown keys (otherwise this check needs a valid section).
+    Skips the check if an unknown key looks like a misspelled certificate key."""
     wrong = [details for details in every if details["loc"][:1] == ("tls",)]
     unknown = [str(details["loc"][1]) for details in wrong if details["type"] == "extra_forbidden"]
     if not wrong or len(unknown) < len(wrong) or any(difflib.get_close_matches(key, _PAIR) for key in unknown):
@@ -101,8 +101,8 @@ def _tls_as_a_whole(document: dict[str, Any], every: list[ErrorDetails]) -> list
 
 
 def sound_parts(document: dict[str, Any]) -> checks.Parts:
-    """The sections and routes, each without what is wrong in it, as far as enough is left: what they name in the system
-    can be checked although something else is wrong."""
+    """Returns the sections and routes without their invalid keys, if the rest is valid. So the checks of the system
+    also cover a file with errors."""
     parts = checks.Parts(tls_written="tls" in document)
     parts.plain_written = bool(_table(document.get("server")).get("plain_listen"))
     parts.server = _sound(TypeAdapter(model.Server), document.get("server"))
@@ -119,7 +119,7 @@ def sound_parts(document: dict[str, Any]) -> checks.Parts:
 
 
 def _sound_tls(value: Any) -> tuple[model.Tls, list[int]] | None:
-    """With the places in the file of the certificates that are left."""
+    """Returns the valid parts of [tls], and the index in the file of each valid certificate."""
     adapter = TypeAdapter(model.Tls)
     numbers: list[int] = []
     with contextlib.suppress(KeyError, TypeError):
@@ -129,14 +129,14 @@ def _sound_tls(value: Any) -> tuple[model.Tls, list[int]] | None:
         value = {**value, "certificates": kept}
     tls = _sound(adapter, value)
     if tls is None and isinstance(value, dict):
-        # Half a pair: the other certificates can still be looked at.
+        # Half a pair: still check the other certificates.
         tls = _sound(adapter, {key: entry for key, entry in value.items() if key not in ("cert_path", "key_path")})
     return None if tls is None else (tls, numbers)
 
 
 def _sound(adapter: TypeAdapter[Any], value: Any, tagged: bool = False) -> Any:
-    """The value, or what is left of it without the keys that are wrong; None when that is not enough. `tagged`: places
-    begin with the type of a route."""
+    """Returns the value without its invalid keys, or None if the rest is not valid. `tagged`: places begin with the
+    type of a route."""
     value = copy.deepcopy(value)
     while value is not None:
         try:
@@ -145,7 +145,7 @@ def _sound(adapter: TypeAdapter[Any], value: Any, tagged: bool = False) -> Any:
             places = {_wrong_place(details, tagged) for details in error.errors(include_url=False, include_input=False)}
             if () in places:
                 return None
-            # From the back, so that places in a list stay what they are.
+            # From the end, so that indices of a list stay valid.
             taken = [_take_away(value, place) for place in sorted(places, reverse=True)]
             if not any(taken):
                 return None
@@ -153,13 +153,13 @@ def _sound(adapter: TypeAdapter[Any], value: Any, tagged: bool = False) -> Any:
 
 
 def _take_away(value: Any, place: Path) -> bool:
-    """False: what it stood in is gone already."""
+    """Removes the value at this place. False: an outer value was removed already."""
     for step, following in itertools.zip_longest(place, place[1:]):
         try:
             inner = value[step]
         except (KeyError, IndexError):
             return False
-        # A string that stands for a list of one has no places in it.
+        # A string instead of a list of one has no places in it.
         if following is None or not isinstance(inner, (dict, list)):
             del value[step]
             return True
@@ -168,7 +168,7 @@ def _take_away(value: Any, place: Path) -> bool:
 
 
 def _wrong_place(details: ErrorDetails, tagged: bool) -> Path:
-    """What to take away: the key, or what it is missing in. (): the whole."""
+    """Returns the place to remove: the invalid key, or the table that lacks a key. (): everything."""
     path = details["loc"][1:] if tagged else details["loc"]
     return path[:-1] if details["type"] == "missing" or path[-1:] == ("[key]",) else path
 
@@ -213,7 +213,7 @@ def _problem(document: dict[str, Any], details: ErrorDetails) -> Problem:
 
 
 def _all_meant(document: dict[str, Any], every: list[ErrorDetails]) -> dict[Path, Problem]:
-    """Slips that are good TOML and mean something else than what was meant, by the place of what is wrong."""
+    """Finds mistakes that are valid TOML but mean something else than intended, by the place of the error."""
     found: dict[Path, Problem] = {}
     for details in every:
         path = _without_tag(details["loc"])
@@ -242,8 +242,8 @@ def _all_meant(document: dict[str, Any], every: list[ErrorDetails]) -> dict[Path
 
 
 def _dotted(value: Any, ends: tuple[str, ...]) -> list[str]:
-    """The rest of a name that was written without quotes: the tables, one in the other, down to the one with a key that
-    begins like one of `ends`."""
+    """Returns the rest of a name that was written without quotes: the keys of the nested tables, down to the table with
+    a key that begins with one of `ends`."""
     steps: list[str] = []
     while isinstance(value, dict) and value and not any(key.startswith(ends) for key in value):
         step = next(iter(value))
@@ -255,14 +255,14 @@ def _dotted(value: Any, ends: tuple[str, ...]) -> list[str]:
 
 
 def _without_tag(location: Path) -> Path:
-    """Pydantic's places have the type of a route and "[key]" in them, which nobody wrote."""
+    """Removes the type of a route and "[key]" from a place of Pydantic, which are not in the file."""
     path = location[:-1] if location[-1] == "[key]" else location
     depth = _ROUTE_DEPTH.get(str(path[0]), len(path))
     return path[:depth] + path[depth + 1 :]
 
 
 def _section_at(path: Path, document: dict[str, Any]) -> type[model.Section]:
-    """The class of the section in which the last step of `path` stands."""
+    """Returns the class of the section that contains the last step of `path`."""
     if len(path) == 1:
         return model.Config
     if path[0] in _ROUTE_DEPTH:
@@ -275,7 +275,7 @@ def _section_at(path: Path, document: dict[str, Any]) -> type[model.Section]:
 
 
 def _type_meant(route: Any) -> str:
-    """By how the type is written, or by the other keys."""
+    """Guesses the intended type of a route from the written type or from its other keys."""
     kinds = {
         kind
         for kind, key in (("File", "path"), ("Proxy", "url"), ("Redirect", "to"))
@@ -303,7 +303,7 @@ _ALSO = {
     **dict.fromkeys(("ca", "ca_file", "ca_cert"), "ca_path"),
     **dict.fromkeys(("sni", "sni_name"), "server_name"),
 }
-"""What keys are called elsewhere."""
+"""Names that other servers use for these keys."""
 
 
 def _unknown_key(path: Path, document: dict[str, Any]) -> Problem:
@@ -328,7 +328,7 @@ def _example(path: Path, document: dict[str, Any]) -> str:
 
 
 def _right(path: Path, document: dict[str, Any]) -> str:
-    """How a value of the right type is written."""
+    """Returns a remedy that shows a value of the right type."""
     names = tuple(step for step in path if isinstance(step, str))
     if names[:2] == ("tls", "certificates") and len(names) == 2:
         return "write each of them below [[tls.certificates]]"
@@ -387,7 +387,7 @@ def _toml_type(value: Any) -> str:
 
 
 def _duplicates(document: dict[str, Any]) -> list[Problem]:
-    """Keys that differ in the file and are the same to the router: Example.com and example.com, /api and /api/."""
+    """Finds different keys that mean the same to the router: Example.com and example.com, /api and /api/."""
     problems: list[Problem] = []
     hosts = [(section, host) for section in _ROUTE_DEPTH for host in _table(document.get(section))]
     problems += _twins([((section, host), (section, _canonical(host_name, host))) for section, host in hosts])

@@ -1,4 +1,4 @@
-"""Sizes and times as people write them: `"50M"`, `"10MiB"`, `"60s"`, `"1h30m"`."""
+"""Parses sizes and times with units: `"50M"`, `"10MiB"`, `"60s"`, `"1h30m"`."""
 
 import re
 from fractions import Fraction
@@ -16,8 +16,8 @@ TIME_PATTERN = r"^(\d+(\.\d+)?\s*(ms|s|m|h|d)\s*)+$"
 
 
 def size(value: Any) -> Any:
-    """Bytes. K, M, G, T, with or without iB, are powers of 1024; KB, MB, GB, TB are powers of 1000. What is no text is
-    left as it is."""
+    """Converts a string to bytes. K, M, G, T, with or without iB, are powers of 1024; KB, MB, GB, TB are powers of
+    1000. Returns a value that is not a string unchanged."""
     if not isinstance(value, str):
         return value
     found = _SIZE.fullmatch(value.strip())
@@ -33,7 +33,7 @@ def size(value: Any) -> Any:
 
 
 def seconds(value: Any) -> Any:
-    """Seconds, from ms, s, m, h and d. What is no text is left as it is."""
+    """Converts a string with ms, s, m, h and d to seconds. Returns a value that is not a string unchanged."""
     if not isinstance(value, str):
         return value
     text = value.strip().lower()
