@@ -226,8 +226,8 @@ def warnings_13(peer):
     ids=["key updates", "warnings of 1.3", "warnings of 1.2"],
 )
 def test_records_without_data_without_end(ringway, certificate, tmp_path, version, record):
-    """A client that does not read sends KeyUpdates that ask for one in return, or warnings (user_canceled). They hold no
-    buffers, and the connection ends."""
+    """A client that does not read sends KeyUpdates that ask for one in return, or warnings (user_canceled). They hold
+    no buffers, and the connection ends."""
     server = ringway(files(tmp_path, certificate, timeouts=FOR_EVER))
     with Peer(server.listener(tls=True).address, tmp_path, version, window=2048) as peer:
         peer.handshake()
