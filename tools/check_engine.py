@@ -1,16 +1,19 @@
-"""The rules of the engine (docs/architecture.md) as a check: `python tools/check_engine.py [--build DIR]`.
+"""Checks the rules of the engine (docs/architecture.md): `python tools/check_engine.py [--build DIR]`.
 
-Declarations   every function of a .pxd is `noexcept nogil`; a function that only its .py knows has the decorators
-               that say the same
-Bodies         no `raise`, `assert`, `try`, `with gil` in them: there they only print and go on, or take the GIL
+Declarations   every function of a .pxd is `noexcept nogil`; a function that is only in a .py has the equivalent
+               decorators
+Bodies         such functions contain no `raise`, `assert`, `try` or `with gil`: without the GIL these would only print
+               an error and continue, or take the GIL
 Levels         a folder of the engine is a level: a module imports from lower folders, a .py by their headers
-               (`from cython.cimports.ringway.engine.base import *`), and within its folder only from modules that
-               are listed before it in src/ringway/meson.build, by their names
-Headers        the header of a folder (`__init__.pxd`) has every module of it, and a name is declared once in the engine
-Length         over 600 lines is told, over 1,000 refused
-Generated C    nothing of CPython's interface in a function without the GIL (with --build, or where build/release is)
+               (`from cython.cimports.ringway.engine.base import *`), and within its folder only modules that
+               src/ringway/meson.build lists before it, by their names
+Headers        the header of a folder (`__init__.pxd`) lists every module in it, and the engine declares a name only
+               once
+Length         a note for over 600 lines, an error for over 1,000
+Generated C    functions without the GIL use nothing of CPython's API (with --build, or if there is a build/release)
 
-A line may break a rule with a comment `# rule: why` on it or directly above it. Exit status 1 if a rule is broken.
+A comment `# rule: why` on a line, or directly above it, allows that line to break a rule. Exits with status 1 if a rule
+is broken.
 """
 
 import argparse
@@ -24,10 +27,10 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 LONG, TOO_LONG = 600, 1000
 
-# Declarations of C, below all folders.
+# Declarations of C. Every folder can import them.
 NATIVE = "native"
 
-# Of CPython's and Cython's names these only help the C compiler.
+# Names of CPython and Cython that are only hints to the C compiler.
 HARMLESS = re.compile(r"__Pyx_(pretend_to_initialize|ssize_strlen|div_\w+|mod_\w+|pow_\w+|sizeof\w*)$|Py_ssize_t$")
 _PYTHON = re.compile(r"\b(?:_?Py[A-Z_]\w*|__Pyx_\w+|__pyx_mstate\w*|__PYX_\w+)")
 _FUNCTION = re.compile(r"^static [^\n;=]*?\b__pyx_f_7ringway_6engine_(\w+)\([^\n;]*\) \{\n(.*?)^\}", re.M | re.S)
@@ -50,14 +53,14 @@ class Declaration:
     line: int
     name: str
     signature: str
-    """In one line, from `cdef` to the end."""
+    """On one line, from `cdef` to the end."""
 
 
 # ------------------------------------------------------------------------------------------------- declarations
 
 
 def statements(source: str) -> Iterator[tuple[int, str]]:
-    """Lines without their comments, each joined with those that its open parentheses reach over."""
+    """Yields lines without comments. Joins the lines of a statement in parentheses."""
     lines = source.splitlines()
     number = 0
     while number < len(lines):
@@ -70,10 +73,10 @@ def statements(source: str) -> Iterator[tuple[int, str]]:
 
 
 def declarations(source: str) -> list[Declaration]:
-    """The functions that a .pxd declares, inline ones too; not function pointers, not those of C headers."""
+    """Returns the functions that a .pxd declares, including inline ones, without function pointers and C functions."""
     found: list[Declaration] = []
     for number, code in statements(source):
-        # Those of a C header stand indented below `cdef extern`.
+        # The functions of a C header are indented below `cdef extern`.
         if re.match(r"cdef extern", code) or "(*" in code.replace(" ", ""):
             continue
         if match := re.match(r"(?:cdef|cpdef)\s[^()]*?(\w+)\s*\(", code):
@@ -101,7 +104,7 @@ def decorators(function: ast.FunctionDef) -> set[str]:
 
 
 def functions_without_gil(path: Path) -> Iterator[ast.FunctionDef]:
-    """Those that the .pxd beside it declares, and those whose decorators say it."""
+    """Yields the functions that the .pxd of the module declares, and those with `cython.nogil`."""
     header = path.with_suffix(".pxd")
     names = {d.name for d in declarations(header.read_text(encoding="utf-8"))} if header.exists() else set()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -144,7 +147,7 @@ def _forbidden(node: ast.AST) -> str:
 
 
 def levels(meson: str) -> dict[str, list[str]]:
-    """From src/ringway/meson.build: folder -> its modules, both in the order of their levels."""
+    """Reads src/ringway/meson.build. Returns the modules by folder, both in the order of their levels."""
     text = meson[meson.index("engine = {") : meson.index("\n}", meson.index("engine = {"))]
     found: dict[str, list[str]] = {}
     folder = ""
@@ -160,7 +163,7 @@ def levels(meson: str) -> dict[str, list[str]]:
 
 
 def imports(path: Path) -> Iterator[tuple[int, str, str]]:
-    """What a .py or .pxd imports of the engine: (line, folder, module); of a folder's header the module is ""."""
+    """Yields the imports from the engine in a .py or .pxd: (line, folder, module). "": the header of the folder."""
     source = path.read_text(encoding="utf-8")
     if path.suffix == ".pxd":
         for number, line in enumerate(source.splitlines(), 1):
@@ -192,7 +195,7 @@ def check_levels(engine: Path, meson: str) -> Iterator[Problem]:
         if folder not in order:
             yield Problem(path, 1, f"the folder {folder} has no level in src/ringway/meson.build")
             continue
-        # A header without code (a .pxd alone) stands before the modules of its folder.
+        # A .pxd without a .py comes before the modules of its folder.
         if name not in order[folder] and path.with_suffix(".py").exists():
             yield Problem(path, 1, f"{name} has no place in src/ringway/meson.build")
             continue
@@ -207,7 +210,7 @@ def check_levels(engine: Path, meson: str) -> Iterator[Problem]:
             elif other_folder == folder and not other:
                 yield Problem(path, number, f"{folder}/{name} imports the header of its own folder")
             elif other_folder == folder and _place(order[folder], other) > _place(order[folder], name) >= 0:
-                yield Problem(path, number, f"{name} imports {other}, which stands behind it in {folder}")
+                yield Problem(path, number, f"{name} imports {other}, which comes after it in {folder}")
 
 
 def _place(modules: list[str], name: str) -> int:
@@ -215,7 +218,7 @@ def _place(modules: list[str], name: str) -> int:
 
 
 def check_headers(engine: Path, meson: str) -> Iterator[Problem]:
-    """Star imports need it: every module in its folder's header, and no name twice."""
+    """Checks what star imports need: the header of a folder lists all modules, and no name is declared twice."""
     owner: dict[str, Path] = {}
     for folder in levels(meson):
         header = engine / folder / "__init__.pxd"
@@ -228,12 +231,12 @@ def check_headers(engine: Path, meson: str) -> Iterator[Problem]:
             for line, name in _declared_names(path.read_text(encoding="utf-8")):
                 if name in owner and owner[name] != path:
                     other = f"{owner[name].parent.name}/{owner[name].stem}"
-                    yield Problem(path, line, f"{name} is declared in {other} too")
+                    yield Problem(path, line, f"{name} is also declared in {other}")
                 owner.setdefault(name, path)
 
 
 def _declared_names(source: str) -> Iterator[tuple[int, str]]:
-    """Functions, structs, enums and their values, variables."""
+    """Yields functions, structs, unions, enums, and values of enums."""
     for declared in declarations(source):
         yield declared.line, declared.name
     in_enum = False
@@ -252,7 +255,7 @@ def _declared_names(source: str) -> Iterator[tuple[int, str]]:
 def check_length(path: Path) -> Iterator[Problem]:
     count = len(path.read_text(encoding="utf-8").splitlines())
     if count > TOO_LONG:
-        yield Problem(path, count, f"{count} lines; none may have over {TOO_LONG}")
+        yield Problem(path, count, f"{count} lines; the maximum is {TOO_LONG}")
 
 
 def long_files(paths: list[Path]) -> list[str]:
@@ -261,9 +264,9 @@ def long_files(paths: list[Path]) -> list[str]:
 
 
 def check_generated(path: Path, names: set[str]) -> Iterator[Problem]:
-    """`names`: those of the module's functions that run without the GIL."""
+    """`names`: the functions of the module that run without the GIL."""
     source = path.read_text(encoding="utf-8")
-    # In the C name the module is preceded by the length of its name.
+    # In C names the length of the module's name comes before it.
     prefix = f"{len(path.stem)}{path.stem}_"
     folder = re.compile(r"^\d+[a-z]+_(?=\d)")
     seen = set()
@@ -273,27 +276,27 @@ def check_generated(path: Path, names: set[str]) -> Iterator[Problem]:
         if name == inside or name not in names:
             continue
         seen.add(name)
-        # Comments hold the source line; strings hold anything.
+        # Comments contain the source line, and strings can contain anything.
         body = re.sub(r'/\*.*?\*/|"(?:\\.|[^"\\])*"', "", match[2], flags=re.S)
         used = {word for word in _PYTHON.findall(body) if not HARMLESS.match(word)}
         if used:
             line = source.count("\n", 0, match.start()) + 1
             yield Problem(path, line, f"{name}() runs without the GIL, but uses {', '.join(sorted(used))}")
     for name in sorted(names - seen):
-        yield Problem(path, 1, f"{name}() was not found: does this check still know how Cython writes C?")
+        yield Problem(path, 1, f"{name}() was not found; Cython may have changed the form of its C code")
 
 
 # ---------------------------------------------------------------------------------------------------------- all
 
 
 def _excused(lines: list[str], number: int) -> bool:
-    """Rule 0: a rule may be broken by a comment that says why."""
+    """Whether a comment near the line allows it to break a rule."""
     near = lines[max(0, number - 2) : number]
     return any(re.search(r"#\s*rule:\s*\S", line) for line in near)
 
 
 def check(root: Path, build: Path | None) -> tuple[list[Problem], list[str]]:
-    """What breaks a rule, and what is only told."""
+    """Returns the lines that break a rule, and notes."""
     engine = root / "src/ringway/engine"
     modules = sorted(path for path in engine.glob("*/*.py") if path.stem != "__init__")
     headers = sorted(engine.glob("*/*.pxd"))
@@ -312,14 +315,14 @@ def check(root: Path, build: Path | None) -> tuple[list[Problem], list[str]]:
         for module in modules:
             generated = sorted(build.glob(f"src/ringway/{module.stem}.*.so.p/{module.stem}.c"))
             if not generated:
-                told.append(f"{module.stem}.c is not in {build}: its generated code was not looked at")
+                told.append(f"{module.stem}.c is not in {build}: its generated code was not checked")
             for path in generated:
                 problems += check_generated(path, {f.name for f in functions_without_gil(module)})
     return problems, told
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="The rules of the engine as a check.")
+    parser = argparse.ArgumentParser(description="Checks the rules of the engine.")
     parser.add_argument("--build", type=Path, help="build directory, for the generated C")
     build: Path | None = parser.parse_args().build
     if build is None and (ROOT / "build/release").exists():
@@ -331,7 +334,7 @@ def main() -> int:
         print(problem, file=sys.stderr)
     if problems:
         print(
-            f"{len(problems)} rules of the engine are broken (tools/check_engine.py says which there are)",
+            f"{len(problems)} lines break a rule of the engine (tools/check_engine.py lists the rules)",
             file=sys.stderr,
         )
     return 1 if problems else 0

@@ -1,4 +1,4 @@
-"""Errors that a person reads: one clear sentence with the place and the remedy, never a traceback."""
+"""Errors for the operator: one sentence with the place and the remedy, never a traceback."""
 
 import errno
 import resource
@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 
 
 class RingwayError(Exception):
-    """Ringway cannot go on; the text is one sentence that says why and what to do."""
+    """Ringway cannot continue. The text is one sentence that says why and what to do."""
 
 
 def is_shortage(error: OSError) -> bool:
-    """There are not enough descriptors or memory just now: it says nothing about what was asked for."""
+    """Whether the process or the system ran out of descriptors or memory. The file is then not the cause."""
     return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def reason_of(error: BaseException) -> str:
-    """Why the system refused, without numbers and descriptors."""
+    """Returns the reason in words, without error numbers."""
     if not isinstance(error, OSError):
         return str(error)
     if error.errno == errno.EMFILE:
@@ -28,32 +28,32 @@ def reason_of(error: BaseException) -> str:
 
 
 def sentence_of(error: OSError) -> str:
-    """The reason, and the file that it is about."""
+    """Returns the reason, and the file if the error is about one."""
     named = error.filename and not is_shortage(error)
     return f'"{error.filename}": {reason_of(error)}' if named else reason_of(error)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with the configuration."""
+    """One problem of the configuration."""
 
     key: str
-    """Where: a key path such as `tls.cert_path`, or "" for the file as a whole."""
+    """A key path such as `tls.cert_path`. "": the whole file."""
     sentence: str
     """What is wrong, without a full stop."""
     remedy: str = ""
     """What to do about it, without a full stop."""
     file: str = ""
-    """The file that the key stands in; "": the one that was loaded."""
+    """The file with the key. "": the main file."""
     line: int = 0
-    """0: no single line."""
+    """0: no line in particular."""
 
     def at(self, file: str, line: int = 0) -> "Problem":
-        """The same with its place; a line that is known already stays."""
+        """Returns the problem with its place. If `line` is 0, the problem keeps its line."""
         return replace(self, file=file, line=line or self.line)
 
     def told(self, file: str) -> str:
-        """With its place; `file`: the one that was loaded."""
+        """Returns the line for the user, with file and line. `file`: the file that was loaded."""
         place = f"{self.file or file}:{self.line}" if self.line else self.file or file
         return f"{place}: {self}"
 
@@ -63,7 +63,7 @@ class Problem:
 
 
 class ConfigError(RingwayError):
-    """The configuration cannot be used. `problems` has everything that is wrong, in the order of the file."""
+    """The configuration is invalid. `problems` lists all problems, in the order of the file."""
 
     def __init__(self, file: str, problems: list[Problem]) -> None:
         self.file = file

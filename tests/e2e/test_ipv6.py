@@ -1,4 +1,4 @@
-"""IPv6 and dual stack: listeners, upstreams by address and by a name of both families, what is said about clients."""
+"""IPv6 and dual stack: listeners, upstreams by address and by a name with both families, client addresses."""
 
 import contextlib
 import os
@@ -55,7 +55,7 @@ def test_one_free_port_for_both_families(ringway, tmp_path, listen):
 
 
 def test_both_families_at_one_port(ringway, tmp_path):
-    """[::] is IPv6 alone, so that 0.0.0.0 stands beside it; several workers, steered."""
+    """[::] is only IPv6, so that 0.0.0.0 can be open as well. Several workers, with steering."""
     with socket.create_server(("0.0.0.0", 0)) as taken:
         port = taken.getsockname()[1]
     config = files(tmp_path, [f"0.0.0.0:{port}", f"[::]:{port}"])
@@ -118,7 +118,7 @@ def test_a_tls_upstream_by_its_address(ringway, tmp_path):
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("order", ["127.0.0.1 ::1", "::1 127.0.0.1"])
 def test_a_name_of_both_families(ringway, names, host, order):
-    """One of them refuses: the next one is taken, for each request."""
+    """One of them refuses connections. Each request uses the next one."""
     names.set(app=order)
     with Upstream(host=host) as origin:
         server = ringway(

@@ -1,4 +1,4 @@
-"""The configuration of the seed's README, as it stands there: only addresses, paths and ports are other ones."""
+"""The configuration of the seed's README, unchanged except for addresses, paths and ports."""
 
 import json
 import re

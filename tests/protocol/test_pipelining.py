@@ -1,4 +1,4 @@
-"""Many requests at once: served one behind the other, on a stack that does not grow with them."""
+"""Many pipelined requests: served one after the other, with a stack that does not grow."""
 
 import resource
 import threading
@@ -14,7 +14,7 @@ KINDS = ["file", "memory", "folder", "redirect", "missing", "refused", "proxied"
 
 @pytest.fixture
 def small_stack():
-    """1 MiB for the workers: what grew with each request would end one."""
+    """A stack of 1 MiB for the workers. If it grew with each request, the worker would crash."""
     soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
     resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, hard))
     yield
@@ -22,7 +22,7 @@ def small_stack():
 
 
 def hold(link):
-    """The first answer comes when the test says so; every other one at once."""
+    """Sends the first response when the test says so, and all others at once."""
     while True:
         request = link.request(3600)
         if request.target == "/hold":
@@ -38,7 +38,7 @@ def hold_one(link):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_at_once(ringway, upstream, tmp_path, unused_port, small_stack, kind):
-    """All of them lie there when the first is answered."""
+    """All requests are there when the first gets its response."""
     up = upstream(hold)
     up.go = threading.Event()
     (tmp_path / "f").mkdir()
@@ -77,7 +77,7 @@ def test_many_at_once(ringway, upstream, tmp_path, unused_port, small_stack, kin
 
 
 def test_what_waits_has_a_bound(ringway, upstream):
-    """Whoever pipelines while an answer is awaited keeps to `pipeline_bytes`."""
+    """A client that pipelines while it waits for a response is bounded by `pipeline_bytes`."""
     up = upstream(hold_one)
     server = ringway({"limits": {"pipeline_bytes": 4096}, "host_routes": {"*": {"type": "Proxy", "url": up.url}}})
     more = message("GET / HTTP/1.1", "Host: x", "X: " + "y" * 900) * 2000
@@ -94,7 +94,7 @@ def test_what_waits_has_a_bound(ringway, upstream):
     for client in clients:
         client.sock.setblocking(False)
         client.sock.send(more)
-    # A request that is under way, 32 that one receive may bring once in a connection's life, two more beyond the bound.
+    # A running request, 32 that one receive can deliver once in the life of a connection, and two beyond the bound.
     wait_for_total(server, "client_bytes_in", lambda count: count > 5 * 4096)
     assert total(server, "buffers") - before < 5 * 36
     for client in clients:
@@ -103,7 +103,7 @@ def test_what_waits_has_a_bound(ringway, upstream):
 
 
 def test_small_pieces_share_a_buffer(ringway, upstream):
-    """Whoever sends byte by byte does not hold a buffer for each of them."""
+    """A client that sends byte by byte does not hold a buffer for each byte."""
     up = upstream(lambda link: [link.request(3600), link.to_end(3600)])
     server = ringway({"host_routes": {"*": {"type": "Proxy", "url": up.url}}})
     with server.connect() as client:

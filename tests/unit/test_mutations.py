@@ -19,8 +19,8 @@ def test_names_are_unique() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"before": "return 3"}, "stands 0 times"),
-        ({"before": "return"}, "stands 2 times"),
+        ({"before": "return 3"}, "is 0 times"),
+        ({"before": "return"}, "is 2 times"),
         ({"after": "return 1"}, "it changes nothing"),
         ({"file": "src/no.py"}, "there is no src/no.py"),
         ({"tests": ()}, "it names no test"),

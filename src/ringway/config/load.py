@@ -1,4 +1,4 @@
-"""From a file to a Config, or to everything that is wrong with it at once."""
+"""Loads a file into a Config, or reports all of its problems at once."""
 
 import contextlib
 import copy
@@ -22,20 +22,20 @@ _PAIR = ("cert_path", "key_path", "certificates", "certificates_path")
 
 @dataclass(frozen=True)
 class Loaded:
-    """A configuration that can be run."""
+    """A valid configuration."""
 
     config: model.Config
     file: str
     warnings: list[str] = field(default_factory=list)
-    """What works otherwise than the file asks for, to be logged once at start."""
+    """Warnings, to be logged once at the start."""
 
 
 def load(file: str) -> Loaded:
-    """Reads and checks `file` and what it includes, the system around it too (certificate, folders). Raises ConfigError
-    with every problem that was found."""
+    """Reads and checks `file` and the files that it includes, and what they need in the system (certificates, folders).
+    Raises ConfigError with all problems."""
     document = read_document(file)
     config, found = validate(document.data)
-    # Of a key that is wrong already, what stands in its place says nothing.
+    # Skip further problems of keys that could not be read.
     unread = tuple(problem.key for problem in document.problems)
     problems = [*document.problems, *(problem for problem in found if not _below(problem.key, unread))]
     told = {problem.key for problem in problems}
@@ -47,7 +47,7 @@ def load(file: str) -> Loaded:
 
 
 def validate(document: dict[str, Any]) -> tuple[model.Config | None, list[Problem]]:
-    """The document in itself, without a look at the system."""
+    """Checks the document itself, and nothing in the system."""
     problems = _duplicates(document)
     try:
         return model.Config.model_validate(document), problems
@@ -63,7 +63,7 @@ def validate(document: dict[str, Any]) -> tuple[model.Config | None, list[Proble
 
 
 def _as_written(document: dict[str, Any], problems: list[Problem]) -> list[Problem]:
-    """The problems of a Config, with the keys of routes as they stand in the file."""
+    """Returns the problems of a Config with the keys of routes as the file has them."""
     written = {}
     for path, _ in _raw_routes(document):
         section, host, *prefixes = map(str, path)
@@ -78,13 +78,13 @@ def _renamed(problem: Problem, written: dict[str, str]) -> Problem:
 
 
 def _below(key: str, others: tuple[str, ...]) -> bool:
-    """Whether it is one of the others, or stands in one."""
+    """Whether the key is one of the others, or is inside of one."""
     return any(key == other or key.startswith((f"{other}.", f"{other}[")) for other in others)
 
 
 def _tls_as_a_whole(document: dict[str, Any], every: list[ErrorDetails]) -> list[Problem]:
-    """That there is no certificate, which is looked at only when no key is wrong: here beside unknown keys, unless one
-    of them is meant to be it."""
+    """Finds that [tls] has no certificate even if it has unknown keys (otherwise this check needs a valid section).
+    Skips the check if an unknown key looks like a misspelled certificate key."""
     wrong = [details for details in every if details["loc"][:1] == ("tls",)]
     unknown = [str(details["loc"][1]) for details in wrong if details["type"] == "extra_forbidden"]
     if not wrong or len(unknown) < len(wrong) or any(difflib.get_close_matches(key, _PAIR) for key in unknown):
@@ -98,8 +98,8 @@ def _tls_as_a_whole(document: dict[str, Any], every: list[ErrorDetails]) -> list
 
 
 def sound_parts(document: dict[str, Any]) -> checks.Parts:
-    """The sections and routes, each without what is wrong in it, as far as enough is left: what they name in the system
-    can be checked although something else is wrong."""
+    """Returns the sections and routes without their invalid keys, if the rest is valid. So the checks of the system
+    also cover a file with errors."""
     parts = checks.Parts(tls_written="tls" in document)
     parts.plain_written = bool(table_of(document.get("server")).get("plain_listen"))
     parts.server = _sound(TypeAdapter(model.Server), document.get("server"))
@@ -116,7 +116,7 @@ def sound_parts(document: dict[str, Any]) -> checks.Parts:
 
 
 def _sound_tls(value: Any) -> tuple[model.Tls, list[int]] | None:
-    """With the places in the file of the certificates that are left."""
+    """Returns the valid parts of [tls], and the index in the file of each valid certificate."""
     adapter = TypeAdapter(model.Tls)
     numbers: list[int] = []
     with contextlib.suppress(KeyError, TypeError):
@@ -126,14 +126,14 @@ def _sound_tls(value: Any) -> tuple[model.Tls, list[int]] | None:
         value = {**value, "certificates": kept}
     tls = _sound(adapter, value)
     if tls is None and isinstance(value, dict):
-        # Half a pair: the other certificates can still be looked at.
+        # Half a pair: still check the other certificates.
         tls = _sound(adapter, {key: entry for key, entry in value.items() if key not in ("cert_path", "key_path")})
     return None if tls is None else (tls, numbers)
 
 
 def _sound(adapter: TypeAdapter[Any], value: Any, tagged: bool = False) -> Any:
-    """The value, or what is left of it without the keys that are wrong; None when that is not enough. `tagged`: places
-    begin with the type of a route."""
+    """Returns the value without its invalid keys, or None if the rest is not valid. `tagged`: places begin with the
+    type of a route."""
     value = copy.deepcopy(value)
     while value is not None:
         try:
@@ -142,7 +142,7 @@ def _sound(adapter: TypeAdapter[Any], value: Any, tagged: bool = False) -> Any:
             places = {_wrong_place(details, tagged) for details in error.errors(include_url=False, include_input=False)}
             if () in places:
                 return None
-            # From the back, so that places in a list stay what they are.
+            # From the end, so that indices of a list stay valid.
             taken = [_take_away(value, place) for place in sorted(places, reverse=True)]
             if not any(taken):
                 return None
@@ -150,13 +150,13 @@ def _sound(adapter: TypeAdapter[Any], value: Any, tagged: bool = False) -> Any:
 
 
 def _take_away(value: Any, place: Path) -> bool:
-    """False: what it stood in is gone already."""
+    """Removes the value at this place. False: an outer value was removed already."""
     for step, following in itertools.zip_longest(place, place[1:]):
         try:
             inner = value[step]
         except (KeyError, IndexError):
             return False
-        # A string that stands for a list of one has no places in it.
+        # A string instead of a list of one has no places in it.
         if following is None or not isinstance(inner, (dict, list)):
             del value[step]
             return True
@@ -165,7 +165,7 @@ def _take_away(value: Any, place: Path) -> bool:
 
 
 def _wrong_place(details: ErrorDetails, tagged: bool) -> Path:
-    """What to take away: the key, or what it is missing in. (): the whole."""
+    """Returns the place to remove: the invalid key, or the table that lacks a key. (): everything."""
     path = details["loc"][1:] if tagged else details["loc"]
     return path[:-1] if details["type"] == "missing" or path[-1:] == ("[key]",) else path
 
@@ -180,7 +180,7 @@ def _raw_routes(document: dict[str, Any]) -> list[tuple[Path, Any]]:
 
 
 def _duplicates(document: dict[str, Any]) -> list[Problem]:
-    """Keys that differ in the file and are the same to the router: Example.com and example.com, /api and /api/."""
+    """Finds different keys that mean the same to the router: Example.com and example.com, /api and /api/."""
     problems: list[Problem] = []
     hosts = [(section, host) for section in ROUTE_DEPTH for host in table_of(document.get(section))]
     problems += _twins([((section, host), (section, _canonical(host_name, host))) for section, host in hosts])

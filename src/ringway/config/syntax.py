@@ -1,4 +1,4 @@
-"""What somebody meant who wrote a file that is not TOML: the slips that people make, told with a remedy."""
+"""Explains TOML syntax errors: recognizes common mistakes and suggests a remedy."""
 
 import re
 
@@ -14,7 +14,7 @@ _WORDS = {"yes": "true", "on": "true", "True": "true", "no": "false", "off": "fa
 
 
 def syntax_problem(text: str, message: str) -> Problem:
-    """For a message of tomllib about this text."""
+    """Makes a Problem from an error message of tomllib about this text."""
     lines = text.split("\n")
     place = _PLACE.search(message)
     said = message[: place.start()] if place else message
@@ -22,7 +22,7 @@ def syntax_problem(text: str, message: str) -> Problem:
         number, column = len(text.rstrip().split("\n")), ""
     else:
         number, column = int(place[1]), f" (column {place[2]})"
-        # The complaint may be about the end of the line.
+        # The error can be at the end of the text.
         number = min(number, len(lines))
     start = _open_table(lines, number)
     if start:
@@ -90,8 +90,8 @@ def _slip(line: str, said: str) -> tuple[str, str]:
 
 
 def _open_table(lines: list[str], number: int) -> int:
-    """The line on which the inline table begins that is still open at the end of the one before `number`, or of this
-    one; 0: none is."""
+    """Looks in the first `number` lines for an inline table that does not end on the line on which it begins. Returns
+    that line, or 0."""
     depth, start = 0, 0
     for count, line in enumerate(lines[:number], 1):
         bare = re.sub(r'"(?:\\.|[^"\\])*"|\'[^\']*\'|#.*', "", line)

@@ -1,8 +1,8 @@
-"""The small grammars inside the configuration: addresses, host names, path prefixes and URLs.
+"""Parses the values of the configuration that have a grammar: addresses, host names, path prefixes and URLs.
 
-Every function takes the text as written and returns it in one canonical form, or raises Flaw: a sentence about
-what is wrong and a remedy. None of them touches the system, but for IPv6: parse_addresses() asks
-whether there is any, and socket_address() for the numbers of interfaces.
+Every function takes the text as written. It returns the canonical form, or raises Flaw with a sentence and a remedy.
+Only two touch the system: parse_addresses() checks whether the machine has IPv6, and socket_address() looks up the
+number of an interface.
 """
 
 import ipaddress
@@ -20,7 +20,7 @@ _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 _PATH_SAFE = "/%:@!$&'()*+,;=-._~"
 _UNIX = "unix:"
 _UNIX_PATH_MOST = 107
-"""Bytes: sockaddr_un has 108, with a terminating zero."""
+"""Bytes. sockaddr_un has 108, including the terminating zero."""
 _ADDRESS_REMEDY = 'write an address and a port, like "0.0.0.0:443", "[::1]:8443" or "localhost:8443", or a port alone'
 _EVERYWHERE = ("0.0.0.0", "::")
 _LOOPBACK = ("127.0.0.1", "::1")
@@ -31,7 +31,7 @@ ANY_HOST = ', or "*" for any other host'
 
 
 class Flaw(ValueError):
-    """A value that cannot be used; `sentence` says why, `remedy` what to write instead."""
+    """An invalid value. `sentence` says why it is invalid, `remedy` what to write instead."""
 
     def __init__(self, sentence: str, remedy: str) -> None:
         self.sentence = sentence
@@ -41,7 +41,7 @@ class Flaw(ValueError):
 
 @dataclass(frozen=True)
 class Address:
-    """Where a listener stands: an IP address and a port (0: any free one), or the path of a Unix socket."""
+    """The address of a listener: an IP address and a port (0: any free port), or the path of a Unix socket."""
 
     ip: str
     port: int
@@ -59,8 +59,8 @@ class Address:
 
 @dataclass(frozen=True)
 class Url:
-    """Where an upstream is: `http://host:port` and the path that replaces a matched prefix ("" or "/v2"). The host of a
-    Unix socket is its path, which begins with a slash."""
+    """The URL of an upstream. `base` is the path that replaces a matched prefix ("" or "/v2"). If `host` begins with a
+    slash, it is the path of a Unix socket."""
 
     host: str
     port: int
@@ -69,7 +69,7 @@ class Url:
 
     @property
     def name(self) -> str:
-        """For logs; two upstreams with one name may still differ in how TLS is spoken with them."""
+        """The name for logs. Two upstreams with the same name can have different TLS settings."""
         if self.host.startswith("/"):
             return f"http://{_UNIX}{self.host}"
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -77,7 +77,7 @@ class Url:
 
 
 def parse_port(text: str, lowest: int) -> int:
-    """A port number from `lowest` to 65535, or -1."""
+    """Returns a port number from `lowest` to 65535, or -1."""
     if not (text.isascii() and text.isdigit() and len(text) <= 5):
         return -1
     port = int(text)
@@ -85,8 +85,8 @@ def parse_port(text: str, lowest: int) -> int:
 
 
 def parse_addresses(text: str) -> list[Address]:
-    """As parse_address(), and `8080`, `:8080`, `*:8080` (all addresses), `localhost:8080`: both families, without IPv6
-    where this machine has none."""
+    """Parses what parse_address() parses, and also `8080`, `:8080`, `*:8080` (all addresses) and `localhost:8080`.
+    These give an address of each family, or only IPv4 when this machine has no IPv6."""
     if not text.startswith(_UNIX):
         _no_variable(text)
     host, colon, port_text = text.rpartition(":")
@@ -109,7 +109,7 @@ def _has_ipv6(ip: str) -> bool:
 
 
 def parse_address(text: str) -> Address:
-    """`0.0.0.0:443`, `[::1]:443` or `unix:/run/ringway.sock`."""
+    """Parses `0.0.0.0:443`, `[::1]:443` or `unix:/run/ringway.sock`."""
     if text.startswith(_UNIX):
         return Address("", 0, unix_path(text.removeprefix(_UNIX)))
     _no_address(text)
@@ -142,14 +142,14 @@ def parse_address(text: str) -> Address:
 
 
 def _no_variable(text: str) -> None:
-    """`$NAME`, as shells write it. Raises Flaw."""
+    """Raises Flaw for `$NAME`, the form of shells."""
     if found := re.search(r"\$([A-Za-z_][A-Za-z0-9_]*)", text):
         remedy = f'write "{text.replace(found[0], f"${{{found[1]}}}")}"'
         raise Flaw(f'"{text}" has a variable without braces', remedy)
 
 
 def _no_address(text: str) -> None:
-    """Other forms in which people write where to listen. Raises Flaw."""
+    """Raises Flaw for common forms that are not an address with a port: URLs, paths, addresses without a port."""
     scheme, separator, rest = text.partition("://")
     if separator:
         port = "" if re.search(r":\d+$", rest.rstrip("/")) else {"http": ":80", "https": ":443"}.get(scheme.lower(), "")
@@ -162,26 +162,27 @@ def _no_address(text: str) -> None:
         raise Flaw(f'"{text}" has no port', f'write "{text}:443", or another port')
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     front, _, last = text.rpartition(":")
-    # "::1:443" is an IPv6 address too, and means one with a port.
+    # "::1:443" is a valid IPv6 address, but the user means ::1 with a port.
     if is_address(bare) and not (is_address(front) and parse_port(last, 0) >= 0):
         written = f"[{bare}]" if ":" in bare else bare
         raise Flaw(f'"{text}" has no port', f'write "{written}:443", or another port')
 
 
 def socket_address(ip: str, port: int) -> Any:
-    """As sockets take it. Raises socket.gaierror: no interface has the name of its zone."""
+    """Returns the address in the form of the socket module. Raises socket.gaierror if no interface has the name of the
+    zone."""
     if "%" not in ip:
         return ip, port
     return socket.getaddrinfo(ip, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4]
 
 
 def zone_of(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """The interface that a link-local address is for (RFC 4007 11): `eth0` of `fe80::1%eth0`; "": none is named."""
+    """Returns the zone of a link-local address (RFC 4007 11), `eth0` for `fe80::1%eth0`. "": there is none."""
     return (ip.scope_id or "") if isinstance(ip, ipaddress.IPv6Address) else ""
 
 
 def _check_zone(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
-    """RFC 4007 6: link-local addresses need one, since each interface has its own; no others have one."""
+    """Raises Flaw for a link-local address without a zone, and for another address with one (RFC 4007 6)."""
     zone = zone_of(ip)
     if ip.version == 6 and ip.is_link_local and not zone:
         raise Flaw(
@@ -194,12 +195,13 @@ def _check_zone(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
 
 
 def _mapped(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """The IPv4 address that is meant (RFC 4291 2.5.5.2); "": none. Ringway's IPv6 sockets carry IPv6 alone."""
+    """Returns the IPv4 address of an IPv4-mapped IPv6 address (RFC 4291 2.5.5.2). "": it is not mapped. Ringway's IPv6
+    sockets carry only IPv6."""
     return str(ip.ipv4_mapped or "") if isinstance(ip, ipaddress.IPv6Address) else ""
 
 
 def unix_path(path: str) -> str:
-    """Of a Unix socket."""
+    """Checks the path of a Unix socket."""
     if not path.startswith("/") or path.endswith("/"):
         remedy = f"begin it with a slash, like {_UNIX}/run/ringway.sock"
         raise Flaw(f'"{path}" is not the absolute path of a Unix socket', remedy)
@@ -217,11 +219,11 @@ _GROUPS = {
     **dict.fromkeys(("private", "private_ranges"), f"[{_PRIVATE}]"),
     **dict.fromkeys(("localhost", "loopback"), '["127.0.0.0/8", "::1"]'),
 }
-"""Networks by names that others have for them, and how they are written."""
+"""Names that other servers have for networks, each with a remedy."""
 
 
 def trusted_proxy(text: str) -> str:
-    """`10.0.0.0/8`, `::1`, or `unix`."""
+    """Parses `10.0.0.0/8`, `::1` or `unix`."""
     if text == "unix":
         return text
     try:
@@ -251,7 +253,7 @@ def trusted_proxy(text: str) -> str:
 
 
 def host_name(text: str) -> str:
-    """A name without port, in lower case: `example.com`, `*.example.com`, `*`, an IP address."""
+    """Parses a host without a port: `example.com`, `*.example.com`, `*` or an IP address. Returns it in lower case."""
     name = text.lower().rstrip(".") if text != "." else ""
     if name == "*":
         return name
@@ -273,7 +275,7 @@ def host_name(text: str) -> str:
 
 
 def _other_forms(text: str, name: str) -> None:
-    """What people write in place of a host name, and what they mean. Raises Flaw."""
+    """Raises Flaw for common values that are not host names: URLs, paths, regular expressions, names with a port."""
     if "://" in name:
         raise Flaw(f'"{text}" is a URL, not a host name', f'write "{_host_of(name)}"')
     if name.startswith("/"):
@@ -315,7 +317,7 @@ def _is_ipv6(text: str) -> bool:
 
 
 def _host_of(name: str) -> str:
-    """Of a URL or an authority (RFC 3986 3.2), as it is written as a key; "": none can be told."""
+    """Returns the host of a URL or an authority (RFC 3986 3.2) in the form of a key. "": it has none."""
     authority = name.partition("://")[2] if "://" in name else name
     authority = authority.partition("/")[0].rpartition("@")[2]
     if _is_ipv6(authority):
@@ -330,14 +332,14 @@ def _ipv6_literal(text: str, name: str) -> str:
     except ValueError:
         raise Flaw(f'"{text}" is not an IPv6 address', 'write it like "[2001:db8::1]"') from None
     if ip.scope_id:
-        # RFC 6874 4: clients take the zone away before they send the address.
+        # RFC 6874 4: clients remove the zone before they send the address.
         raise Flaw(f'"{text}" has a zone; clients send none', f'write "[{name[1:-1].partition("%")[0]}]"')
     return f"[{ip}]"
 
 
 def _punycode(name: str) -> str:
-    """The form in which browsers send a name: IDNA 2008 with the mapping of UTS 46, nontransitional. Python's own codec
-    is IDNA 2003, which makes another name of one with "ß"."""
+    """Returns a name as browsers send it: IDNA 2008 with the mapping of UTS 46, nontransitional. Python's own codec
+    implements IDNA 2003, which maps a name with "ß" to a different name."""
     try:
         return ".".join(map(_ascii_label, unicodedata.normalize("NFKC", name).lower().split(".")))
     except UnicodeError:
@@ -349,7 +351,7 @@ def _ascii_label(label: str) -> str:
 
 
 def upgrade(text: str) -> str:
-    """A protocol of RFC 9110 7.8: a name, with a version if wanted."""
+    """Parses a protocol of RFC 9110 7.8: a name, with an optional version."""
     name = text.lower()
     if not _PROTOCOL.fullmatch(name):
         raise Flaw(f'"{text}" is not the name of a protocol', 'write a name like "websocket"')
@@ -359,7 +361,7 @@ def upgrade(text: str) -> str:
 
 
 def path_prefix(text: str) -> str:
-    """A path prefix in the form in which the router compares: escapes normalised, without the last slash."""
+    """Parses a path prefix. Returns it in the router's form: escapes normalized, without the final slash."""
     pattern = re.match(r"(~\*?|\^~|=)\s*\^?(/.*)?", text)
     if pattern:
         raise Flaw(
@@ -382,12 +384,13 @@ def path_prefix(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """What stands before the first mark of a pattern."""
+    """Returns the text before the first special character of a pattern."""
     return re.split(r"[*({^$\\?+|]", text)[0].rstrip(".") or "/"
 
 
 def normal_path(text: str) -> str:
-    """RFC 3986 6.2.2: unreserved characters decoded, other escapes in upper case, the rest encoded."""
+    """Normalizes a path by RFC 3986 6.2.2: decodes unreserved characters, writes other escapes in upper case, and
+    encodes all other characters."""
     if "%" in _ESCAPE.sub("", text):
         raise Flaw(f'"{text}" has a "%" that does not begin an escape', 'write "%25" for a per cent sign')
 
@@ -398,12 +401,12 @@ def normal_path(text: str) -> str:
     return _ESCAPE.sub(normal_escape, quote(text, safe=_PATH_SAFE))
 
 
-# The engine writes a rewritten head into the room in front of the received one (buffers.pxd, HEADROOM).
+# The engine writes a rewritten head into the free space before the received one (buffers.pxd, HEADROOM).
 _BASE_MOST = 400
 
 
 def parse_url(text: str) -> Url:
-    """`http://host[:port][/base]`, or https; `http://unix:/path[:/base]`."""
+    """Parses `http://host[:port][/base]`, the same with https, or `http://unix:/path[:/base]`."""
     if text.startswith(f"http://{_UNIX}"):
         path, _, base = text.removeprefix(f"http://{_UNIX}").partition(":")
         return Url(unix_path(path), 0, _base(text, base))
@@ -411,7 +414,7 @@ def parse_url(text: str) -> Url:
         raise Flaw("Ringway does not use TLS on Unix sockets", f'write "http{text.removeprefix("https")}"')
     try:
         parts = urlsplit(text)
-        host = parts.hostname or ""  # in lower case but for a zone
+        host = parts.hostname or ""  # in lower case, except for a zone
     except ValueError:
         raise Flaw(f'"{text}" is not a URL', _URL_REMEDY) from None
     if "$" in parts.netloc:
@@ -465,12 +468,12 @@ def _upstream_host(text: str, host: str) -> str:
 
 
 def hsts(text: str) -> str:
-    """The value of Strict-Transport-Security, RFC 6797 6.1."""
+    """Checks a value of Strict-Transport-Security (RFC 6797 6.1)."""
     parts = [part.strip() for part in text.split(";")]
     known = {"includesubdomains", "preload"}
     ages = [part for part in parts if re.fullmatch(r"max-age=\d{1,10}", part.lower())]
     others = [part.lower() for part in parts if part not in ages]
-    # RFC 6797 6.1: no directive is there twice.
+    # RFC 6797 6.1: no directive appears twice.
     if len(ages) != 1 or not known.issuperset(others) or len(others) != len(set(others)):
         raise Flaw(
             f'"{text}" is not a valid value of Strict-Transport-Security', 'write "max-age=31536000; includeSubDomains"'
@@ -479,7 +482,7 @@ def hsts(text: str) -> str:
 
 
 def server_name(text: str) -> str:
-    """What an upstream's certificate must be for: one host name, or an IP address without brackets."""
+    """Parses the name that an upstream's certificate must have: a host name, or an IP address without brackets."""
     if is_address(text):
         ip = ipaddress.ip_address(text)
         if zone_of(ip):
@@ -492,7 +495,7 @@ def server_name(text: str) -> str:
 
 
 def is_address(host: str) -> bool:
-    """An IP address, no name."""
+    """Whether the host is an IP address."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -500,12 +503,12 @@ def is_address(host: str) -> bool:
     return True
 
 
-# A Location has 3072 bytes in all (heads.pxd, LOCATION_BYTES_MAX): leave some for the path.
+# A Location has at most 3072 bytes (heads.pxd, LOCATION_BYTES_MAX). The rest is for the path of the request.
 _TARGET_MOST = 2048
 
 
 def redirect_target(text: str) -> str:
-    """A Location: an absolute URL or a path; `{path}` in it stands for the path and query of the request."""
+    """Checks a Location: an absolute URL or a path. `{path}` in it is the path and query of the request."""
     if any(ord(mark) <= 32 or ord(mark) >= 127 or mark in '"<>\\^`' for mark in text):
         raise Flaw(f'"{text}" has a character that is not allowed in a URL', "write it percent-encoded")
     if found := re.search(

@@ -1,4 +1,4 @@
-"""What `ringway check` prints when nothing is wrong: what would run, and what this machine offers."""
+"""The output of `ringway check` for a valid configuration: what Ringway would run, and what the machine offers."""
 
 import os
 import platform
@@ -19,7 +19,7 @@ from ringway.errors import reason_of
 
 
 def report(loaded: Loaded) -> list[str]:
-    """Lines of text, section by section."""
+    """Returns the lines of the output."""
     config = loaded.config
     plan = compile_plan(config)
     lines = [f"{loaded.file}: configuration OK"]

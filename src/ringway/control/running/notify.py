@@ -1,4 +1,4 @@
-"""Telling the service manager how it goes (sd_notify): only when NOTIFY_SOCKET is set."""
+"""Notifies the service manager of the state of Ringway (sd_notify), if NOTIFY_SOCKET is set."""
 
 import os
 import socket
@@ -8,7 +8,8 @@ from ringway.errors import reason_of
 
 
 def notify(state: str) -> bool:
-    """Sends `READY=1`, `STOPPING=1` or `STATUS=...`; lines may be joined. False: nobody asked, or it failed."""
+    """Sends `READY=1`, `STOPPING=1`, `STATUS=...` or several such lines. False: there is no NOTIFY_SOCKET, or sending
+    failed."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return False

@@ -1,11 +1,11 @@
-"""The supervisor: opens what the workers need, starts them, watches them, and ends them. It touches no request.
+"""The supervisor: opens what the workers need, starts, watches and ends them. It touches no request.
 
-One thread and one loop (`_step`): signals, commands, what workers say, deaths, restarts that are due, deadlines. Beside
-it run the resolver's threads, the access log's, and those that watch files.
+It has one thread with one loop (`_step`), which handles signals, commands, messages of workers, deaths, restarts and
+deadlines. Other threads resolve names, write the logs and watch files.
 
     _open -> start every seat -> [ _step, _step, ... ] -> drain -> _close
 
-What changes it while it runs stands in modules of their own: reload.py, upgrade.py.
+reload.py and upgrade.py change it while it runs.
 """
 
 import contextlib
@@ -57,9 +57,9 @@ class Supervisor:
         hangup_ends: bool = False,
         take_over: TakeOver | None = None,
     ) -> None:
-        """`on_ready` is told the listeners once all workers are ready. `hangup_ends`: SIGHUP ends it as SIGTERM does,
-        for a program of the terminal; otherwise the configuration file is read again. `take_over`: what a predecessor
-        hands over; it goes on until this one is ready."""
+        """`on_ready`: called with the listeners when all workers are ready. `hangup_ends`: SIGHUP ends Ringway like
+        SIGTERM, as usual for a program in a terminal; otherwise it reloads. `take_over`: what the old supervisor hands
+        over in an upgrade. That one serves until this one is ready."""
         self.config: Config = loaded.config
         self.file = loaded.file
         self._warnings = loaded.warnings
@@ -69,10 +69,11 @@ class Supervisor:
         self.door: Door | None = None
         self.groups: list[listeners.Group] = []
         self._unwanted: list[listeners.Group] = []
-        """What a predecessor handed over and the configuration does not name: it serves there until we are ready."""
+        """Listeners from the old supervisor that the configuration does not name. It serves there until this one is
+        ready."""
         self.seats: list[Seat] = []
         self._leaving: list[Seat] = []
-        """Workers that drain since others have taken their place."""
+        """Workers that drain because new ones replaced them."""
         self._leave_by: float | None = None
         self._seats_made = 0
         self.files = 0
@@ -90,8 +91,8 @@ class Supervisor:
         self._error = ""
 
     def run(self) -> int:
-        """Returns the exit code, 0, after a signal ended it. Raises RingwayError, with nothing left running, when it
-        cannot start."""
+        """Runs until a signal ends it, and returns the exit code 0. Raises RingwayError if it cannot start, and leaves
+        nothing running."""
         self._signals.take_over()
         try:
             self.selector.register(self._signals, selectors.EVENT_READ, self._take_signals)
@@ -111,7 +112,7 @@ class Supervisor:
 
     @property
     def busy(self) -> str:
-        """Why nothing can be changed now, besides a reload that is under way. "": it can."""
+        """Why no reload or upgrade can start now, apart from a running reload. "": it can."""
         if self.ending:
             return "ending"
         if not self.was_ready:
@@ -168,7 +169,7 @@ class Supervisor:
             steering.attach_all([group.sockets for group in self.groups if not group.address.path])
 
     def _follow_file(self, config: Config) -> None:
-        """Tells the loop when the configuration file changes, if that is wanted."""
+        """Watches the configuration file and notifies the loop of changes, if `reload_on_change` is set."""
         if self._file_watch is not None:
             self._file_watch.stop()
             self._file_watch = None
@@ -183,7 +184,7 @@ class Supervisor:
             self._file_watch.start()
 
     def _close(self) -> None:
-        """Also after a start that failed half way: whatever is open or running is not any more."""
+        """Closes and ends everything that is open or running, also after a start that failed halfway."""
         self.ending = True
         self._reloads.abandon("Ringway ended")
         for seat in self._everyone():
@@ -198,11 +199,11 @@ class Supervisor:
         if self.door is not None:
             self.door.close()
         if self.log is not None:
-            self.log.stop()  # it reads what the workers left, and closes that
+            self.log.stop()  # reads the last records of the workers, and closes the rings
         if self.rules is not None:
             self.rules.close()
         self.selector.close()
-        # These know us: without them what we hold goes now, not when somebody collects it.
+        # Break reference cycles, so that memory is freed now and not at the next garbage collection.
         self.rules = self.log = None
         del self._reloads, self._upgrades
 
@@ -280,7 +281,7 @@ class Supervisor:
             self._kill(self._everyone())
 
     def _timeout(self) -> float | None:
-        """Seconds until something is due."""
+        """Returns the seconds until the next deadline. None: there is none."""
         due = [seat.restart_at for seat in self._everyone() if seat.restart_at is not None]
         due += [at for at in (self._kill_at, self._leave_by, self._reloads.due, self._upgrades.due) if at is not None]
         for seat in self._everyone():
@@ -301,8 +302,8 @@ class Supervisor:
         self.selector.register(seat.process, selectors.EVENT_READ, functools.partial(self._listen_to, seat))
 
     def _new_process(self, seat: Seat) -> WorkerProcess:
-        """It gets fresh counters and records: what a process that died left half written must not confuse its
-        successor. Raises OSError, with nothing left open: out of descriptors, memory or processes."""
+        """Starts a process with new counters and records, because a process that died can leave incomplete data. Raises
+        OSError if descriptors, memory or processes run out, and leaves nothing open."""
         from ringway.engine.base import counters, records
 
         with contextlib.ExitStack() as opened:
@@ -332,7 +333,7 @@ class Supervisor:
         return process
 
     def taken(self) -> dict[object, int]:
-        """How many blocks of certificates each worker has taken. For other threads too."""
+        """Returns how many blocks of certificates each worker has loaded. Other threads can call this."""
         processes = [seat.process for seat in list(self.seats)]
         return {process: process.certificates() for process in processes if process is not None}
 
@@ -348,7 +349,8 @@ class Supervisor:
         return rules
 
     def brief_of(self, seat: Seat) -> dict[str, Any]:
-        """What this worker is to know of the rules and the listeners, now or after the change that is under way."""
+        """Returns the brief for this worker: rules and listeners, those of the running reload if it includes the
+        worker."""
         change = self._reloads.change_for(seat)
         rules = self._rules_of(seat)
         groups = change.groups if change is not None else self.groups
@@ -361,7 +363,7 @@ class Supervisor:
             return
         was_ready = process.ready is not None
         if not process.read():
-            # It closed its end: its exit follows, and SIGCHLD tells.
+            # The worker closed its end. SIGCHLD will report its exit.
             self.selector.unregister(process)
         if process.ready is not None and not was_ready:
             self._ready(seat, process)
@@ -396,16 +398,16 @@ class Supervisor:
                 self._on_ready(self.groups)
 
     def _share_sockets(self) -> None:
-        """Who stands in for others gets their sockets, and gives them back: by a brief that says the same else. So is
-        told that certificates lie in other memory, and that a folder is another one. While workers
-        have to answer to a reload nobody is told: its briefs say so too, and at its end there is another look."""
+        """Sends a brief to each worker whose sockets, shared memory or folders have changed: it stands in for another
+        worker or no longer does, certificates are in another memory, or a folder is another one. Does nothing while
+        workers must answer a reload, whose briefs contain the same. When the reload is over, this looks again."""
         if self.ending or self._reloads.asks_workers:
             return
         for seat in self.seats:
             if seat.process is not None and seat.serves:
                 brief = self.brief_of(seat)
                 if not seat.process.knows(brief):
-                    with contextlib.suppress(OSError):  # out of descriptors: at the next look
+                    with contextlib.suppress(OSError):  # out of descriptors: try again later
                         seat.process.renew({**brief, "number": 0})
         if self.rules is not None:
             self.rules.close_full()
@@ -416,10 +418,10 @@ class Supervisor:
             process.failed = f"not ready within {START_WITHIN:.0f} s"
             process.kill()
 
-    # What a reload asks for
+    # What a reload needs
 
     def needs_new_workers(self, config: Config) -> bool:
-        """What a worker has when it starts, it keeps: its CPU, the driver, its user."""
+        """Whether this configuration needs new workers. A worker keeps its CPU, its driver and its user for life."""
         usable = cpus.allowed()
         count = cpus.worker_count(config.server.threads, usable, cpus.quota())
         return (
@@ -432,11 +434,11 @@ class Supervisor:
     def adopt(
         self, config: Config, workers: int
     ) -> tuple[list[listeners.Group], list[listeners.Group], list[socket.socket]]:
-        """Listeners for another configuration, beside those of now: see listeners.adopt()."""
+        """Opens the listeners of another configuration in addition to the current ones: see listeners.adopt()."""
         return listeners.adopt(self.groups, wanted_listeners(config), workers)
 
     def go_by(self, change: Change) -> None:
-        """Its rules, its listeners and its workers take the place of those of now."""
+        """Replaces rules, listeners and workers with those of the change."""
         old, self.rules = self.rules, change.rules
         self.config = change.config
         before = {group.name for group in self.groups}
@@ -456,12 +458,12 @@ class Supervisor:
             old.close()
 
     def dismiss(self, seats: list[Seat]) -> None:
-        """Workers that never came to serve."""
+        """Kills new workers of a reload that failed."""
         self._kill(seats)
         self._leaving += [seat for seat in seats if seat.process is not None]
 
     def _leave(self, seats: list[Seat]) -> None:
-        """Others have taken their place: they finish what runs."""
+        """Drains workers that were replaced."""
         for seat in seats:
             seat.restart_at = None
             if seat.process is not None:
@@ -472,10 +474,10 @@ class Supervisor:
     # Ends
 
     def _ended(self, seat: Seat) -> None:
-        """The process of this seat exited: in order, or not."""
+        """The process of this seat has exited, for whatever reason."""
         process = seat.process
         assert process is not None
-        for _ in range(_LAST_READS):  # its last words may still lie in the socket
+        for _ in range(_LAST_READS):  # its last messages may still be in the socket
             if not process.read() or process.stopped is not None:
                 break
         self._forget(seat)
@@ -500,8 +502,8 @@ class Supervisor:
         self._lost(seat, sentence, process.served())
 
     def _fall_back(self, error: int) -> None:
-        """At the start one of the workers could not have io_uring: all of them take epoll. Those that accept already
-        finish what they have."""
+        """Restarts all workers with epoll, because a worker could not set up io_uring at the start. Workers that accept
+        already drain."""
         io_driver.refused(error)
         logs.warning(f"I/O driver: {io_driver.line(self.config)}")
         for seat in self.seats:
@@ -517,7 +519,8 @@ class Supervisor:
             self.start(seat)
 
     def _lost(self, seat: Seat, sentence: str, served: float) -> None:
-        """A worker is missing: at the first start that is the end, later it gets a successor."""
+        """A worker died or could not start. At the start of Ringway this ends it. Later the supervisor restarts the
+        worker."""
         if seat in self._reloads.seats:
             self._reloads.abandon(sentence)
             return
@@ -543,13 +546,13 @@ class Supervisor:
             seat.process = None
 
     def drain(self, name: str, announce: bool = True) -> None:
-        """`announce`: this is the end, and no successor goes on."""
+        """Drains and ends Ringway. `announce`: False in an upgrade, because the new supervisor continues."""
         self.ending = True
         self._reloads.end()
         drain = self.config.timeouts.drain
         if announce:
-            # systemd's own patience (TimeoutStopSec=) may be shorter than ours. The grace is needed twice: to close up
-            # after the deadline, and to write the end of the access log.
+            # systemd's own timeout (TimeoutStopSec=) may be shorter. Add the grace twice: to close up after the
+            # deadline, and to write the end of the access log.
             patience = round((drain + 2 * _GRACE) * 1e6)
             notify(f"STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC={patience}")
         self._kill_at = time.monotonic() + drain + _GRACE
@@ -558,7 +561,7 @@ class Supervisor:
             if seat.process is not None:
                 seat.process.drain()
         logs.info(f"{name}: draining, running requests have {drain:g} s")
-        # The workers close theirs; with ours gone too, new connections are refused instead of left waiting.
+        # The workers close their sockets. Close these as well, so that the kernel refuses new connections.
         listeners.close_all(self.groups, files=announce)
         if self.door is not None and self.door.socket is not None and not announce:
             self.selector.unregister(self.door.socket)

@@ -1,4 +1,4 @@
-"""Upgrading, from the side of the supervisor that is to be replaced; takeover.py has what both sides say."""
+"""The upgrade, on the side of the old supervisor. takeover.py has the protocol of both sides."""
 
 import os
 import selectors
@@ -33,7 +33,7 @@ class Upgradable(Protocol):
 
 
 class Upgrades:
-    """Those of one supervisor: one at a time, until one succeeds."""
+    """The upgrades of one supervisor: one at a time, until one succeeds."""
 
     def __init__(self, supervisor: Upgradable) -> None:
         self._supervisor = supervisor
@@ -45,11 +45,11 @@ class Upgrades:
 
     @property
     def due(self) -> float | None:
-        """When look() has something to do."""
+        """The deadline for look()."""
         return self._successor.due if self._successor is not None else None
 
     def ask(self, why: str, asker: Asker | None = None) -> None:
-        """Starts the program that is installed now beside this one, and hands it the listening sockets."""
+        """Starts the installed version as a new process, and hands it the listening sockets."""
         supervisor = self._supervisor
         askers = [asker] if asker is not None else []
         if supervisor.busy or supervisor.reloading:
@@ -81,7 +81,7 @@ class Upgrades:
         self._supervisor.drain("upgrade", announce=False)
 
     def look(self, now: float) -> None:
-        """Whether the successor has ended, or its time has passed."""
+        """Handles a new process that has ended or missed its deadline."""
         if self._successor is not None and (self._successor.exited() or now >= self._successor.due):
             self._failed(self._successor)
 
