@@ -10,12 +10,12 @@ class RingwayError(Exception):
 
 
 def is_shortage(error: OSError) -> bool:
-    """There are not enough descriptors or memory just now: it says nothing about what was asked for."""
+    """Whether the process or the system ran out of descriptors or memory. The file is then not the cause."""
     return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def reason_of(error: BaseException) -> str:
-    """Why the system refused, without numbers and descriptors."""
+    """Returns the reason in words, without error numbers."""
     if not isinstance(error, OSError):
         return str(error)
     if error.errno == errno.EMFILE:
@@ -28,7 +28,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def sentence_of(error: OSError) -> str:
-    """The reason, and the file that it is about."""
+    """Returns the reason, and the file if the error is about one."""
     named = error.filename and not is_shortage(error)
     return f'"{error.filename}": {reason_of(error)}' if named else reason_of(error)
 
@@ -53,7 +53,7 @@ class Problem:
         return replace(self, file=file, line=line or self.line)
 
     def told(self, file: str) -> str:
-        """With its place; `file`: the one that was loaded."""
+        """Returns the line for the user, with file and line. `file`: the file that was loaded."""
         place = f"{self.file or file}:{self.line}" if self.line else self.file or file
         return f"{place}: {self}"
 

@@ -23,7 +23,7 @@ _TITLES = {
 _HEAD = """\
 # Configuration
 
-<!-- Generated from src/ringway/config/model.py and sections/ by `python -m ringway.config.docs docs`. Do not edit. -->
+<!-- Generated from src/ringway/config/model.py and sections by `python -m ringway.config.docs docs`. Do not edit. -->
 
 `ringway run --config FILE` reads a TOML file, by default `config.toml`. `ringway check --config FILE` prints all errors
 in it, or what Ringway would run. Unknown keys are errors. `ringway schema` prints the JSON Schema, which is also in
@@ -80,7 +80,7 @@ If a bound is per worker, all workers together can use that much times the numbe
 
 
 _VARIABLE = {"type": "string", "pattern": r"\$\{"}
-"""The value of an environment variable, which the schema cannot know."""
+"""A reference to an environment variable, whose value the schema cannot know."""
 _ANNOTATIONS = ("title", "description", "examples", "default", "unit")
 
 
@@ -93,7 +93,7 @@ def json_schema() -> str:
 
 
 def _with_variables(node: dict[str, Any]) -> dict[str, Any]:
-    """The schema with `"${NAME}"` beside each value that is not any text."""
+    """Returns the schema, with `"${NAME}"` valid in place of every number, boolean and enumerated value."""
     node = dict(node)
     for name in ("properties", "$defs"):
         if name in node:
@@ -113,7 +113,7 @@ def _with_variables(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_narrow(node: dict[str, Any]) -> bool:
-    """Whether some texts are no such value."""
+    """Whether the schema rejects some strings."""
     return bool({"enum", "const", "pattern"} & node.keys()) or node.get("type") in ("integer", "number", "boolean")
 
 

@@ -28,7 +28,7 @@ Place = tuple[str, int]
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _NESTED_MOST = 8
-"""Levels of files that include files: more are a mistake."""
+"""Levels of includes. More are most likely a mistake."""
 _LAST_STEP = re.compile(r"""(\[\d+\]|\.?("(?:[^"\\]|\\.)*"|[A-Za-z0-9_-]+))$""")
 
 
@@ -43,7 +43,7 @@ class Document:
     files: list[str] = field(default_factory=list)
     """All files, the main one first."""
     known: set[str] = field(default_factory=set)
-    """The real paths of the same files."""
+    """The same files, with symbolic links resolved."""
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
@@ -76,7 +76,7 @@ def included(patterns: Sequence[str], main: str) -> list[str]:
 
 
 def _read(document: Document, file: str, chain: tuple[str, ...]) -> None:
-    """Adds a file, and then the files that it includes. `chain`: those through which it is included."""
+    """Adds a file, and then the files that it includes. `chain`: the files that lead to it."""
     document.files.append(file)
     document.known.add(os.path.realpath(file))
     data, lines = _read_one(document, file)
@@ -98,7 +98,7 @@ def _read(document: Document, file: str, chain: tuple[str, ...]) -> None:
 
 
 def _matching(pattern: str, file: str) -> list[Any]:
-    """The files that are meant, or a Problem. A pattern may match the file that it stands in."""
+    """Returns the files that match, or a Problem. A pattern can match the file that contains it."""
     if not glob.has_magic(pattern) and not os.path.exists(pattern):
         return [Problem("include", f'"{pattern}" does not exist', "correct the path")]
     if os.path.isdir(pattern):
@@ -107,7 +107,7 @@ def _matching(pattern: str, file: str) -> list[Any]:
 
 
 def _out_of_order(chain: list[str]) -> Problem | None:
-    """Why the last file of this chain of includes cannot be included there."""
+    """Returns a problem if the last file of this chain of includes cannot be included."""
     *files, path = chain
     way = f"{files[0]} includes {', which includes '.join(chain[1:])}"
     if os.path.realpath(path) in map(os.path.realpath, files):
@@ -205,7 +205,7 @@ class _Merge:
                 self._document.problems.append(problem.at(self._file, _line(self._lines, path)))
 
     def include(self, patterns: Any) -> None:
-        """The patterns of all files are one list, by which changes are found."""
+        """Collects the patterns of all files in one list. `reload_on_change` watches the files that match."""
         data = self._document.data
         if "include" not in data:
             data |= {"include": patterns} if patterns != [] else {}

@@ -63,7 +63,7 @@ def validate(document: dict[str, Any]) -> tuple[model.Config | None, list[Proble
 
 
 def _as_written(document: dict[str, Any], problems: list[Problem]) -> list[Problem]:
-    """The problems of a Config, with the keys of routes as they stand in the file."""
+    """Returns the problems of a Config with the keys of routes as the file has them."""
     written = {}
     for path, _ in _raw_routes(document):
         section, host, *prefixes = map(str, path)

@@ -48,7 +48,7 @@ def _all_routes(config: Config) -> Iterator[tuple[str, str, Found]]:
 
 
 def _circle(config: Config, host: str, prefix: str, first: Found) -> list[str]:
-    """Follows the redirects of `first`. Returns the URLs if they lead back to `first`, else []."""
+    """Follows the redirects of `first`. Returns their targets if they lead back to `first`, else []."""
     listeners = dict(_listeners(config))
     scheme, port = next(iter(listeners.items()), ("http", []))[0], ""
     path, current = prefix + _SAMPLE, first

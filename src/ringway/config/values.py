@@ -1,8 +1,8 @@
 """Parses the values of the configuration that have a grammar: addresses, host names, path prefixes and URLs.
 
 Every function takes the text as written. It returns the canonical form, or raises Flaw with a sentence and a remedy.
-Two functions touch the system, for IPv6: parse_addresses() checks whether the machine has it, and socket_address()
-looks up the numbers of interfaces.
+Only two touch the system: parse_addresses() checks whether the machine has IPv6, and socket_address() looks up the
+number of an interface.
 """
 
 import ipaddress
@@ -142,7 +142,7 @@ def parse_address(text: str) -> Address:
 
 
 def _no_variable(text: str) -> None:
-    """`$NAME`, as shells write it. Raises Flaw."""
+    """Raises Flaw for `$NAME`, the form of shells."""
     if found := re.search(r"\$([A-Za-z_][A-Za-z0-9_]*)", text):
         remedy = f'write "{text.replace(found[0], f"${{{found[1]}}}")}"'
         raise Flaw(f'"{text}" has a variable without braces', remedy)
@@ -169,7 +169,8 @@ def _no_address(text: str) -> None:
 
 
 def socket_address(ip: str, port: int) -> Any:
-    """As sockets take it. Raises socket.gaierror: no interface has the name of its zone."""
+    """Returns the address in the form of the socket module. Raises socket.gaierror if no interface has the name of the
+    zone."""
     if "%" not in ip:
         return ip, port
     return socket.getaddrinfo(ip, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4]
@@ -181,7 +182,7 @@ def zone_of(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
 
 
 def _check_zone(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
-    """RFC 4007 6: link-local addresses need one, since each interface has its own; no others have one."""
+    """Raises Flaw for a link-local address without a zone, and for another address with one (RFC 4007 6)."""
     zone = zone_of(ip)
     if ip.version == 6 and ip.is_link_local and not zone:
         raise Flaw(
@@ -218,7 +219,7 @@ _GROUPS = {
     **dict.fromkeys(("private", "private_ranges"), f"[{_PRIVATE}]"),
     **dict.fromkeys(("localhost", "loopback"), '["127.0.0.0/8", "::1"]'),
 }
-"""Networks by names that others have for them, and how they are written."""
+"""Names that other servers have for networks, each with a remedy."""
 
 
 def trusted_proxy(text: str) -> str:
@@ -413,7 +414,7 @@ def parse_url(text: str) -> Url:
         raise Flaw("Ringway does not use TLS on Unix sockets", f'write "http{text.removeprefix("https")}"')
     try:
         parts = urlsplit(text)
-        host = parts.hostname or ""  # in lower case but for a zone
+        host = parts.hostname or ""  # in lower case, except for a zone
     except ValueError:
         raise Flaw(f'"{text}" is not a URL', _URL_REMEDY) from None
     if "$" in parts.netloc:

@@ -1,4 +1,4 @@
-"""What is wrong with a key, in words: pydantic's errors become Problems with a sentence and a remedy."""
+"""Words for errors in the configuration: makes Problems, with a sentence and a remedy, of the errors of Pydantic."""
 
 import difflib
 import json
@@ -49,7 +49,7 @@ _ALSO = {
     **dict.fromkeys(("ca", "ca_file", "ca_cert"), "ca_path"),
     **dict.fromkeys(("sni", "sni_name"), "server_name"),
 }
-"""What keys are called elsewhere."""
+"""Names that other servers use for these keys."""
 _ELSEWHERE = {
     **dict.fromkeys(
         ("acme", "auto", "email", "letsencrypt", "lets_encrypt", "auto_https"),
@@ -59,7 +59,7 @@ _ELSEWHERE = {
         ("error_log", "log_level", "loglevel", "error_log_path"), "Ringway logs its events to stderr, all of them"
     ),
 }
-"""Keys for what others do, and how it is done here."""
+"""Keys of other servers that Ringway does not have, each with a remedy."""
 
 
 def problem_of(document: dict[str, Any], details: ErrorDetails) -> Problem:
@@ -95,7 +95,7 @@ def problem_of(document: dict[str, Any], details: ErrorDetails) -> Problem:
 
 
 def all_meant(document: dict[str, Any], every: list[ErrorDetails]) -> dict[Path, Problem]:
-    """Slips that are good TOML and mean something else than what was meant, by the place of what is wrong."""
+    """Finds mistakes that are valid TOML but mean something else than intended, by the place of the error."""
     found: dict[Path, Problem] = {}
     for details in every:
         path = _without_tag(details["loc"])
@@ -117,7 +117,7 @@ def all_meant(document: dict[str, Any], every: list[ErrorDetails]) -> dict[Path,
 
 
 def _misplaced(value: Any, place: Path, ends: tuple[str, ...]) -> Problem | None:
-    """A host whose name or keys belong elsewhere."""
+    """Returns a problem if the name of a host, or a key of its table, belongs elsewhere."""
     section, name, inner = place[0], str(place[-1]), table_of(value)
     if section == "host_routes" and (below := next((key for key in inner if key.startswith("/")), "")):
         remedy = f'write [path_routes."{name}"] and below it "{below}" = ...'
@@ -140,8 +140,8 @@ def _misplaced(value: Any, place: Path, ends: tuple[str, ...]) -> Problem | None
 
 
 def _dotted(value: Any, ends: tuple[str, ...]) -> list[str]:
-    """The rest of a name that was written without quotes: the tables, one in the other, down to the one with a key that
-    begins like one of `ends`."""
+    """Returns the rest of a name that was written without quotes: the keys of the nested tables, down to the table with
+    a key that begins with one of `ends`."""
     steps: list[str] = []
     while isinstance(value, dict) and value and not any(key.startswith(ends) for key in value):
         step = next(iter(value))
@@ -153,14 +153,14 @@ def _dotted(value: Any, ends: tuple[str, ...]) -> list[str]:
 
 
 def _without_tag(location: Path) -> Path:
-    """Pydantic's places have the type of a route and "[key]" in them, which nobody wrote."""
+    """Removes the type of a route and "[key]" from a place of Pydantic, which are not in the file."""
     path = location[:-1] if location[-1] == "[key]" else location
     depth = ROUTE_DEPTH.get(str(path[0]), len(path))
     return path[:depth] + path[depth + 1 :]
 
 
 def _section_at(path: Path, document: dict[str, Any]) -> type[model.Section]:
-    """The class of the section in which the last step of `path` stands."""
+    """Returns the class of the section that contains the last step of `path`."""
     if len(path) == 1:
         return model.Config
     if path[0] in ROUTE_DEPTH:
@@ -173,7 +173,7 @@ def _section_at(path: Path, document: dict[str, Any]) -> type[model.Section]:
 
 
 def _type_meant(route: Any) -> str:
-    """By how the type is written, or by the other keys."""
+    """Guesses the intended type of a route from the written type or from its other keys."""
     kinds = {
         kind
         for kind, key in (("File", "path"), ("Proxy", "url"), ("Redirect", "to"))
@@ -214,7 +214,7 @@ def _example(path: Path, document: dict[str, Any]) -> str:
 
 
 def _right(path: Path, document: dict[str, Any]) -> str:
-    """How a value of the right type is written."""
+    """Returns a remedy that shows a value of the right type."""
     names = tuple(step for step in path if isinstance(step, str))
     if names[:2] == ("tls", "certificates") and len(names) == 2:
         return "write each of them below [[tls.certificates]]"

@@ -1,2 +1,2 @@
-"""The sections of the configuration, each a class; `config.model` puts them together. `section` and `kinds` say what
-they share: how a section is read, and what kinds of values its keys have."""
+"""The sections of the configuration, one class each. `config.model` combines them. `section` is their base class, and
+`kinds` has the types of their keys."""

@@ -1,4 +1,4 @@
-"""The kinds of values that keys have: addresses, names, paths, sizes, times, counts."""
+"""Types of keys: addresses, names, paths, sizes, times, counts."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""What all sections share."""
+"""The base class of all sections."""
 
 import contextlib
 from typing import Any, get_args

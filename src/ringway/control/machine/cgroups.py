@@ -40,7 +40,8 @@ def memory_most(root: str = "/") -> int | None:
 
 
 def lines(path: str) -> list[str]:
-    """Returns the lines of a small file, or none if it cannot be read."""
+    """Returns the lines of a small file, or none if it cannot be read. Raises OSError if the process has no descriptor
+    left."""
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
             return stream.read().splitlines()

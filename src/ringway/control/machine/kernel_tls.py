@@ -83,7 +83,7 @@ def found() -> KernelTls:
         return KernelTls({}, "the kernel's `tls` module is not loaded; modprobe tls")
     except OSError as error:
         if is_shortage(error):
-            raise  # so that it is tried again
+            raise  # the next call tries again
         return KernelTls({}, os.strerror(error.errno or 0))
     failures = {}
     for version in VERSIONS:

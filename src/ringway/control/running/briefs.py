@@ -1,4 +1,4 @@
-"""What a worker is told: rules and listeners, as docs/architecture.md lists them."""
+"""Makes the brief of a worker: rules and listeners. docs/architecture.md lists its keys."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from ringway.control.sockets import listeners
 
 
 def brief(rules: Rules, groups: Sequence[listeners.Group], places: Sequence[int], workers: int) -> dict[str, Any]:
-    """For the worker that accepts from the sockets of these places."""
+    """Returns the brief of the worker that accepts from the sockets of these places."""
     https = next((group.address.port for group in groups if group.tls and group.address.port), 0)
     entries = [
         {
@@ -28,7 +28,7 @@ def brief(rules: Rules, groups: Sequence[listeners.Group], places: Sequence[int]
 
 
 def wanted_listeners(config: Config) -> list[listeners.Wanted]:
-    """Addresses in the order of the file, each with what is spoken there."""
+    """Returns the addresses in the order of the file, each with its protocol."""
     server = config.server
     wanted = [(text, config.tls is not None) for text in server.listen]
     wanted += [(text, False) for text in server.plain_listen]

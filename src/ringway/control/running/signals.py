@@ -1,4 +1,4 @@
-"""What the loop of the supervisor is told: signals, and news from other threads, which arrive where signals do."""
+"""Signals and news of threads for the supervisor's loop. Both arrive as bytes on one socket."""
 
 import contextlib
 import signal
@@ -7,13 +7,13 @@ from types import FrameType
 from typing import Any
 
 CERTIFICATES = b"\x80"
-"""There are new certificates. News have numbers that no signal has."""
+"""There are new certificates. No signal has this number or one of the following."""
 PEERS = b"\x81"
 """There are new files for upstreams."""
 FILE_CHANGED = b"\x82"
-"""The configuration file is another one."""
+"""The configuration file has changed."""
 RESOLVED = b"\x83"
-"""Every name has been looked up."""
+"""Every name has been resolved."""
 SUSPECT = b"\x84"
 """The records of a worker cannot be read."""
 FOLDERS = b"\x85"
@@ -23,7 +23,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal
 
 
 class Signals:
-    """From `take_over()` to `close()` the signals of this process arrive here, by their numbers."""
+    """Receives the signals of this process between `take_over()` and `close()`, by their numbers."""
 
     def __init__(self) -> None:
         self._writer, self._reader = socket.socketpair()
@@ -32,7 +32,7 @@ class Signals:
         self._before: dict[int, Any] = {}
 
     def take_over(self) -> None:
-        """In the main thread."""
+        """Must run in the main thread."""
         self._before = {number: signal.signal(number, _nothing) for number in _SIGNALS}
         self._before[-1] = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
 
@@ -40,16 +40,16 @@ class Signals:
         return self._reader.fileno()
 
     def tell(self, news: bytes) -> None:
-        """From other threads."""
-        with contextlib.suppress(OSError):  # it has ended meanwhile
+        """Sends news to the loop. Other threads call this."""
+        with contextlib.suppress(OSError):  # the loop has ended
             self._writer.send(news)
 
     def take(self) -> bytes:
-        """The numbers of what has arrived."""
+        """Returns the numbers of signals and news that have arrived."""
         return self._reader.recv(4096)
 
     def close(self) -> None:
-        """Signals do again what they did before."""
+        """Restores the previous signal handlers."""
         if self._before:
             signal.set_wakeup_fd(self._before.pop(-1))
             for number, handler in self._before.items():
@@ -59,4 +59,4 @@ class Signals:
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:
-    """Signals are read from the wakeup descriptor; with no handler at all they would end the process."""
+    """The wakeup descriptor receives the signals. Without a handler they would end the process."""

@@ -23,9 +23,9 @@ from ringway.errors import RingwayError, reason_of
 
 _BACKLOG = 4096
 _TWINS = {"0.0.0.0": "::", "127.0.0.1": "::1"}
-"""Addresses that mean the same in both families."""
+"""The IPv4 address and the IPv6 address that mean the same."""
 _PORTS_TRIED = 32
-"""Free ports of one family that may be taken in the other."""
+"""Tries to find a port that is free in both families."""
 
 
 class Wanted(NamedTuple):
@@ -189,13 +189,13 @@ def _bind_group(wanted: Wanted, name: str, workers: int, opened: contextlib.Exit
 
 
 def _is_twin(four: Wanted, six: Wanted) -> bool:
-    """`":0"` and `"localhost:0"` are two addresses that are meant to have one port."""
+    """Whether these are the two addresses of `":0"` or `"localhost:0"`, which share a port."""
     ports = (four.address.port, six.address.port)
     return ports == (0, 0) and not four.address.path and _TWINS.get(four.address.ip) == six.address.ip
 
 
 def _bind_twins(four: Group, six: Wanted, name: str, workers: int, opened: contextlib.ExitStack) -> tuple[Group, Group]:
-    """The second at the port of the first; both at another one while that is taken."""
+    """Binds `six` to the port of `four`. If that port is taken, binds both to another one."""
     for tried in range(_PORTS_TRIED):
         address = Address(six.address.ip, four.address.port)
         with contextlib.ExitStack() as bound:

@@ -29,7 +29,7 @@ def lookup(host: str, port: int) -> Addresses:
 
 
 def _text(address: Any) -> str:
-    """A socket's address, with the number of the interface for a link-local one."""
+    """Returns the IP address of a socket address. A link-local one has the number of its interface as zone."""
     return f"{address[0]}%{address[3]}" if len(address) == 4 and address[3] else str(address[0])
 
 
@@ -148,7 +148,8 @@ class Resolver:
 
 
 def _is_literal(host: str) -> bool:
-    """With a zone it is looked up as names are: an interface that is made anew has another number."""
+    """Whether the host is an IP address without a zone. Ringway resolves one with a zone again and again, like a name,
+    because an interface that is created again gets another number."""
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -266,7 +266,7 @@ def sorted_media(plan: dict) -> list:
 
 
 def authority_of(upstream: dict) -> str:
-    """The upstream's authority. The path of a Unix socket is not a host. RFC 6874 1: a zone is local, so it goes."""
+    """The upstream's authority. The path of a Unix socket is not a host. RFC 6874 1: no zone, it is local."""
     if upstream["host"].startswith("/"):
         return "localhost"
     authority = upstream["name"].partition("://")[2]
