@@ -69,7 +69,7 @@ head = -1
         ),
         (
             "[limits]\nhead_bytes = 20000\nbody_buffer_bytes = 16384",
-            "body_buffer_bytes: a head of 20000 bytes does not fit into it; write more than 20000, or less `head_bytes`",
+            "a head of 20000 bytes does not fit into it; write more than 20000, or less `head_bytes`",
         ),
         (
             "[limits]\nbuffer_bytes = 1048576\nbody_buffer_bytes = 65537",
