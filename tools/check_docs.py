@@ -1,6 +1,7 @@
 """Checks the documents. Exits with status 1 if
 
-- docs/configuration.md or docs/config.schema.json differ from what src/ringway/config/model.py generates (`make docs`),
+- docs/configuration.md or docs/config.schema.json differ from what src/ringway/config/model.py and `sections`
+  generate (`make docs`),
 - a link to a file of this repository, or to a heading in it, has no target, or
 - docs/architecture.md does not list every module of the engine.
 """

@@ -9,6 +9,8 @@ Levels         a folder of the engine is a level: a module imports from lower fo
                src/ringway/meson.build lists before it, by their names
 Headers        the header of a folder (`__init__.pxd`) lists every module in it, and the engine declares a name only
                once
+Recursion      no function of the engine calls itself, directly or through others: a peer could choose the depth of the
+               stack. If a cycle must stay, a comment at one of its calls says what bounds its depth
 Length         a note for over 600 lines, an error for over 1,000
 Generated C    functions without the GIL use nothing of CPython's API (with --build, or if there is a build/release)
 
@@ -249,6 +251,124 @@ def _declared_names(source: str) -> Iterator[tuple[int, str]]:
             yield number, match[1]
 
 
+# ---------------------------------------------------------------------------------------------------- recursion
+
+# What makes OpenSSL call back: these move a connection on. Everything else of it answers without us.
+_MOVES_TLS = re.compile(r"SSL_(do_handshake|accept|connect|read|peek|write|shutdown)(_ex)?$")
+
+
+@dataclass(frozen=True)
+class Call:
+    path: Path
+    line: int
+    caller: str
+    name: str
+    how: str
+    """"name": by its name; "pointer": through a field of that name."""
+
+
+def check_recursion(modules: list[Path], headers: list[Path]) -> Iterator[Problem]:
+    """Names are unique in the engine, so a call by name is a call of that function. One through a pointer may be a call
+    of everything that is ever assigned to a field of that name.
+    """
+    names = {function.name for path in modules for function in functions_without_gil(path)}
+    names |= {d.name for path in headers for d in declarations(path.read_text(encoding="utf-8")) if _inline(d)}
+    fields, callbacks = _pointers(modules, names)
+    edges: dict[str, dict[str, Call]] = {name: {} for name in names}
+    for call in [*_calls(modules), *_inline_calls(headers)]:
+        if call.how == "pointer":
+            targets = fields.get(call.name, set())
+            if not targets:
+                yield Problem(call.path, call.line, f"nobody assigns a function to `{call.name}`, which is called")
+        elif _MOVES_TLS.match(call.name):
+            targets = callbacks
+        else:
+            targets = {call.name} & names
+        lines = call.path.read_text(encoding="utf-8").splitlines()
+        for target in targets:
+            if not _excused(lines, call.line):
+                edges[call.caller].setdefault(target, call)
+    for cycle in _cycles(edges):
+        text = " -> ".join(f"{call.caller}()" for call in [*cycle, cycle[0]])
+        yield Problem(cycle[-1].path, cycle[-1].line, f"recursion: {text}. What bounds its depth?")
+
+
+def _inline(declared: Declaration) -> bool:
+    return re.search(r"\binline\b", declared.signature) is not None
+
+
+def _locals(function: ast.FunctionDef) -> set[str]:
+    stored = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return stored | {argument.arg for argument in function.args.args}
+
+
+def _field(node: ast.expr) -> str:
+    """`handlers.received[kind]` is the field `received`; "": it is none."""
+    node = node.value if isinstance(node, ast.Subscript) else node
+    return node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def _pointers(modules: list[Path], names: set[str]) -> tuple[dict[str, set[str]], set[str]]:
+    """Functions by the field that they are assigned to, and those that are given to a library to be called back."""
+    fields: dict[str, set[str]] = {}
+    callbacks: set[str] = set()
+    for path in modules:
+        for function in ast.parse(path.read_text(encoding="utf-8")).body:
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            meant = names - _locals(function)
+            for node in ast.walk(function):
+                if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name) and node.value.id in meant:
+                    for target in node.targets:
+                        fields.setdefault(_field(target), set()).add(node.value.id)
+                elif isinstance(node, ast.Call):
+                    callbacks |= {entry.id for entry in node.args if isinstance(entry, ast.Name)} & meant
+    return fields, callbacks
+
+
+def _calls(modules: list[Path]) -> Iterator[Call]:
+    for path in modules:
+        for function in functions_without_gil(path):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                    yield Call(path, node.lineno, function.name, node.func.id, "name")
+                elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[0] != "cython":
+                    yield Call(path, node.lineno, function.name, _field(node.func), "pointer")
+
+
+def _inline_calls(headers: list[Path]) -> Iterator[Call]:
+    """A .pxd is no Python, so by its text."""
+    for path in headers:
+        caller = ""
+        for number, code in statements(path.read_text(encoding="utf-8")):
+            if code and not code[0].isspace():
+                found = [d for d in declarations(code) if _inline(d)]
+                caller = found[0].name if found else ""
+            elif caller:
+                for dot, name in re.findall(r"(\.?)\b(\w+)\(", code):
+                    yield Call(path, number, caller, name, "pointer" if dot else "name")
+
+
+def _cycles(edges: dict[str, dict[str, Call]]) -> Iterator[list[Call]]:
+    """One for each call that closes one, depth first; none if there are none."""
+    done: set[str] = set()
+    for root in sorted(edges):
+        trail: list[Call] = []
+        stack = [(root, iter(sorted(edges[root].items())))]
+        while stack:
+            name, left = stack[-1]
+            target, call = next(left, ("", None))
+            if call is None:
+                done.add(name)
+                stack.pop()
+                trail = trail[:-1]
+            elif target in (under_way := [entry for entry, _ in stack]):
+                yield [*trail[under_way.index(target) :], call]
+            elif target not in done:
+                trail.append(call)
+                stack.append((target, iter(sorted(edges[target].items()))))
+
+
 # ------------------------------------------------------------------------------------------- length, generated C
 
 
@@ -308,6 +428,7 @@ def check(root: Path, build: Path | None) -> tuple[list[Problem], list[str]]:
         problems += check_bodies(module)
     for path in [*modules, *headers]:
         problems += check_length(path)
+    problems += check_recursion(modules, headers)
     meson = (root / "src/ringway/meson.build").read_text(encoding="utf-8")
     problems += check_levels(engine, meson)
     problems += check_headers(engine, meson)

@@ -6,7 +6,7 @@ import sys
 import click
 
 from ringway import __version__
-from ringway.errors import ConfigError, RingwayError
+from ringway.errors import ConfigError, RingwayError, sentence_of
 
 _CONFIG = click.option(
     "--config",
@@ -185,6 +185,5 @@ def main() -> None:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        click.echo(f"error: {place}{os.strerror(error.errno) if error.errno else error}", err=True)
+        click.echo(f"error: {sentence_of(error)}", err=True)
         sys.exit(1)

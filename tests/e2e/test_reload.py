@@ -73,6 +73,16 @@ def test_sighup_reloads(ringway):
         assert goes_to(client) == "/two"
 
 
+def test_each_reload_tells_the_warnings_once(ringway):
+    server = ringway(site("/one"))
+    server.reload(site("/two"))
+    server.wait_line(" info reloaded, 1 worker$")
+    told = [line for line in server.lines if " warning " in line]
+    expected = [rf'\.toml:\d+: host_routes\."\*"\.to: redirects to itself: "{to}" matches' for to in ("/one", "/two")]
+    assert len(told) == 2
+    assert all(re.search(pattern, line) for pattern, line in zip(expected, told, strict=True)), told
+
+
 @pytest.mark.slow  # all of this happens within the five seconds that Ringway waits for names
 def test_names_that_take_their_time_hold_up_nothing_else(ringway, upstream, names):
     """While a lookup hangs, a worker that dies is restarted, and requests are answered in order."""
@@ -395,6 +405,8 @@ def test_too_few_descriptors_change_nothing(ringway):
             assert goes_to(client) == "/one"
     assert "info reloaded" in outcomes()[-1]
     assert any("cannot be started" in line for line in outcomes())
+    refused = [line for line in outcomes() if "not reloaded" in line]
+    assert [line for line in refused if not re.search(r"not enough file descriptors, RLIMIT_NOFILE is \d+", line)] == []
     wait(lambda: len(children_of(pid)) == 3 and worker not in children_of(pid), "three new workers alone")
     with server.connect() as client:
         assert goes_to(client) == "/two"
@@ -539,7 +551,7 @@ def test_one_worker_that_refuses_goes_on_where_the_others_do_not(ringway, tmp_pa
     server.rewrite(site("/two", server=new))
     done = server.command("reload")
     assert done.returncode == 1
-    assert "worker 1 cannot use the new configuration and keeps the old one: Too many open files" in done.stderr
+    assert "worker 1 cannot use the new configuration and keeps the old one: not enough file descriptors" in done.stderr
     assert not path.exists()
     resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
     assert listens_at(pid, path)

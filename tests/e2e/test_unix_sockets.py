@@ -137,7 +137,7 @@ def test_what_has_taken_its_place_stays(ringway, tmp_path, path):
 @pytest.mark.parametrize(
     ("listen", "told"),
     [
-        ("unix:relative.sock", "is not the absolute path of a Unix socket; write it like"),
+        ("unix:relative.sock", "is not the absolute path of a Unix socket; begin it with a slash"),
         ("unix:/missing-folder/r.sock", 'the folder "/missing-folder" does not exist'),
         ("unix:/etc/passwd", '"/etc/passwd" exists and is not a socket'),
         (f"unix:/{'x' * 120}", "is longer than 107 bytes"),

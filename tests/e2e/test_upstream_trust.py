@@ -192,7 +192,7 @@ def test_not_verified(ringway, upstream, other):
     """Any certificate is accepted, and Ringway warns at each start."""
     origin = upstream(context=other.serves("elsewhere.example", expired=True))
     server = ringway(config(origin.url, verify=False))
-    server.wait_line(rf' warning host_routes."\*".verify: {origin.url} is not verified')
+    server.wait_line(rf' warning .*\.toml:\d+: host_routes."\*".verify: {origin.url} is not verified')
     with server.connect() as client:
         assert client.get().body == b"hello"
 

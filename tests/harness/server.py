@@ -230,6 +230,7 @@ class Server:
         """Asserts that its log has no line about an error so far."""
         faults = [line for line in self.lines if _BROKEN.search(line) and not self._is_expected(line)]
         assert not faults, f"{faults} in:\n{self.text}"
+        assert "[Errno" not in self.text, f"an error as Python writes it:\n{self.text}"
 
     def _is_expected(self, line: str) -> bool:
         return any(re.search(pattern, line) for pattern in self.expected)

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from harness.memory import total
 from harness.raw import chunked, message
 from harness.standing import arrived
 from harness.waiting import DEADLINE
@@ -144,12 +145,56 @@ def test_what_was_said_before_a_reset(site):
         link.reset()
         broken.set()
 
+    timeouts = total(site.server, "timeouts")
     with site.server.connect(window=4096) as client:
         target, _ = tunnel(site, client, talk)
         assert broken.wait(DEADLINE)
         client.send(b"what nobody reads any more")
         assert client.assert_broken() == b"x" * size
     assert site.server.record(target)["reason"] == "upstream_cut"
+    assert total(site.server, "timeouts") == timeouts
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("says", [b"", b"x" * 50_000], ids=["silent upstream", "upstream that says something"])
+def test_what_a_client_said_before_its_reset(ringway, upstream, certificate, tmp_path, tls, says):
+    """All of it reaches an upstream that reads late, and then the reset."""
+    size = 100_000
+    go = threading.Event()
+    got = []
+
+    def serve(link):
+        link.request()
+        link.send(SWITCH + says)
+        assert go.wait(DEADLINE)
+        try:
+            while True:
+                got.append(link.sock.recv(4096))
+                if not got[-1]:
+                    break
+        except ConnectionResetError:
+            got.append(None)
+        link.close()
+
+    up = upstream(serve)
+    (tmp_path / "file").write_text("a file")
+    routes = {"*": {"type": "Proxy", "url": up.url}, "files": {"type": "File", "path": tmp_path}}
+    server = ringway({"host_routes": routes, **({"tls": certificate} if tls else {})})
+    timeouts = total(server, "timeouts")
+    with server.connect(tls=tls) as client:
+        client.send(message("GET / HTTP/1.1", *ASK))
+        assert client.response_head().status == 101
+        client.send(b"y" * size)
+        arrived(client.sock)
+        client.reset()
+    # Whoever is answered now is answered by a worker that has seen the reset.
+    with server.connect(tls=tls) as other:
+        assert other.get("/file", host="files").status == 200
+    go.set()
+    assert server.record("/")["reason"] == "client_closed"
+    assert got[-1] is None
+    assert b"".join(got[:-1]) == b"y" * size
+    assert total(server, "timeouts") == timeouts
 
 
 def test_much_both_ways(site):

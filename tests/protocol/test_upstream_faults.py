@@ -128,6 +128,30 @@ def test_padded_chunk_sizes(site, body):
             assert client.response().status == 400
 
 
+LF_IN_CHUNKS = {
+    "behind a size": b"2\nhi\r\n0\r\n\r\n",
+    "behind the data": b"2\r\nhi\n0\r\n\r\n",
+    "behind the last size": b"2\r\nhi\r\n0\n\r\n",
+    "behind a trailer": b"2\r\nhi\r\n0\r\nA: b\n\r\n",
+    "behind the trailers": b"2\r\nhi\r\n0\r\nA: b\r\n\n",
+    "everywhere": b"2\nhi\n0\n\n",
+}
+
+
+@pytest.mark.parametrize("body", LF_IN_CHUNKS.values(), ids=LF_IN_CHUNKS)
+@pytest.mark.parametrize(
+    "head", [f"HTTP/1.1 200 OK\r\n{CHUNKED}\r\n\r\n", f"HTTP/1.1 200 OK\n{CHUNKED}\n\n"], ids=["crlf", "lf"]
+)
+def test_rfc9112_7_1_lf_alone_in_chunks(site, head, body):
+    """In a head it ends a line. In a body it would decide where the response ends, and readers differ."""
+    target = site.upstream.on(head.encode() + body)
+    with site.connect() as client:
+        response = client.get(target, host="proxied")
+        assert (response.status, response.reason) == (502, "upstream_bad_body")
+    link = site.upstream.request(target).link
+    site.upstream.journal.until(lambda: link.closed, "end of the connection to the upstream")
+
+
 def head_of(length: int, *fields: str) -> bytes:
     head = message("HTTP/1.1 200 OK", *fields, "X: ")
     return head[:-4] + b"y" * (length - len(head)) + b"\r\n\r\n"

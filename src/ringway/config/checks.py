@@ -14,7 +14,7 @@ from ringway.config.values import parse_address, parse_url
 from ringway.control.logs.access_log import NO_LOG, NO_LOG_REMEDY, is_log
 from ringway.control.machine import account
 from ringway.control.machine.account import Account, account_for
-from ringway.errors import Problem
+from ringway.errors import Problem, reason_of
 
 
 @dataclass
@@ -68,39 +68,37 @@ def _in_place(problem: Problem, numbers: list[int]) -> Problem:
     return Problem(key, problem.sentence, problem.remedy)
 
 
-def warnings_of(config: Config) -> list[str]:
+def warnings_of(config: Config) -> list[Problem]:
     """What runs otherwise than the file asks for."""
-    warnings = []
+    warnings: list[Problem] = []
     if config.tls is not None and config.tls.ktls_enabled:
         from ringway.control.machine.kernel_tls import found
 
         kernel = found()
         if not kernel.usable(config.tls.ktls_directions):
-            warnings.append(
-                f"tls.ktls_enabled: kernel TLS is not available here ({kernel.why}), TLS runs in user space"
-            )
+            sentence = f"kernel TLS is not available here ({kernel.why}), TLS runs in user space"
+            warnings.append(Problem("tls.ktls_enabled", sentence))
     for key, route in _routes(config):
         if not isinstance(route, ProxyRoute):
             continue
         if not route.verify:
             name = parse_url(route.url).name
-            warnings.append(
-                f"{key}.verify: {name} is not verified, anyone on the network path can read and change the traffic"
-            )
+            sentence = f"{name} is not verified, anyone on the network path can read and change the traffic"
+            warnings.append(Problem(f"{key}.verify", sentence))
         if route.key_path is not None:
             from ringway.control.certificates.certificates import permissions
 
-            warnings += [f"{key}.key_path: {line}" for line in permissions(route.key_path)]
+            warnings += [Problem(f"{key}.key_path", line) for line in permissions(route.key_path)]
     warnings += account.warnings(config.server)
     worker, _ = account_for(config.server)
     if worker is not None and worker.uid != 0:
         warnings += _out_of_reach(config, worker)
     if not config.host_routes and not any(config.path_routes.values()):
-        warnings.append("there are no routes, Ringway answers every request with 404; add [host_routes]")
+        warnings.append(Problem("", "there are no routes, Ringway answers every request with 404", "add [host_routes]"))
     return warnings
 
 
-def _out_of_reach(config: Config, worker: Account) -> list[str]:
+def _out_of_reach(config: Config, worker: Account) -> list[Problem]:
     """What the user of workers may not do, by the modes of files: the supervisor may."""
     warnings = []
     for key, route in _routes(config):
@@ -109,12 +107,12 @@ def _out_of_reach(config: Config, worker: Account) -> list[str]:
                 about = os.stat(route.path)
                 right, verb = (1, "enter") if stat.S_ISDIR(about.st_mode) else (4, "read")
                 if not worker.may(about, right):
-                    warnings.append(f'{key}.path: workers run as {worker.user}, which cannot {verb} "{route.path}"')
+                    sentence = f'workers run as {worker.user}, which cannot {verb} "{route.path}"'
+                    warnings.append(Problem(f"{key}.path", sentence))
             elif isinstance(route, ProxyRoute) and not _may_connect(worker, parse_url(route.url).host):
-                warnings.append(
-                    f"{key}.url: workers run as {worker.user}, which cannot connect to that socket; give that user "
-                    "write permission on it, for example with [server] group"
-                )
+                sentence = f"workers run as {worker.user}, which cannot connect to that socket"
+                remedy = "give that user write permission on it, for example with [server] group"
+                warnings.append(Problem(f"{key}.url", sentence, remedy))
     return warnings
 
 
@@ -225,7 +223,7 @@ def _check_path(key: str, path: str) -> list[Problem]:
         return [
             Problem(
                 key,
-                f'"{path}" cannot be reached ({os.strerror(error.errno or 0)})',
+                f'"{path}" cannot be reached ({reason_of(error)})',
                 "correct the path or its permissions",
             )
         ]

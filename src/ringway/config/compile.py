@@ -157,7 +157,7 @@ def upstream_tls(route: ProxyRoute) -> dict[str, Any] | None:
     url = parse_url(route.url)
     if not url.tls:
         return None
-    name = route.server_name or url.host
+    name = route.server_name or url.host.partition("%")[0]  # certificates have no zones
     return {
         "name": name,
         "address": is_address(name),

@@ -23,7 +23,7 @@ _TITLES = {
 _HEAD = """\
 # Configuration
 
-<!-- Generated from src/ringway/config/model.py by `python -m ringway.config.docs docs`. Do not edit. -->
+<!-- Generated from src/ringway/config/model.py and sections by `python -m ringway.config.docs docs`. Do not edit. -->
 
 `ringway run --config FILE` reads a TOML file, by default `config.toml`. `ringway check --config FILE` prints all errors
 in it, or what Ringway would run. Unknown keys are errors. `ringway schema` prints the JSON Schema, which is also in
@@ -79,12 +79,42 @@ If a bound is per worker, all workers together can use that much times the numbe
 """
 
 
+_VARIABLE = {"type": "string", "pattern": r"\$\{"}
+"""A reference to an environment variable, whose value the schema cannot know."""
+_ANNOTATIONS = ("title", "description", "examples", "default", "unit")
+
+
 def json_schema() -> str:
     """Returns the JSON Schema of the file."""
-    schema = Config.model_json_schema()
+    schema = _with_variables(Config.model_json_schema())
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "Ringway's config.toml"
     return json.dumps(schema, indent=2) + "\n"
+
+
+def _with_variables(node: dict[str, Any]) -> dict[str, Any]:
+    """Returns the schema, with `"${NAME}"` valid in place of every number, boolean and enumerated value."""
+    node = dict(node)
+    for name in ("properties", "$defs"):
+        if name in node:
+            node[name] = {key: _with_variables(entry) for key, entry in node[name].items()}
+    for name in ("items", "additionalProperties"):
+        if isinstance(node.get(name), dict):
+            node[name] = _with_variables(node[name])
+    for name in ("oneOf", "anyOf"):
+        if name in node:
+            node[name] = [entry if _is_narrow(entry) else _with_variables(entry) for entry in node[name]]
+            if any(map(_is_narrow, node[name])) and {"type": "string"} not in node[name]:
+                node[name] = [*node[name], _VARIABLE]
+    if not _is_narrow(node):
+        return node
+    kept = {key: node.pop(key) for key in _ANNOTATIONS if key in node}
+    return {**kept, "anyOf": [node, _VARIABLE]}
+
+
+def _is_narrow(node: dict[str, Any]) -> bool:
+    """Whether the schema rejects some strings."""
+    return bool({"enum", "const", "pattern"} & node.keys()) or node.get("type") in ("integer", "number", "boolean")
 
 
 def markdown() -> str:

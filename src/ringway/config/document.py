@@ -17,15 +17,18 @@ from pydantic.fields import FieldInfo
 from ringway.config import model
 from ringway.config.environment import expand_all, expanded
 from ringway.config.places import places_of
+from ringway.config.sections import kinds
 from ringway.config.syntax import syntax_problem
 from ringway.config.values import Flaw
-from ringway.errors import ConfigError, Problem
+from ringway.errors import ConfigError, Problem, reason_of
 
 Path = tuple[str | int, ...]
 Place = tuple[str, int]
 """A file and a line."""
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_NESTED_MOST = 8
+"""Levels of includes. More are most likely a mistake."""
 _LAST_STEP = re.compile(r"""(\[\d+\]|\.?("(?:[^"\\]|\\.)*"|[A-Za-z0-9_-]+))$""")
 
 
@@ -39,7 +42,10 @@ class Document:
     """The place of each key, by its key path as key_path() writes it."""
     files: list[str] = field(default_factory=list)
     """All files, the main one first."""
+    known: set[str] = field(default_factory=set)
+    """The same files, with symbolic links resolved."""
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
 
     def place(self, key: str) -> Place:
         """Returns the place of a key, or of the table in which it is missing. Line 0: unknown."""
@@ -58,13 +64,8 @@ class Document:
 
 def read_document(file: str) -> Document:
     """Raises ConfigError if a file cannot be read or is not TOML."""
-    document = Document(file, files=[file])
-    document.data, lines = _read_one(document, file)
-    _Merge(document, file, lines).note(document.data, (), ())
-    patterns = document.data.get("include")
-    for pattern in [patterns] if isinstance(patterns, str) else patterns if isinstance(patterns, list) else []:
-        if isinstance(pattern, str):
-            _include(document, pattern)
+    document = Document(file)
+    _read(document, file, ())
     return document
 
 
@@ -74,24 +75,47 @@ def included(patterns: Sequence[str], main: str) -> list[str]:
     return [path for path in dict.fromkeys(found) if os.path.realpath(path) != os.path.realpath(main)]
 
 
-def _include(document: Document, pattern: str) -> None:
+def _read(document: Document, file: str, chain: tuple[str, ...]) -> None:
+    """Adds a file, and then the files that it includes. `chain`: the files that lead to it."""
+    document.files.append(file)
+    document.known.add(os.path.realpath(file))
+    data, lines = _read_one(document, file)
+    include = data.pop("include", [])
+    merge = _Merge(document, file, lines)
+    merge.into(document.data, data, ())
+    merge.include(include)
+    for number, pattern in enumerate(include if isinstance(include, list) else [include]):
+        line = _line(lines, ("include", number))
+        paths = _matching(pattern, file) if isinstance(pattern, str) else []
+        if isinstance(pattern, str) and not paths:
+            document.warnings.append(Problem("include", f'no file matches "{pattern}"').at(file, line))
+        for path in paths:
+            problem = path if isinstance(path, Problem) else _out_of_order([*chain, file, path])
+            if problem is not None:
+                document.problems.append(problem.at(file, line))
+            elif os.path.realpath(path) not in document.known:
+                _read(document, path, (*chain, file))
+
+
+def _matching(pattern: str, file: str) -> list[Any]:
+    """Returns the files that match, or a Problem. A pattern can match the file that contains it."""
     if not glob.has_magic(pattern) and not os.path.exists(pattern):
-        document.problems.append(Problem("include", f'"{pattern}" does not exist', "correct the path"))
-        return
+        return [Problem("include", f'"{pattern}" does not exist', "correct the path")]
     if os.path.isdir(pattern):
-        remedy = f'write "{os.path.join(pattern, "*.toml")}"'
-        document.problems.append(Problem("include", f'"{pattern}" is a folder', remedy))
-        return
-    for path in included([pattern], document.file):
-        if path in document.files:
-            continue
-        document.files.append(path)
-        more, lines = _read_one(document, path)
-        if more.pop("include", None) is not None:
-            remedy = f"name them in the include of {document.file}"
-            problem = Problem("include", "an included file cannot include others", remedy)
-            document.problems.append(problem.at(path, lines.get(("include",), 0)))
-        _Merge(document, path, lines).into(document.data, more, ())
+        return [Problem("include", f'"{pattern}" is a folder', f'write "{os.path.join(pattern, "*.toml")}"')]
+    return included([pattern], file) if glob.has_magic(pattern) else [pattern]
+
+
+def _out_of_order(chain: list[str]) -> Problem | None:
+    """Returns a problem if the last file of this chain of includes cannot be included."""
+    *files, path = chain
+    way = f"{files[0]} includes {', which includes '.join(chain[1:])}"
+    if os.path.realpath(path) in map(os.path.realpath, files):
+        return Problem("include", f"files include each other in a loop: {way}", "remove one of these includes")
+    if len(files) > _NESTED_MOST:
+        sentence = f"files are included more than {_NESTED_MOST} levels deep: {way}"
+        return Problem("include", sentence, "include them from a file further up")
+    return None
 
 
 def _read_one(document: Document, file: str) -> tuple[dict[str, Any], dict[Path, int]]:
@@ -109,6 +133,10 @@ def _read_one(document: Document, file: str) -> tuple[dict[str, Any], dict[Path,
     for path, flaw in wrong:
         problem = Problem(key_path(path), flaw.sentence, flaw.remedy)
         document.problems.append(problem.at(file, _line(lines, path)))
+    log = data.get("access_log")
+    if isinstance(log, dict) and log.get("path") in ("stderr", "-"):
+        problem = Problem("access_log.path", f'"{log["path"]}" is not a file', 'write "stdout"; stderr has the events')
+        document.problems.append(problem.at(file, _line(lines, ("access_log", "path"))))
     _make_absolute(data, os.path.dirname(os.path.abspath(file)))
     return data, lines
 
@@ -134,7 +162,7 @@ def _text(file: str, included_by: str) -> str:
         remedy = "correct the include" if included_by else 'name one with "--config FILE", or try "ringway demo"'
         raise ConfigError(file, [Problem("", "there is no such file", remedy)]) from None
     except OSError as error:
-        reason = os.strerror(error.errno or 0)
+        reason = reason_of(error)
         raise ConfigError(
             file, [Problem("", f"cannot be read ({reason})", "correct its name or its permissions")]
         ) from None
@@ -176,6 +204,21 @@ class _Merge:
                 problem = Problem(key_path(path), f"is already set at {other}:{line}", "keep one of them")
                 self._document.problems.append(problem.at(self._file, _line(self._lines, path)))
 
+    def include(self, patterns: Any) -> None:
+        """Collects the patterns of all files in one list. `reload_on_change` watches the files that match."""
+        data = self._document.data
+        if "include" not in data:
+            data |= {"include": patterns} if patterns != [] else {}
+            self.note(patterns, ("include",), ("include",))
+            return
+        known = data["include"] if isinstance(data["include"], list) else [data["include"]]
+        more = patterns if isinstance(patterns, list) else [patterns]
+        for number, entry in enumerate(more):
+            self.note(
+                entry, ("include", number) if more is patterns else ("include",), ("include", len(known) + number)
+            )
+        data["include"] = [*known, *more]
+
     def note(self, value: Any, there: Path, here: Path) -> None:
         """Records the lines of a value and of everything in it. `there` is its path in the file, `here` in the
         document."""
@@ -195,7 +238,7 @@ def _path_keys() -> set[str]:
 
     def is_path(about: FieldInfo) -> bool:
         inner = (entry for kind in get_args(about.annotation) for entry in getattr(kind, "__metadata__", ()))
-        return model.PATH in (*about.metadata, *inner)
+        return kinds.PATH in (*about.metadata, *inner)
 
     return {
         name
@@ -212,7 +255,7 @@ def _make_absolute(value: Any, folder: str) -> None:
     """Makes relative paths absolute. They start at the folder of the file that contains them."""
 
     def absolute(path: Any) -> Any:
-        if not isinstance(path, str) or not path or path == model.STDOUT or "\0" in path:
+        if not isinstance(path, str) or not path or path == model.STDOUT or "\0" in path or path.startswith("~/"):
             return path
         return os.path.normpath(os.path.join(folder, path)) if not os.path.isabs(path) else path
 

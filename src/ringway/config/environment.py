@@ -1,7 +1,7 @@
 """Replaces `"${PORT}"` and `"${PORT:-8080}"` in the strings of a configuration with values of environment variables.
 
 `$${` is a literal `${`. The value is a string and is never parsed as TOML, so it cannot add keys. If a key needs a
-number or a boolean, `model.Section` converts the value.
+number or a boolean, `sections.section` converts the value.
 """
 
 import re

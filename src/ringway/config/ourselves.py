@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from ringway.config.document import key_path
 from ringway.config.model import Config, ProxyRoute, RedirectRoute, Route
-from ringway.config.values import Address, is_address, parse_address, parse_url
+from ringway.config.values import Address, is_address, parse_address, parse_url, socket_address
 from ringway.errors import Problem
 
 _SAMPLE = "a-path"
@@ -24,12 +24,18 @@ def loops(config: Config) -> list[Problem]:
     found = []
     for host, prefix, (key, route) in _all_routes(config):
         if isinstance(route, RedirectRoute) and (way := _circle(config, host, prefix, (key, route))):
-            sentence = f"redirects in a loop ({' -> '.join(way)})"
-            found.append(Problem(f"{key}.to", sentence, "redirect to another host or path"))
+            found.append(Problem(f"{key}.to", _told(way), "redirect to another host or path"))
         if isinstance(route, ProxyRoute) and (address := _own_address(config, route)):
             sentence = f"{route.url} is the address of this Ringway, which listens on {address}"
             found.append(Problem(f"{key}.url", sentence, "write the address of the application"))
     return found
+
+
+def _told(way: list[str]) -> str:
+    targets = ", then ".join(f'"{target}"' for target in way)
+    if len(way) == 1:
+        return f"redirects to itself: {targets} matches this route again"
+    return f"redirects in a loop: to {targets}, which matches this route again"
 
 
 def _all_routes(config: Config) -> Iterator[tuple[str, str, Found]]:
@@ -42,16 +48,19 @@ def _all_routes(config: Config) -> Iterator[tuple[str, str, Found]]:
 
 
 def _circle(config: Config, host: str, prefix: str, first: Found) -> list[str]:
-    """Follows the redirects of `first`. Returns the URLs if they lead back to `first`, else []."""
+    """Follows the redirects of `first`. Returns their targets if they lead back to `first`, else []."""
     listeners = dict(_listeners(config))
     scheme, port = next(iter(listeners.items()), ("http", []))[0], ""
-    path, current, way = prefix + _SAMPLE, first, [f"{_shown(host)}{prefix}"]
+    path, current = prefix + _SAMPLE, first
+    way: list[str] = []
     keys = [first[0]]
     for _ in range(_STEPS):
         route = current[1]
         if not isinstance(route, RedirectRoute):
             return []
         target = route.to.replace("{path}", path)
+        if target.startswith("//"):  # RFC 3986 4.2: of the same scheme
+            target = f"{scheme}:{target}"
         if not target.startswith("/"):
             scheme, _, rest = target.partition("://")
             authority, slash, path = rest.partition("/")
@@ -65,7 +74,7 @@ def _circle(config: Config, host: str, prefix: str, first: Found) -> list[str]:
         else:
             path = target
         following = _answering(config, host, path.partition("?")[0].partition("#")[0])
-        way.append(target.replace(_SAMPLE, ""))
+        way.append(route.to)
         if following is None:
             return []
         if following[0] in keys:
@@ -113,10 +122,6 @@ def _answering(config: Config, host: str, path: str) -> Found | None:
     return None
 
 
-def _shown(host: str) -> str:
-    return "any host" if host == "*" else host
-
-
 def _own_address(config: Config, route: ProxyRoute) -> str:
     """Returns the listener that the upstream's URL leads to. "": none."""
     url = parse_url(route.url)
@@ -146,7 +151,7 @@ def _is_of_this_machine(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bo
     family = socket.AF_INET6 if ip.version == 6 else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
-            probe.bind((str(ip), 0))
+            probe.bind(socket_address(str(ip), 0))
     except OSError:
         return False
     return True

@@ -1,7 +1,8 @@
 """Parses the values of the configuration that have a grammar: addresses, host names, path prefixes and URLs.
 
 Every function takes the text as written. It returns the canonical form, or raises Flaw with a sentence and a remedy.
-Only parse_addresses() touches the system: it checks whether the machine has IPv6.
+Only two touch the system: parse_addresses() checks whether the machine has IPv6, and socket_address() looks up the
+number of an interface.
 """
 
 import ipaddress
@@ -9,6 +10,7 @@ import re
 import socket
 import unicodedata
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -85,6 +87,8 @@ def parse_port(text: str, lowest: int) -> int:
 def parse_addresses(text: str) -> list[Address]:
     """Parses what parse_address() parses, and also `8080`, `:8080`, `*:8080` (all addresses) and `localhost:8080`.
     These give an address of each family, or only IPv4 when this machine has no IPv6."""
+    if not text.startswith(_UNIX):
+        _no_variable(text)
     host, colon, port_text = text.rpartition(":")
     port = parse_port(port_text, 0)
     if port >= 0 and (host.lower() in ("", "*", "localhost")):
@@ -109,6 +113,11 @@ def parse_address(text: str) -> Address:
     if text.startswith(_UNIX):
         return Address("", 0, unix_path(text.removeprefix(_UNIX)))
     _no_address(text)
+    if len(several := text.replace(",", " ").split()) > 1:
+        if all(":" in one or one.isdigit() for one in several):
+            listed = ", ".join(f'"{one}"' for one in several)
+            raise Flaw(f'"{text}" is more than one address', f"write [{listed}]")
+        raise Flaw(f'"{text}" is more than an address', f'write "{several[0]}"; [tls] turns HTTPS on')
     host, colon, port_text = text.rpartition(":")
     if not colon or not host:
         raise Flaw(f'"{text}" is not an address with a port', _ADDRESS_REMEDY)
@@ -119,18 +128,24 @@ def parse_address(text: str) -> Address:
     try:
         ip = ipaddress.ip_address(host[1:-1] if bracketed else host)
     except ValueError:
+        if _is_name(host.lower()):
+            remedy = f'write ":{port}" for all addresses; [host_routes] has the names of hosts'
+            raise Flaw(f'"{host}" is a name; Ringway listens on IP addresses', remedy) from None
         raise Flaw(f'"{host}" is not an IP address', _ADDRESS_REMEDY) from None
     if plain := _mapped(ip):
         raise Flaw(f'"{host}" is an IPv4 address written as an IPv6 one', f'write "{plain}:{port}"')
-    if zone_of(ip):
-        raise Flaw(
-            f'"{host}" has a zone; Ringway cannot listen on it',
-            f'write "[::]:{port}" for every interface, or an address of the interface {zone_of(ip)} without a zone',
-        )
+    _check_zone(ip)
     if bracketed != (ip.version == 6):
         wanted = f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
         raise Flaw("brackets are only for IPv6 addresses", f'write "{wanted}"')
     return Address(str(ip), port)
+
+
+def _no_variable(text: str) -> None:
+    """Raises Flaw for `$NAME`, the form of shells."""
+    if found := re.search(r"\$([A-Za-z_][A-Za-z0-9_]*)", text):
+        remedy = f'write "{text.replace(found[0], f"${{{found[1]}}}")}"'
+        raise Flaw(f'"{text}" has a variable without braces', remedy)
 
 
 def _no_address(text: str) -> None:
@@ -143,6 +158,8 @@ def _no_address(text: str) -> None:
         )
     if text.startswith("/"):
         raise Flaw(f'"{text}" is a path', f'write "{_UNIX}{text}" for a Unix socket')
+    if text.lower() in ("*", "localhost"):
+        raise Flaw(f'"{text}" has no port', f'write "{text}:443", or another port')
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     front, _, last = text.rpartition(":")
     # "::1:443" is a valid IPv6 address, but the user means ::1 with a port.
@@ -151,9 +168,30 @@ def _no_address(text: str) -> None:
         raise Flaw(f'"{text}" has no port', f'write "{written}:443", or another port')
 
 
+def socket_address(ip: str, port: int) -> Any:
+    """Returns the address in the form of the socket module. Raises socket.gaierror if no interface has the name of the
+    zone."""
+    if "%" not in ip:
+        return ip, port
+    return socket.getaddrinfo(ip, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4]
+
+
 def zone_of(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     """Returns the zone of a link-local address (RFC 4007 11), `eth0` for `fe80::1%eth0`. "": there is none."""
     return (ip.scope_id or "") if isinstance(ip, ipaddress.IPv6Address) else ""
+
+
+def _check_zone(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+    """Raises Flaw for a link-local address without a zone, and for another address with one (RFC 4007 6)."""
+    zone = zone_of(ip)
+    if ip.version == 6 and ip.is_link_local and not zone:
+        raise Flaw(
+            f"{ip} is a link-local address, which needs the name of its interface", f'write "{ip}%eth0" in the brackets'
+        )
+    if zone and not ip.is_link_local:
+        raise Flaw(
+            f"{ip} has a zone; only link-local addresses (fe80::) have one", f'write "{str(ip).partition("%")[0]}"'
+        )
 
 
 def _mapped(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
@@ -165,12 +203,23 @@ def _mapped(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
 def unix_path(path: str) -> str:
     """Checks the path of a Unix socket."""
     if not path.startswith("/") or path.endswith("/"):
-        raise Flaw(f'"{path}" is not the absolute path of a Unix socket', 'write it like "unix:/run/ringway.sock"')
+        remedy = f"begin it with a slash, like {_UNIX}/run/ringway.sock"
+        raise Flaw(f'"{path}" is not the absolute path of a Unix socket', remedy)
     if len(path.encode()) > _UNIX_PATH_MOST:
         raise Flaw(f'the path "{path[:40]}..." is longer than {_UNIX_PATH_MOST} bytes', "choose a shorter one")
     if any(ord(mark) <= 32 or ord(mark) == 127 or mark in ":?#" for mark in path):
         raise Flaw(f'"{path}" has a space or one of ":?#"', "choose a path without them")
     return path
+
+
+_EVERYBODY = 'the addresses of your proxies; ["0.0.0.0/0", "::/0"] lets every client name any address as its own'
+_PRIVATE = '"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"'
+_GROUPS = {
+    **dict.fromkeys(("*", "all", "any"), _EVERYBODY),
+    **dict.fromkeys(("private", "private_ranges"), f"[{_PRIVATE}]"),
+    **dict.fromkeys(("localhost", "loopback"), '["127.0.0.0/8", "::1"]'),
+}
+"""Names that other servers have for networks, each with a remedy."""
 
 
 def trusted_proxy(text: str) -> str:
@@ -180,6 +229,11 @@ def trusted_proxy(text: str) -> str:
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
+        if text in _GROUPS:
+            raise Flaw(f'"{text}" is not a network', f"write {_GROUPS[text]}") from None
+        if len(several := text.replace(",", " ").split()) > 1:
+            listed = ", ".join(f'"{one}"' for one in several)
+            raise Flaw(f'"{text}" is more than one network', f"write [{listed}]") from None
         raise Flaw(
             f'"{text}" is neither an address nor a network',
             'write it like "10.0.0.0/8", "192.0.2.1" or "2001:db8::/32", or "unix" for clients on a Unix socket',
@@ -209,6 +263,9 @@ def host_name(text: str) -> str:
     if not name.isascii():
         raise Flaw(f'"{text}" is not ASCII; clients send the ASCII form', f'write "{_punycode(name)}"')
     plain = name.removeprefix("*.")
+    if "*" in plain:
+        remedy = f'write "*.example.com" for all subdomains of a name{ANY_HOST}'
+        raise Flaw(f'"{text}" has a "*" in a place other than its beginning', remedy)
     if not plain or len(plain) > 253 or not all(_LABEL.fullmatch(label) for label in plain.split(".")):
         raise Flaw(
             f'"{text}" is not a host name',
@@ -305,10 +362,11 @@ def upgrade(text: str) -> str:
 
 def path_prefix(text: str) -> str:
     """Parses a path prefix. Returns it in the router's form: escapes normalized, without the final slash."""
-    pattern = re.match(r"(~\*?|\^~|=)\s*(/.*)?", text)
+    pattern = re.match(r"(~\*?|\^~|=)\s*\^?(/.*)?", text)
     if pattern:
         raise Flaw(
-            f'"{text}" has an nginx modifier; prefixes are plain text', f'write "{_plain(pattern[2] or "/api/")}"'
+            f'"{text}" has an nginx modifier; prefixes are plain text',
+            f'write "{_plain(pattern[2])}"' if pattern[2] else 'write a path like "/api/"',
         )
     if "://" in text:
         path = text.partition("://")[2].partition("/")[2]
@@ -356,12 +414,16 @@ def parse_url(text: str) -> Url:
         raise Flaw("Ringway does not use TLS on Unix sockets", f'write "http{text.removeprefix("https")}"')
     try:
         parts = urlsplit(text)
-        host = (parts.hostname or "").lower()
+        host = parts.hostname or ""  # in lower case, except for a zone
     except ValueError:
         raise Flaw(f'"{text}" is not a URL', _URL_REMEDY) from None
+    if "$" in parts.netloc:
+        _no_variable(text)
     if parts.scheme not in ("http", "https") or not host:
         raise Flaw(f'"{text}" is not an http:// or https:// URL', _url_remedy(text))
-    if parts.username is not None or "?" in text or "#" in text or any(ord(mark) <= 32 for mark in text):
+    if parts.username is not None:
+        raise Flaw(f'"{text}" has a user name; Ringway sends no credentials to upstreams', "remove it")
+    if "?" in text or "#" in text or any(ord(mark) <= 32 for mark in text):
         raise Flaw(f'"{text}" has more than host, port and path', _URL_REMEDY)
     tls = parts.scheme == "https"
     port_text = "443" if tls else "80"
@@ -378,6 +440,8 @@ def _url_remedy(text: str) -> str:
         return f'write "{"https" if text.startswith("wss") else "http"}://{found[1]}"'
     if found := re.fullmatch(r"([a-zA-Z0-9.-]*)(:\d{1,5})(/\S*)?", text):
         return f'write "http://{found[1] or "localhost"}{found[2]}{found[3] or ""}"'
+    if text.startswith(f"{_UNIX}/"):
+        return f'write "http://{text}"'
     return f'write "http://{_UNIX}{text}"' if text.startswith("/") and text.endswith(".sock") else _URL_REMEDY
 
 
@@ -391,14 +455,11 @@ def _base(text: str, path: str) -> str:
 def _upstream_host(text: str, host: str) -> str:
     if ":" in host:
         try:
-            ip = ipaddress.IPv6Address(host)
+            # RFC 6874 2: in a URL the "%" of a zone is written "%25".
+            ip = ipaddress.IPv6Address(host.replace("%25", "%", 1))
         except ValueError:
             raise Flaw(f'"{host}" in "{text}" is not an IPv6 address', _URL_REMEDY) from None
-        if ip.scope_id is not None:
-            raise Flaw(
-                f'"{host}" in "{text}" has a zone; upstream addresses cannot have one',
-                "write an address without a zone",
-            )
+        _check_zone(ip)
         return _mapped(ip) or str(ip)
     name = host_name(host)
     if name.startswith("*"):
@@ -450,9 +511,13 @@ def redirect_target(text: str) -> str:
     """Checks a Location: an absolute URL or a path. `{path}` in it is the path and query of the request."""
     if any(ord(mark) <= 32 or ord(mark) >= 127 or mark in '"<>\\^`' for mark in text):
         raise Flaw(f'"{text}" has a character that is not allowed in a URL', "write it percent-encoded")
-    if found := re.search(r"\$(request_uri|uri|document_uri|host|http_host|server_name|scheme|is_args|args)\b", text):
+    if found := re.search(
+        r"\$(\d|request_uri|uri|document_uri|host|http_host|server_name|scheme|is_args|args)\b", text
+    ):
         remedy = "{path} is the path and query of the request, and the only placeholder"
         raise Flaw(f'"{text}" has an nginx variable, {found[0]}', remedy)
+    if others := [found for found in re.findall(r"\{[^{}]*\}", text) if found != "{path}"]:
+        raise Flaw(f'"{text}" has the placeholder {others[0]}', "{path} is the only placeholder")
     if not re.match(r"(https?://[^/?#{}]|/)", text):
         host = text.partition("/")[0].partition("{")[0]
         named = host if "." in host and _is_name(host.lower()) else "example.com"

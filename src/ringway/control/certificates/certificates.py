@@ -24,7 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from ringway.config.values import ANY_HOST, Flaw, host_name
 from ringway.control.certificates import ocsp
 from ringway.control.certificates.ocsp import Staple
-from ringway.errors import Problem, RingwayError
+from ringway.errors import Problem, RingwayError, reason_of
 
 CURVES: dict[str, type[ec.EllipticCurve]] = {"P-256": ec.SECP256R1, "secp384r1": ec.SECP384R1}
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
@@ -222,7 +222,7 @@ def _read(name: str, path: str) -> tuple[bytearray, list[Problem]]:
     except FileNotFoundError:
         return bytearray(), [Problem(name, f'"{path}" does not exist', _MAKE_ONE)]
     except OSError as error:
-        reason = os.strerror(error.errno or 0)
+        reason = reason_of(error)
         remedy = "correct the path or the file's permissions"
         return bytearray(), [Problem(name, f'"{path}" cannot be read ({reason})', remedy)]
 
@@ -386,7 +386,7 @@ def write_self_signed(
         _replace(key_path, key, 0o600)
         _replace(cert_path, certificate, 0o644)
     except OSError as error:
-        raise RingwayError(f'"{folder}" cannot be written ({os.strerror(error.errno or 0)})') from None
+        raise RingwayError(f'"{folder}" cannot be written ({reason_of(error)})') from None
     return cert_path, key_path
 
 

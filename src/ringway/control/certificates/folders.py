@@ -13,6 +13,8 @@ The files are in the folder itself or in its subfolders. Names that begin with a
 import os
 from dataclasses import dataclass, field
 
+from ringway.errors import reason_of
+
 _CHAINS = (".crt", ".pem", ".cer")
 _KEYS = (".key", "-key.pem")
 _COMPANIONS = ("ca", "chain", "cert", "issuer", "rootCA")
@@ -42,7 +44,7 @@ def look(path: str) -> Found:
         try:
             names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
         except OSError as error:
-            found.aside.append(f"{folder} ({os.strerror(error.errno or 0)})")
+            found.aside.append(f"{folder} ({reason_of(error)})")
             continue
         names = [name for name in names if not os.path.isdir(os.path.join(folder, name))]
         pairs, aside = _pairs(folder, names)

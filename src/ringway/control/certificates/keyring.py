@@ -20,7 +20,7 @@ from ringway.control.certificates.stapler import Cache, Stapler
 from ringway.control.logs import logs
 from ringway.control.machine import watching
 from ringway.control.machine.watching import Settled, Signature, Ticking, signature_of
-from ringway.errors import Problem
+from ringway.errors import Problem, reason_of
 
 NEW_TICKET_KEY = 12 * 3600.0
 """Seconds after which a new key encrypts session tickets. The last three keys decrypt them, which is longer than the
@@ -59,7 +59,7 @@ def sources_of(tls: Tls) -> tuple[list[Source], list[Problem], list[str]]:
     try:
         folder = folders.look(tls.certificates_path)
     except OSError as error:
-        sentence = f'"{tls.certificates_path}" cannot be listed ({os.strerror(error.errno or 0)})'
+        sentence = f'"{tls.certificates_path}" cannot be listed ({reason_of(error)})'
         return found, [Problem("tls.certificates_path", sentence, "name a folder of certificates")], []
     notes = [f"ignored: {shortened(folder.aside, _ASIDE_MOST)}"] if folder.aside else []
     if not folder.pairs:

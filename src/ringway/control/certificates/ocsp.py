@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, paddin
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
+from ringway.errors import reason_of
+
 MOST_BYTES = 64 << 10
 """Maximum size of a response. It is part of each handshake; most have 300 to 2,500 bytes."""
 REFUSED = "it is must-staple, so some clients reject it"
@@ -155,7 +157,7 @@ def read(path: str, chain: bytes) -> Staple:
         with open(path, "rb") as stream:
             der = stream.read(MOST_BYTES + 1)
     except OSError as error:
-        raise Unusable(f"it cannot be read ({error.strerror})") from None
+        raise Unusable(f"it cannot be read ({reason_of(error)})") from None
     return judge(der, chain)
 
 

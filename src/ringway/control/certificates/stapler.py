@@ -38,6 +38,7 @@ from ringway.control.certificates.ocsp import (
     responder_of,
 )
 from ringway.control.logs import logs
+from ringway.errors import reason_of
 
 _FETCH_WITHIN = 10.0
 _THREADS = 4
@@ -69,7 +70,7 @@ def fetch(url: str, chain: bytes) -> Staple:
     except urllib.error.HTTPError as error:
         raise Unusable(f"{url} does not answer ({error})") from None
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise Unusable(f"{url} does not answer ({getattr(error, 'reason', error)})") from None
+        raise Unusable(f"{url} does not answer ({reason_of(getattr(error, 'reason', error))})") from None
     return judge(der, chain)
 
 
@@ -114,7 +115,7 @@ class Cache:
                 os.unlink(new)
             if not self._told:
                 effect = "Ringway fetches them again after a restart"
-                logs.warning(f'cannot store OCSP responses in "{self._folder}" ({error.strerror}): {effect}')
+                logs.warning(f'cannot store OCSP responses in "{self._folder}" ({reason_of(error)}): {effect}')
             self._told = True
 
     def forget(self, path: str) -> None:

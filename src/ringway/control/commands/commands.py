@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from ringway.control.commands import place
 from ringway.control.logs import logs
-from ringway.errors import RingwayError
+from ringway.errors import RingwayError, reason_of
 
 _LINE_MOST = 1 << 20
 _LINES_SHOWN = 1000
@@ -66,7 +66,7 @@ class Door:
             try:
                 self.socket = _listen(path)
             except OSError as error:
-                why = f"{path}: {error.strerror or error}"
+                why = f"{path}: {reason_of(error)}"
                 if error.errno == errno.EADDRINUSE:
                     why = f'is another Ringway running "{file}"?'
                     break
@@ -184,7 +184,7 @@ def ask(file: str, command: str) -> list[str]:
             except (FileNotFoundError, ConnectionRefusedError):
                 continue
             except OSError as error:
-                raise RingwayError(f"{path} cannot be reached ({error.strerror or error})") from None
+                raise RingwayError(f"{path} cannot be reached ({reason_of(error)})") from None
             if _uid_of(link) not in (0, owner):
                 raise RingwayError(
                     f"user {_uid_of(link)} answers at {path} but does not own it: the command was not sent"
@@ -206,7 +206,7 @@ def _answer_of(link: socket.socket, command: str) -> tuple[bool, list[str]]:
         link.sendall(json.dumps({"command": command}).encode() + b"\n")
         line = _line(link, ANSWER_WITHIN)
     except OSError as error:
-        raise RingwayError(f"the running Ringway does not answer ({error.strerror or error})") from None
+        raise RingwayError(f"the running Ringway does not answer ({reason_of(error)})") from None
     if not line:
         raise RingwayError(
             "the running Ringway closed the connection without an answer: it belongs to another user, or it ended"

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ringway.control.logs import logs
-from ringway.errors import RingwayError
+from ringway.errors import RingwayError, reason_of
 
 Record = Mapping[str, Any]
 _BATCH = 1024
@@ -276,7 +276,7 @@ class AccessLog:
             self._lost += data.count(b"\n", at)
             self._torn = self._torn or (at > 0 and data[at - 1] != ord("\n"))
             if not self._failing:
-                logs.warning(f"the access log {self._path} cannot be written ({error.strerror}), lines are lost")
+                logs.warning(f"the access log {self._path} cannot be written ({reason_of(error)}), lines are lost")
             self._failing = True
             return
         self._failing = False
@@ -321,7 +321,7 @@ def _open(path: str | None) -> int:
         # O_NONBLOCK: otherwise open() would wait for the reader of a FIFO.
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
     except OSError as error:
-        raise RingwayError(f'access_log.path: "{path}" cannot be opened ({os.strerror(error.errno or 0)})') from None
+        raise RingwayError(f'access_log.path: "{path}" cannot be opened ({reason_of(error)})') from None
     if not is_log(os.fstat(file).st_mode):
         os.close(file)
         raise RingwayError(f'access_log.path: "{path}" {NO_LOG}; {NO_LOG_REMEDY}')

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ringway.config.model import Server
-from ringway.errors import Problem
+from ringway.errors import Problem, is_shortage
 
 _DEFAULTS = ("ringway", "nobody")
 """Ringway uses the first that this machine has."""
@@ -78,7 +78,7 @@ def _decide(server: Server) -> tuple[Account | None, str, list[Problem]]:
     return (None if why else found), why, []
 
 
-def warnings(server: Server) -> list[str]:
+def warnings(server: Server) -> list[Problem]:
     """Returns warnings about the user of the workers."""
     _, why, problems = _decide(server)
     if problems:
@@ -86,11 +86,11 @@ def warnings(server: Server) -> list[str]:
     if os.geteuid() != 0:
         keys = [key for key in ("user", "group") if getattr(server, key) is not None]
         others = [key for key in keys if not _is_ours(server, key)]
-        return [
-            f"server.{key} is ignored: Ringway can run workers as another user only if root starts it" for key in others
-        ]
+        sentence = "this key is ignored: Ringway can run workers as another user only if root starts it"
+        return [Problem(f"server.{key}", sentence) for key in others]
     if why:
-        return [f"workers run as root, without capabilities: they cannot switch to another user ({why})"]
+        sentence = f"workers run as root, without capabilities: they cannot switch to another user ({why})"
+        return [Problem("", sentence)]
     return []
 
 
@@ -170,5 +170,7 @@ def _lines(path: str) -> list[str]:
     try:
         with open(path, encoding="ascii") as stream:
             return stream.read().splitlines()
-    except OSError:
+    except OSError as error:
+        if is_shortage(error):
+            raise
         return []

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Iterator
 
+from ringway.errors import is_shortage
+
 
 def folders(controller: str, root: str = "/") -> Iterator[str]:
     """Yields the folders of this process's control group and of the groups above it, for v2 and for `controller` of v1.
@@ -38,11 +40,14 @@ def memory_most(root: str = "/") -> int | None:
 
 
 def lines(path: str) -> list[str]:
-    """Returns the lines of a small file, or none if it cannot be read."""
+    """Returns the lines of a small file, or none if it cannot be read. Raises OSError if the process has no descriptor
+    left."""
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
             return stream.read().splitlines()
-    except OSError:
+    except OSError as error:
+        if is_shortage(error):
+            raise
         return []
 
 

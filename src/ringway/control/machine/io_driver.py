@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ringway.config.model import Config
+from ringway.errors import is_shortage
 
 _DISABLED = "/proc/sys/kernel/io_uring_disabled"
 """Exists since Linux 6.6. 1: disabled for processes without CAP_SYS_ADMIN outside of io_uring_group; 2: for all."""
@@ -98,5 +99,7 @@ def _text_of(path: str) -> str:
     try:
         with open(path, encoding="ascii", errors="replace") as stream:
             return stream.read().strip()
-    except OSError:
+    except OSError as error:
+        if is_shortage(error):
+            raise
         return ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ringway.config.model import Tls
+from ringway.errors import is_shortage
 
 DIRECTIONS = ("send", "receive")
 VERSIONS = (12, 13)
@@ -81,6 +82,8 @@ def found() -> KernelTls:
     except FileNotFoundError:
         return KernelTls({}, "the kernel's `tls` module is not loaded; modprobe tls")
     except OSError as error:
+        if is_shortage(error):
+            raise  # the next call tries again
         return KernelTls({}, os.strerror(error.errno or 0))
     failures = {}
     for version in VERSIONS:

@@ -4,6 +4,7 @@ import os
 import socket
 
 from ringway.control.logs import logs
+from ringway.errors import reason_of
 
 
 def notify(state: str) -> bool:
@@ -20,6 +21,6 @@ def notify(state: str) -> bool:
             sock.connect(address)
             sock.sendall(state.encode())
     except OSError as error:
-        logs.warning(f"cannot notify the service manager of {state!r} ({error.strerror})")
+        logs.warning(f"cannot notify the service manager of {state!r} ({reason_of(error)})")
         return False
     return True

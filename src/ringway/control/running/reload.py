@@ -24,7 +24,7 @@ from ringway.control.running.rules import Rules
 from ringway.control.running.seats import START_WITHIN, Seat
 from ringway.control.sockets import listeners
 from ringway.control.sockets.resolver import FIRST_WAIT
-from ringway.errors import ConfigError, RingwayError
+from ringway.errors import ConfigError, RingwayError, reason_of, sentence_of
 
 if TYPE_CHECKING:
     import socket
@@ -133,8 +133,10 @@ class Reloads:
         notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             self._prepare(load(supervisor.file), askers)
-        except (ConfigError, RingwayError, OSError) as error:
+        except (ConfigError, RingwayError) as error:
             self._refused(str(error), askers)
+        except OSError as error:
+            self._refused(sentence_of(error), askers)
 
     def _refused(self, error: str, askers: Sequence[Asker]) -> None:
         for line in error.splitlines():
@@ -198,7 +200,7 @@ class Reloads:
         try:
             seat.process.renew({**self._supervisor.brief_of(seat), "number": change.number})
         except OSError as error:
-            self.answered(seat, {"number": change.number, "error": error.strerror})
+            self.answered(seat, {"number": change.number, "error": reason_of(error)})
 
     def ready(self, seat: Seat) -> None:
         """The worker serves."""

@@ -18,19 +18,14 @@ from ringway.control.logs import logs
 from ringway.control.machine import kernel_tls, memory
 from ringway.control.machine.account import account_for
 from ringway.control.running.folders import Folders
+from ringway.control.running.signals import CERTIFICATES, FOLDERS, PEERS, RESOLVED
 from ringway.control.sockets.resolver import Addresses, Resolver
-from ringway.errors import RingwayError
+from ringway.errors import RingwayError, reason_of
 
 if TYPE_CHECKING:
     from ringway.control.certificates import keyring, peers
     from ringway.control.certificates.stapler import Stapler
 
-CERTIFICATES = b"\x80"
-PEERS = b"\x81"
-RESOLVED = b"\x83"
-FOLDERS = b"\x85"
-"""Bytes that notify the supervisor's loop: new certificates, new files for upstreams, all names resolved, another
-folder. They arrive in the same way as the numbers of signals."""
 _AGAIN = 1.0
 """Seconds until the next try to allocate memory for a block."""
 DESCRIPTORS = ("snapshot", "addresses", "certificates", "peers")
@@ -162,7 +157,7 @@ class Rules:
                 self._publish(name, block)
             except OSError as error:
                 if not warned:
-                    logs.error(f"cannot publish new {name} yet, there is not enough memory ({error.strerror})")
+                    logs.error(f"cannot publish new {name} yet ({reason_of(error)})")
                 warned = True
                 self._closed.wait(_AGAIN)
             else:

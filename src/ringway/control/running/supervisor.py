@@ -16,40 +16,35 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 from ringway.config.document import included
 from ringway.config.load import Loaded
 from ringway.config.model import Config
-from ringway.config.values import parse_address
 from ringway.control.commands.commands import Door
 from ringway.control.logs import logs
 from ringway.control.logs.access_log import AccessLog
 from ringway.control.machine import account, cpus, io_driver, kernel_tls, memory, room
 from ringway.control.machine.watching import LOOK_EVERY, Settled, Ticking, signature_of
+from ringway.control.running.briefs import brief, wanted_listeners
 from ringway.control.running.notify import notify
 from ringway.control.running.process import WorkerProcess, raise_limits
 from ringway.control.running.reload import Change, Reloads
-from ringway.control.running.rules import CERTIFICATES, FOLDERS, PEERS, RESOLVED, Rules
+from ringway.control.running.rules import Rules
 from ringway.control.running.seats import START_WITHIN, Seat, places_of, restart_pause, stand_in
+from ringway.control.running.signals import CERTIFICATES, FILE_CHANGED, FOLDERS, PEERS, RESOLVED, SUSPECT, Signals
 from ringway.control.running.takeover import TakeOver
 from ringway.control.running.upgrade import Upgrades
 from ringway.control.sockets import activation, listeners, steering
-from ringway.errors import RingwayError
+from ringway.errors import RingwayError, reason_of
 
 _QUICK_DEATH = 1.0
 """A worker that has served for less than this (seconds) died at once: the next start waits longer."""
 _GRACE = 1.0
 """Seconds that a worker gets to close up after its deadline, before it is killed."""
-_SUSPECT = b"\x84"
-"""Likewise: the records of a worker cannot be read."""
 _LAST_READS = 16
 """How often what a worker said is looked for after its end: more than its socket can hold. A process that it started
 may hold the socket open."""
-_FILE_CHANGED = b"\x82"
-"""Written to where signals are, as CERTIFICATES and PEERS are: the configuration file is another one."""
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
 
 
 class Supervisor:
@@ -84,6 +79,7 @@ class Supervisor:
         self.files = 0
         """How many may be open in each process."""
         self.selector: selectors.BaseSelector = selectors.DefaultSelector()
+        self._signals = Signals()
         self.log: AccessLog | None = None
         self.rules: Rules | None = None
         self._reloads = Reloads(self)
@@ -97,12 +93,9 @@ class Supervisor:
     def run(self) -> int:
         """Runs until a signal ends it, and returns the exit code 0. Raises RingwayError if it cannot start, and leaves
         nothing running."""
-        wakeup, signals = socket.socketpair()
-        self._wakeup = wakeup
-        before = self._take_signals(wakeup)
+        self._signals.take_over()
         try:
-            self.selector.register(signals, selectors.EVENT_READ, functools.partial(self._take_signals_of, signals))
-            signals.setblocking(False)
+            self.selector.register(self._signals, selectors.EVENT_READ, self._take_signals)
             self._open()
             for seat in self.seats:
                 if not self.ending:
@@ -111,9 +104,7 @@ class Supervisor:
                 self._step()
         finally:
             self._close()
-            self._give_signals_back(before)
-            signals.close()
-            wakeup.close()
+            self._signals.close()
             logs.flush()
         if self._error:
             raise RingwayError(self._error)
@@ -187,7 +178,7 @@ class Supervisor:
 
             def look() -> None:
                 if settled.changed():
-                    self.tell(_FILE_CHANGED)
+                    self.tell(FILE_CHANGED)
 
             self._file_watch = Ticking("configuration", LOOK_EVERY, look)
             self._file_watch.start()
@@ -220,22 +211,10 @@ class Supervisor:
 
     def tell(self, news: bytes) -> None:
         """From other threads: the loop takes it as it takes a signal."""
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            self._wakeup.send(news)
+        self._signals.tell(news)
 
-    def _take_signals(self, wakeup: socket.socket) -> dict[int, Any]:
-        wakeup.setblocking(False)
-        before: dict[int, Any] = {number: signal.signal(number, _nothing) for number in _SIGNALS}
-        before[-1] = signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
-        return before
-
-    def _give_signals_back(self, before: dict[int, Any]) -> None:
-        signal.set_wakeup_fd(before.pop(-1))
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def _take_signals_of(self, signals: socket.socket) -> None:
-        for number in signals.recv(4096):
+    def _take_signals(self) -> None:
+        for number in self._signals.take():
             self._take_signal(number)
 
     def _take_signal(self, number: int) -> None:
@@ -256,7 +235,7 @@ class Supervisor:
                 self._end_at_once(name)
             else:
                 self.drain(name)
-        elif number == signal.SIGHUP or number == _FILE_CHANGED[0]:
+        elif number == signal.SIGHUP or number == FILE_CHANGED[0]:
             self._reloads.ask("SIGHUP" if number == signal.SIGHUP else f'"{self.file}" has changed')
         elif number == signal.SIGUSR2:
             self._upgrades.ask("SIGUSR2")
@@ -318,7 +297,7 @@ class Supervisor:
         try:
             seat.process = self._new_process(seat)
         except OSError as error:
-            self._lost(seat, f"worker {seat.index} cannot be started ({os.strerror(error.errno or 0)})", 0.0)
+            self._lost(seat, f"worker {seat.index} cannot be started ({reason_of(error)})", 0.0)
             return
         self.selector.register(seat.process, selectors.EVENT_READ, functools.partial(self._listen_to, seat))
 
@@ -361,7 +340,7 @@ class Supervisor:
     def _suspect(self, process: WorkerProcess, why: str) -> None:
         """In the thread of the log: the loop ends it."""
         process.suspect = why
-        self.tell(_SUSPECT)
+        self.tell(SUSPECT)
 
     def _rules_of(self, seat: Seat) -> Rules:
         change = self._reloads.change_for(seat)
@@ -376,19 +355,7 @@ class Supervisor:
         rules = self._rules_of(seat)
         groups = change.groups if change is not None else self.groups
         seats = change.seats if change is not None and change.seats else self.seats
-        https = next((group.address.port for group in groups if group.tls and group.address.port), 0)
-        entries = [
-            {
-                "name": name,
-                "fd": sock.fileno(),
-                "tls": group.tls,
-                "https": ((group.tls and group.address.port) or https) if rules.config.server.redirect_https else 0,
-                "proxied": group.proxied,
-            }
-            for group in groups
-            for name, sock in group.of(places_of(seat, seats), len(seats)).items()
-        ]
-        return {"driver": io_driver.chosen(rules.config), **rules.brief, "listeners": entries}
+        return brief(rules, groups, places_of(seat, seats), len(seats))
 
     def _listen_to(self, seat: Seat) -> None:
         process = seat.process
@@ -614,21 +581,9 @@ class Supervisor:
                 seat.process.kill()
 
 
-def wanted_listeners(config: Config) -> list[listeners.Wanted]:
-    """Addresses in the order of the file, each with what is spoken there."""
-    server = config.server
-    wanted = [(text, config.tls is not None) for text in server.listen]
-    wanted += [(text, False) for text in server.plain_listen]
-    return [listeners.Wanted(parse_address(text), tls, text in server.proxy_protocol) for text, tls in wanted]
-
-
 def _report_gauges(index: int, stopped: dict[str, Any]) -> None:
     left = ", ".join(f"{count} {name}" for name, count in stopped["gauges"].items() if count)
     if left:
         logs.warning(f"worker {index} left open: {left} ({'; '.join(stopped['open'])})")
     else:
         logs.info(f"worker {index} stopped, nothing left open")
-
-
-def _nothing(number: int, frame: FrameType | None) -> None:
-    """Signals are read from the wakeup descriptor; with no handler at all they would end the process."""

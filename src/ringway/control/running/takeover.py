@@ -24,7 +24,7 @@ from ringway.config.values import Address
 from ringway.control.commands.commands import Asker
 from ringway.control.machine import descriptors
 from ringway.control.sockets import listeners
-from ringway.errors import RingwayError
+from ringway.errors import RingwayError, reason_of
 
 VARIABLE = "RINGWAY_TAKE_OVER"
 """Environment variable with the descriptor of the socket to the old supervisor."""
@@ -149,7 +149,7 @@ class TakeOver:
         try:
             row = descriptors.receive(link, count)
         except OSError as error:
-            raise RingwayError(f"the sockets of the old process cannot be received ({error.strerror})") from None
+            raise RingwayError(f"the sockets of the old process cannot be received ({reason_of(error)})") from None
         self.door: int | None = row.pop() if told["door"] else None
         self.ticket_keys = [bytes.fromhex(key) for key in told["ticket_keys"]]
         self.groups = []

@@ -8,6 +8,7 @@ from ringway.control.commands.commands import Asker, answer_all
 from ringway.control.logs import logs
 from ringway.control.running.notify import notify
 from ringway.control.running.takeover import Successor
+from ringway.errors import reason_of
 
 if TYPE_CHECKING:
     from ringway.control.commands.commands import Door
@@ -60,7 +61,7 @@ class Upgrades:
         try:
             self._successor = Successor(supervisor.file, supervisor.groups, door, supervisor.rules.ticket_keys, askers)
         except OSError as error:
-            answer_all(askers, False, [f"cannot start the new process ({error.strerror}), this one keeps serving"])
+            answer_all(askers, False, [f"cannot start the new process ({reason_of(error)}), this one keeps serving"])
             return
         supervisor.selector.register(self._successor, selectors.EVENT_READ, self._hear)
 

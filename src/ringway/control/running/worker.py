@@ -14,6 +14,7 @@ import sys
 from typing import Any
 
 from ringway.control.machine import descriptors
+from ringway.errors import reason_of
 
 _PEEK = 65536
 
@@ -46,7 +47,7 @@ def main(descriptor: int) -> int:
 
         stopped = worker.run(brief, say, lambda: next_brief(control))
     except (RuntimeError, OSError, ImportError) as error:
-        answer(control, {"failed": str(error)})
+        answer(control, {"failed": reason_of(error)})
         return 1
     answer(control, {"stopped": stopped})
     return 0
@@ -83,7 +84,7 @@ def next_brief(control: socket.socket) -> dict[str, Any] | None:
     try:
         row = descriptors.receive(control, brief["descriptors"])
     except OSError as error:
-        answer(control, {"renewed": {"number": brief["number"], "error": error.strerror}})
+        answer(control, {"renewed": {"number": brief["number"], "error": reason_of(error)}})
         return None
     for name in ("snapshot", "addresses", "certificates", "peers"):
         if brief.get(name) is not None:

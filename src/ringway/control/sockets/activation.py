@@ -9,7 +9,7 @@ import socket
 from collections.abc import Sequence
 
 from ringway.config.values import Address
-from ringway.errors import RingwayError
+from ringway.errors import RingwayError, reason_of
 
 _FIRST = 3
 """SD_LISTEN_FDS_START."""
@@ -102,7 +102,7 @@ def take_passed() -> Passed:
             sockets.append((name, socket.socket(fileno=_FIRST + index)))
         except OSError as error:
             raise RingwayError(
-                f"LISTEN_FDS={count}, but descriptor {_FIRST + index} ({name}) is not a socket ({error.strerror}); "
+                f"LISTEN_FDS={count}, but descriptor {_FIRST + index} ({name}) is not a socket ({reason_of(error)}); "
                 "pass only sockets (ListenStream= of the socket unit)"
             ) from None
     return Passed(sockets)
@@ -115,4 +115,6 @@ def _address(name: str, sock: socket.socket) -> Address:
             f"the service manager passes {name}, which is not a listening TCP socket; write ListenStream= with an "
             "address and a port, and Accept=no, in the socket unit"
         )
-    return Address(*sock.getsockname()[:2])
+    ip, port, *more = sock.getsockname()
+    zone = f"%{socket.if_indextoname(more[1])}" if more and more[1] else ""
+    return Address(f"{ip}{zone}", port)

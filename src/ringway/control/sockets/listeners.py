@@ -17,11 +17,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ringway.config.values import Address
+from ringway.config.values import Address, socket_address
 from ringway.control.sockets.activation import Passed, refuse_unnamed
-from ringway.errors import RingwayError
+from ringway.errors import RingwayError, reason_of
 
 _BACKLOG = 4096
+_TWINS = {"0.0.0.0": "::", "127.0.0.1": "::1"}
+"""The IPv4 address and the IPv6 address that mean the same."""
+_PORTS_TRIED = 32
+"""Tries to find a port that is free in both families."""
 
 
 class Wanted(NamedTuple):
@@ -78,6 +82,8 @@ def open_all(wanted: Sequence[Wanted], workers: int, passed: Passed | None = Non
                 groups.append(
                     Group(one.address, one.tls, sockets, name, one.proxied, passed=passed.name_of(one.address))
                 )
+            elif groups and _is_twin(wanted[len(groups) - 1], one) and not given[len(groups) - 1]:
+                groups[-1:] = _bind_twins(groups[-1], one, name, workers, opened)
             else:
                 groups.append((_bind_unix if one.address.path else _bind_group)(one, name, workers, opened))
         for group in groups:
@@ -182,6 +188,33 @@ def _bind_group(wanted: Wanted, name: str, workers: int, opened: contextlib.Exit
     return Group(address, wanted.tls, sockets, name, wanted.proxied)
 
 
+def _is_twin(four: Wanted, six: Wanted) -> bool:
+    """Whether these are the two addresses of `":0"` or `"localhost:0"`, which share a port."""
+    ports = (four.address.port, six.address.port)
+    return ports == (0, 0) and not four.address.path and _TWINS.get(four.address.ip) == six.address.ip
+
+
+def _bind_twins(four: Group, six: Wanted, name: str, workers: int, opened: contextlib.ExitStack) -> tuple[Group, Group]:
+    """Binds `six` to the port of `four`. If that port is taken, binds both to another one."""
+    for tried in range(_PORTS_TRIED):
+        address = Address(six.address.ip, four.address.port)
+        with contextlib.ExitStack() as bound:
+            try:
+                _refuse_foreign(address)
+                group = _bind_group(six._replace(address=address), name, workers, bound)
+            except RingwayError:
+                if tried == _PORTS_TRIED - 1:
+                    raise
+            else:
+                opened.push(bound.pop_all())
+                return four, group
+        for sock in four.sockets:
+            sock.close()
+        wanted = Wanted(Address(four.address.ip, 0), four.tls, four.proxied)
+        four = _bind_group(wanted, four.name, workers, opened)
+    raise AssertionError
+
+
 def _bind_unix(wanted: Wanted, name: str, workers: int, opened: contextlib.ExitStack) -> Group:
     path = wanted.address.path
     with _explained(wanted.address):
@@ -220,7 +253,7 @@ def _bound(address: Address) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         # Accepted connections inherit this option.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.bind((address.ip, address.port))
+        sock.bind(socket_address(address.ip, address.port))
     except OSError:
         sock.close()
         raise
@@ -231,7 +264,7 @@ def _refuse_foreign(address: Address) -> None:
     """Raises RingwayError if another process listens on the port. Another process of the same user with SO_REUSEPORT
     would otherwise share the port and get some of the connections. A socket without SO_REUSEPORT detects it."""
     with _explained(address), _socket(address) as probe:
-        probe.bind((address.ip, address.port))
+        probe.bind(socket_address(address.ip, address.port))
 
 
 def _socket(address: Address) -> socket.socket:
@@ -266,12 +299,14 @@ def _explained(address: Address) -> Iterator[None]:
 
 
 def _explanation(address: Address, error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"this machine has no interface {address.ip.partition('%')[2]}; see `ip link`"
     if address.path and error.errno == errno.EADDRINUSE:
         return (
             "another process listens there, or it is not a socket; remove it, or choose another path in [server] listen"
         )
     if address.path:
-        return f"{os.strerror(error.errno or 0)}; correct the folder, or choose another path in [server] listen"
+        return f"{reason_of(error)}; correct the folder, or choose another path in [server] listen"
     if error.errno == errno.EADDRINUSE:
         return (
             f"the port is in use; find its owner with `ss -ltnp 'sport = :{address.port}'`, or choose another port "
@@ -289,4 +324,4 @@ def _explanation(address: Address, error: OSError) -> str:
         return f"this machine has no address {address.ip}; see `ip address`, or use {any_address}"
     if error.errno == errno.EAFNOSUPPORT:
         return "this kernel has no IPv6; remove the address from [server] listen"
-    return os.strerror(error.errno or 0)
+    return reason_of(error)

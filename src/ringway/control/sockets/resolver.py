@@ -11,8 +11,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ringway.control.logs import logs
+from ringway.errors import reason_of
 
 Addresses = list[tuple[str, int]]
 _THREADS = 4
@@ -23,7 +25,12 @@ FIRST_WAIT = 5.0
 def lookup(host: str, port: int) -> Addresses:
     """Returns the addresses of a name in the system's order, each once. Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys((str(entry[4][0]), port) for entry in found if "%" not in str(entry[4][0])))
+    return list(dict.fromkeys((_text(entry[4]), port) for entry in found))
+
+
+def _text(address: Any) -> str:
+    """Returns the IP address of a socket address. A link-local one has the number of its interface as zone."""
+    return f"{address[0]}%{address[3]}" if len(address) == 4 and address[3] else str(address[0])
 
 
 class Resolver:
@@ -108,7 +115,7 @@ class Resolver:
         try:
             self._found(index, self._find(host, port))
         except OSError as error:
-            self._not_found(index, error.strerror or str(error))
+            self._not_found(index, reason_of(error))
         except UnicodeError:
             self._not_found(index, "it is not a valid name")
 
@@ -141,8 +148,10 @@ class Resolver:
 
 
 def _is_literal(host: str) -> bool:
+    """Whether the host is an IP address without a zone. Ringway resolves one with a zone again and again, like a name,
+    because an interface that is created again gets another number."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
         return False
-    return True
+    return "%" not in host

@@ -10,6 +10,7 @@ import socket
 import struct
 
 from ringway.control.logs import logs
+from ringway.errors import reason_of
 
 _SO_ATTACH_REUSEPORT_CBPF = 51
 _NET = 0x1_0000_0000 - 0x100000  # SKF_NET_OFF: offsets from the network header start here
@@ -58,7 +59,7 @@ def attach_all(groups: list[list[socket.socket]]) -> bool:
                 attach(group[0], len(group))
     except OSError as error:
         logs.warning(
-            f'reuseport_balancing = "cbpf" is not available ({error.strerror}), the kernel balances; needs Linux 4.6'
+            f'reuseport_balancing = "cbpf" is not available ({reason_of(error)}), the kernel balances; needs Linux 4.6'
         )
         return False
     return True

@@ -120,7 +120,7 @@ def proxy_header_received(w, c):
         if c.secured and not stream_secure_now(w, s):
             client_abort(w, c)
         else:
-            client_received(w, s)
+            client_received(w, s)  # rule: once: the state is no longer CLIENT_PROXY
 
 
 def find_proxy_header(w, c):
@@ -564,7 +564,8 @@ def client_abort(w, c):
 
 def client_late(w, s):
     c: cython.pointer(Client) = cast(cython.pointer(Client), s)
-    count(w.counters, COUNT_TIMEOUTS, 1)
+    if s.late != LATE_LOOK:
+        count(w.counters, COUNT_TIMEOUTS, 1)
     if s.state == CLIENT_BUSY:
         w.handlers.client_late(w, c.exchange)
     elif s.state == CLIENT_IDLE and s.late == LATE_BUFFERS and s.inbox.first != NULL:

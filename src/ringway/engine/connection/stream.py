@@ -85,6 +85,10 @@ def stream_want(w, s, group, many, later):
         start_receive(w, s)
     elif s.receive == RECEIVE_ENDING:
         s.wanted = True
+    elif s.receive == RECEIVE_END_ONLY:
+        s.wanted = True
+        s.receive = RECEIVE_ENDING
+        w.driver.cancel(address(w.driver), s.fd, s.receive_tag)
 
 
 def start_receive(w, s):
@@ -118,6 +122,32 @@ def spare_group(w, s):
         return -1
     s.spared = True
     return GROUP_SMALL
+
+
+def stream_watch(w, s):
+    if s.closing or s.eof or s.error or s.ended or s.left:
+        return
+    s.watched = s.receive == RECEIVE_ENDING
+    if s.receive != RECEIVE_OFF:
+        return
+    s.receive_tag = tag_of(OP_CLIENT_END, s.slot.index, s.slot.generation)
+    s.receive = RECEIVE_END_ONLY
+    s.operations += 1
+    w.driver.await_end(address(w.driver), s.fd, s.receive_tag)
+
+
+def stream_left(w, s, result):
+    s.operations -= 1
+    s.receive = RECEIVE_OFF
+    if s.closing:
+        stream_finish(w, s)
+        return
+    s.left = s.left or result > 0
+    if s.wanted:
+        s.wanted = False
+        start_receive(w, s)  # the receive reports the end too
+    elif s.left:
+        w.handlers.received[s.kind](w, s)
 
 
 def stream_pause(w, s):
@@ -249,6 +279,8 @@ def stream_received(w, s, c):
         if c.result == -ENOBUFS:
             count(w.counters, COUNT_NO_BUFFERS, 1)
             s.wanted = s.wanted or mode != RECEIVE_ENDING
+        if s.watched and not s.wanted:
+            stream_watch(w, s)
     elif c.result == -EIO and s.offload & OFFLOAD_RECEIVE:
         control_record(w, s)
         if s.outbox.first != NULL:
@@ -626,6 +658,8 @@ def stream_timer(w, s):
     if s.receive_due_ms and s.receive_due_ms <= now:
         s.receive_due_ms = 0
         s.late = LATE_BUFFERS if s.hungry or s.receive == RECEIVE_STARVED else LATE_RECEIVE
+        if s.looking:
+            s.late = LATE_LOOK
         w.handlers.late[s.kind](w, s)
         return
     if s.send_due_ms and s.send_due_ms <= now:
