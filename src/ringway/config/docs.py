@@ -23,10 +23,10 @@ _HEAD = """\
 
 <!-- Made from src/ringway/config/model.py and sections by `python -m ringway.config.docs docs`. Do not edit. -->
 
-`ringway run --config FILE` reads one TOML file, `config.toml` by default. `ringway check --config FILE` prints all
-errors in it, or what would run. Unknown keys are errors. `ringway schema` prints the JSON Schema (also in
-[config.schema.json](config.schema.json)). Editors with a TOML language server use it if the first line of the file is
-`#:schema ./config.schema.json`.
+`ringway run --config FILE` reads one TOML file, `config.toml` unless told otherwise. `ringway check --config FILE` says
+everything that is wrong with it at once, or what would run. Unknown keys are errors. `ringway schema` prints the JSON
+Schema (also in [config.schema.json](config.schema.json)); editors with a TOML language server use it when the first
+line of the file is `#:schema ./config.schema.json`.
 
 ```toml
 [server]
@@ -53,27 +53,27 @@ key_path = "/path/to/key.pem"
 path = "/var/log/ringway/access.log"
 ```
 
-A file needs `[server]` with `listen`. Every other key has a default or can be absent.
+A file needs `[server]` with `listen`; everything else has a default.
 
 ## How values are written
 
 | value | written as |
 | --- | --- |
-| sizes | a number of bytes, or a string: `"64K"`, `"50M"`, `"1G"` and `"10MiB"` are powers of 1024, `"10MB"` of 1000 |
-| times | a number of seconds (fractions are allowed), or a string: `"500ms"`, `"60s"`, `"5m"`, `"1h30m"`, `"1d"` |
+| sizes | a number of bytes, or a text: `"64K"`, `"50M"`, `"1G"` and `"10MiB"` are powers of 1024, `"10MB"` of 1000 |
+| times | a number of seconds, fractions allowed, or a text: `"500ms"`, `"60s"`, `"5m"`, `"1h30m"`, `"1d"` |
 | addresses | `443` or `":443"` (all addresses), `"localhost:8443"`, `"192.0.2.1:443"`, `"[2001:db8::1]:443"` |
-| paths | a relative path starts at the folder of the file that contains it |
+| paths | a relative path is taken from the folder of the file that names it |
 
-`"${PORT}"` in a string, also in a key, is the value of an environment variable, which must be set. `"${PORT:-8080}"`
-has a default if the variable is not set or is empty. `"$${"` stands for `${` itself. If a key needs a number or a
-boolean, Ringway converts the string: `threads = "${THREADS:-0}"`. Ringway keeps the variables that it was started with.
-A reload does not change them.
+`"${PORT}"` in a text, also in a key, is the value of an environment variable, which must be set; `"${PORT:-8080}"` has
+a default for one that is not set or empty. `"$${"` stands for `${` itself. Where a number or a boolean is wanted, the
+text becomes one: `threads = "${THREADS:-0}"`. The variables are those of the process at its start; a reload does not
+change them.
 
 Errors name file and line: `config.toml:12: limits.head_bytes: ...`.
 """
 
 _BOUND_NOTES = """\
-If a limit is per worker, all of Ringway can use that much times the number of workers.
+Where a bound is said to be per worker, the whole of Ringway may use that much times the number of workers.
 """
 
 
@@ -179,7 +179,7 @@ def _kind(entry: dict[str, Any]) -> str:
     if "unit" in entry:
         number = entry["anyOf"][0]
         example = {"bytes": "50M", "seconds": "5m"}[entry["unit"]]
-        return f'{entry["unit"]}, {number["minimum"]} to {number["maximum"]} (or a string, `"{example}"`)'
+        return f'{entry["unit"]}, {number["minimum"]} to {number["maximum"]} (or a text, `"{example}"`)'
     if "enum" in entry:
         return " or ".join(f"`{json.dumps(value)}`" for value in entry["enum"])
     if "anyOf" in entry:
