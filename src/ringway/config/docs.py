@@ -75,7 +75,7 @@ Errors name the file and the line: `config.toml:12: limits.head_bytes: ...`.
 """
 
 _BOUND_NOTES = """\
-If a bound is per worker, all workers together can use that much times the number of workers.
+If a limit is per worker, all workers together can use that much times the number of workers.
 """
 
 
