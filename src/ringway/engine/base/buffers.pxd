@@ -35,6 +35,9 @@ cdef enum:
     RESERVE_MAX = 64        # buffers; a small pool keeps a quarter
     LARGE_BYTES = 65536     # payload: bodies, unless `[limits] body_buffer_bytes` says otherwise; the seed's BUF_SIZE
 
+    PLACES = 4096           # those who are charged with buffers are told apart by so many numbers
+    PLACE_NONE = 0          # ... and this one is nobody's
+
 cdef enum:                  # Group
     GROUP_SMALL = 0
     GROUP_LARGE = 1
@@ -54,6 +57,7 @@ cdef struct Buffer:
     uint16_t id         # index in its pool; the ring's buffer id
     uint8_t group       # Group
     uint8_t state       # BufferState; written only by buffer_move()
+    uint16_t place      # whose it is, see buffer_charge(); PLACE_NONE: nobody is charged with it
     Buffer* next        # free list, or the queue it waits in
     void* owner         # what keeps the bytes alive: a view's file, the Slab of one whose pool has another by now
 
@@ -72,6 +76,7 @@ cdef struct BufferPool:
     uint32_t placed     # so many places of the slab were
     uint32_t out        # so many are not free, wherever they lie
     uint32_t reserve    # so many are left to what is under way
+    uint32_t tight      # three quarters of the others: while so many are out nobody gets more than its share
     Buffer* free        # last in, first out: the warmest first
     Buffer* bare        # those that were used and have no place now
     Counters* counters  # borrowed
@@ -81,6 +86,7 @@ ctypedef void (*view_given_t)(void* owner) noexcept nogil
 cdef struct Buffers:
     BufferPool pool[GROUPS]
     view_given_t view_given     # called when a view is given back
+    uint32_t charged[2][PLACES] # by Group and place: buffers
 
 cdef struct Queue:              # buffers in order, owned
     Buffer* first
@@ -105,6 +111,17 @@ cdef inline uint32_t room_behind(const Buffer* b) noexcept nogil:
 cdef inline bint buffer_scarce(const Buffers* all, int group) noexcept nogil:
     """Nothing new is to be begun with a buffer of this group: wait until some are given back."""
     return all.pool[group].capacity <= all.pool[group].out + all.pool[group].reserve
+
+cdef inline void buffer_charge(Buffers* all, Buffer* b, uint32_t place) noexcept nogil:
+    """Until it is given back it counts as one of `place`."""
+    if b.place == PLACE_NONE and place != PLACE_NONE and b.group != GROUP_VIEW:
+        b.place = <uint16_t>place
+        all.charged[b.group][place] += 1
+
+cdef inline uint32_t buffers_left(const Buffers* all, int group) noexcept nogil:
+    """So many may be taken for something new."""
+    cdef const BufferPool* pool = &all.pool[group]
+    return 0 if buffer_scarce(all, group) else pool.capacity - pool.out - pool.reserve
 
 cdef int buffers_open(Buffers* all, Counters* counters, uint64_t bytes, uint32_t large_bytes) noexcept nogil
     # `bytes`: bound of the memory for bodies under way; `large_bytes`: payload of GROUP_LARGE. 0, or -ENOMEM

@@ -18,7 +18,6 @@ cdef enum:
     # while the worker drains a connection counts as idle after so long without a request.
     DRAIN_IDLE_MS = 1000
     CLIENT_TURNS = 16           # requests of one client that are served at once in a turn of the loop; then others have theirs
-    PLACE_UNKNOWN = 4096    # Client.place before it is looked up: PLACES of shares.pxd
 
 cdef void client_move(Client* c, int to) noexcept nogil
 
@@ -69,6 +68,7 @@ cdef void client_done(Worker* w, Client* c) noexcept nogil
 cdef void client_finish(Worker* w, Client* c) noexcept nogil
     # end the connection in order: close_notify, FIN, and what the client still sends is read
 cdef bint may_lose(Stream* s) noexcept nogil
+cdef bint unread(const Stream* s) noexcept nogil    # something waits in the socket
 cdef int unsent(Stream* s) noexcept nogil       # bytes in the socket that are not on their way yet
 cdef int unacknowledged(Stream* s) noexcept nogil   # ... or that are, and may not have come
 cdef bint takes_on(Client* c) noexcept nogil

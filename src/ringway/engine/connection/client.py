@@ -10,6 +10,7 @@ from cython.cimports.ringway.engine.connection.rules import *
 from cython.cimports.ringway.engine.connection.state import *
 from cython.cimports.ringway.engine.connection.stream import *
 from cython.cimports.ringway.engine.connection.tell import *
+from cython.cimports.ringway.engine.connection.waiting import *
 from cython.cimports.ringway.engine.http import *
 from cython.cimports.ringway.engine.native.linux import (
     AF_INET,
@@ -374,7 +375,7 @@ def merge_first(w, s, limit):
     if room_behind(a) < length_of(b) and a.size < w.buffers.pool[GROUP_LARGE].size:
         # Not from the reserve: many that do not finish their heads would use it up.
         wide = NULL
-        if not buffer_scarce(address(w.buffers), GROUP_LARGE):
+        if not stream_short_large(w, s):
             wide = buffer_take(address(w.buffers), GROUP_LARGE)
         if wide == NULL or room_behind(wide) < length_of(a):
             if wide != NULL:
@@ -382,6 +383,7 @@ def merge_first(w, s, limit):
             buffer_give(address(w.buffers), a)
             buffer_give(address(w.buffers), b)
             return False
+        stream_charge(w, s, wide)
         memcpy(data_of(wide), data_of(a), length_of(a))
         wide.end += length_of(a)
         buffer_give(address(w.buffers), a)
@@ -524,12 +526,12 @@ def client_finish(w, c):
 def may_lose(s):
     # RFC 9112 9.6: a socket that is closed answers what still comes with a reset, and that takes along what the client
     # has not read yet. So: did it send more than we took, or has it more to read than the network carries?
-    unread: cython.int = 0
-    if s.inbox.first != NULL or s.cipher.first != NULL:
-        return True
-    if ioctl(s.fd, FIONREAD, address(unread)) == 0 and unread > 0:
-        return True
-    return unsent(s) > 0
+    return s.inbox.first != NULL or s.cipher.first != NULL or unread(s) or unsent(s) > 0
+
+
+def unread(s):
+    count: cython.int = 0
+    return ioctl(s.fd, FIONREAD, address(count)) == 0 and count > 0
 
 
 def unsent(s):

@@ -13,7 +13,7 @@ The handlers that move between these states stand in stream.py, client.py, upstr
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ringway.engine.plan.addresses cimport ADDRESSES_MAX, AddressTable
-from ringway.engine.base.buffers cimport Buffer, Buffers, Queue
+from ringway.engine.base.buffers cimport PLACES, Buffer, Buffers, Queue
 from ringway.engine.http.bodies cimport BodyState
 from ringway.engine.http.chunked cimport Chunked
 from ringway.engine.base.clock cimport Clock
@@ -40,11 +40,27 @@ cdef enum ReceiveMode:
     RECEIVE_SINGLE          # one receive is in flight
     RECEIVE_MULTI           # a receive that goes on is in flight
     RECEIVE_ENDING          # a receive that goes on is being cancelled
-    RECEIVE_STARVED         # wanted, but there was no buffer: in the worker's `starved` list
+    RECEIVE_STARVED         # wanted, but there was no buffer: in one of the worker's lists of those that wait
 
 cdef enum:                  # StreamKind
     KIND_CLIENT = 0
     KIND_UPSTREAM = 1
+
+cdef struct Waiter:         # a stream's place in a list of those that wait for buffers
+    Stream* owner
+    Waiters* list           # NULL: in none
+    Waiter* next
+    Waiter* before
+
+cdef struct Waiters:        # the first to come first
+    Waiter* first
+    Waiter* last
+    uint32_t count
+
+cdef enum:                  # Wait: what is waited for; index of a list
+    WAIT_SMALL = 0          # a small buffer. As the Groups for those that receive; the others have enough with one to answer
+    WAIT_LARGE = 1          # a large one, or a small one too
+    WAITS = 2
 
 cdef struct Stream:         # one socket and its bytes; first member of Client and Upstream
     Slot slot
@@ -101,9 +117,9 @@ cdef struct Stream:         # one socket and its bytes; first member of Client a
     uint32_t progress_bytes
     uint32_t send_window_ms # the peer must read so often
     uint8_t late            # LateSide: which deadline has passed, or that it was our buffers that were missing
-    Stream* next_starved    # list
-    bint hungry             # has something to send or to decrypt, and waits for buffers: in the worker's `hungry` list
-    Stream* next_hungry     # list
+    uint8_t granted         # Group + 1 of the receive in flight that `Worker.granted` counts; 0: none
+    Waiter starving         # wants to receive, and waits for a buffer
+    Waiter hungering        # has something to send or to decrypt, and waits for buffers
     bint ready              # a client whose next request may lie there: in the worker's `ready` list
     Stream* next_ready      # list
 
@@ -154,7 +170,7 @@ cdef struct Client:
     uint8_t peer_length     # bytes of `peer`; 0: not asked for yet
     uint8_t peer_family     # AF_INET, AF_INET6, AF_UNIX; 0: unknown
     char peer[46]           # address as text; "unix:": it came by a Unix socket
-    uint16_t place          # of its address among those that share, see shares.pxd; PLACES: not looked up
+    uint16_t place          # of its address among those that share, see shares.pxd; PLACE_UNKNOWN: not looked up
     uint32_t held           # buffers that are scarce: valid during a look
     uint64_t looked_ms      # when it was found holding some first; 0: it does not
     int looked_unsent       # bytes that its socket had to send then
@@ -395,6 +411,8 @@ ctypedef void (*stream_event_t)(Worker* w, Stream* s) noexcept nogil
 ctypedef void (*exchange_event_t)(Worker* w, Exchange* x) noexcept nogil
 ctypedef void (*outcome_event_t)(Worker* w, Exchange* x, int reason) noexcept nogil
 ctypedef void (*request_event_t)(Worker* w, Client* c, int found) noexcept nogil
+ctypedef uint32_t (*place_t)(Worker* w, Stream* s) noexcept nogil
+ctypedef void (*take_stock_t)(Worker* w) noexcept nogil
 
 cdef struct Handlers:       # how level 4 calls up to level 5
     stream_event_t received[2]  # by StreamKind: bytes, an end or an error arrived
@@ -413,12 +431,15 @@ cdef struct Handlers:       # how level 4 calls up to level 5
     exchange_event_t upstream_late
     exchange_event_t upstream_gone      # its connection, closed by us, holds nothing of ours any more
     exchange_event_t file_ready         # a File that it waited for is READY or FAILED
+    place_t place                       # of the address that is charged with what a stream takes
+    take_stock_t take_stock             # who holds how many buffers: what the last look found is too old
 
 cdef enum:
     LISTENERS_MAX = 256     # sockets of one worker that listen
     TOLD_MAX = 16           # more than there are EventCodes
     SCRATCH_BYTES = 139264  # a head of 64 KiB, what it may grow by, and as much again to be safe
     PATH_BYTES = 65536
+    PLACE_UNKNOWN = 4096    # PLACES: not looked up
 
 cdef struct Worker:
     Driver driver
@@ -441,12 +462,18 @@ cdef struct Worker:
     File* file_newest
     File* file_oldest
     uint64_t memory_bytes       # of all copies
-    Stream* starved             # those that wait for a buffer to receive into
-    Stream* hungry              # those that wait for buffers for something else, the first to come first
-    Stream* hungry_last
+    Waiters starved[WAITS]      # streams that wait for a buffer to receive into
+    Waiters hungry[WAITS]       # ... for something else
+    Waiters held_back[2]        # of both, those whose address has its share: they are tried again after the next look
+    uint32_t waiting            # in all of these lists
+    bint feed_on                # ... and there are buffers for some more: no sleep before
+    uint32_t share[2]           # by Group, from the last look: buffers that an address may hold while they are scarce
+    uint64_t share_until_ms     # ... then that look is too old
+    uint32_t share_waits[PLACES]    # by place, from the last look: clients that wait for a buffer
+    uint32_t granted[2][PLACES] # by Group and place: receives since that look, which have brought no buffer yet
     Stream* ready               # clients whose next request is looked at behind this turn's completions, the first to come first
     Stream* ready_last
-    bint feeding                # one of those has its turn: it may use the reserve
+    bint feeding                # one of the hungry has its turn: it may use the reserve
     uint32_t outbox_high        # bytes: who has so much queued stops producing; less while large buffers are scarce
     uint64_t next_shares_ms     # when shares_look() looks again
     uint64_t next_places_ms     # ... and shares_make_room()

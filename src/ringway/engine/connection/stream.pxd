@@ -9,7 +9,7 @@ may be called at any time; `gone` comes when the kernel holds nothing of the str
 """
 from libc.stdint cimport uint32_t, uint64_t
 
-from ringway.engine.base.buffers cimport GROUP_LARGE, Buffer, BufferPool, Queue, buffer_scarce
+from ringway.engine.base.buffers cimport GROUP_LARGE, Buffer, BufferPool, Queue
 from ringway.engine.kernel.driver cimport Completion
 from ringway.engine.connection.offload cimport OFFLOAD_SEND
 from ringway.engine.connection.state cimport Stream, Worker
@@ -26,7 +26,8 @@ cdef enum:
     INBOX_HIGH = 131072     # bytes: no more is decrypted or left running beyond this
     OUTBOX_HIGH = 131072    # bytes: its owner should stop producing
     OUTBOX_SCARCE = 1       # ... while three quarters of the large buffers are out: one piece is under way, no more
-    # A stream waits for buffers until readers that do not read have run out of their time to do so, several one after another.
+    # `write` windows that a stream waits for buffers: every buffer comes back within one, and by default 20,000 clients
+    # share 2,952 large ones, so the last of them has six others before it on the same buffer, and then its own time.
     HUNGRY_WINDOWS = 8
     JOIN_PART = 8           # a piece of at most this part of a buffer joins the one before it in its queue
     LEAST_RATE = 256        # bytes a second on average, of a client that does not take all of its answer at once: slower
@@ -76,8 +77,7 @@ cdef void lend(Worker* w, Stream* s, Buffer* b) noexcept nogil
 cdef void say_goodbye(Worker* w, Stream* s) noexcept nogil
 cdef void await_room(Worker* w, Stream* s) noexcept nogil
 cdef void start_receive(Worker* w, Stream* s) noexcept nogil
-cdef int spare_group(Worker* w, Stream* s) noexcept nogil
-    # Group to receive into: a small one where a large one is wanted and those are scarce; -1: wait
+cdef void ask_receive(Worker* w, Stream* s, int group) noexcept nogil
 cdef bint join_last(Worker* w, const Stream* s, Queue* q, Buffer* b) noexcept nogil
     # a small piece goes into the room behind the last buffer of a queue, and its own buffer is given back: what waits
     # takes memory by its bytes, not by how many pieces it came in. False: it does not fit, or is not small
@@ -96,16 +96,12 @@ cdef void stream_wait_buffers(Worker* w, Stream* s) noexcept nogil
 cdef void stream_send_later(Worker* w, Stream* s) noexcept nogil
     # buffers are scarce: `sent` comes when what was queued has gone, or else when there are buffers again
 cdef void feed_hungry(Worker* w) noexcept nogil
-cdef bint hungry_short(const Worker* w, const Stream* s) noexcept nogil
-cdef void push_hungry(Worker* w, Stream* s) noexcept nogil
-cdef void feed(Worker* w, Stream* s) noexcept nogil
-cdef void starve(Worker* w, Stream* s) noexcept nogil
+    # each turn. In each list the first for which there is nothing ends it: there is nothing for those behind it either
 cdef void feed_starved(Worker* w) noexcept nogil
+    # likewise; no more of them than there are buffers
+cdef void feed(Worker* w, Stream* s) noexcept nogil
+cdef void starve(Worker* w, Stream* s, int why) noexcept nogil
 cdef int operation_of(const Stream* s, int client_operation) noexcept nogil
-
-cdef inline bint stream_short(const Worker* w, int group) noexcept nogil:
-    """Nothing new is to be begun with a buffer of this group: wait."""
-    return not w.feeding and buffer_scarce(&w.buffers, group)
 
 cdef inline bint stream_holds(const Stream* s) noexcept nogil:
     """There may be more to use without the socket: received already, or waiting to be decrypted."""

@@ -9,6 +9,7 @@ from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection.offload import *
 from cython.cimports.ringway.engine.connection.state import *
 from cython.cimports.ringway.engine.connection.tell import *
+from cython.cimports.ringway.engine.connection.waiting import *
 from cython.cimports.ringway.engine.kernel import *
 from cython.cimports.ringway.engine.native.linux import (
     ECANCELED,
@@ -89,12 +90,21 @@ def stream_want(w, s, group, many, later):
 
 def start_receive(w, s):
     group: cython.int = s.want_group
-    s.spared = False
-    if not w.driver.has_buffers(address(w.driver), group):
-        group = spare_group(w, s)
+    left: uint32_t[ROOMS]
+    if w.waiting or stream_tight(w, group) or w.driver.buffers_left(address(w.driver), group) == 0:
+        # Who waits for the same comes first.
+        group = NO_BUFFER
+        if w.starved[s.want_group].first == NULL:
+            rooms_left(w, left)
+            group = group_for(w, s, left)
         if group < 0:
-            starve(w, s)
+            starve(w, s, group)
             return
+    ask_receive(w, s, group)
+
+
+def ask_receive(w, s, group):
+    s.spared = group != s.want_group
     # Receiving can change hands only while no receive is in flight.
     many: cython.bint = s.want_many and not s.spared and s.offload_wanted & ~s.offload & OFFLOAD_RECEIVE == 0
     flags: cython.int = RECEIVE_MANY if many else RECEIVE_ONCE
@@ -109,17 +119,6 @@ def start_receive(w, s):
     w.driver.receive(address(w.driver), s.fd, group, flags, s.receive_tag)
 
 
-def spare_group(w, s):
-    # Half of the small ones is left to heads. One at a time, so that the next one may be large again.
-    small: cython.pointer(BufferPool) = address(w.buffers.pool[GROUP_SMALL])
-    if s.want_group == GROUP_SMALL or small.out * 2 >= small.capacity:
-        return -1
-    if not w.driver.has_buffers(address(w.driver), GROUP_SMALL):
-        return -1
-    s.spared = True
-    return GROUP_SMALL
-
-
 def stream_pause(w, s):
     s.wanted = False
     if s.receive == RECEIVE_MULTI:
@@ -127,39 +126,50 @@ def stream_pause(w, s):
         w.driver.cancel(address(w.driver), s.fd, s.receive_tag)
 
 
-def starve(w, s):
+def starve(w, s, why):
     # Buffers come back when somebody's send completes: the loop then tries again (feed_starved).
     count(w.counters, COUNT_NO_BUFFERS, 1)
     tell(w, EVENT_NO_BUFFERS, 0, NULL, 0)
     s.receive = RECEIVE_STARVED
-    s.next_starved = w.starved
-    w.starved = s
+    push_waiter(
+        w, address(w.held_back[0]) if why == NO_SHARE else address(w.starved[s.want_group]), address(s.starving), s
+    )
 
 
 def feed_starved(w):
-    s: cython.pointer(Stream) = w.starved
-    w.starved = NULL
-    following: cython.pointer(Stream)
-    while s != NULL:
-        following = s.next_starved
-        s.next_starved = NULL
-        s.receive = RECEIVE_OFF
-        if s.closing:
-            stream_finish(w, s)
-        else:
-            start_receive(w, s)
-        s = following
+    s: cython.pointer(Stream)
+    wait: cython.int
+    group: cython.int
+    left: uint32_t[ROOMS]
+    fed: cython.bint = False
+    rooms_left(w, left)
+    for wait in range(WAITS):
+        while w.starved[wait].first != NULL:
+            s = w.starved[wait].first.owner
+            group = group_for(w, s, left)
+            if group == NO_BUFFER:
+                break
+            drop_waiter(w, address(s.starving))
+            if group == NO_SHARE:
+                push_waiter(w, address(w.held_back[0]), address(s.starving), s)
+                continue
+            ask_receive(w, s, group)
+            fed = True
+    # What they were given may be left over: the next turn comes at once.
+    w.feed_on = fed and (w.starved[WAIT_SMALL].first != NULL or w.starved[WAIT_LARGE].first != NULL)
+
+
+# ------------------------------------------------------------------------------------------- waiting for buffers
 
 
 def stream_wait_buffers(w, s):
-    if s.hungry:
+    if stream_hungry(s):
         return
     if s.receive_due_ms == 0 and s.send_due_ms == 0:
         stream_send_within(w, s, s.send_window_ms * HUNGRY_WINDOWS)
     count(w.counters, COUNT_NO_BUFFERS, 1)
     tell(w, EVENT_NO_BUFFERS, 0, NULL, 0)
-    s.hungry = True
-    push_hungry(w, s)
+    push_waiter(w, address(w.hungry[wait_of(s)]), address(s.hungering), s)
 
 
 def stream_send_later(w, s):
@@ -169,49 +179,40 @@ def stream_send_later(w, s):
 
 
 def feed_hungry(w):
-    """Each whose buffers are there; what is closing needs none."""
     s: cython.pointer(Stream)
-    last: cython.pointer(Stream) = w.hungry_last
-    short: cython.bint = False
-    while w.hungry != NULL and not short:
-        s = w.hungry
-        w.hungry = s.next_hungry
-        short = not s.closing and hungry_short(w, s)
-        if short and w.moving:
-            push_hungry(w, s)  # those behind it may need less
-            short = False
-        elif s.closing:
-            s.hungry = False
-            stream_finish(w, s)
-        else:
-            s.hungry = False
-            if stream_drained(s) and not s.polling:
-                s.send_due_ms = 0
-            # While nothing moves, nothing comes back either: then one goes on with the reserve.
-            w.feeding = short
+    wait: cython.int
+    turns: uint32_t
+    fed: cython.bint = False
+    for wait in range(WAITS):
+        turns = w.hungry[wait].count  # who waits again has its turn in the next round
+        while turns and w.hungry[wait].first != NULL:
+            turns -= 1
+            s = w.hungry[wait].first.owner
+            if hungry_short(w, s):
+                break
+            drop_waiter(w, address(s.hungering))
+            if wait == WAIT_LARGE and has_share(w, s, GROUP_LARGE):
+                push_waiter(w, address(w.held_back[1]), address(s.hungering), s)
+            else:
+                fed = True
+                feed(w, s)
+    if fed or w.moving:
+        return
+    # While nothing moves, nothing comes back either: one goes on with the reserve, rather one that is under way.
+    for wait in range(WAITS - 1, -1, -1):
+        if w.hungry[wait].first != NULL:
+            s = w.hungry[wait].first.owner
+            drop_waiter(w, address(s.hungering))
+            w.feeding = True
             feed(w, s)
             w.feeding = False
-        if s == last:
-            return  # who waits again has its turn in the next round
-
-
-def hungry_short(w, s):
-    # A request that has not begun needs a small one alone. It must not wait for large ones that others hold.
-    head: cython.bint = s.kind == KIND_CLIENT and (s.state == CLIENT_IDLE or s.state == CLIENT_HEAD)
-    return stream_short(w, GROUP_SMALL) or (not head and stream_short(w, GROUP_LARGE))
-
-
-def push_hungry(w, s):
-    s.next_hungry = NULL
-    if w.hungry == NULL:
-        w.hungry = s
-    else:
-        w.hungry_last.next_hungry = s
-    w.hungry_last = s
+            return
 
 
 def feed(w, s):
     generation: uint32_t = s.slot.generation
+    if stream_drained(s) and not s.polling:
+        s.send_due_ms = 0
     stream_refill(w, s)
     if s.inbox.first != NULL or s.eof or s.error:
         w.handlers.received[s.kind](w, s)
@@ -221,6 +222,8 @@ def feed(w, s):
 
 def stream_received(w, s, c):
     mode: cython.int = s.receive
+    if s.granted:
+        end_grant(w, s)
     if not c.more:
         s.operations -= 1
         s.receive = RECEIVE_OFF
@@ -233,6 +236,7 @@ def stream_received(w, s, c):
         count(w.counters, COUNT_CLIENT_BYTES_IN if s.kind == KIND_CLIENT else COUNT_UPSTREAM_BYTES_IN, c.result)
         s.received_since += cast(uint32_t, c.result)
         s.moved += cast(uint32_t, c.result)
+        stream_charge(w, s, c.buffer)
         if s.receive_window_ms and s.received_since >= s.progress_bytes:
             s.received_since = 0
             s.receive_due_ms = w.clock.now_ms + s.receive_window_ms
@@ -623,12 +627,12 @@ def stream_timer(w, s):
         return
     if s.receive_due_ms and s.receive_due_ms <= now:
         s.receive_due_ms = 0
-        s.late = LATE_BUFFERS if s.hungry or s.receive == RECEIVE_STARVED else LATE_RECEIVE
+        s.late = LATE_BUFFERS if stream_hungry(s) or s.receive == RECEIVE_STARVED else LATE_RECEIVE
         w.handlers.late[s.kind](w, s)
         return
     if s.send_due_ms and s.send_due_ms <= now:
         s.send_due_ms = 0
-        s.late = LATE_BUFFERS if s.hungry and stream_drained(s) and not s.polling else LATE_SEND
+        s.late = LATE_BUFFERS if stream_hungry(s) and stream_drained(s) and not s.polling else LATE_SEND
         w.handlers.late[s.kind](w, s)
         return
     due: uint64_t = s.receive_due_ms
@@ -645,6 +649,8 @@ def stream_close(w, s):
     if s.closing:
         return
     s.closing = True
+    drop_waiter(w, address(s.starving))
+    drop_waiter(w, address(s.hungering))
     timer_clear(address(w.wheel), address(s.timer))
     queue_give(address(w.buffers), address(s.inbox))
     queue_give(address(w.buffers), address(s.cipher))
@@ -676,7 +682,7 @@ def stream_abort(w, s):
 
 
 def stream_finish(w, s):
-    if s.operations or s.receive == RECEIVE_STARVED or s.hungry or s.ready:
+    if s.operations or s.ready:
         return
     tls: cython.pointer(Tls) = s.tls
     queue_give(address(w.buffers), address(s.outbox))

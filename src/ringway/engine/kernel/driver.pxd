@@ -87,7 +87,7 @@ cdef struct Driver:
         # call; `sure`: it has not, so the socket itself is looked at (socket_quiet()) too
     void (*cancel)(Driver* d, int fd, uint64_t tag) noexcept nogil  # its completion then comes with -ECANCELED
     void (*close)(Driver* d, int fd) noexcept nogil             # with the next batch
-    bint (*has_buffers)(Driver* d, int group) noexcept nogil    # may a receive be asked for?
+    uint32_t (*buffers_left)(Driver* d, int group) noexcept nogil   # for so many receives there is one; 0: ask for none
     int (*grow)(Driver* d, uint64_t files) noexcept nogil
         # for so many file operations whose completions were not taken yet. 0, or -ENOMEM with nothing changed
     void (*call_back)(Driver* d) noexcept nogil

@@ -45,6 +45,8 @@ def set_handlers(w):
     w.handlers.upstream_late = proxy_upstream_late
     w.handlers.upstream_gone = proxy_upstream_gone
     w.handlers.file_ready = serve_ready
+    w.handlers.place = share_place
+    w.handlers.take_stock = shares_count
 
 
 def tables_open(w):
