@@ -33,6 +33,7 @@ FOLDERS = b"\x85"
 supervisor's loop, where signals arrive by their numbers."""
 _AGAIN = 1.0
 """Seconds until memory for what is new is asked for again."""
+_numbers = itertools.count()
 DESCRIPTORS = ("snapshot", "addresses", "certificates", "peers")
 """Keys of the brief whose values are descriptors, if they are there."""
 
@@ -71,7 +72,7 @@ class Rules:
         self._watches: list[keyring.Watch | peers.Watch] = []
         self._keyring: keyring.Watch | None = None
         try:
-            self.brief: dict[str, Any] = {"memory": 0, "peers": None}
+            self.brief: dict[str, Any] = {"rules": next(_numbers), "memory": 0, "peers": None}
             """What a worker is told of all this. `memory` grows when one of the descriptors leads to something else."""
             self._build(ticket_keys, stapler)
         except BaseException:

@@ -37,6 +37,7 @@ cdef int files_grow(Worker* w, uint32_t most) noexcept nogil
     # chains for so many that are kept open; whoever is in the table is forgotten when it becomes another. 0, or -ENOMEM
 cdef void files_forget(Worker* w) noexcept nogil
     # none of those that were opened is believed any more; who uses one keeps it
+cdef void files_forget_folder(Worker* w, uint32_t root) noexcept nogil   # ... of those below this folder of the rules
 cdef void files_close(Worker* w) noexcept nogil          # forget all that nobody uses
 
 cdef File* find_listed(Worker* w, const Rules* rules, uint32_t hash, uint32_t root, const char* path, uint32_t length, int kind) noexcept nogil

@@ -263,6 +263,7 @@ cdef enum FileKind:         # bits: how a path is opened. Files of one path and 
 cdef struct Folder:         # where files are looked up; see folders.pxd
     int fd                  # owned, O_PATH. Its number stays when it comes to lead to another folder; -1: never opened
     int error               # errno: it is not there; 0: it is, or nothing is known
+    bint gone               # the supervisor says so, and that holds at once
     bint looking            # its path is being looked up
     uint32_t looks          # lookups that have begun
     uint32_t version        # how often `fd` came to lead to another folder
