@@ -17,7 +17,8 @@ cdef enum:
     # RFC 9112 9.6: a client that asks again and again has its next request on the way, and a close now would lose it. So
     # while the worker drains a connection counts as idle after so long without a request.
     DRAIN_IDLE_MS = 1000
-    CLIENT_TURNS = 16           # requests of one client that are served at once in a turn of the loop; then others have theirs
+    TURN_REQUESTS = 128         # pipelined requests that are served in a turn of the loop, of all clients in turn: each may
+                                # have a thousand, and who else has one waits for the turn to end
 
 cdef void client_move(Client* c, int to) noexcept nogil
 

@@ -305,21 +305,17 @@ def client_later(w, c):
 
 def client_turns(w):
     s: cython.pointer(Stream)
-    following: cython.pointer(Stream)
     i: cython.int
-    for i in range(CLIENT_TURNS):
+    for i in range(TURN_REQUESTS):
         s = w.ready
-        w.ready = NULL
-        while s != NULL:
-            following = s.next_ready
-            s.ready = False
-            if s.closing:
-                stream_finish(w, s)
-            elif s.state == CLIENT_IDLE:
-                client_next_request(w, cast(cython.pointer(Client), s))
-            s = following
-        if w.ready == NULL:
+        if s == NULL:
             return
+        w.ready = s.next_ready
+        s.ready = False
+        if s.closing:
+            stream_finish(w, s)
+        elif s.state == CLIENT_IDLE:
+            client_next_request(w, cast(cython.pointer(Client), s))
 
 
 def client_next_seen(w, c):

@@ -249,9 +249,8 @@ def stream_received(w, s, c):
     elif c.result == 0:
         socket_ended(w, s, 0)
     elif c.result == -ENOBUFS or c.result == -ECANCELED:
-        # Ran dry, or paused: nothing was lost. It goes on when it is wanted (now, if it was dry).
+        # Ran dry, or paused: nothing was lost. It goes on when it is wanted.
         if c.result == -ENOBUFS:
-            count(w.counters, COUNT_NO_BUFFERS, 1)
             s.wanted = s.wanted or mode != RECEIVE_ENDING
     elif c.result == -EIO and s.offload & OFFLOAD_RECEIVE:
         control_record(w, s)
@@ -267,7 +266,9 @@ def stream_received(w, s, c):
     ):
         # Asked for again while it was ending, or a receive that goes on ended by itself.
         s.wanted = False
-        if not s.eof and s.error == 0 and not s.ended:
+        if c.result == -ENOBUFS:
+            starve(w, s, NO_BUFFER)  # or all that ask would be refused again in each turn, but for a few
+        elif not s.eof and s.error == 0 and not s.ended:
             start_receive(w, s)
     if c.result > 0 or s.eof or s.error:
         w.handlers.received[s.kind](w, s)
