@@ -1,4 +1,4 @@
-"""The command line. Everything is imported where it is needed, so that --help and --version are quick."""
+"""The command line. Each command imports what it needs, so that --help and --version are fast."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ import sys
 import click
 
 from ringway import __version__
-from ringway.errors import ConfigError, RingwayError
+from ringway.errors import ConfigError, RingwayError, sentence_of
 
 _CONFIG = click.option(
     "--config",
@@ -37,8 +37,8 @@ def cli() -> None:
     Signals: SIGTERM and SIGINT drain and end Ringway (a second one ends it at once), SIGHUP reloads, SIGUSR2 upgrades,
     SIGUSR1 reopens the access log.
     """
-    # Some builds of OpenSSL, and Python's ssl, write the secrets of connections to the file that this names. Workers
-    # inherit what is left.
+    # Some builds of OpenSSL, and Python's ssl, write the secrets of connections to the file in this variable. Workers
+    # inherit the environment.
     os.environ.pop("SSLKEYLOGFILE", None)
 
 
@@ -55,9 +55,15 @@ def run(file: str) -> None:
     from ringway.control.running.supervisor import Supervisor
     from ringway.control.running.takeover import TakeOver
 
-    # First: at an upgrade the predecessor waits at the other end.
+    # First, because during an upgrade the old supervisor waits for this one.
     take_over = TakeOver.of_environment()
-    sys.exit(Supervisor(load(file), take_over=take_over).run())
+    try:
+        code = Supervisor(load(file), take_over=take_over).run()
+    except RingwayError as error:
+        if take_over is not None:
+            take_over.failed(str(error))
+        raise
+    sys.exit(code)
 
 
 @cli.command()
@@ -68,8 +74,8 @@ def reload(file: str) -> None:
     Ringway checks the file first. If it finds problems, it prints them, changes nothing, and the exit code is 1.
     Otherwise every worker switches to the new routes, upstreams, limits, timeouts and certificates without closing a
     connection. Downloads and WebSockets that already run finish under the old configuration. Ringway opens new
-    listeners and closes removed ones. If the number of workers or the size of their tables changes, new workers start
-    and the old ones drain. SIGHUP does the same.
+    listeners and closes removed ones. If `threads` or `io_driver` changes, new workers start and the old ones drain.
+    SIGHUP does the same.
     """
     from ringway.control.commands.commands import ask
 
@@ -82,7 +88,7 @@ def upgrade(file: str) -> None:
     """Replace the Ringway that runs FILE with the installed version.
 
     A new process gets the listening sockets. When it serves, the old process drains and ends. If the new process
-    fails, the old one keeps serving, and the exit code is 1. SIGUSR2 does the same.
+    fails, the old one keeps serving, the command prints the errors, and the exit code is 1. SIGUSR2 does the same.
     """
     from ringway.control.commands.commands import ask
 
@@ -165,7 +171,7 @@ def schema() -> None:
 
 
 def main() -> None:
-    """The program: errors that we know are one line each on stderr and exit code 1."""
+    """Runs the program. Prints each known error as one line on stderr and exits with code 1."""
     try:
         cli(prog_name="ringway")
     except ConfigError as error:
@@ -179,6 +185,5 @@ def main() -> None:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        click.echo(f"error: {place}{os.strerror(error.errno) if error.errno else error}", err=True)
+        click.echo(f"error: {sentence_of(error)}", err=True)
         sys.exit(1)

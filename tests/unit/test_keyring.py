@@ -89,7 +89,7 @@ def test_a_block_that_was_cut_or_changed(ring: Keyring) -> None:
     block = bytes(ring.block([KEY]))
     assert certificates.find(block, "default.example") == 0
     for broken in (block[:-1], block[:40], block + b"x", b"\0" + block[1:]):
-        with pytest.raises(ValueError, match="no block"):
+        with pytest.raises(ValueError, match="not a block"):
             certificates.find(broken, "a")
 
 
@@ -99,7 +99,7 @@ def test_ticket_keys_have_80_bytes(ring: Keyring, keys: list[bytes]) -> None:
         with pytest.raises(ValueError, match="80 bytes"):
             ring.block(keys)
     else:
-        with pytest.raises(ValueError, match="no block"):
+        with pytest.raises(ValueError, match="not a block"):
             certificates.find(ring.block(keys), "a")
 
 
@@ -390,6 +390,61 @@ def test_a_new_certificate_is_taken(watched) -> None:
     pair(folder, "a", ["b.example"])
     assert "is in use, for b.example" in said.get(timeout=20)
     assert b"b.example" in blocks.get(timeout=20)
+
+
+def test_a_renewal_repeats_no_warning_of_another_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(logs, "_write", lambda level, message: said.append(f"{level} {message}"))
+    lacking = pair(tmp_path, "lacking", ["lacking.example"], issuer="Somebody Else")
+    ending = pair(tmp_path, "ending", ["ending.example"], days=3, begins=-30)
+    config = tls(certificates=[lacking, ending, pair(tmp_path, "a", ["a.example"])])
+    ring, _ = load(config)
+    assert ring is not None
+    assert len([*ring.warnings(), *ring.expiring()]) == 2
+    watch = Watch(config, ring, lambda _: None)
+    watch._look()
+    pair(tmp_path, "a", ["b.example"], days=3, begins=-30, issuer="Somebody Else")
+    for _ in range(3):  # until the files have settled
+        watch._look()
+    in_use, chain, expires = said
+    assert "is in use, for b.example" in in_use
+    assert "a.crt" in chain
+    assert "add the intermediate certificate" in chain
+    assert "for b.example) expires on" in expires
+    # A renewed certificate with the same faults: its own warnings, again.
+    pair(tmp_path, "a", ["b.example"], days=3, begins=-30, issuer="Somebody Else")
+    for _ in range(3):
+        watch._look()
+    assert [line.rpartition(" UTC")[2] for line in said[4:]] == [line.rpartition(" UTC")[2] for line in said[1:3]]
+
+
+@pytest.mark.parametrize("late", [True, False], ids=["at last", "never"])
+def test_a_renewal_counts_when_every_worker_has_taken_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """A worker that does not take it is told of; one that has gone meanwhile is not waited for."""
+    said: list[str] = []
+    monkeypatch.setattr(logs, "_write", lambda level, message: said.append(f"{level} {message}"))
+    config = tls(**pair(tmp_path, "a", ["a.example"]))
+    ring, _ = load(config)
+    assert ring is not None
+    taken: dict[object, int] = {"first": 1, "second": 4, "gone": 1}
+    watch = Watch(config, ring, lambda _: None, taken=taken.copy)
+    watch._look()
+    pair(tmp_path, "a", ["b.example"])
+    for _ in range(3):  # until the files are at rest
+        watch._look()
+    taken["first"] = 2
+    del taken["gone"]
+    watch._look()
+    assert said == []
+    if late:
+        taken["second"] = 5
+    for _ in range(25):
+        watch._look()
+    (line,) = said
+    expected = "is in use, for b.example" if late else "error 1 worker has not loaded the new certificates"
+    assert expected in line
 
 
 @pytest.mark.parametrize(

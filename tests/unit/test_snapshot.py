@@ -132,25 +132,25 @@ def test_numbers_keep_their_full_width() -> None:
         ({"limits": FULL["limits"] | {"wheels": 4}}, "wheels"),
         ({"limits": {"head_bytes": 1}}, "client_connections"),
         ({"timeouts": {}}, "handshake_ms"),
-        ({"hosts": [{"host": "a", "route": 3, "paths": []}]}, "does not have"),
-        ({"hosts": [{"host": "a", "route": -2, "paths": []}]}, "does not have"),
-        ({"hosts": [{"host": "a", "route": None, "paths": [{"prefix": "/", "route": 3}]}]}, "does not have"),
-        ({"hosts": [{"host": "a", "route": None, "paths": [{"prefix": "/", "route": -1}]}]}, "does not have"),
-        ({"folders": ["/one"]}, "does not have"),
-        ({"doors": [{"host": "a", "policy": 0, "auth": "require"}]}, "does not have"),
-        ({"doors": [{"host": "a", "policy": 1, "auth": "off"}]}, "does not have"),
-        ({"doors": [{"host": "a", "policy": 1, "auth": "require"}] * 2}, "twice"),
-        ({"upstreams": []}, "does not have"),
-        ({"hosts": [{"host": "a", "route": 0, "paths": []}, {"host": "A.", "route": 0, "paths": []}]}, "twice"),
-        ({"hosts": [{"host": "a", "route": 0, "paths": [{"prefix": "/", "route": 0}] * 2}]}, "twice"),
+        ({"hosts": [{"host": "a", "route": 3, "paths": []}]}, "does not exist"),
+        ({"hosts": [{"host": "a", "route": -2, "paths": []}]}, "does not exist"),
+        ({"hosts": [{"host": "a", "route": None, "paths": [{"prefix": "/", "route": 3}]}]}, "does not exist"),
+        ({"hosts": [{"host": "a", "route": None, "paths": [{"prefix": "/", "route": -1}]}]}, "does not exist"),
+        ({"folders": ["/one"]}, "does not exist"),
+        ({"doors": [{"host": "a", "policy": 0, "auth": "require"}]}, "does not exist"),
+        ({"doors": [{"host": "a", "policy": 1, "auth": "off"}]}, "does not exist"),
+        ({"doors": [{"host": "a", "policy": 1, "auth": "require"}] * 2}, "duplicate"),
+        ({"upstreams": []}, "does not exist"),
+        ({"hosts": [{"host": "a", "route": 0, "paths": []}, {"host": "A.", "route": 0, "paths": []}]}, "duplicate"),
+        ({"hosts": [{"host": "a", "route": 0, "paths": [{"prefix": "/", "route": 0}] * 2}]}, "duplicate"),
         ({"hosts": [{"host": "", "route": 0, "paths": []}]}, "not a host name"),
         ({"hosts": [{"host": "a.*.b", "route": 0, "paths": []}]}, "not a host name"),
         ({"hosts": [{"host": "*a", "route": 0, "paths": []}]}, "not a host name"),
         ({"hosts": [{"host": ".a", "route": 0, "paths": []}]}, "not a host name"),
         ({"hosts": [{"host": "a" * 257, "route": 0, "paths": []}]}, "not a host name"),
         ({"hosts": [{"host": "é", "route": 0, "paths": []}]}, "ascii"),
-        ({"media_types": {"tar.gz": "application/gzip"}}, "not the suffix"),
-        ({"media_types": {"": "text/plain"}}, "not the suffix"),
+        ({"media_types": {"tar.gz": "application/gzip"}}, "not a suffix"),
+        ({"media_types": {"": "text/plain"}}, "not a suffix"),
     ],
 )
 def test_a_plan_that_the_engine_cannot_hold_is_refused(change: dict, sentence: str) -> None:
@@ -177,12 +177,12 @@ def test_a_block_of_another_kind_version_or_length_is_refused() -> None:
         media_type(block[:-8], b"/x")
 
 
-@pytest.mark.parametrize(("key", "most"), [("base", 1024), ("to", 2048), ("hsts", 227)])
+@pytest.mark.parametrize(("key", "most"), [("base", 1024), ("to", 2048), ("hsts", 227), ("upgrade", 790)])
 def test_long_texts_of_routes(key: str, most: int) -> None:
     """What a route brings into a head: the engine's room for heads counts on these bounds. HSTS: the line has 256."""
-    route = PROXY if key == "base" else redirect("a")
+    route = PROXY if key in ("base", "upgrade") else redirect("a")
     for length in (most, most + 1):
-        text = "/" * length
+        text: str | list[str] = ["a" * length] if key == "upgrade" else "/" * length
         changed = plan(upstreams=FULL["upstreams"], routes=[route | {key: text}])
         try:
             block = build(changed)

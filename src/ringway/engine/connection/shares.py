@@ -1,4 +1,4 @@
-"""Who gives way when buffers or places for connections run short."""
+"""Which clients give way when buffers or places for connections are scarce."""
 
 import cython
 from cython import NULL, address, cast
@@ -23,8 +23,6 @@ from cython.cimports.ringway.engine.plan import *
 
 def shares_look(w):
     look: Look
-    if not w.waiting and not stream_tight(w, GROUP_SMALL) and not stream_tight(w, GROUP_LARGE):
-        return
     if w.clock.now_ms < w.next_shares_ms:
         return
     w.next_shares_ms = w.clock.now_ms + LOOK_MS
@@ -51,7 +49,7 @@ def count_all(w, look):
         c = cast(cython.pointer(Client), slot_at(address(w.clients), i))
         if c.stream.slot.used and not c.stream.closing:
             count_client(w, look, c)
-    share_out(w, look)
+    divide(w, look)
 
 
 def count_client(w, look, c):
@@ -105,7 +103,7 @@ def charge_buffer(w, b, place, held):
         buffer_charge(address(w.buffers), b, place)
 
 
-def share_out(w, look):
+def divide(w, look):
     """How many an address may hold: as if there were one more of them than there are, so that a new one finds some.
 
     Who waits for its own address waits for nobody else.
@@ -137,7 +135,7 @@ def has_all(w, look, place):
 
 
 def weigh(w, look, c):
-    """May it give way, and what is it worth?"""
+    """Note the client and its worth, if it may give way."""
     place: uint32_t = place_of(w, c)
     age: uint64_t = w.clock.now_ms - c.looked_ms
     own: uint32_t = w.share_waits[place] if place != PLACE_NONE else 0
@@ -162,7 +160,7 @@ def weigh(w, look, c):
         rate = rate_of(w, c)
         if rate >= WORTH_RATE and not share:
             return
-    # In fixed point, so that an address with a thousand buffers is told from one with two.
+    # In fixed point, so that an address with a thousand buffers differs from one with two.
     note_weak(look, (rate + 1) * 1048576 // max(held if place else 1, cast(uint64_t, 1)), c.stream.slot.index, c.held)
 
 
@@ -183,7 +181,7 @@ def rate_of(w, c):
     age: uint64_t = w.clock.now_ms - c.looked_ms + 1
     moved: uint64_t = c.stream.moved
     if ioctl(c.stream.fd, SIOCOUTQ, address(unsent)) == 0:
-        # What lies in the socket is ours still: a large socket buffer hides a reader's pace for minutes.
+        # Bytes in the socket do not count as taken: a large socket buffer would hide a reader's rate for minutes.
         moved = moved + c.looked_unsent - unsent if moved + c.looked_unsent > cast(uint64_t, unsent) else 0
     return moved * 1000 // age
 
@@ -244,7 +242,7 @@ def give_way(w, look):
             return
         wanted -= min(wanted, cast(uint64_t, look.weak[i].held))
         if c.stream.state == CLIENT_HEAD:
-            queue_give(address(w.buffers), address(c.stream.inbox))  # its answer takes one of those
+            queue_give(address(w.buffers), address(c.stream.inbox))  # its response needs one of these buffers
         count(w.counters, COUNT_GAVE_WAY, 1)
         client_peer(c)
         tell(w, EVENT_GAVE_WAY, 0, c.peer, c.peer_length)
@@ -266,7 +264,7 @@ def place_of(w, c):
 
 
 def place_of_ip(w, ip):
-    # An IPv6 address of a provider's customer comes with the 2^64 others of its network.
+    # A provider's customer has a whole IPv6 network of 2^64 addresses: use only its prefix.
     length: uint32_t = 16 if ip_is_v4(ip) else 8
     hash: uint32_t = w.salt
     i: uint32_t
@@ -303,7 +301,7 @@ def shares_make_room(w, fd):
 
 
 def find_heavy(w):
-    """The address that has more than half of all places."""
+    """Find the address that has more than half of all places."""
     has: cython.pointer(uint32_t) = cast(cython.pointer(uint32_t), w.scratch)
     c: cython.pointer(Client)
     i: uint32_t
@@ -322,7 +320,7 @@ def find_heavy(w):
 
 
 def make_places(w):
-    """It gives up some of them. Returns how many."""
+    """Close connections of that address to free places. Returns how many."""
     look: Look
     c: cython.pointer(Client)
     i: uint32_t
@@ -334,7 +332,7 @@ def make_places(w):
         if c.stream.slot.used and not c.stream.closing and place_of(w, c) == w.heavy_place:
             how = rank(c)
             if how:
-                # By rank; within it, whose deadline is the nearest has been there for the longest.
+                # By rank. Within a rank, the connection with the nearest deadline has been there for longest.
                 note_weak(address(look), (cast(uint64_t, how) << 56) + c.stream.receive_due_ms, i, 1)
     for i in range(look.count):
         c = cast(cython.pointer(Client), slot_at(address(w.clients), look.weak[i].index))

@@ -30,7 +30,7 @@ from cython.cimports.ringway.engine.native.epoll import (
     rlimit,
     syscall,
 )
-from cython.cimports.ringway.engine.native.ktls import POLLOUT, poll, pollfd
+from cython.cimports.ringway.engine.native.ktls import POLLOUT, POLLRDHUP, poll, pollfd
 from cython.cimports.ringway.engine.native.linux import (
     AF_UNIX,
     AT_EMPTY_PATH,
@@ -89,6 +89,7 @@ def epoll_open(d, buffers, counters, files):
     d.send = epoll_send
     d.connect = epoll_connect
     d.writable = epoll_writable
+    d.await_end = epoll_await_end
     d.open = epoll_open_file
     d.stat = epoll_stat
     d.read = epoll_read
@@ -116,7 +117,7 @@ def epoll_open(d, buffers, counters, files):
 
 
 def epoll_reserve(size):
-    """Zeros, which take no memory before they are touched. NULL: no memory."""
+    """Zeroed memory that takes up no RAM before it is touched. NULL: no memory."""
     memory: cython.p_void = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
     return NULL if memory == MAP_FAILED else memory
 
@@ -161,7 +162,7 @@ def pop_side(q):
 
 
 def ask(d, fd, direction, asked, tag):
-    """The side which is to do it; NULL: it was refused, and its completion says so."""
+    """The side for the operation; NULL: it failed, and its completion says so."""
     e: cython.pointer(Epoll) = cast(cython.pointer(Epoll), d.state)
     gauge(d.counters, GAUGE_OPERATIONS, 1)
     if cast(uint32_t, fd) >= e.watch_count:
@@ -190,18 +191,20 @@ def side_settle(e, s):
         end(e, s, -errno)
         return
     w.registered = True
-    # What has arrived already is told now.
+    # Registering reports what has already arrived.
     w.side[INWARD].dry = True
 
 
 def end(e, s, error):
+    if s.asked == ASKED_PEER_END:
+        s.dry = False  # bytes may be there to receive
     s.asked = ASKED_END
     s.error = error
     push_side(address(e.due), s)
 
 
 def unregister(e, fd):
-    """A listener is the supervisor's as well: closing it here would not unregister it."""
+    """The supervisor has the listener open too, so closing it here would not unregister it."""
     w: cython.pointer(Watch) = address(e.watches[fd])
     event: epoll_event
     if w.registered:
@@ -262,13 +265,20 @@ def epoll_connect(d, fd, address_, length, tag):
 def epoll_writable(d, fd, tag):
     s: cython.pointer(Side) = ask(d, fd, OUTWARD, ASKED_WRITABLE, tag)
     if s != NULL:
-        # Whoever asks has written past this driver, so what it knows is old.
+        # The caller has written to the socket without the driver, so `dry` may be out of date.
+        s.dry = False
+        side_settle(cast(cython.pointer(Epoll), d.state), s)
+
+
+def epoll_await_end(d, fd, tag):
+    s: cython.pointer(Side) = ask(d, fd, INWARD, ASKED_PEER_END, tag)
+    if s != NULL:
         s.dry = False
         side_settle(cast(cython.pointer(Epoll), d.state), s)
 
 
 def epoll_quiet(d, fd, tag, sure):
-    return socket_quiet(fd)  # edges tell what was when the worker last slept
+    return socket_quiet(fd)  # edges only show the state when the worker last slept
 
 
 def epoll_cancel(d, fd, tag):
@@ -291,7 +301,7 @@ def epoll_close(d, fd):
     if cast(uint32_t, fd) < e.watch_count:
         w = address(e.watches[fd])
         BUG_ON(w.side[INWARD].asked != ASKED_NOTHING or w.side[OUTWARD].asked != ASKED_NOTHING)
-        # A side may stay queued: there is nothing asked of it, or what the next owner of this number asked.
+        # A side may stay queued: it has nothing to do, or an operation of the next owner of this number.
         w.registered = False
         w.unsure = False
         w.side[INWARD].dry = False
@@ -304,7 +314,7 @@ def epoll_buffers_left(d, group):
 
 
 def epoll_call_back(d):
-    pass  # it takes a buffer when there is something to receive
+    pass  # this driver keeps no buffers ready
 
 
 def epoll_grow(d, files):
@@ -466,7 +476,7 @@ def attempt(d, w, s, out):
     untag(out, s.tag)
     out.result = result
     if s.asked == ASKED_WRITABLE:
-        w.moved = TURN_BYTES_MAX  # what is written past this driver is not counted: once a turn
+        w.moved = TURN_BYTES_MAX  # the driver cannot count these bytes: once in a turn
     elif (s.asked == ASKED_RECEIVE or s.asked == ASKED_SEND) and result > CALL_BYTES:
         w.moved += cast(uint32_t, result)
     else:
@@ -485,7 +495,7 @@ def attempt(d, w, s, out):
 
 
 def call(d, w, s, out):
-    """Its result, or -errno. -EAGAIN: it would have blocked."""
+    """The result of the system call, or -errno. -EAGAIN: it would have blocked."""
     n: cython.Py_ssize_t
     if s.asked == ASKED_RECEIVE:
         return call_receive(d, w, s, out)
@@ -496,7 +506,9 @@ def call(d, w, s, out):
     elif s.asked == ASKED_CONNECT:
         return call_connect(s)
     elif s.asked == ASKED_WRITABLE:
-        return call_writable(s)
+        return call_poll(s, POLLOUT)
+    elif s.asked == ASKED_PEER_END:
+        return call_poll(s, POLLRDHUP)
     else:
         n = recv(s.fd, s.data, s.length, MSG_DONTWAIT)
     return -errno if n < 0 else cast(cython.int, n)
@@ -530,16 +542,16 @@ def call_send(s):
 
 
 def call_connect(s):
-    # Asked once more, connect(2) tells how the first time ended: EALREADY, 0, or what went wrong.
+    # A second connect(2) returns the result of the first: EALREADY, 0, or its error.
     if connect(s.fd, cast(cython.pointer(sockaddr), s.data), s.length) == 0:
         return 0
     return -EAGAIN if errno == EINPROGRESS or errno == EALREADY else -errno
 
 
-def call_writable(s):
+def call_poll(s, events):
     asked: pollfd
     asked.fd = s.fd
-    asked.events = POLLOUT
+    asked.events = cast(cython.short, events)
     asked.revents = 0
     n: cython.int = poll(address(asked), 1, 0)
     if n < 0:

@@ -1,6 +1,6 @@
-"""liburing 2.3, as far as the driver uses it. Declarations only.
+"""liburing 2.3, the parts that the driver uses. Declarations only.
 
-Never set IORING_SETUP_NO_SQARRAY with this liburing: it destroys the ring silently (shared research, 1.2).
+Never set IORING_SETUP_NO_SQARRAY with this liburing: it silently breaks the ring.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -104,4 +104,4 @@ cdef extern from "<liburing.h>" nogil:
     void io_uring_prep_cancel64(io_uring_sqe* sqe, uint64_t user_data, int flags)
 
 cdef extern from "<poll.h>" nogil:
-    unsigned int POLLIN, POLLOUT
+    unsigned int POLLIN, POLLOUT, POLLRDHUP
