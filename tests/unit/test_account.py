@@ -89,7 +89,7 @@ def test_only_root_becomes_another_user(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "a/b", "a\n"])
 def test_names_that_are_none(name: str) -> None:
-    with pytest.raises(ValueError, match="no user or group"):
+    with pytest.raises(ValueError, match="not the name of a user or group"):
         server(user=name)
 
 

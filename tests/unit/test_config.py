@@ -69,7 +69,7 @@ head = -1
         ),
         (
             "[limits]\nhead_bytes = 20000\nbody_buffer_bytes = 16384",
-            "body_buffer_bytes: a head of 20000 bytes does not fit in; write more than 20000, or less `head_bytes`",
+            "body_buffer_bytes: a head of 20000 bytes does not fit into it; write more than 20000, or less `head_bytes`",
         ),
         (
             "[limits]\nbuffer_bytes = 1048576\nbody_buffer_bytes = 65537",
@@ -97,15 +97,15 @@ head = -1
         ('[path_routes.x]\n"a" = { type = "Redirect", to = "/" }', 'path_routes.x.a: "a" does not begin with a slash'),
         (
             '[host_routes]\nx = { type = "Proxy", url = "http://h", verify = false }',
-            "x.verify: this is about TLS, and http://h speaks none; write https:// in `url`, or remove `verify`",
+            "x.verify: this key is for TLS, and http://h does not use TLS; write https:// in `url`, or remove `verify`",
         ),
         (
             '[host_routes]\nx = { type = "Proxy", url = "http://h", ca_path = "a" }',
-            "host_routes.x.ca_path: this is about TLS, and http://h speaks none",
+            "host_routes.x.ca_path: this key is for TLS, and http://h does not use TLS",
         ),
         (
             '[host_routes]\nx = { type = "Proxy", url = "https://h", verify = false, ca_path = "a" }',
-            "host_routes.x.ca_path: no authority is asked with `verify = false`; remove one of them",
+            "host_routes.x.ca_path: `ca_path` has no effect with `verify = false`; remove one of them",
         ),
         (
             '[host_routes]\nx = { type = "Proxy", url = "https://h", cert_path = "a" }',
@@ -333,7 +333,7 @@ def test_redirect_https_needs_tls(tmp_path: Path) -> None:
         ),
         (
             'proxy_protocol = "127.0.0.1:1"',
-            "server.proxy_protocol: nobody may connect there without `trusted",
+            "server.proxy_protocol: no client can connect there without `trusted",
         ),
         (
             'trusted_proxies = ["::1", "10.0.0.1/8"]',

@@ -11,9 +11,9 @@ PROXY = '{ type = "Proxy", url = "http://localhost:3000" }'
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("listen = 8080", "1: listen: this key belongs into a section, and stands above all of them; write [server]"),
+        ("listen = 8080", "1: listen: this key belongs in a section, but is above all of them; write [server]"),
         ('[server]\nlisten = "example.com:443"', 'is a name; Ringway listens on IP addresses; write ":443" for all'),
-        ('[server]\nlisten = "443 ssl"', '"443 ssl" is more than an address; write "443"; [tls] turns HTTPS on'),
+        ('[server]\nlisten = "443 ssl"', '"443 ssl" has more than an address; write "443"; [tls] turns HTTPS on'),
         (
             '[server]\nlisten = "127.0.0.1:80, [::1]:80"',
             'is more than one address; write ["127.0.0.1:80", "[::1]:80"]',
@@ -25,7 +25,7 @@ PROXY = '{ type = "Proxy", url = "http://localhost:3000" }'
         ),
         ('[server]\nlisten = 80\nthreads = "auto"', "write a number, or remove the key for one worker per CPU"),
         ('[server]\nlisten = 80\nuser = "app:web"', 'write user = "app" and group = "web"'),
-        ('[server]\nlisten = 80\nuser = "a b"', '"a b" is the name of no user or group; write a name or a number'),
+        ('[server]\nlisten = 80\nuser = "a b"', '"a b" is not the name of a user or group; write a name or a number'),
         ('[server]\nlisten = 80\ntrusted_proxies = "*"', 'write the addresses of your proxies; ["0.0.0.0/0", "::/0"]'),
         ('[server]\nlisten = 80\ntrusted_proxies = "private"', 'write ["10.0.0.0/8", "172.16.0.0/12", '),
         ('[server]\nlisten = 80\ntrusted_proxies = "10.0.0.1 ::1"', 'more than one network; write ["10.0.0.1", "::1"]'),

@@ -309,13 +309,13 @@ def test_what_is_wrong_names_its_place(tmp_path: Path) -> None:
     ("keys", "sentence"),
     [
         ({}, "there is no certificate"),
-        ({"cert_path": "a"}, "`cert_path` needs `key_path` beside it"),
-        ({"key_path": "a"}, "`key_path` needs `cert_path` beside it"),
+        ({"cert_path": "a"}, "`cert_path` needs `key_path`"),
+        ({"key_path": "a"}, "`key_path` needs `cert_path`"),
         ({"certificates_path": "a", "ciphers": []}, "at least 1"),
         ({"certificates_path": "a", "ciphers": ["RC4-SHA"]}, "TLS_AES_128_GCM_SHA256"),
         ({"certificates_path": "a", "curves": ["P-192"]}, "X25519"),
         ({"certificates_path": "a", "min_version": "1.1"}, "1.2"),
-        ({"certificates_path": "a", "ocsp_cache": "b"}, "nothing is fetched without `ocsp_stapling`"),
+        ({"certificates_path": "a", "ocsp_cache": "b"}, "Ringway fetches no responses without `ocsp_stapling`"),
     ],
 )
 def test_what_the_section_refuses(keys: dict[str, object], sentence: str) -> None:

@@ -69,7 +69,7 @@ def _in_place(problem: Problem, numbers: list[int]) -> Problem:
 
 
 def warnings_of(config: Config) -> list[Problem]:
-    """What runs otherwise than the file asks for."""
+    """Returns warnings about a valid configuration."""
     warnings: list[Problem] = []
     if config.tls is not None and config.tls.ktls_enabled:
         from ringway.control.machine.kernel_tls import found
@@ -101,7 +101,7 @@ def warnings_of(config: Config) -> list[Problem]:
 
 
 def _out_of_reach(config: Config, worker: Account) -> list[Problem]:
-    """What the user of workers may not do, by the modes of files: the supervisor may."""
+    """Returns warnings about files and sockets that the user of the workers cannot use, by their modes."""
     warnings = []
     for key, route in _routes(config):
         with contextlib.suppress(OSError):  # other checks report missing files

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 STDOUT = "stdout"
-"""The value that stands for stdout instead of a path."""
+"""The value of a path that means stdout."""
 
 
 class AccessLog(Section):

@@ -117,7 +117,7 @@ def parse_address(text: str) -> Address:
         if all(":" in one or one.isdigit() for one in several):
             listed = ", ".join(f'"{one}"' for one in several)
             raise Flaw(f'"{text}" is more than one address', f"write [{listed}]")
-        raise Flaw(f'"{text}" is more than an address', f'write "{several[0]}"; [tls] turns HTTPS on')
+        raise Flaw(f'"{text}" has more than an address', f'write "{several[0]}"; [tls] turns HTTPS on')
     host, colon, port_text = text.rpartition(":")
     if not colon or not host:
         raise Flaw(f'"{text}" is not an address with a port', _ADDRESS_REMEDY)

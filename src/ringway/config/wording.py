@@ -199,7 +199,7 @@ def _unknown_key(path: Path, document: dict[str, Any]) -> Problem:
     section = next((name for name, section in model.SECTIONS.items() if path[0] in section.model_fields), None)
     if len(path) == 1 and section is not None and not isinstance(document[str(path[0])], dict):
         remedy = f"write [{section}] above it"
-        return Problem(key_path(path), "this key belongs into a section, and stands above all of them", remedy)
+        return Problem(key_path(path), "this key belongs in a section, but is above all of them", remedy)
     if close:
         return Problem(key_path(path), f"there is no such {kind}", f"did you mean `{close[0]}`?")
     return Problem(key_path(path), f"there is no such {kind}", f"there are: {', '.join(known)}")
@@ -257,7 +257,7 @@ def _bounds(path: Path, document: dict[str, Any]) -> str:
 
 
 def _unit(field: FieldInfo) -> str:
-    """ "seconds", "bytes", or "": a number as it is."""
+    """Returns "seconds", "bytes", or "" for a number without a unit."""
     for rule in field.metadata:
         if rule in (kinds.SECONDS, kinds.BYTES):
             return "seconds" if rule == kinds.SECONDS else "bytes"

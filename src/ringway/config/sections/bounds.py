@@ -89,7 +89,7 @@ class Limits(Section):
         head, bound = info.data.get("head_bytes"), info.data.get("buffer_bytes")
         if head is not None and value <= head:
             raise values.Flaw(
-                f"a head of {head} bytes does not fit in", f"write more than {head}, or less `head_bytes`"
+                f"a head of {head} bytes does not fit into it", f"write more than {head}, or less `head_bytes`"
             )
         if bound is not None and 16 * value > bound:
             raise values.Flaw(

@@ -45,7 +45,7 @@ def _account_name(text: str) -> str:
         user, colon, group = text.partition(":")
         both = f'write user = "{user}" and group = "{group}"' if colon and user and group else ""
         raise values.Flaw(
-            f'"{text}" is the name of no user or group', both or 'write a name or a number, like "www-data"'
+            f'"{text}" is not the name of a user or group', both or 'write a name or a number, like "www-data"'
         )
     return text
 
@@ -54,7 +54,7 @@ def _some_path(text: str) -> str:
     if not text or "\0" in text:
         raise values.Flaw("the path is empty" if not text else "the path has a NUL", "write the path of a file")
     if text == "~" or text.startswith("~/"):
-        raise values.Flaw(f'"~" stands for no folder in "{text}"', f'write "${{HOME}}{text[1:]}"')
+        raise values.Flaw(f'Ringway does not expand "~" in "{text}"', f'write "${{HOME}}{text[1:]}"')
     return text
 
 
@@ -85,7 +85,7 @@ Seconds = Annotated[float, SECONDS]
 
 
 def _or_text(unit: str, pattern: str) -> Any:
-    """The JSON Schema of a number that can also be a text with a unit."""
+    """Returns the JSON Schema of a number that can also be a string with a unit."""
 
     def both(schema: dict[str, Any]) -> None:
         number = {key: schema.pop(key) for key in ("type", "minimum", "maximum")}

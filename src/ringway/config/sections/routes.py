@@ -120,7 +120,8 @@ class ProxyRoute(Section):
         url = info.data.get("url")
         if value is not None and url is not None and not values.parse_url(url).tls:
             raise values.Flaw(
-                f"this is about TLS, and {url} speaks none", f"write https:// in `url`, or remove `{info.field_name}`"
+                f"this key is for TLS, and {url} does not use TLS",
+                f"write https:// in `url`, or remove `{info.field_name}`",
             )
         return value
 
@@ -128,7 +129,7 @@ class ProxyRoute(Section):
     @classmethod
     def _only_verified(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and info.data.get("verify") is False:
-            raise values.Flaw("no authority is asked with `verify = false`", "remove one of them")
+            raise values.Flaw("`ca_path` has no effect with `verify = false`", "remove one of them")
         return value
 
     @field_validator("key_path")
@@ -146,7 +147,7 @@ class RedirectRoute(Section):
 
     type: Literal["Redirect"] = Field(description='`"Redirect"`: redirects the client.')
     to: Annotated[str, AfterValidator(values.redirect_target)] = Field(
-        description="A URL or a path, up to 2048 bytes. `{path}` in it stands for the path and query of the request.",
+        description="A URL or a path, up to 2048 bytes. `{path}` in it is the path and query of the request.",
         examples=["https://example.com{path}"],
     )
     status: Literal[301, 302, 303, 307, 308] = Field(

@@ -102,7 +102,7 @@ class Server(Section):
                 raise values.Flaw(f"Ringway does not listen on {address}", "write an address of `listen`")
         if value and info.data.get("trusted_proxies") == []:
             raise values.Flaw(
-                "nobody may connect there without `trusted_proxies`", 'add trusted_proxies = "10.0.0.0/8"'
+                "no client can connect there without `trusted_proxies`", 'add trusted_proxies = "10.0.0.0/8"'
             )
         return value
 

@@ -182,7 +182,8 @@ class Tls(Section):
     def _only_fetched(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and info.data.get("ocsp_stapling") is False:
             raise values.Flaw(
-                "nothing is fetched without `ocsp_stapling`", "add ocsp_stapling = true, or remove `ocsp_cache`"
+                "Ringway fetches no responses without `ocsp_stapling`",
+                "add ocsp_stapling = true, or remove `ocsp_cache`",
             )
         return value
 
@@ -191,7 +192,7 @@ class Tls(Section):
         if (self.cert_path is None) != (self.key_path is None):
             missing, given = ("key_path", "cert_path") if self.key_path is None else ("cert_path", "key_path")
             suffix = {"cert_path": "crt", "key_path": "key"}[missing]
-            raise values.Flaw(f"`{given}` needs `{missing}` beside it", f'add {missing} = "./server.{suffix}"')
+            raise values.Flaw(f"`{given}` needs `{missing}`", f'add {missing} = "./server.{suffix}"')
         if self.ocsp_path is not None and self.cert_path is None:
             raise values.Flaw("`ocsp_path` belongs to a certificate", "add cert_path, or remove `ocsp_path`")
         if self.cert_path is None and not self.certificates and self.certificates_path is None:

@@ -39,12 +39,12 @@ from ringway.control.sockets import activation, listeners, steering
 from ringway.errors import RingwayError, reason_of
 
 _QUICK_DEATH = 1.0
-"""A worker that has served for less than this (seconds) died at once: the next start waits longer."""
+"""Seconds. A worker that served for a shorter time died at once, and the supervisor backs off longer."""
 _GRACE = 1.0
-"""Seconds that a worker gets to close up after its deadline, before it is killed."""
+"""Seconds after its deadline that a worker has to close up before the supervisor kills it."""
 _LAST_READS = 16
-"""How often what a worker said is looked for after its end: more than its socket can hold. A process that it started
-may hold the socket open."""
+"""Maximum reads of a worker's messages after its end, more than its socket can hold. There may be no end of file,
+because a process that the worker started can hold the socket open."""
 
 
 class Supervisor:
@@ -77,7 +77,7 @@ class Supervisor:
         self._leave_by: float | None = None
         self._seats_made = 0
         self.files = 0
-        """How many may be open in each process."""
+        """The limit of open files in each process."""
         self.selector: selectors.BaseSelector = selectors.DefaultSelector()
         self._signals = Signals()
         self.log: AccessLog | None = None
@@ -210,7 +210,7 @@ class Supervisor:
     # Signals and commands
 
     def tell(self, news: bytes) -> None:
-        """From other threads: the loop takes it as it takes a signal."""
+        """Sends news to the loop, which handles them like signals. Other threads call this."""
         self._signals.tell(news)
 
     def _take_signals(self) -> None:
@@ -338,7 +338,7 @@ class Supervisor:
         return {process: process.certificates() for process in processes if process is not None}
 
     def _suspect(self, process: WorkerProcess, why: str) -> None:
-        """In the thread of the log: the loop ends it."""
+        """Notifies the loop of invalid records, which kills the worker. Runs in the thread of the log."""
         process.suspect = why
         self.tell(SUSPECT)
 
