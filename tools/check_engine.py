@@ -265,7 +265,7 @@ def check_generated(path: Path, names: set[str]) -> Iterator[Problem]:
     source = path.read_text(encoding="utf-8")
     # In the C name the module is preceded by the length of its name.
     prefix = f"{len(path.stem)}{path.stem}_"
-    folder = re.compile(r"^\d+[a-z]+_(?=\d)")
+    folder = re.compile(r"^\d+[a-z]+\d*_(?=\d)")
     seen = set()
     for match in _FUNCTION.finditer(source):
         inside = folder.sub("", match[1])

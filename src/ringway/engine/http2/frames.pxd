@@ -68,21 +68,21 @@ cdef enum:
     FRAME_SMALL_BYTES = 64      # of frames that are gathered whole; of a PRIORITY_UPDATE's value the rest is dropped
 
 cdef enum FrameEvent:           # what frame_read() found
-    EVENT_NONE = 0              # all octets are used, and nothing is complete
-    EVENT_DATA                  # `piece`: payload without padding, perhaps empty; `counted` octets leave the windows; `end`
-    EVENT_BLOCK                 # `piece` of a field block; `begins`: its HEADERS; `complete`: END_HEADERS; `end`
-    EVENT_SETTING               # `setting`, `value`: one of them, checked
-    EVENT_SETTINGS_END          # all of a frame were reported: to be acknowledged
-    EVENT_SETTINGS_ACK
-    EVENT_PING                  # 8 octets in `small`: to be sent back
-    EVENT_PING_ACK
-    EVENT_GOAWAY                # `value`: the last id; `code`
-    EVENT_WINDOW                # `value`: the increment, not 0; `id` 0: of the connection
-    EVENT_RESET                 # `code`
-    EVENT_PRIORITY              # `value`: the id of the lane; `small[4:4+small_length]`: the field's value (RFC 9218)
-    EVENT_IGNORED               # a frame that says nothing to us, whole
-    EVENT_LANE_ERROR            # `id`, `code`: the frame breaks the rules, its lane is to be reset
-    EVENT_ERROR                 # `code`: the connection has to end. The reader must not be called again
+    GOT_NONE = 0              # all octets are used, and nothing is complete
+    GOT_DATA                  # `piece`: payload without padding, perhaps empty; `counted` octets leave the windows; `end`
+    GOT_BLOCK                 # `piece` of a field block; `begins`: its HEADERS; `complete`: END_HEADERS; `end`
+    GOT_SETTING               # `setting`, `value`: one of them, checked
+    GOT_SETTINGS_END          # all of a frame were reported: to be acknowledged
+    GOT_SETTINGS_ACK
+    GOT_PING                  # 8 octets in `small`: to be sent back
+    GOT_PING_ACK
+    GOT_GOAWAY                # `value`: the last id; `code`
+    GOT_WINDOW                # `value`: the increment, not 0; `id` 0: of the connection
+    GOT_RESET                 # `code`
+    GOT_PRIORITY              # `value`: the id of the lane; `small[4:4+small_length]`: the field's value (RFC 9218)
+    GOT_IGNORED               # a frame that says nothing to us, whole
+    GOT_LANE_ERROR            # `id`, `code`: the frame breaks the rules, its lane is to be reset
+    GOT_ERROR                 # `code`: the connection has to end. The reader must not be called again
 
 cdef struct FrameReader:
     bint server                 # it reads what a client sends
@@ -109,7 +109,7 @@ cdef struct FrameReader:
     uint32_t piece_length
     uint32_t counted
     uint32_t value
-    uint32_t code               # of EVENT_BLOCK: not 0 if its HEADERS is an error of the lane. It has to be decoded all the same
+    uint32_t code               # of GOT_BLOCK: not 0 if its HEADERS is an error of the lane. It has to be decoded all the same
     uint16_t setting
     bint begins
     bint complete
@@ -117,7 +117,7 @@ cdef struct FrameReader:
 
 cdef void frame_reader_begin(FrameReader* r, bint server) noexcept nogil
 cdef int frame_read(FrameReader* r, const uint8_t* data, uint32_t length, uint32_t* used) noexcept nogil
-    # FrameEvent; `used`: octets of `data` that it took. Call it until EVENT_NONE, once more when all are used: the end of
+    # FrameEvent; `used`: octets of `data` that it took. Call it until GOT_NONE, once more when all are used: the end of
     # a frame may be an event of its own
 
 cdef void frame_write(uint8_t* out, uint32_t length, int type, int flags, uint32_t id) noexcept nogil  # FRAME_HEAD_BYTES
@@ -128,7 +128,7 @@ cdef uint32_t goaway_write(uint8_t* out, uint32_t last, uint32_t code) noexcept 
 cdef uint32_t ping_write(uint8_t* out, const uint8_t* octets, bint ack) noexcept nogil      # 17
 
 # Parts of frame_read().
-cdef int frame_begin(FrameReader* r) noexcept nogil             # the head is whole: EVENT_NONE, EVENT_LANE_ERROR or EVENT_ERROR
+cdef int frame_begin(FrameReader* r) noexcept nogil             # the head is whole: GOT_NONE, GOT_LANE_ERROR or GOT_ERROR
 cdef int frame_fault(FrameReader* r) noexcept nogil             # H2Error of its head
 cdef int frame_piece(FrameReader* r, const uint8_t* data, uint32_t length, uint32_t* used) noexcept nogil
 cdef int frame_front(FrameReader* r, uint8_t octet) noexcept nogil             # 0, or H2Error
@@ -136,7 +136,7 @@ cdef int frame_small(FrameReader* r, const uint8_t* data, uint32_t length, uint3
 cdef int frame_whole(FrameReader* r) noexcept nogil             # all of a small frame has come
 cdef int frame_end(FrameReader* r, int event) noexcept nogil    # the next one begins; `event`
 cdef int setting_fault(FrameReader* r) noexcept nogil           # H2Error of r.setting and r.value
-cdef int frame_error(FrameReader* r, int code) noexcept nogil   # EVENT_ERROR
-cdef int lane_error(FrameReader* r, int code) noexcept nogil    # EVENT_LANE_ERROR
+cdef int frame_error(FrameReader* r, int code) noexcept nogil   # GOT_ERROR
+cdef int lane_error(FrameReader* r, int code) noexcept nogil    # GOT_LANE_ERROR
 cdef uint32_t read_number(const uint8_t* data) noexcept nogil   # four octets, the first one first
 cdef void write_number(uint8_t* out, uint32_t value) noexcept nogil

@@ -31,9 +31,9 @@ def frame_read(r, data, length, used):
             n += 1
         used[0] = n
         if r.have < FRAME_HEAD_BYTES:
-            return EVENT_NONE
+            return GOT_NONE
         event = frame_begin(r)
-        if event != EVENT_NONE:
+        if event != GOT_NONE:
             return event
     if r.type == FRAME_DATA or r.type == FRAME_HEADERS or r.type == FRAME_CONTINUATION:
         event = frame_piece(r, data + n, length - n, address(taken))
@@ -68,7 +68,7 @@ def frame_begin(r):
     if (r.type == FRAME_DATA or r.type == FRAME_HEADERS) and r.flags & FLAG_PADDED:
         r.front += 1
     # 6.1, 6.2: what has no room for that is no whole frame
-    return EVENT_NONE if r.front <= r.length else frame_error(r, H2_FRAME_SIZE_ERROR)
+    return GOT_NONE if r.front <= r.length else frame_error(r, H2_FRAME_SIZE_ERROR)
 
 
 def frame_fault(r):
@@ -122,21 +122,21 @@ def frame_piece(r, data, length, used):
     if r.front == 0:
         r.left -= run
     if r.left and r.piece_length == 0:
-        return EVENT_NONE
+        return GOT_NONE
     if r.type == FRAME_DATA:
         r.counted = r.uncounted
         r.uncounted = 0
         r.end = r.left == 0 and (r.flags & FLAG_END_STREAM) != 0
-        return EVENT_DATA if r.left else frame_end(r, EVENT_DATA)
+        return GOT_DATA if r.left else frame_end(r, GOT_DATA)
     r.begins = r.fresh
     r.fresh = False
     if r.left:
-        return EVENT_BLOCK
+        return GOT_BLOCK
     r.complete = (r.flags & FLAG_END_HEADERS) != 0
     r.end = r.complete and r.block_end
     if r.complete:
         r.block = 0
-    return frame_end(r, EVENT_BLOCK)
+    return frame_end(r, GOT_BLOCK)
 
 
 def frame_front(r, octet):
@@ -170,27 +170,27 @@ def frame_small(r, data, length, used):
         r.setting = cast(uint16_t, (r.small[0] << 8) | r.small[1])
         r.value = read_number(r.small + 2)
         fault = setting_fault(r)
-        return EVENT_SETTING if fault == 0 else frame_error(r, fault)
-    return EVENT_NONE if r.left else frame_whole(r)
+        return GOT_SETTING if fault == 0 else frame_error(r, fault)
+    return GOT_NONE if r.left else frame_whole(r)
 
 
 def frame_whole(r):
     if r.type == FRAME_SETTINGS:
-        return frame_end(r, EVENT_SETTINGS_ACK if r.flags & FLAG_ACK else EVENT_SETTINGS_END)
+        return frame_end(r, GOT_SETTINGS_ACK if r.flags & FLAG_ACK else GOT_SETTINGS_END)
     elif r.type == FRAME_PING:
-        return frame_end(r, EVENT_PING_ACK if r.flags & FLAG_ACK else EVENT_PING)
+        return frame_end(r, GOT_PING_ACK if r.flags & FLAG_ACK else GOT_PING)
     elif r.type == FRAME_RST_STREAM:
         r.code = read_number(r.small)
-        return frame_end(r, EVENT_RESET)
+        return frame_end(r, GOT_RESET)
     elif r.type == FRAME_WINDOW_UPDATE:
         r.value = read_number(r.small) & 0x7FFFFFFF
         if r.value == 0:  # 6.9
             return lane_error(r, H2_PROTOCOL_ERROR) if r.id else frame_error(r, H2_PROTOCOL_ERROR)
-        return frame_end(r, EVENT_WINDOW)
+        return frame_end(r, GOT_WINDOW)
     elif r.type == FRAME_GOAWAY:
         r.value = read_number(r.small) & 0x7FFFFFFF
         r.code = read_number(r.small + 4)
-        return frame_end(r, EVENT_GOAWAY)
+        return frame_end(r, GOT_GOAWAY)
     elif r.type == FRAME_PRIORITY:
         if r.length != 5:  # 6.3
             return lane_error(r, H2_FRAME_SIZE_ERROR)
@@ -198,8 +198,8 @@ def frame_whole(r):
             return lane_error(r, H2_PROTOCOL_ERROR)
     elif r.type == FRAME_PRIORITY_UPDATE:
         r.value = read_number(r.small) & 0x7FFFFFFF
-        return frame_end(r, EVENT_PRIORITY) if r.value else frame_error(r, H2_PROTOCOL_ERROR)
-    return frame_end(r, EVENT_IGNORED)
+        return frame_end(r, GOT_PRIORITY) if r.value else frame_error(r, H2_PROTOCOL_ERROR)
+    return frame_end(r, GOT_IGNORED)
 
 
 def setting_fault(r):
@@ -222,12 +222,12 @@ def frame_end(r, event):
 
 def frame_error(r, code):
     r.code = code
-    return EVENT_ERROR
+    return GOT_ERROR
 
 
 def lane_error(r, code):
     r.code = code
-    return frame_end(r, EVENT_LANE_ERROR)
+    return frame_end(r, GOT_LANE_ERROR)
 
 
 # ------------------------------------------------------------------------------------------------- writing
@@ -302,7 +302,7 @@ def read_frames(pieces: list, server: bool = True) -> list:
     r: FrameReader
     used: uint32_t
     at: uint32_t
-    event: cython.int = EVENT_NONE
+    event: cython.int = GOT_NONE
     memory: cython.p_uchar
     length: uint32_t
     found: list = []
@@ -319,17 +319,17 @@ def read_frames(pieces: list, server: bool = True) -> list:
             used = 0
             event = frame_read(address(r), memory + at, length - at, address(used))
             at += used
-            if event == EVENT_NONE or event == EVENT_ERROR:
+            if event == GOT_NONE or event == GOT_ERROR:
                 break
-            text: bytes = r.piece[: r.piece_length] if event == EVENT_DATA or event == EVENT_BLOCK else b""
-            if event == EVENT_DATA:
+            text: bytes = r.piece[: r.piece_length] if event == GOT_DATA or event == GOT_BLOCK else b""
+            if event == GOT_DATA:
                 open_data = open_data or [r.id, b"", 0]
                 open_data[1] += text
                 open_data[2] += r.counted
                 if r.have == 0:
                     found.append(("data", *open_data, bool(r.end)))
                     open_data = []
-            elif event == EVENT_BLOCK:
+            elif event == GOT_BLOCK:
                 if bool(r.begins) != (not open_block):
                     raise AssertionError("a block begins in a block, or without HEADERS")
                 open_block = open_block or [r.id, b"", r.code]
@@ -337,22 +337,22 @@ def read_frames(pieces: list, server: bool = True) -> list:
                 if r.complete:
                     found.append(("block", *open_block, bool(r.end)))
                     open_block = []
-            elif event == EVENT_SETTING:
+            elif event == GOT_SETTING:
                 found.append(("setting", r.setting, r.value))
-            elif event == EVENT_PING or event == EVENT_PING_ACK:
+            elif event == GOT_PING or event == GOT_PING_ACK:
                 found.append((EVENTS[event], r.small[:8]))
-            elif event == EVENT_GOAWAY:
+            elif event == GOT_GOAWAY:
                 found.append(("goaway", r.value, r.code))
-            elif event == EVENT_WINDOW:
+            elif event == GOT_WINDOW:
                 found.append(("window", r.id, r.value))
-            elif event == EVENT_RESET or event == EVENT_LANE_ERROR:
+            elif event == GOT_RESET or event == GOT_LANE_ERROR:
                 found.append((EVENTS[event], r.id, r.code))
-            elif event == EVENT_PRIORITY:
+            elif event == GOT_PRIORITY:
                 found.append(("priority", r.value, r.small[4 : r.small_length]))
             else:
                 found.append((EVENTS[event],))
         free(memory)
-        if event == EVENT_ERROR:
+        if event == GOT_ERROR:
             found.append(("error", r.code))
             break
     return found
