@@ -149,6 +149,19 @@ def test_what_nghttp2_encodes_is_decoded() -> None:
         assert [fields(one) for one in decode_blocks([block for block, _ in pairs])] == [head for _, head in pairs]
 
 
+def test_tables_that_turn_over_many_times() -> None:
+    rng = random.Random(8)
+    for short in (True, False):
+        deflater, heads = Deflater(), []
+        for _ in range(2000):
+            head = random_head(rng)
+            heads.append([(name[:2], value[:2]) for name, value in head] if short else head)
+        blocks = [deflater.encode(head) for head in heads]
+        assert [fields(one) for one in decode_blocks(blocks)] == heads
+        inflater = Inflater()
+        assert [inflater.decode(block) for block in encode_heads(heads)] == heads
+
+
 def test_blocks_with_errors_are_judged_as_nghttp2_judges_them() -> None:
     """One octet of valid blocks is another, or they are cut: either both decode the same or both refuse."""
     rng = random.Random(3)

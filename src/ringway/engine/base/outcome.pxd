@@ -28,6 +28,7 @@ cdef enum Reason:
     METHOD_NOT_IMPLEMENTED  # 501
     PLAIN_HTTP            # 400: to a port where TLS is spoken
     BAD_EXPECTATION       # 417
+    BAD_PSEUDO_FIELD      # HTTP/2: missing, repeated, unknown or behind another field: RFC 9113 8.3
     # answers of our own
     NO_ROUTE              # 404
     MISDIRECTED           # 421: the connection was made for a host with other demands on its clients

@@ -3,3 +3,4 @@ from ringway.engine.http2.huffman cimport *
 from ringway.engine.http2.hpack_decode cimport *
 from ringway.engine.http2.hpack_encode cimport *
 from ringway.engine.http2.frames cimport *
+from ringway.engine.http2.messages cimport *

@@ -256,7 +256,7 @@ def entry_of(d, index, text):
     if index == 0 or index - HPACK_STATIC > d.count:
         return NULL
     text[0] = d.text
-    return address(d.entries[(d.newest + HPACK_STATIC + 1 - index) % HPACK_ENTRIES])
+    return address(d.entries[(d.newest + HPACK_ENTRIES + HPACK_STATIC + 1 - index) % HPACK_ENTRIES])
 
 
 def table_insert(d, line, field):
@@ -271,7 +271,7 @@ def table_insert(d, line, field):
     table_shrink(d, d.most - size)
     if d.end + bytes > HPACK_TABLE_BYTES:
         # The lines move to the front: of the 4,096 octets 28 of each entry are not used, so that this is rare.
-        oldest = (d.newest + 1 - d.count) % HPACK_ENTRIES
+        oldest = (d.newest + HPACK_ENTRIES + 1 - d.count) % HPACK_ENTRIES
         gap: uint16_t = d.entries[oldest].at if d.count else d.end
         memmove(d.text, d.text + gap, d.end - gap)
         for i in range(d.count):
@@ -291,7 +291,9 @@ def table_insert(d, line, field):
 def table_shrink(d, size):
     """Evicts the oldest until no more than so many octets are left, RFC 7541 4.3."""
     while d.size > size:
-        oldest: cython.pointer(HpackEntry) = address(d.entries[(d.newest + 1 - d.count) % HPACK_ENTRIES])
+        oldest: cython.pointer(HpackEntry) = address(
+            d.entries[(d.newest + HPACK_ENTRIES + 1 - d.count) % HPACK_ENTRIES]
+        )
         d.size -= cast(uint16_t, oldest.name + oldest.value + HPACK_ENTRY_BYTES)
         d.count -= 1
     if d.count == 0:
