@@ -115,7 +115,7 @@ def test_only_from_trusted_proxies(server, tls):
     with contextlib.suppress(ConnectionResetError), server.connect_raw(tls=tls, source="127.0.0.2") as link:
         link.try_send(V1 + GET)
         link.assert_ended()
-    server.wait_line(r"that must begin with the PROXY protocol, from 127\.0\.0\.2 \(it is none of trusted_proxies\)")
+    server.wait_line(r"that must begin with the PROXY protocol, from 127\.0\.0\.2 \(it is not in trusted_proxies\)")
     assert not server.records
 
 
@@ -134,7 +134,7 @@ def test_without_the_header(server, tls, start):
     with server.connect_raw(tls=tls) as link:
         link.try_send(start)
         link.assert_ended()
-    server.wait_line(r"PROXY protocol, from 127\.0\.0\.1 \(no header, or a malformed one\)")
+    server.wait_line(r"PROXY protocol, from 127\.0\.0\.1 \(the header is missing or malformed\)")
 
 
 @pytest.mark.parametrize("start", [b"", V1[:20], V2[:20]])
@@ -143,7 +143,7 @@ def test_the_header_has_a_deadline(server, tls, start):
     with server.connect_raw(tls=tls) as link:
         link.send(start)
         link.assert_ended()
-    server.wait_line(r"PROXY protocol, from 127\.0\.0\.1 \(the header did not come in time\)")
+    server.wait_line(r"PROXY protocol, from 127\.0\.0\.1 \(the header did not arrive in time\)")
 
 
 @pytest.mark.parametrize("start", [b"", V1[:20], V1])

@@ -367,8 +367,7 @@ def test_no_memory_for_what_a_reload_allows(meanwhile):
     done = going.server.command("reload")
     assert done.returncode == 1
     assert (
-        "worker 0 cannot use the new configuration and keeps the old one: there is no memory for what [limits] allows"
-        in done.stderr
+        "worker 0 cannot use the new configuration and keeps the old one: not enough memory for [limits]" in done.stderr
     )
     resource.prlimit(going.pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     transfers(going.server)  # with more than one connection

@@ -179,9 +179,7 @@ def test_locked_memory_that_does_not_hold_the_rings_that_are_a_must(ringway, fol
         ringway({**config, "performance": {"io_driver": "io_uring"}}, through=FEW_LOCKED)
     except AssertionError as error:
         said = str(error)
-    refused = (
-        "could not start: io_uring cannot be set up: Cannot allocate memory; the workers share what their user may"
-    )
+    refused = "could not start: io_uring cannot be set up: Cannot allocate memory; all workers share the user's limit"
     assert said == "started" or (refused in said and "LimitMEMLOCK=" in said)
 
 
@@ -198,8 +196,7 @@ def test_little_address_space(ringway, folder):
     done = server.command("reload")
     assert done.returncode == 1
     assert (
-        "worker 0 cannot use the new configuration and keeps the old one: there is no memory for what [limits] allows"
-        in done.stderr
+        "worker 0 cannot use the new configuration and keeps the old one: not enough memory for [limits]" in done.stderr
     )
     server.reload(config(900))
     with server.connect() as client:

@@ -94,7 +94,7 @@ def test_the_second_of_two_listeners_is_taken(attempt):
 @ROOT
 def test_more_listeners_than_a_worker_has_places(attempt):
     error = attempt(server={"listen": ["127.0.0.1:0"] * 257, "threads": 1}).error
-    assert "a worker listens at no more than 256 places" in error
+    assert "a worker cannot have more than 256 listening sockets" in error
 
 
 def test_a_forbidden_port(attempt):

@@ -279,7 +279,7 @@ def test_it_ends_in_the_handshake(ringway, upstream, authority, end):
     origin = upstream(serve)
     server = ringway(config(f"https://127.0.0.1:{origin.port}", authority))
     refused(server, "upstream_tls_failed")
-    server.wait_line(r"\(the connection ended in the handshake\)$")
+    server.wait_line(r"\(the connection ended during the handshake\)$")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

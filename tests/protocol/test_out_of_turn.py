@@ -59,7 +59,7 @@ def test_unread_when_the_next_request_comes(ringway, upstream, authority, driver
                     link.sock.shutdown(socket.SHUT_WR)
                 else:
                     link.send(data)
-                    arrived(link.sock)
+                arrived(link.sock)
                 spoken.put(True)
 
     up = upstream(serve, context=authority.serves("127.0.0.1") if tls else None)

@@ -1,1 +1,1 @@
-"""The engine: Python in Cython's pure-Python mode, compiled to C, never holding the GIL between accept and close."""
+"""The engine: Python in Cython's pure-Python mode, compiled to C. It never holds the GIL between accept and close."""

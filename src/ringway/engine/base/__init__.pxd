@@ -1,4 +1,4 @@
-"""The header of `base`: a module of a higher folder imports it whole. What each name means stands in its module's .pxd."""
+"""The header of `base`: modules of higher folders import it as a whole. Each module's .pxd explains its names."""
 from ringway.engine.base.check cimport *
 from ringway.engine.base.atomics cimport *
 from ringway.engine.base.octets cimport *

@@ -1,9 +1,9 @@
-"""Memory, time and counting: what everything else stands on.
+"""Memory, time and counting: the base of all other folders.
 
-Bytes that somebody else owns (`spans`), pools of buffers and who owns one (`buffers`), fixed places for
-connections (`slots`), deadlines (`timers`), the time of one turn of the loop (`clock`), counters and records
-in shared memory, the reasons why a request ends early (`outcome`), assertions (`check`).
+Borrowed bytes (`spans`), pools of buffers and who owns a buffer (`buffers`), fixed places for connections (`slots`),
+deadlines (`timers`), the time of one turn of the loop (`clock`), counters and records in shared memory, the reasons
+why a request ends early (`outcome`), assertions (`check`).
 
-May import: `native` alone. No I/O but the memory that it maps.
+May import: only `native`. It does no I/O except mapping memory.
 Begin with: `buffers.pxd`, `slots.pxd`, `outcome.pxd`.
 """

@@ -1,4 +1,4 @@
-/* Loads and stores that other processes see in order. */
+/* Loads and stores that other processes see in program order. */
 #pragma once
 #define load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)

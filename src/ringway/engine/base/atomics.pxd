@@ -1,4 +1,4 @@
-"""Loads and stores that other processes see in order, for memory shared between the supervisor and its workers."""
+"""Loads and stores that other processes see in program order, for memory that supervisor and workers share."""
 from libc.stdint cimport uint32_t, uint64_t
 
 cdef extern from "atomics.h" nogil:

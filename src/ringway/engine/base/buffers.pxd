@@ -1,39 +1,38 @@
-"""Buffers for bytes under way, and who owns one.
+"""Buffers for bytes in flight, and who owns a buffer.
 
     FREE --take--> HELD --lend--> LENT --back--> HELD --give--> FREE
       \--(driver) lend--> LENT --(completion)--> HELD
 
-A buffer has room in front of its payload and behind it, so that a rewritten head goes before the body that arrived
-with the old head, and a chunk's frame goes around the payload, and all of it leaves in one send without a copy:
+A buffer has room before and after its payload. A rewritten head fits before the body that arrived with the old head,
+and a chunk's frame fits around the payload. One send takes all of it without a copy:
 
     base | HEADROOM | payload, where receives begin | TAILROOM |
               start ^~~~~~~~~~~~~~~~~~~~~~^ end
 
-The buffers of a pool lie side by side in its slab (under the address sanitizer with red zones between, and poisoned while
-nobody has them: poison.pxd), which is touched only where it is used. The bound of a pool is its
-capacity. Whoever takes a buffer for something new (a receive, a piece of a file) stops before that, at the pool's reserve:
-buffer_scarce(). What is under way may use the reserve: encrypting a buffer needs another one for a moment, and an answer
-has a head.
+The buffers of a pool are adjacent in its slab. With the address sanitizer there are red zones between them, and free
+buffers are poisoned (poison.pxd). The pool touches only those pages of the slab that it uses. The bound of a pool is
+its capacity. Work that begins (a receive, a piece of a file) stops earlier, at the pool's reserve: buffer_scarce().
+Work in progress may use the reserve: encrypting a buffer needs a second one for a moment, and a response has a head.
 
-A reload may change the size of buffers and their number: then the pool gets another slab, and everything that is taken
-from then on lies there. Who has a buffer in the slab before keeps it as it is, with its own size; when it is given back
-it is bare, to be placed in the new slab at need, and its pages are the system's again; the last takes the old slab along.
-Those count to the bound like others, so nothing new begins while they are too many.
+A reload may change the size and the number of the buffers. Then the pool gets a new slab and takes all buffers from
+it. A buffer that is out stays in the old slab and keeps its size. When it is released it becomes bare: it has no memory
+until it gets a place in the new slab, and its pages go back to the system. The last one to leave closes the old slab.
+Buffers in an old slab count towards the bound, so nothing new begins while there are too many of them.
 
-    bare --(first use)--> FREE --take--> ... --give--> FREE          its slab is the pool's
-      ^--------------------------------------give--- HELD            its slab is an old one: `owner`
+    bare --(first use)--> FREE --take--> ... --give--> FREE          in the pool's slab
+      ^--------------------------------------give--- HELD            in an old slab: `owner`
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ringway.engine.base.counters cimport Counters
 
 cdef enum:
-    HEADROOM = 1024         # bytes: what a rewritten head may be longer than the one it replaces
-    TAILROOM = 192          # bytes: end of a chunk, the last chunk; TLS framing of a full payload
-    SMALL_BYTES = 4096      # payload: heads and small answers
-    BUFFER_IDS_MAX = 65535  # an id is 16 bits wide
-    RESERVE_MAX = 64        # buffers; a small pool keeps a quarter
-    LARGE_BYTES = 65536     # payload: bodies, unless `[limits] body_buffer_bytes` says otherwise; the seed's BUF_SIZE
+    HEADROOM = 1024         # bytes by which a rewritten head may be longer than the one it replaces
+    TAILROOM = 192          # bytes for the end of a chunk and the last chunk, or for the TLS framing of a full payload
+    SMALL_BYTES = 4096      # payload: heads and small responses
+    BUFFER_IDS_MAX = 65535  # an id has 16 bits
+    RESERVE_MAX = 64        # buffers; a small pool reserves a quarter
+    LARGE_BYTES = 65536     # payload: bodies. The default of `[limits] body_buffer_bytes`
 
 cdef enum:                  # Group
     GROUP_SMALL = 0
@@ -43,46 +42,46 @@ cdef enum:                  # Group
 
 cdef enum BufferState:
     BUFFER_FREE = 0     # on its pool's free list
-    BUFFER_HELD = 1     # owned by whoever took it
+    BUFFER_HELD = 1     # has exactly one owner
     BUFFER_LENT = 2     # the kernel has it until the completion
 
 cdef struct Buffer:
-    char* base          # lies in a slab; a view's is borrowed from `owner` until given back
+    char* base          # in a slab; a view borrows it from `owner` until the view is released
     uint32_t start      # first byte in use, from base
-    uint32_t end        # behind the last byte in use
-    uint32_t size       # bytes from base that are its own
+    uint32_t end        # one past the last byte in use, from base
+    uint32_t size       # bytes of the buffer, from base
     uint16_t id         # index in its pool; the ring's buffer id
     uint8_t group       # Group
-    uint8_t state       # BufferState; written only by buffer_move()
-    Buffer* next        # free list, or the queue it waits in
-    void* owner         # what keeps the bytes alive: a view's file, the Slab of one whose pool has another by now
+    uint8_t state       # BufferState; only buffer_move() writes it
+    Buffer* next        # in the free list, or in a queue
+    void* owner         # what keeps the bytes alive: a view's file, or an old Slab. NULL: the pool's slab
 
-cdef struct Slab:       # memory of buffers that have one size
+cdef struct Slab:       # memory for buffers of one size
     char* memory        # owned
-    uint64_t bytes      # of it
-    uint32_t left       # it is an old one: so many buffers still lie in it
+    uint64_t bytes      # size of the memory
+    uint32_t left       # in an old slab: the number of buffers that are still out
 
 cdef struct BufferPool:
-    Buffer* buffers     # owned: BUFFER_IDS_MAX of them, touched only as far as they are made
-    Slab* slab          # owned: where those lie that are taken now; NULL: views
+    Buffer* buffers     # owned: BUFFER_IDS_MAX of them; only the first `made` are touched
+    Slab* slab          # owned: memory of the buffers that are taken now; NULL: views
     uint32_t payload    # bytes
-    uint32_t size       # bytes: with head room and tail room
-    uint32_t capacity   # bound, in buffers: so many have a place in the slab
-    uint32_t made       # so many of `buffers` were ever used
-    uint32_t placed     # so many places of the slab were
-    uint32_t out        # so many are not free, wherever they lie
-    uint32_t reserve    # so many are left to what is under way
-    Buffer* free        # last in, first out: the warmest first
-    Buffer* bare        # those that were used and have no place now
+    uint32_t size       # bytes, with head room and tail room
+    uint32_t capacity   # bound, in buffers: the places in the slab
+    uint32_t made       # number of `buffers` that were ever used
+    uint32_t placed     # number of places in the slab that were ever used
+    uint32_t out        # buffers that are not free, in any slab
+    uint32_t reserve    # buffers that only work in progress may take
+    Buffer* free        # last in, first out: the one most likely in the CPU cache comes first
+    Buffer* bare        # buffers that were used and have no place in the slab
     Counters* counters  # borrowed
 
 ctypedef void (*view_given_t)(void* owner) noexcept nogil
 
 cdef struct Buffers:
     BufferPool pool[GROUPS]
-    view_given_t view_given     # called when a view is given back
+    view_given_t view_given     # called when a view is released
 
-cdef struct Queue:              # buffers in order, owned
+cdef struct Queue:              # owned buffers, in order
     Buffer* first
     Buffer* last
     uint32_t count
@@ -95,24 +94,24 @@ cdef inline uint32_t length_of(const Buffer* b) noexcept nogil:
     return b.end - b.start
 
 cdef inline void buffer_move(Buffer* b, int to) noexcept nogil:
-    # the one place where a buffer changes hands
+    # every change of ownership goes through this function
     b.state = <uint8_t>to
 
 cdef inline uint32_t room_behind(const Buffer* b) noexcept nogil:
-    """Bytes that may still be appended, the tail room not counted."""
+    """Bytes that can still be appended, without the tail room."""
     return b.size - TAILROOM - b.end
 
 cdef inline bint buffer_scarce(const Buffers* all, int group) noexcept nogil:
-    """Nothing new is to be begun with a buffer of this group: wait until some are given back."""
+    """The caller must not begin new work with a buffer of this group. It waits until some are released."""
     return all.pool[group].capacity <= all.pool[group].out + all.pool[group].reserve
 
 cdef int buffers_open(Buffers* all, Counters* counters, uint64_t bytes, uint32_t large_bytes) noexcept nogil
-    # `bytes`: bound of the memory for bodies under way; `large_bytes`: payload of GROUP_LARGE. 0, or -ENOMEM
+    # `bytes`: bound of the memory of both groups; `large_bytes`: payload of GROUP_LARGE. Returns 0 or -ENOMEM
 cdef int buffers_resize(Buffers* all, uint64_t bytes, uint32_t large_bytes) noexcept nogil
-    # from now on these. 1; 0: they are what they were; -ENOMEM, and everything is as before
+    # use another bound or size from now on. Returns 1; 0: nothing to change; -ENOMEM: nothing changed
 cdef void buffers_close(Buffers* all) noexcept nogil
 cdef Buffer* buffer_take(Buffers* all, int group) noexcept nogil
-    # HELD and empty; instead of a small one it may be a large one. NULL: the bound is met
+    # returns an empty buffer, HELD. GROUP_SMALL: a large one if no small one is free. NULL: the bound is reached
 cdef void buffer_give(Buffers* all, Buffer* b) noexcept nogil       # HELD -> FREE
 cdef Buffer* buffer_take_view(Buffers* all, char* base, uint32_t length, void* owner) noexcept nogil
 
@@ -127,4 +126,4 @@ cdef void take_bare(BufferPool* pool, Buffer* b) noexcept nogil
 cdef void queue_push(Queue* q, Buffer* b) noexcept nogil
 cdef void queue_push_front(Queue* q, Buffer* b) noexcept nogil
 cdef Buffer* queue_pop(Queue* q) noexcept nogil                     # NULL: empty
-cdef void queue_give(Buffers* all, Queue* q) noexcept nogil         # give back all of it
+cdef void queue_give(Buffers* all, Queue* q) noexcept nogil         # release all buffers of the queue

@@ -1,4 +1,4 @@
-"""Buffers: taken, lent to the kernel, given back. Every change of hands happens here."""
+"""Pools of buffers, and queues: take a buffer, release it, replace a slab."""
 
 import cython
 from cython import NULL, address, cast, sizeof
@@ -40,7 +40,7 @@ def buffers_open(all, counters, bytes, large_bytes):
 
 
 def buffers_resize(all, bytes, large_bytes):
-    # A quarter for heads, three quarters for bodies; at least enough for the ring to begin with.
+    # A quarter for heads, three quarters for bodies, and at least what the ring needs at its start.
     count: uint64_t[2]
     payload: uint32_t[2]
     slab: cython.pointer(Slab)[2]
@@ -103,13 +103,13 @@ def slab_open(bytes):
 
 def slab_close(slab):
     if slab != NULL:
-        unpoison(slab.memory, slab.bytes)  # others may get this memory
+        unpoison(slab.memory, slab.bytes)  # a later mmap() may return this memory
         munmap(slab.memory, slab.bytes)
         free(slab)
 
 
 def slab_drop(slab, begin, end):
-    """It stays for as long as a slow client likes, but whole pages of this take no memory any more."""
+    """Give the pages from `begin` to `end` back to the system: a slow client can keep an old slab open for long."""
     page: uint64_t = getpagesize()
     begin = (begin + page - 1) // page * page
     end = end // page * page
@@ -118,7 +118,7 @@ def slab_drop(slab, begin, end):
 
 
 def slab_trim(pool, slab):
-    """What lies between the buffers that are out."""
+    """Give the pages between the buffers that are out back to the system."""
     used: cython.p_char = cast(cython.p_char, calloc(pool.placed, 1))
     each: uint64_t = with_red_zone(pool.size)
     i: uint32_t
@@ -136,7 +136,7 @@ def slab_trim(pool, slab):
 
 
 def pool_move(pool, slab, payload, capacity):
-    """What is free moves into another slab; what is out keeps the one before."""
+    """Free buffers move to the new slab; buffers that are out stay in the old one."""
     old: cython.pointer(Slab) = pool.slab
     b: cython.pointer(Buffer)
     i: uint32_t
@@ -163,7 +163,7 @@ def pool_move(pool, slab, payload, capacity):
 
 
 def place_one(pool, group):
-    """One that is in nobody's hands gets a place in the slab. NULL: all places are taken."""
+    """Give a bare or new buffer a place in the slab and return it. NULL: all places are taken."""
     b: cython.pointer(Buffer) = pool.bare
     if pool.placed == pool.capacity:
         return NULL
@@ -184,7 +184,7 @@ def place_one(pool, group):
 
 
 def take_bare(pool, b):
-    """Back from an old slab; the last one takes it along."""
+    """A buffer in an old slab becomes bare. The last one closes the slab."""
     slab: cython.pointer(Slab) = cast(cython.pointer(Slab), b.owner)
     at: uint64_t = b.base - slab.memory
     b.owner = NULL
@@ -197,7 +197,7 @@ def take_bare(pool, b):
         slab_drop(slab, at, at + b.size)
 
 
-# ----------------------------------------------------------------------------------------- taken and given back
+# ------------------------------------------------------------------------------------------ taking and releasing
 
 
 def buffer_take(all, group):
@@ -291,9 +291,10 @@ def queue_give(all, q):
 
 
 def exercise(bytes: int, large_bytes: int, steps: list) -> list:
-    """For tests: buffers of this bound and size, then ("take", group), ("give", which was taken) and ("resize", bytes,
-    large_bytes). Returns for each step: the size taken or 0, whether the ends of it are as they were written, what
-    buffers_resize() said; and at last for both groups (capacity, out, those that lie in an old slab, scarce)."""
+    """For tests: open buffers of this bound and size, then run ("take", group), ("give", number of the take) and
+    ("resize", bytes, large_bytes). Returns for each step the size taken or 0, whether both ends of the buffer are as
+    they were written, or the result of buffers_resize(). The last two items are (capacity, out, buffers in an old slab,
+    scarce) of each group."""
     all: Buffers
     counters: Counters
     held: cython.pointer(Buffer)[1024]

@@ -11,9 +11,9 @@ cdef struct Clock:
     uint64_t now_ns             # monotonic
     uint64_t now_ms             # monotonic, what deadlines are measured in
     int64_t wall_seconds        # since 1970
-    uint64_t wall_offset_ns     # wall clock minus monotonic, read anew each second
-    uint64_t next_wall_ms       # when to read it anew
-    char date_field[DATE_FIELD_BYTES]  # ready to be copied into a head
+    uint64_t wall_offset_ns     # wall clock minus monotonic, updated each second
+    uint64_t next_wall_ms       # when to update it
+    char date_field[DATE_FIELD_BYTES]  # ready to copy into a head
 
 cdef void clock_update(Clock* clock) noexcept nogil
 cdef uint64_t read_ns(int which) noexcept nogil

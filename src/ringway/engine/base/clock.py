@@ -1,4 +1,4 @@
-"""One reading of the clock for each turn of the loop; the Date field is rewritten when its second has passed."""
+"""Read the clock once in each turn of the loop; write the Date field again when its second is over."""
 
 from cython import address, cast
 from cython.cimports.libc.stdint import int64_t, uint64_t

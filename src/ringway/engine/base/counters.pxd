@@ -1,7 +1,7 @@
-"""What a worker counts: one array of 64-bit numbers in shared memory, written by the worker, read by the supervisor.
+"""A worker's counters: one array of 64-bit numbers in shared memory. The worker writes them, the supervisor reads them.
 
-The order of this enum is the order of NAMES in counters.py. Gauges go up and down; after the last connection has
-gone each of them must be zero: that is how tests find leaks.
+The order of this enum is the order of NAMES in counters.py. Gauges go up and down. After the last connection has
+closed, each gauge must be zero: this is how tests find leaks.
 """
 from libc.stdint cimport uint64_t
 
@@ -11,17 +11,17 @@ cdef enum Counter:
     GAUGE_EXCHANGES
     GAUGE_UPSTREAMS         # connections, idle ones included
     GAUGE_UPSTREAMS_IDLE
-    GAUGE_BUFFERS           # held by a connection (not those that the ring holds ready)
-    GAUGE_OPERATIONS        # submitted, without their last completion
+    GAUGE_BUFFERS           # taken from the pools, without those that the ring keeps ready for receives
+    GAUGE_OPERATIONS        # submitted, last completion not yet seen
     GAUGE_FILES             # open files
     GAUGE_MEMORY_BYTES      # copies of files
     GAUGE_TLS
-    GAUGE_COUNT             # how many gauges there are
-    # counters: only ever grow
+    GAUGE_COUNT             # number of gauges
+    # counters: only grow
     COUNT_ACCEPTED = GAUGE_COUNT
     COUNT_ACCEPT_ERRORS
-    COUNT_REFUSED           # connections closed at once: `[limits] client_connections`
-    COUNT_PROXY_REFUSED     # ... on a listener with `proxy_protocol`: not trusted, or no header (in time)
+    COUNT_REFUSED           # connections closed at once: `[limits] client_connections` is reached
+    COUNT_PROXY_REFUSED     # ... on a listener with `proxy_protocol`: peer not trusted, or no valid header in time
     COUNT_REQUESTS
     COUNT_STATUS_1XX
     COUNT_STATUS_2XX
@@ -38,19 +38,19 @@ cdef enum Counter:
     COUNT_UPSTREAM_HANDSHAKES   # TLS connections to upstreams
     COUNT_UPSTREAM_RESUMED
     COUNT_UPSTREAM_TLS_ERRORS
-    COUNT_IDLE_DROPPED      # pooled connections that closed or spoke out of turn
+    COUNT_IDLE_DROPPED      # pooled connections that the upstream closed, or on which it sent bytes without a request
     COUNT_HANDSHAKES
     COUNT_RESUMED
     COUNT_HANDSHAKE_ERRORS
     COUNT_CLIENT_CERTIFICATE_ERRORS     # client certificates that were missing or not accepted
-    COUNT_CERTIFICATES      # number of the block of certificates in use, see certificates.pxd
-    COUNT_PEERS             # number of the block of upstreams with TLS in use, see peers.pxd
-    COUNT_KTLS_SEND         # connections of which the kernel sends, receives
-    COUNT_KTLS_RECEIVE
-    COUNT_KTLS_FALLBACK_CIPHER  # connections that stayed with OpenSSL: their version and cipher were not found usable
+    COUNT_CERTIFICATES      # sequence number of the certificates in use, see certificates.pxd
+    COUNT_PEERS             # sequence number of the block of upstreams with TLS in use, see peers.pxd
+    COUNT_KTLS_SEND         # connections that the kernel encrypts
+    COUNT_KTLS_RECEIVE      # connections that the kernel decrypts
+    COUNT_KTLS_FALLBACK_CIPHER  # connections that stayed with OpenSSL: the kernel cannot use their version and cipher
     COUNT_KTLS_FALLBACK_SOCKET  # ... the kernel refused this socket
-    COUNT_KTLS_REFUSED      # ... and were closed for it: `ktls_fallback_enabled = false`
-    COUNT_KTLS_ALERTS       # records that are no data, received through the kernel
+    COUNT_KTLS_REFUSED      # ... closed for that reason: `ktls_fallback_enabled = false`
+    COUNT_KTLS_ALERTS       # this and the next three: records other than data, received through the kernel
     COUNT_KTLS_HANDSHAKES
     COUNT_KTLS_KEY_UPDATES
     COUNT_KTLS_OTHERS
@@ -58,9 +58,9 @@ cdef enum Counter:
     COUNT_SENDFILE_BYTES
     COUNT_FILE_HITS
     COUNT_FILE_OPENS
-    COUNT_GAVE_WAY          # clients that were let go because buffers or places for connections were scarce
+    COUNT_GAVE_WAY          # clients that were disconnected because buffers or places for connections were scarce
     COUNT_NO_BUFFERS        # a receive found no buffer and had to wait
-    COUNT_STALE             # completions that came too late for their slot
+    COUNT_STALE             # completions that came after their slot was released
     COUNT_RECORDS_DROPPED
     COUNTER_COUNT
 

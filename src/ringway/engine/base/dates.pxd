@@ -1,4 +1,4 @@
-"""HTTP dates, RFC 9110 5.6.7, without locale, without libc's time zone."""
+"""HTTP dates, RFC 9110 5.6.7, independent of locale and time zone."""
 from libc.stdint cimport int64_t, uint32_t
 
 cdef enum:
@@ -12,5 +12,5 @@ cdef enum:
 cdef void date_write(char* out, int64_t seconds) noexcept nogil
     # exactly DATE_BYTES bytes
 cdef int64_t date_parse(const char* text, uint32_t length, int64_t now) noexcept nogil
-    # all three forms of RFC 9110 5.6.7 (`now` decides the century of a two-digit year); -1: not a date.
-    # Dates before 1970 are negative and valid; 1969-12-31 23:59:59 is told as -2
+    # all three forms of RFC 9110 5.6.7; `now` decides the century of a two-digit year. -1: not a date.
+    # Dates before 1970 are negative and valid. 1969-12-31 23:59:59 returns -2

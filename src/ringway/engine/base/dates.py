@@ -1,11 +1,11 @@
-"""HTTP dates, RFC 9110 5.6.7, in integer arithmetic: days are counted on the Gregorian calendar, 400 years an era."""
+"""HTTP dates, RFC 9110 5.6.7, in integer arithmetic on the Gregorian calendar: an era is 400 years."""
 
 import cython
 from cython import cast
 from cython.cimports.libc.stdint import int64_t, uint32_t
 from cython.cimports.libc.string import memcmp, memcpy
 
-# The calendar, after Howard Hinnant's days_from_civil: years begin in March, so that the leap day is the last day.
+# The calendar, after Howard Hinnant's days_from_civil: years begin in March, so the leap day is the last day.
 
 
 @cython.cfunc
@@ -19,7 +19,7 @@ def days_of(year: int64_t, month: int64_t, day: int64_t) -> int64_t:
     year_of_era: int64_t
     if month <= 2:
         year -= 1
-    era = (year + 400) // 400 - 1  # C division: kept away from negative numbers
+    era = (year + 400) // 400 - 1  # C division rounds towards zero: keep the dividend positive
     year_of_era = year - era * 400
     day += (153 * month_from_march + 2) // 5 - 1
     return era * 146097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day - 719468
@@ -48,7 +48,8 @@ def two_put(out: cython.p_char, value: int64_t) -> cython.void:
 
 
 def date_write(out, seconds):
-    # RFC 9110 5.6.7: IMF-fixdate. Years that have no four digits (a damaged inode's time) become the nearest that have.
+    # RFC 9110 5.6.7: IMF-fixdate. A year that does not have four digits (from a damaged inode) becomes the nearest
+    # one that does.
     weekdays: cython.p_const_char = b"ThuFriSatSunMonTueWed"  # 1970-01-01 was a Thursday
     months: cython.p_const_char = b"MarAprMayJunJulAugSepOctNovDecJanFeb"
     days: int64_t = seconds // 86400
@@ -108,7 +109,7 @@ def two(text: cython.p_const_char) -> cython.int:
 @cython.nogil
 @cython.exceptval(check=False)
 def name_index(names: cython.p_const_char, count: cython.int, text: cython.p_const_char) -> cython.int:
-    """Which of `count` three-letter names; -1: none. RFC 9110 5.6.7: HTTP-date is case-sensitive."""
+    """Index among `count` three-letter names; -1: none. RFC 9110 5.6.7: HTTP-date is case-sensitive."""
     i: cython.int
     for i in range(count):
         if memcmp(names + 3 * i, text, 3) == 0:
@@ -120,7 +121,7 @@ def name_index(names: cython.p_const_char, count: cython.int, text: cython.p_con
 @cython.nogil
 @cython.exceptval(check=False)
 def month_of(text: cython.p_const_char) -> cython.int:
-    """1 to 12; 0: no month."""
+    """1 to 12; 0: not a month."""
     return name_index(b"JanFebMarAprMayJunJulAugSepOctNovDec", 12, text) + 1
 
 
@@ -138,7 +139,7 @@ def four(text: cython.p_const_char) -> cython.int:
 @cython.nogil
 @cython.exceptval(check=False)
 def time_of_day(text: cython.p_const_char) -> cython.int:
-    """Seconds of "08:49:37"; -1: no time. RFC 9110 5.6.7: second 60 is the leap second."""
+    """Seconds of "08:49:37"; -1: not a time. RFC 9110 5.6.7: second 60 is the leap second."""
     hour: cython.int = two(text)
     minute: cython.int = two(text + 3)
     second: cython.int = two(text + 6)
@@ -153,7 +154,7 @@ def time_of_day(text: cython.p_const_char) -> cython.int:
 @cython.nogil
 @cython.exceptval(check=False)
 def weekday_length(text: cython.p_const_char) -> uint32_t:
-    """Bytes of the long day name that RFC 850 dates begin with; 0: none."""
+    """Length of the long day name that an RFC 850 date begins with; 0: none."""
     day: cython.int = name_index(b"MonTueWedThuFriSatSun", 7, text)
     if (day == 0 and memcmp(text, b"Monday", 6) == 0) or (day == 4 and memcmp(text, b"Friday", 6) == 0):
         return 6
@@ -170,12 +171,12 @@ def weekday_length(text: cython.p_const_char) -> uint32_t:
 @cython.nogil
 @cython.exceptval(check=False)
 def seconds_of(year: cython.int, month: cython.int, day: cython.int, second: cython.int) -> int64_t:
-    """-1: no such day, or a part was not readable."""
+    """Seconds since 1970; -1: no such day, or a part is invalid."""
     seconds: int64_t
     if year < 0 or month < 1 or second < 0 or not (1 <= day <= month_days(year, month)):
         return -1
     seconds = days_of(year, month, day) * 86400 + second
-    return seconds if seconds != -1 else -2  # -1 says "not a date": one second of 1969 is told by its neighbour
+    return seconds if seconds != -1 else -2  # -1 means "not a date": return the second before instead
 
 
 @cython.cfunc
@@ -199,17 +200,17 @@ def rfc850_parse(text: cython.p_const_char, length: uint32_t, now: int64_t) -> i
     second = time_of_day(text + 10)
     if year < 0 or month < 1 or second < 0 or not (1 <= day <= 31):
         return -1
-    # RFC 9110 5.6.7: what appears to be more than 50 years in the future is the most recent year in the past with
-    # the same last two digits. Fifty years before the date must therefore not lie ahead of us.
-    year += (cast(cython.int, now // 31556952 + 1970) // 100 + 1) * 100  # the next century, then down
+    # RFC 9110 5.6.7: a date that appears to be more than 50 years in the future means the most recent year in the
+    # past with the same last two digits. So the date minus 50 years must not be in the future.
+    year += (cast(cython.int, now // 31556952 + 1970) // 100 + 1) * 100  # begin in the next century, then go down
     while year >= 100 and days_of(year - 50, month, day) * 86400 + second > now:
         year -= 100
     return seconds_of(year, month, day, second)
 
 
 def date_parse(text, length, now):
-    # The weekday must be one but need not be the right one: it adds nothing, and a condition that we ignored for
-    # its sake could let through what it was to stop.
+    # Any weekday is accepted, even the wrong one. The weekday adds nothing, and ignoring a condition because of it
+    # could let a request through that the condition should stop.
     if length == DATE_BYTES:  # "Sun, 06 Nov 1994 08:49:37 GMT"
         if name_index(b"MonTueWedThuFriSatSun", 7, text) < 0 or memcmp(text + 3, b", ", 2) != 0:
             return -1

@@ -1,4 +1,4 @@
-/* The classes of every octet, as bits (octets.pxd names them), and the searches that are worth SIMD. */
+/* The classes of each octet, as bits (octets.pxd names them), and the searches that use SIMD. */
 #pragma once
 #include <stdint.h>
 #ifdef __SSE2__
@@ -24,8 +24,9 @@ static const uint8_t OCTETS[256] = {
      4,  4,  4,  4,  4,  4,  4,  4,  4,  4,  4,  4,  4,  4,  4,  4,
 };
 
-/* Octets of at[0:length] before the first that no field value may hold: a control character other than HTAB
-   (RFC 9110 5.5). In a sound head that is the CR which ends the line: one search finds the end and checks the value. */
+/* The number of octets of at[0:length] before the first one that a field value must not contain: a control character
+   other than HTAB (RFC 9110 5.5). In a valid head that is the CR at the end of the line, so one search finds the end
+   and checks the value. */
 static inline uint32_t value_run(const char *at, uint32_t length)
 {
     uint32_t i = 0;
@@ -45,8 +46,8 @@ static inline uint32_t value_run(const char *at, uint32_t length)
     return i;
 }
 
-/* Octets of at[0:length] before the first that is not in a token (RFC 9110 5.6.2). Letters and "-", of which nearly
-   every field name consists, are passed over by sixteens; the table decides about the rest. */
+/* The number of octets of at[0:length] before the first one that a token must not contain (RFC 9110 5.6.2). Nearly all
+   field names consist of letters and "-": SIMD checks these, 16 at a time. The table checks the rest. */
 static inline uint32_t token_run(const char *at, uint32_t length)
 {
     uint32_t i = 0;
@@ -68,7 +69,7 @@ static inline uint32_t token_run(const char *at, uint32_t length)
     return i;
 }
 
-/* Octets of at[0:length] before the first that is not visible ASCII, or is "#". */
+/* The number of octets of at[0:length] before the first one that is "#" or not visible ASCII. */
 static inline uint32_t target_run(const char *at, uint32_t length)
 {
     uint32_t i = 0;
@@ -86,7 +87,7 @@ static inline uint32_t target_run(const char *at, uint32_t length)
     return i;
 }
 
-/* Bit i: at[i] is this octet, for the 16 octets from `at` on. */
+/* Bit i is set if at[i] is this octet. Reads 16 octets from `at`. */
 static inline uint32_t octet_mask(const char *at, char octet)
 {
 #ifdef __SSE2__

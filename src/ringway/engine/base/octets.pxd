@@ -1,9 +1,9 @@
-"""What an octet may be part of, as one table of bits (octets.h), and the octets that delimit HTTP's lines."""
+"""The classes of each octet, as one table of bits (octets.h), and the octets that delimit HTTP's lines."""
 from libc.stdint cimport uint8_t, uint32_t
 
 cdef enum:
     OCTET_TOKEN = 1     # tchar: RFC 9110 5.6.2
-    OCTET_TARGET = 2    # visible ASCII without "#": a fragment is never sent (RFC 9110 4.1)
+    OCTET_TARGET = 2    # visible ASCII without "#": clients never send a fragment (RFC 9110 4.1)
     OCTET_VALUE = 4     # HTAB, SP, VCHAR, obs-text: RFC 9110 5.5
     OCTET_HOST = 8      # reg-name of RFC 3986 3.2.2, without "," and "%"; see host_check() in request_head
     OCTET_DIGIT = 16
@@ -17,11 +17,11 @@ cdef enum:
 
 cdef extern from "octets.h" nogil:
     const uint8_t OCTETS[256]
-    # how many octets from `at` on are in the class
+    # the number of octets at `at` that are in the class
     uint32_t value_run(const char* at, uint32_t length)
     uint32_t token_run(const char* at, uint32_t length)
     uint32_t target_run(const char* at, uint32_t length)
-    # bit i: at[i] is this octet, for 16 octets
+    # bit i is set if at[i] is this octet, for 16 octets
     uint32_t octet_mask(const char* at, char octet)
 
 cdef inline bint octet_is(char c, int classes) noexcept nogil:

@@ -1,13 +1,13 @@
-"""Why a request ended early: one enum, and beside each value its name, HTTP status and sentence (outcome.py).
+"""Why a request ended early: one enum. outcome.py gives each value a name, an HTTP status and a sentence.
 
-`reason_status()` is the answer to the client (0: no answer is possible, the connection is closed). Names are stable:
-they stand in the access log and in the body of the error response.
+`reason_status()` is the status of the response to the client. 0: no response is possible, the worker closes the
+connection. Names are stable: they appear in the access log and in the body of the error response.
 """
 from libc.stdint cimport uint8_t
 
 cdef enum Reason:
     REASON_NONE = 0
-    # the request head: refused at the door, answered and closed
+    # the request head: the worker rejects the request and closes the connection
     BAD_REQUEST_LINE      # RFC 9112 3
     BAD_METHOD            # not a token
     BAD_TARGET            # RFC 9112 3.2, or a path that leaves the root
@@ -22,18 +22,18 @@ cdef enum Reason:
     BAD_CHUNK             # RFC 9112 7.1
     HEAD_TOO_LARGE        # 431
     TOO_MANY_FIELDS       # 431
-    TARGET_TOO_LONG       # 414: the request line alone exceeds the head's bound
+    TARGET_TOO_LONG       # 414: the request line alone exceeds the limit for the head
     BODY_TOO_LARGE        # 413
     TRAILER_TOO_LARGE     # 431
     METHOD_NOT_IMPLEMENTED  # 501
-    PLAIN_HTTP            # 400: to a port where TLS is spoken
+    PLAIN_HTTP            # 400: plain HTTP on a TLS port
     BAD_EXPECTATION       # 417
     BAD_PSEUDO_FIELD      # HTTP/2: missing, repeated, unknown or behind another field: RFC 9113 8.3
-    # answers of our own
+    # Ringway's own responses
     NO_ROUTE              # 404
-    MISDIRECTED           # 421: the connection was made for a host with other demands on its clients
+    MISDIRECTED           # 421: the handshake was for a host that demands other client certificates
     CLIENT_CERTIFICATE_MISSING  # 403: plain HTTP, for a host that demands one
-    CLIENT_CERTIFICATE_REFUSED  # 400: shown, and not accepted
+    CLIENT_CERTIFICATE_REFUSED  # 400: the client sent one that is not accepted
     FILE_NOT_FOUND        # 404
     FILE_FORBIDDEN        # 403
     FILE_ERROR            # 500
@@ -41,29 +41,29 @@ cdef enum Reason:
     PRECONDITION_FAILED   # 412
     RANGE_NOT_SATISFIABLE # 416
     TOO_MANY_OPEN_FILES   # 503
-    OUT_OF_MEMORY         # 503: a bound of `[limits]` is met
+    OUT_OF_MEMORY         # 503: a bound of `[limits]` is reached
     DRAINING              # 503
     # the upstream's side
-    UPSTREAM_UNRESOLVED   # 503: its name has no address now
+    UPSTREAM_UNRESOLVED   # 503: its name has no address at the moment
     UPSTREAM_REFUSED      # 502
     UPSTREAM_UNREACHABLE  # 502
     UPSTREAM_CONNECT_TIMEOUT  # 504
     UPSTREAM_TLS_FAILED   # 502: the handshake failed, or TLS broke before a response
-    UPSTREAM_UNTRUSTED    # 502: its certificate is not trusted, expired, or another host's
+    UPSTREAM_UNTRUSTED    # 502: its certificate is not trusted, expired, or for another name
     UPSTREAM_CLOSED       # 502: closed or reset before a response
     UPSTREAM_BAD_HEAD     # 502: its response head is not HTTP/1.x, or ambiguous
     UPSTREAM_HEAD_TOO_LARGE  # 502
-    UPSTREAM_BAD_BODY     # cut: broken chunked coding
-    UPSTREAM_CUT          # cut: closed in the middle of a response
+    UPSTREAM_BAD_BODY     # 502, or truncated response: malformed chunked coding
+    UPSTREAM_CUT          # truncated response: the upstream closed in the middle of it
     UPSTREAM_FIRST_BYTE_TIMEOUT  # 504
-    UPSTREAM_PROGRESS_TIMEOUT    # 504, or cut when the response had begun
-    UPSTREAM_LIMIT        # 503: `[limits] upstream_connections` is met
+    UPSTREAM_PROGRESS_TIMEOUT    # 504, or truncated response
+    UPSTREAM_LIMIT        # 503: `[limits] upstream_connections` is reached
     # the client's side
     CLIENT_CLOSED         # closed or reset in the middle of a request
     CLIENT_HEAD_TIMEOUT   # 408
     CLIENT_BODY_TIMEOUT   # 408
-    CLIENT_WRITE_TIMEOUT  # it does not read
-    CLIENT_TOO_SLOW       # 408, or cut: buffers were scarce, and it took or sent less than others
+    CLIENT_WRITE_TIMEOUT  # the client does not read
+    CLIENT_TOO_SLOW       # 408, or truncated response: buffers were scarce, and it read or sent less than others
     HANDSHAKE_FAILED
     HANDSHAKE_TIMEOUT
     TUNNEL_IDLE
@@ -72,7 +72,7 @@ cdef enum Reason:
     REASON_COUNT
 
 cdef struct Row:
-    int status          # answer to the client; 0: none is possible
+    int status          # of the response to the client; 0: no response is possible
     const char* name    # both live as long as the module
     const char* text
 

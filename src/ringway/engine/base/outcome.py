@@ -1,12 +1,12 @@
-"""Why a request ended early: for each reason its name, the status that answers the client and a sentence.
+"""Why a request ended early: the name of each reason, the status of the response and a sentence.
 
-The sentence stands in the error response and in the documentation: it tells an operator where to look.
+The sentence appears in the error response and in the documentation. It tells an operator where to look.
 """
 
 import cython
 from cython.cimports.ringway.engine.base.outcome import *
 
-# One line for each Reason, in the order of outcome.pxd: name, status (0: no answer is possible), sentence.
+# One line for each Reason, in the order of outcome.pxd: name, status (0: no response is possible), sentence.
 _TABLE = (
     ("none", 0, "Nothing went wrong."),
     # the request head
@@ -31,7 +31,7 @@ _TABLE = (
     ("plain_http", 400, "The client sent plain HTTP to an HTTPS port; use https://."),
     ("bad_expectation", 417, "The Expect field asks for something other than 100-continue."),
     ("bad_pseudo_field", 400, "A pseudo field of HTTP/2 is missing, repeated, unknown or in the wrong place."),
-    # answers of our own
+    # Ringway's own responses
     ("no_route", 404, "No configured route matches the request's host and path."),
     (
         "misdirected",
@@ -44,12 +44,12 @@ _TABLE = (
         "This host wants a client certificate, which plain HTTP cannot carry; use HTTPS.",
     ),
     ("client_certificate_refused", 400, "The client's certificate is not accepted; the log says why."),
-    ("file_not_found", 404, "The route's folder holds no such file."),
+    ("file_not_found", 404, "The route's folder has no such file."),
     ("file_forbidden", 403, "This server has no permission to read the file, or it is not a regular file."),
     ("file_error", 500, "Reading the file failed; the disk or its file system may have a fault."),
     ("method_not_allowed", 405, "The route does not allow the request's method."),
     ("precondition_failed", 412, "A condition of the request does not hold."),
-    ("range_not_satisfiable", 416, "The requested range lies outside the file."),
+    ("range_not_satisfiable", 416, "The requested range is outside the file."),
     ("too_many_open_files", 503, "The process has reached its limit of open files (ulimit -n)."),
     ("out_of_memory", 503, "A limit in [limits] was reached; raise it or lower the load."),
     ("draining", 503, "The server is shutting down and takes no new requests."),
@@ -70,9 +70,9 @@ _TABLE = (
     (
         "upstream_bad_body",
         502,
-        "The chunked coding of the upstream's response is malformed; a response that had begun was cut.",
+        "The chunked coding of the upstream's response is malformed; a response that had begun was truncated.",
     ),
-    ("upstream_cut", 0, "The upstream closed in the middle of its response; the response was cut."),
+    ("upstream_cut", 0, "The upstream closed in the middle of its response; the response was truncated."),
     ("upstream_first_byte_timeout", 504, "The upstream received the request but did not begin to answer in time."),
     ("upstream_progress_timeout", 504, "The upstream sent or accepted no bytes for too long."),
     ("upstream_limit", 503, "All upstream connections that [limits] allows are in use."),
@@ -85,10 +85,10 @@ _TABLE = (
     ("handshake_failed", 0, "The TLS handshake failed; client and server agree on no version, cipher or certificate."),
     ("handshake_timeout", 0, "The client did not finish the TLS handshake in time."),
     ("tunnel_idle", 0, "No byte passed through the upgraded connection for too long."),
-    ("file_cut", 0, "The file became shorter while it was sent; the response was cut."),
+    ("file_cut", 0, "The file became shorter while it was sent; the response was truncated."),
     ("stopped", 0, "The server stopped before the request was finished."),
 )
-# The C table borrows its text from these, which live as long as the module.
+# The C table borrows these texts. They live as long as the module.
 _TEXTS = tuple((name.encode(), sentence.encode()) for name, _, sentence in _TABLE)
 
 

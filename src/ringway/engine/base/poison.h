@@ -1,5 +1,6 @@
-/* Buffers under the address sanitizer, which sees a slab as one piece of memory: what may be touched of it is told by hand.
-   A buffer that nobody has is poisoned, and between two of them lies a red zone. In other builds all of this is nothing. */
+/* Buffers under the address sanitizer. The sanitizer sees a slab as one piece of memory, so these macros mark which
+   parts may be touched. Free buffers are poisoned, and there is a red zone between two buffers. In other builds the
+   macros do nothing. */
 #pragma once
 #include <stdint.h>
 #if defined(__SANITIZE_ADDRESS__)
@@ -11,7 +12,7 @@
 #endif
 #ifdef RINGWAY_POISONS
 #include <sanitizer/asan_interface.h>
-/* Poison has the grain of 8 bytes. 1 KiB: what runs over in large steps is met too. */
+/* The sanitizer poisons 8 bytes at a time. A red zone of 1 KiB also catches overruns in large steps. */
 #define with_red_zone(size) (((size) + 1024u + 7u) & ~7u)
 #define poison(at, bytes) ASAN_POISON_MEMORY_REGION((at), (bytes))
 #define unpoison(at, bytes) ASAN_UNPOISON_MEMORY_REGION((at), (bytes))

@@ -1,4 +1,4 @@
-"""Access records: written by a worker, read by the supervisor."""
+"""Access records: a worker writes them, the supervisor reads them."""
 
 import re
 
@@ -27,7 +27,7 @@ EVENTS = (
     "address_failed",
     "gave_way",
 )
-SUITE = re.compile("[A-Za-z0-9_-]*")  # what the name of a cipher suite consists of: it is written as it is
+SUITE = re.compile("[A-Za-z0-9_-]*")  # the name of a cipher suite: the log writes it without escaping
 OFFLOADS = ("", "send", "receive", "send+receive")
 
 
@@ -40,7 +40,7 @@ def record_begin(ring, text_bytes):
         return NULL
     record: cython.pointer(Record)
     if skip:
-        # Never across the end. `size` and `kind` always fit: every record's size is a multiple of 8.
+        # A record never wraps. `size` and `kind` always fit: the size of each record is a multiple of 8.
         record = cast(cython.pointer(Record), ring.data + at)
         record.size = skip
         record.kind = RECORD_SKIP
@@ -57,14 +57,14 @@ def record_end(ring, record):
 
 
 class BrokenRing(ValueError):
-    """What lies in the ring is nothing that a worker writes: the sentence says what."""
+    """The ring holds something that a correct worker does not write. The message says what."""
 
 
 class Reader:
     """Reads one worker's ring. `block` is the shared memory (a writable buffer of SIZE bytes).
 
-    The worker is not trusted: it may write anything, anywhere, at any time. Nothing is read outside of the ring, each
-    record's head is copied before it is judged, and where the next one begins is remembered here.
+    The reader does not trust the worker, which can write anything, anywhere, at any time. The reader reads nothing
+    outside the ring, copies each record's head before it checks it, and remembers itself where the next record begins.
     """
 
     def __init__(self, block) -> None:
@@ -75,8 +75,8 @@ class Reader:
         self.broken = ""
 
     def read(self, limit: int = 1000) -> list:
-        """At most `limit` records, oldest first, as dicts; an empty list when there is none. Raises BrokenRing, from
-        then on, when what was sound before has been returned."""
+        """Returns at most `limit` records as dicts, oldest first; an empty list if there is none. After an invalid
+        record it first returns the valid ones before it, then raises BrokenRing on every call."""
         found = []
         while len(found) < limit and not self.broken:
             try:
@@ -104,7 +104,7 @@ def tail_of(block) -> int:
 
 
 def read_one(block, at: int) -> tuple:
-    """The record that begins at `at`, as a dict, and where the next one begins. {}: a filler; None: there is none.
+    """Returns the record at `at` as a dict, and where the next one begins. {}: a filler; None: no record.
     Raises BrokenRing."""
     ring: cython.pointer(RecordRing) = ring_in(block)
     tail: uint64_t = at
@@ -115,15 +115,15 @@ def read_one(block, at: int) -> tuple:
     if there == 0:
         return None, at
     if there > RECORD_RING_BYTES or there % 8:
-        raise BrokenRing("its head is not where a record can end")
-    # A filler may be shorter than a record's head. What is copied here the worker cannot change any more.
+        raise BrokenRing("the ring's head is not at the end of a record")
+    # A filler can be shorter than a record's head. The worker cannot change this copy.
     memset(address(record), 0, sizeof(Record))
     memcpy(address(record), ring.data + place, min(cast(uint32_t, sizeof(Record)), rest))
     if record.size == 0 or record.size % 8 or record.size > min(there, cast(uint64_t, rest)):
         raise BrokenRing(f"a record of {record.size} bytes")
     if record.kind == RECORD_SKIP:
         if place == 0 or record.size != rest:
-            raise BrokenRing("a filler that does not end with the ring")
+            raise BrokenRing("a filler that does not end at the end of the ring")
         item = {}
     else:
         item = item_of(record, ring.data + place + sizeof(Record))
@@ -133,17 +133,17 @@ def read_one(block, at: int) -> tuple:
 
 @cython.cfunc
 def item_of(record: Record, texts: cython.p_char) -> dict:
-    """`texts` lie behind the head in the ring. Raises BrokenRing."""
+    """`texts` follow the record's head in the ring. Raises BrokenRing."""
     length: cython.int
     total: cython.int = sum([length for length in lengths_of(record)])
     if record.size < sizeof(Record) or cast(cython.int, record.size - sizeof(Record)) < total:
-        raise BrokenRing(f"a record of {record.size} bytes with texts of {total}")
+        raise BrokenRing(f"a record of {record.size} bytes with {total} bytes of text")
     if record.kind == RECORD_EVENT:
         if not 0 < record.code < len(EVENTS):
-            raise BrokenRing(f"an event with the number {record.code}")
+            raise BrokenRing(f"an event with the unknown number {record.code}")
         return {"event": EVENTS[record.code], "number": record.number, "detail": texts_of(record, texts)[4]}
     if record.kind != RECORD_ACCESS:
-        raise BrokenRing(f"a record of the kind {record.kind}")
+        raise BrokenRing(f"a record of the unknown kind {record.kind}")
     return access_item(record, texts)
 
 
@@ -176,11 +176,11 @@ def access_item(record: Record, at: cython.p_char) -> dict:
     client, host, method, target, upstream, agent, referer, cipher = texts_of(record, at)
     reason = ""
     if record.reason >= REASON_COUNT or record.offload >= len(OFFLOADS) or record.status > 999 or record.minor > 9:
-        raise BrokenRing("an access record with a number that nothing has")
+        raise BrokenRing("an access record with an invalid reason, status or version")
     if record.tls not in (0, 12, 13) or not SUITE.fullmatch(cipher):
-        raise BrokenRing("an access record with a version or a cipher of TLS that there is not")
+        raise BrokenRing("an access record with an invalid TLS version or cipher")
     if record.time_ns < 0:
-        raise BrokenRing("an access record from before 1970")
+        raise BrokenRing("an access record with a time before 1970")
     if record.reason:
         reason = cast(bytes, reason_name(record.reason)).decode()
     return {
@@ -204,7 +204,7 @@ def access_item(record: Record, at: cython.p_char) -> dict:
 
 
 def short_cipher(name: str) -> str:
-    """Of OpenSSL's name of a suite, the cipher: the rest follows from version and certificate."""
+    """The cipher in OpenSSL's name of a suite. The rest follows from version and certificate."""
     for kind in ("128", "256"):
         if f"AES_{kind}_GCM" in name or f"AES{kind}-GCM" in name:
             return f"AES{kind}-GCM"

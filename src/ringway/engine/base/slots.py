@@ -1,4 +1,4 @@
-"""Slots: taken, given back, found by index and generation."""
+"""Slots: take one, release it, grow the table."""
 
 import cython
 from cython import NULL, cast, sizeof
@@ -26,7 +26,7 @@ def slots_open(slots, size, zeroed, capacity, most):
     slots.most = max(capacity, most)
     memory: cython.p_void = reserve(slots.stride * slots.most)
     if memory == MAP_FAILED:
-        # The address space has a limit here (ulimit -v): then it cannot grow.
+        # The address space is limited (ulimit -v): the table cannot grow.
         slots.most = capacity
         memory = reserve(slots.stride * slots.most)
     if memory == MAP_FAILED:
@@ -36,7 +36,7 @@ def slots_open(slots, size, zeroed, capacity, most):
 
 
 def reserve(bytes):
-    # What cannot be written to counts nowhere, not even where the kernel promises no more memory than there is.
+    # Memory that cannot be written does not count, not even if the kernel does not overcommit.
     return mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
 
 

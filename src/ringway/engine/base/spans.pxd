@@ -1,7 +1,7 @@
 """Borrowed bytes: pointer and length, or offset and length inside a head; comparing and copying them.
 
-Nothing here owns memory. A Span is borrowed until its buffer is given back; a Piece is relative to the start of the
-head it was found in, so that it survives a move of that head.
+Nothing here owns memory. A Span is valid until its buffer is released. A Piece is relative to the start of its head, so
+it stays valid when the head moves.
 """
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
@@ -24,7 +24,7 @@ cdef inline Span piece_span(const char* head, Piece p) noexcept nogil:
     return span(head + p.at, p.length)
 
 cdef inline int bytes_order(const char* a, uint32_t a_length, const char* b, uint32_t b_length) noexcept nogil:
-    """The order of every sorted table: bytewise, a prefix first. <0, 0 or >0."""
+    """The order of all sorted tables: bytewise, a prefix first. Returns <0, 0 or >0."""
     cdef int order = memcmp(a, b, a_length if a_length < b_length else b_length)
     if order != 0:
         return order
@@ -32,8 +32,8 @@ cdef inline int bytes_order(const char* a, uint32_t a_length, const char* b, uin
 
 cdef inline int32_t table_find(const char* block, uint64_t table, uint32_t count, uint32_t each, const char* name,
                                uint32_t length) noexcept nogil:
-    """Index of the entry of this name in a sorted table of a flat block, or -1. `table`: its offset; `each`: bytes of an
-    entry, whose first members are the name's offset and its length."""
+    """Index of the entry with this name in a sorted table of a flat block, or -1. `table`: offset of the table; `each`:
+    bytes of an entry. The first two members of an entry are the offset and the length of its name."""
     cdef uint32_t low = 0
     cdef uint32_t high = count
     cdef uint32_t middle
@@ -52,14 +52,14 @@ cdef inline int32_t table_find(const char* block, uint64_t table, uint32_t count
     return -1
 
 cdef inline bint span_is(Span s, const char* text, uint32_t length) noexcept nogil:
-    """Equal, with case."""
+    """Equal, case-sensitive."""
     return s.length == length and memcmp(s.at, text, length) == 0
 
 cdef inline uint8_t lower(uint8_t c) noexcept nogil:
     return c | 0x20 if b"A" <= c <= b"Z" else c
 
 cdef inline bint same_text(const char* a, const char* lower_b, uint32_t length) noexcept nogil:
-    """Equal without case; the second one is given in lower case."""
+    """Equal, ignoring case. `lower_b` is in lower case."""
     cdef uint32_t i
     for i in range(length):
         if lower(<uint8_t>a[i]) != <uint8_t>lower_b[i]:
@@ -67,11 +67,11 @@ cdef inline bint same_text(const char* a, const char* lower_b, uint32_t length) 
     return True
 
 cdef inline bint span_is_text(Span s, const char* lower_text, uint32_t length) noexcept nogil:
-    """Equal without case to a text given in lower case."""
+    """Equal, ignoring case, to a text in lower case."""
     return s.length == length and same_text(s.at, lower_text, length)
 
 cdef inline char* put(char* out, const char* text, uint32_t length) noexcept nogil:
-    """Copy and return the place behind."""
+    """Copy, and return the position after the copy."""
     memcpy(out, text, length)
     return out + length
 
@@ -81,7 +81,7 @@ cdef inline char* put_span(char* out, Span s) noexcept nogil:
     return out + s.length
 
 cdef inline char* put_within(char* out, const char* end, Span s) noexcept nogil:
-    """As put_span(), for what comes from elsewhere: NULL when it reaches beyond `end`, or when `out` is NULL already."""
+    """As put_span(), with a bound. Returns NULL if the copy would pass `end`, or if `out` is NULL."""
     if out == NULL or s.length > <uint64_t>(end - out):
         return NULL
     return put_span(out, s)

@@ -1,4 +1,4 @@
-"""Numbers as text, for heads that the engine writes."""
+"""Numbers as text, for the heads that the engine writes."""
 
 import cython
 from cython import cast

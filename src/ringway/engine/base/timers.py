@@ -64,7 +64,7 @@ def wheel_expire(wheel, now_ms):
             timer_clear(wheel, t)
             if t.due_ms <= now_ms:
                 return t
-            timer_set(wheel, t, t.due_ms)  # beyond the horizon, or due later in this very tick
+            timer_set(wheel, t, t.due_ms)  # beyond the horizon, or due later in this tick
             t = wheel.slots[wheel.tick % WHEEL_SLOTS]
         if wheel.tick == now_tick:
             break
@@ -92,7 +92,7 @@ def wheel_wait_ms(wheel, now_ms):
 
 
 def exercise(now_ms: int, due: list, until_ms: int, step_ms: int) -> list:
-    """For tests: set timers at `due`, turn the wheel in steps, return [(when it fired, due), ...]."""
+    """For tests: set timers at `due`, turn the wheel in steps, return [(time of firing, due), ...]."""
     wheel: Wheel
     timers: Timer[256]
     t: cython.pointer(Timer)

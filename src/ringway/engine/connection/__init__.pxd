@@ -1,4 +1,4 @@
-"""The header of `connection`: a module of a higher folder imports it whole. What each name means stands in its module's .pxd."""
+"""The header of `connection`. Modules of higher folders import it whole. The .pxd of each module explains its names."""
 from ringway.engine.connection.state cimport *
 from ringway.engine.connection.tell cimport *
 from ringway.engine.connection.rules cimport *

@@ -1,8 +1,8 @@
-"""A client connection: handshake, request heads, keep-alive, the last answer, the end.
+"""A client connection: handshake, request heads, keep-alive, the last response, the end.
 
-What happens while a request is being served (CLIENT_BUSY) is the exchange's business: level 5 is called through
-`w.handlers.request` when a whole head lies at the front of the inbox (or cannot be accepted), and through
-`w.handlers.client_*` for everything that arrives meanwhile.
+While a request is served (CLIENT_BUSY), the exchange handles all events of the connection. This module calls
+`w.handlers.request` when a whole head is at the front of the inbox (or cannot be accepted), and `w.handlers.client_*`
+for the events of a busy connection.
 """
 from libc.stdint cimport uint16_t, uint32_t
 
@@ -13,27 +13,27 @@ from ringway.engine.plan.snapshot cimport Snapshot
 from ringway.engine.connection.state cimport Client, Listener, Stream, Worker
 
 cdef enum:
-    TELL_PEER_BYTES = 128       # a peer's address and what is said of it
-    # RFC 9112 9.6: a client that asks again and again has its next request on the way, and a close now would lose it. So
-    # while the worker drains a connection counts as idle after so long without a request.
+    TELL_PEER_BYTES = 128       # a peer's address and a reason
+    # RFC 9112 9.6: the next request of a client may be in flight, and a close would lose it. So a worker that drains
+    # closes a connection only after this time without a request.
     DRAIN_IDLE_MS = 1000
-    CLIENT_TURNS = 16           # requests of one client that are served at once in a turn of the loop; then others have theirs
+    CLIENT_TURNS = 16           # pipelined requests of one client that one turn of the loop serves
     PLACE_UNKNOWN = 4096    # Client.place before it is looked up: PLACES of shares.pxd
 
 cdef void client_move(Client* c, int to) noexcept nogil
 
 cdef void client_take(Worker* w, Listener* listener, int fd) noexcept nogil
-    # a connection that was accepted, and has a place
+    # begins an accepted connection
 cdef void client_refuse(Worker* w, int fd) noexcept nogil
-    # it has none: closed at once, counted, told
+    # closes an accepted connection that has no place, counts it and logs it
 cdef void client_begin(Worker* w, Client* c) noexcept nogil
-    # TLS, or the first request
+    # begins TLS, or waits for the first request
 cdef void await_proxy_header(Worker* w, Client* c) noexcept nogil
 cdef void proxy_header_received(Worker* w, Client* c) noexcept nogil
 cdef int find_proxy_header(Worker* w, Client* c) noexcept nogil
-    # as proxy_header_read(), of what is in the inbox; what is found is taken out of it
+    # as proxy_header_read(), from the inbox; removes the header from the inbox
 cdef void refuse_proxy(Worker* w, Client* c, const char* why) noexcept nogil
-    # close it: on this listener only trusted proxies speak, and they begin with the header
+    # closes the connection: only trusted proxies may use this listener, and they must begin with the header
 cdef void client_received(Worker* w, Stream* s) noexcept nogil
 cdef void client_sent(Worker* w, Stream* s) noexcept nogil
 cdef void client_late(Worker* w, Stream* s) noexcept nogil
@@ -41,46 +41,47 @@ cdef int late_head(int late) noexcept nogil     # Reason
 cdef void client_gone(Worker* w, Stream* s) noexcept nogil
 
 cdef void client_broken(Worker* w, Client* c) noexcept nogil
-    # receiving failed: close it. If TLS failed the alert that says why goes out first
+    # receiving failed: closes the connection. If TLS failed, sends the alert with the reason first
 cdef void client_plain(Worker* w, Client* c) noexcept nogil
-    # it does not begin with TLS: its request is read as plain HTTP
+    # the client does not begin with TLS: reads its request as plain HTTP
 cdef void end_tls(Worker* w, Stream* s) noexcept nogil
-    # what is received from here on goes to the inbox as it comes
+    # from here on received bytes go to the inbox without decrypting
 cdef void tell_refused(Worker* w, Client* c) noexcept nogil
-    # why its certificate is not accepted
+    # logs why the client's certificate is not accepted
 cdef void client_next_request(Worker* w, Client* c) noexcept nogil
-    # look for a head in the inbox; wait for one when there is none
+    # looks for a head in the inbox; waits for one if there is none
 cdef inline bint client_many(const Client* c, uint32_t served) noexcept nogil:
-    """Is a receive that goes on worth it, with more than `served` requests begun?"""
+    """Use a multishot receive? It is worth it for a connection with more than `served` requests."""
     return c.requests > served and not c.pipelines
 
 cdef void client_later(Worker* w, Client* c) noexcept nogil
-    # client_next_request(), but not from here
+    # schedules client_next_request() for client_turns()
 cdef void client_turns(Worker* w) noexcept nogil
-    # those who wait for that have their turn
+    # serves the clients that client_later() put on the list
 cdef void client_next_seen(Worker* w, Client* c) noexcept nogil
-    # what is in the inbox belongs to the next request, which begins with its first byte
+    # bytes in the inbox belong to the next request: notes when its first byte was seen
 cdef int look_for_head(Worker* w, Stream* s, uint32_t* seen, bint request) noexcept nogil
     # >0: bytes of the head at inbox.first; 0: more needed; <0: -Reason. Also used for response heads
 cdef void client_idle(Worker* w, Client* c, uint32_t ms) noexcept nogil
-    # between requests: the next one may take so long to begin
+    # between requests: the next one must begin within `ms`
 cdef void client_done(Worker* w, Client* c) noexcept nogil
     # the exchange has ended and everything was sent
 cdef void client_finish(Worker* w, Client* c) noexcept nogil
-    # end the connection in order: close_notify, FIN, and what the client still sends is read
+    # ends the connection in order: close_notify, FIN, and reading what the client still sends
 cdef bint may_lose(Stream* s) noexcept nogil
-cdef int unsent(Stream* s) noexcept nogil       # bytes in the socket that are not on their way yet
-cdef int unacknowledged(Stream* s) noexcept nogil   # ... or that are, and may not have come
+cdef int unsent(Stream* s) noexcept nogil       # bytes in the socket that the network has not carried yet
+cdef int unacknowledged(Stream* s) noexcept nogil   # ... and those in flight that the peer has not acknowledged
 cdef bint takes_on(Client* c) noexcept nogil
 cdef void client_abort(Worker* w, Client* c) noexcept nogil
 cdef void client_peer(Client* c) noexcept nogil
-    # fills in `peer`
+    # looks up `peer`
 cdef void client_ends(Client* c, Ends* out) noexcept nogil
     # as client_peer(), for both ends and with ports
 cdef bint read_end(sockaddr_storage* found, Ip* ip, uint16_t* port) noexcept nogil
 cdef bint client_trusted(const Snapshot* s, Client* c) noexcept nogil
-    # is it one of `trusted_proxies`? Who was once asked about stays what it was
+    # is it one of `trusted_proxies`? A connection keeps the first result
 cdef void client_drain(Worker* w, const Listener* listener) noexcept nogil
-    # close the idle ones; the others say `Connection: close` in their next answer and end after it. NULL: of all listeners
+    # closes the idle connections of a listener (NULL: of all). The others send `Connection: close` in their next
+    # response and end after it
 cdef bint mend_first(Stream* s) noexcept nogil   # response_mend() of inbox.first
 cdef bint merge_first(Worker* w, Stream* s, uint32_t limit) noexcept nogil

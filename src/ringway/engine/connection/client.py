@@ -37,7 +37,7 @@ from cython.cimports.ringway.engine.tls import *
 
 
 def client_move(c, to):
-    # The legal steps are drawn in state.pxd.
+    # state.pxd has a diagram of the legal steps.
     was: cython.int = c.stream.state
     BUG_ON(to == CLIENT_PROXY and was != CLIENT_FREE)
     BUG_ON(to == CLIENT_HANDSHAKE and was != CLIENT_FREE and was != CLIENT_PROXY)
@@ -80,8 +80,8 @@ def client_refuse(w, fd):
 
 
 def client_begin(w, c):
-    # Single receives until the first request is served: a connection for one request then has nothing in flight when
-    # it ends, and costs a completion and a system call less.
+    # Use single receives until the first request is served. A connection with one request then ends with nothing in
+    # flight, which saves a completion and a system call.
     if c.secured:
         client_move(c, CLIENT_HANDSHAKE)
         stream_receive_within(w, address(c.stream), w.snapshot.timeouts.handshake_ms, False)
@@ -89,13 +89,13 @@ def client_begin(w, c):
         client_idle(w, c, w.snapshot.timeouts.head_ms)
 
 
-# ------------------------------------------------------------------------------------------- the PROXY protocol
+# ----------------------------------------------------------------------------------------------- PROXY protocol
 
 
 def await_proxy_header(w, c):
     s: cython.pointer(Stream) = address(c.stream)
     if not client_trusted(w.snapshot, c):
-        refuse_proxy(w, c, b"it is none of trusted_proxies")
+        refuse_proxy(w, c, b"it is not in trusted_proxies")
         return
     client_move(c, CLIENT_PROXY)
     stream_receive_within(w, s, w.snapshot.timeouts.handshake_ms if c.secured else w.snapshot.timeouts.head_ms, False)
@@ -106,7 +106,7 @@ def proxy_header_received(w, c):
     s: cython.pointer(Stream) = address(c.stream)
     found: cython.int = find_proxy_header(w, c)
     if found < 0:
-        refuse_proxy(w, c, b"no header, or a malformed one")
+        refuse_proxy(w, c, b"the header is missing or malformed")
     elif found == 0 and s.eof:
         client_abort(w, c)  # a probe of the port
     elif found == 0:
@@ -114,7 +114,7 @@ def proxy_header_received(w, c):
     else:
         if c.ends.known:
             c.peer_length = cast(cython.uchar, ip_text(address(c.ends.source), c.peer))
-            c.peer_family = AF_INET  # one with an address
+            c.peer_family = AF_INET  # of IPv6 too: it only says that the peer has an address
             c.trust = TRUST_UNKNOWN
         client_begin(w, c)
         if c.secured and not stream_secure_now(w, s):
@@ -200,8 +200,8 @@ def client_broken(w, c):
     if s.tls == NULL or not s.tls.failed or s.send_error or (s.sending == NULL and s.outbox.first == NULL):
         client_abort(w, c)
         return
-    # RFC 8446 6.2: a fatal alert goes out, behind what was queued before, and then the end. What the client still sends
-    # is read and thrown away: a socket that is closed would answer it with a reset, and that overtakes the alert.
+    # RFC 8446 6.2: send what is queued, then the fatal alert, then FIN. Read and discard what the client still sends: a
+    # closed socket would answer it with a reset, which can overtake the alert.
     s.error = 0
     end_tls(w, s)
     queue_give(address(w.buffers), address(s.inbox))
@@ -251,7 +251,7 @@ def tell_refused(w, c):
 def client_next_request(w, c):
     s: cython.pointer(Stream) = address(c.stream)
     if not s.eof and s.error == 0:
-        stream_refill(w, s)  # also when a part of a head is here: the rest may wait to be decrypted
+        stream_refill(w, s)  # also if part of a head is here: the rest may wait to be decrypted
     if s.inbox.first == NULL:
         if s.error:
             client_broken(w, c)
@@ -263,7 +263,7 @@ def client_next_request(w, c):
     client_next_seen(w, c)
     found: cython.int = look_for_head(w, s, address(c.seen), True)
     if found > 0 and stream_short(w, GROUP_SMALL):
-        stream_wait_buffers(w, s)  # the answer could not be given; the head's deadline goes on
+        stream_wait_buffers(w, s)  # no buffer is free for a response; the deadline of the head still counts
         return
     if found != 0:
         c.seen = 0
@@ -275,21 +275,21 @@ def client_next_request(w, c):
         client_broken(w, c)
         return
     if s.eof:
-        client_abort(w, c)  # RFC 9112 8: an incomplete request, and nobody left to tell
+        client_abort(w, c)  # RFC 9112 8: an incomplete request, and the client is gone
         return
     if s.outbox.first != NULL:
-        # An alert (no_renegotiation), or a ticket: no answer follows yet, with which it could go out.
+        # An alert (no_renegotiation) or a ticket: send it now, because no response follows yet.
         stream_flush(w, s)
     if s.state == CLIENT_IDLE:
-        # The whole head is due from its first byte on: a byte a second does not help.
+        # The deadline for the whole head begins with its first byte. More bytes do not renew it.
         client_move(c, CLIENT_HEAD)
         stream_receive_within(w, s, w.snapshot.timeouts.head_ms, False)
     stream_want(w, s, GROUP_SMALL, client_many(c, 0), False)
 
 
 def client_later(w, c):
-    # A request is never served within the end of the one before it: a client that sends many at once would choose how
-    # deep the stack becomes.
+    # Do not serve a request from the end of the one before it: a client that sends many at once would decide how deep
+    # the stack becomes.
     s: cython.pointer(Stream) = address(c.stream)
     if s.ready:
         return
@@ -360,19 +360,19 @@ def mend_first(s):
 
 
 def merge_first(w, s, limit):
-    """Join the first two buffers of the inbox, so that a head lies in one piece."""
+    """Join the first two buffers of the inbox, so that a head is in one piece."""
     a: cython.pointer(Buffer) = queue_pop(address(s.inbox))
     b: cython.pointer(Buffer) = queue_pop(address(s.inbox))
     wide: cython.pointer(Buffer)
     n: uint32_t
     if room_behind(a) < length_of(b) and a.start > HEADROOM:
-        # What stood in front (interim responses, say) is gone: its place is free.
+        # The bytes in front (interim responses, for example) were used: move the rest to their place.
         n = length_of(a)
         memmove(a.base + HEADROOM, data_of(a), n)
         a.start = HEADROOM
         a.end = HEADROOM + n
     if room_behind(a) < length_of(b) and a.size < w.buffers.pool[GROUP_LARGE].size:
-        # Not from the reserve: many that do not finish their heads would use it up.
+        # Do not use the reserve: clients that never finish their heads would use it up.
         wide = NULL
         if not buffer_scarce(address(w.buffers), GROUP_LARGE):
             wide = buffer_take(address(w.buffers), GROUP_LARGE)
@@ -414,7 +414,7 @@ def client_peer(c):
             memcpy(c.peer, b"unix:", 6)
         c.peer_family = cast(cython.uchar, found.ss_family)
     if c.peer[0] == 0:
-        memcpy(c.peer, b"unknown", 8)  # RFC 7239 6.2; it has gone already
+        memcpy(c.peer, b"unknown", 8)  # RFC 7239 6.2; the client has already disconnected
     c.peer_length = cast(cython.uchar, strlen(c.peer))
 
 
@@ -456,7 +456,7 @@ def client_trusted(s, c):
     return c.trust == TRUST_YES
 
 
-# ---------------------------------------------------------------------------------------------------- answering
+# --------------------------------------------------------------------------------------------------- responding
 
 
 def client_sent(w, s):
@@ -507,12 +507,12 @@ def client_finish(w, c):
     if s.tls != NULL:
         s.tls.left = 0
     if not c.linger or s.eof:
-        # Nothing more is expected of the client: an orderly end needs no waiting.
+        # The client sends nothing more, so an orderly end need not wait.
         c.linger = False
         if stream_drained(s):
             stream_close(w, s)
         return
-    # Closing now would reset the connection when more of the request arrives, and the answer might be lost with it.
+    # After a close, more of the request would cause a reset, and the client might lose the response.
     stream_receive_within(w, s, w.snapshot.timeouts.linger_ms, False)
     stream_send_within(w, s, w.snapshot.timeouts.linger_ms)
     stream_want(w, s, GROUP_SMALL, True, False)
@@ -522,8 +522,8 @@ def client_finish(w, c):
 
 
 def may_lose(s):
-    # RFC 9112 9.6: a socket that is closed answers what still comes with a reset, and that takes along what the client
-    # has not read yet. So: did it send more than we took, or has it more to read than the network carries?
+    # RFC 9112 9.6: a closed socket answers further bytes with a reset, and the client then loses what it has not read.
+    # This can happen if the client sent more than we read, or if our socket still has bytes to send.
     unread: cython.int = 0
     if s.inbox.first != NULL or s.cipher.first != NULL:
         return True
@@ -543,7 +543,7 @@ def unacknowledged(s):
 
 
 def takes_on(c):
-    """A slow client still takes of the answer: the time to linger begins anew."""
+    """Has a slow client taken more of the response since the last check? Then `linger` begins again."""
     left: cython.int = unsent(address(c.stream))
     progress: cython.bint = left > 0 and (c.left == 0 or left < c.left)
     c.left = left
@@ -562,10 +562,10 @@ def client_late(w, s):
     if s.state == CLIENT_BUSY:
         w.handlers.client_late(w, c.exchange)
     elif s.state == CLIENT_IDLE and s.late == LATE_BUFFERS and s.inbox.first != NULL:
-        client_move(c, CLIENT_BUSY)  # its whole request waited for our buffers
+        client_move(c, CLIENT_BUSY)  # its complete request waited for buffers
         w.handlers.request(w, c, -OUT_OF_MEMORY)
     elif s.state == CLIENT_HEAD and s.late != LATE_SEND:
-        # RFC 9110 15.5.9: part of a request is here, so its sender deserves an answer.
+        # RFC 9110 15.5.9: part of a request is here, so answer with 408.
         c.seen = 0
         client_move(c, CLIENT_BUSY)
         w.handlers.request(w, c, -late_head(s.late))
@@ -577,7 +577,7 @@ def client_late(w, s):
     elif s.state == CLIENT_IDLE:
         client_finish(w, c)
     elif s.state == CLIENT_PROXY:
-        refuse_proxy(w, c, b"the header did not come in time")
+        refuse_proxy(w, c, b"the header did not arrive in time")
     else:
         client_abort(w, c)
 
@@ -610,8 +610,8 @@ def client_drain(w, listener):
         if not c.stream.slot.used or c.stream.closing or (listener != NULL and c.listener != listener):
             continue
         if c.stream.state == CLIENT_IDLE:
-            # It ends when it has been idle for so long, at once if it has. By its deadline: what has already arrived is
-            # looked at before that.
+            # Close it when it has been idle for DRAIN_IDLE_MS, or at once if it has. Do this by its deadline, so that
+            # bytes that have already arrived are handled first.
             window = w.snapshot.timeouts.keepalive_ms if c.requests else w.snapshot.timeouts.head_ms
             left = cast(int64_t, c.stream.receive_due_ms - w.clock.now_ms) - window + DRAIN_IDLE_MS
             left = max(min(left, cast(int64_t, DRAIN_IDLE_MS)), cast(int64_t, 1))

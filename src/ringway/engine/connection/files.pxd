@@ -1,17 +1,19 @@
-"""Files: opened and asked for their facts on the ring, kept open and believed for `[timeouts] file_valid`.
+"""Files: opened, checked (statx) and read on the ring, then kept open and valid for `[timeouts] file_valid`.
 
     file_open() -> File, READY or FAILED at once, or later (`file_ready`)
-                   LOOKING: is the folder still the one that its path leads to? Asked at most every half of `file_valid`,
-                            and before anything is said to be missing
-                   OPENING: openat2, RESOLVE_BENEATH the folder (no path leaves it, not by "..", not by a symlink)
-                   LINKING: an absolute symlink: where it ends is opened below the folder, or it is forbidden. A worker
-                            that may not walk to where it ends goes by what the links say (path_by_text)
-                   STATING: statx of what was opened
-                   LOADING: mode = "memory" and small enough: a copy, read on the ring
+                   LOOKING: look up the folder's path again: if the last lookup is older than half of `file_valid`, and
+                            before a file is reported missing
+                   OPENING: openat2 with RESOLVE_BENEATH (no path leaves the folder, neither by ".." nor by a symlink)
+                   LINKING: an absolute symlink: open its target by the path below the folder, or fail with "forbidden".
+                            A worker that has no permission to walk to the target uses the text of the links
+                            (path_by_text)
+                   STATING: statx of the opened file
+                   LOADING: with mode = "memory", if the file is small enough: read a copy on the ring
 
-With FILE_FOLLOW links may lead anywhere. Without FILE_DOTS a path with a name that begins with a dot is not found, which
-does not tell whether it is there. A File does not change once it is READY. When it is no longer believed, the next request opens the path anew; the
-old one lives until nobody uses it. A copy of a file that has not changed moves from the old to the new one.
+With FILE_FOLLOW links may lead anywhere. Without FILE_DOTS a path with a name that begins with a dot is not found,
+whether or not it exists. A READY File does not change. When it is stale, the next request opens the path again; the
+old File lives until its last reference is released. If the file on disk has not changed, the copy moves from the old
+File to the new one.
 """
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -19,25 +21,25 @@ from ringway.engine.connection.state cimport Exchange, File, Rules, Worker
 
 cdef File* file_open(Worker* w, uint32_t root, const char* path, uint32_t length, int kind, Exchange* x) noexcept nogil
     # `path` below the folder, without a leading slash, decoded; "" is the folder itself.
-    # `kind`: FileKind, bits. A reference for x; NULL: no place for one more (answer 503)
+    # `kind`: FileKind, bits. The reference belongs to x. NULL: no place is free (answer 503)
 cdef void file_release(Worker* w, File* f) noexcept nogil
 cdef inline void file_refer(File* f) noexcept nogil:
     f.references += 1
 cdef bint file_settled(const File* f) noexcept nogil     # READY or FAILED
 cdef int file_reason(const File* f) noexcept nogil       # why it is FAILED, as a Reason
 cdef void file_forget(Worker* w, Exchange* x) noexcept nogil
-    # x no longer waits for its file
+    # x stops waiting for its file
 
 cdef void file_opened(Worker* w, File* f, int result) noexcept nogil
 cdef void folder_looked(Worker* w, File* f, int result) noexcept nogil
-    # f began the lookup; whoever waits for the folder goes on
+    # f began the lookup; all files that wait for the folder continue
 cdef void file_stated(Worker* w, File* f, int result) noexcept nogil
 cdef void file_loaded(Worker* w, File* f, int result) noexcept nogil
 cdef int files_grow(Worker* w, uint32_t most) noexcept nogil
-    # chains for so many that are kept open; whoever is in the table is forgotten when it becomes another. 0, or -ENOMEM
+    # makes a table for `most` open files. A new table begins empty: see files_forget(). 0, or -ENOMEM
 cdef void files_forget(Worker* w) noexcept nogil
-    # none of those that were opened is believed any more; who uses one keeps it
-cdef void files_close(Worker* w) noexcept nogil          # forget all that nobody uses
+    # removes all files from the table; a File in use lives until its last reference is released
+cdef void files_close(Worker* w) noexcept nogil          # evicts all files without references
 
 cdef File* find_listed(Worker* w, const Rules* rules, uint32_t hash, uint32_t root, const char* path, uint32_t length, int kind) noexcept nogil
 cdef File* begin_open(Worker* w, Rules* rules, uint32_t hash, uint32_t root, const char* path, uint32_t length, int kind) noexcept nogil

@@ -1,4 +1,4 @@
-"""Files: found, opened, asked, copied, forgotten."""
+"""Files: find, open, check, copy, evict."""
 
 import cython
 from cython import NULL, address, cast, sizeof
@@ -101,7 +101,7 @@ def find_listed(w, rules, hash, root, path, length, kind):
 def begin_open(w, rules, hash, root, path, length, kind):
     old: cython.pointer(File) = find_listed(w, rules, hash, root, path, length, kind)
     if old != NULL:
-        file_refer(old)  # so that it survives until the new one has looked at its copy
+        file_refer(old)  # keep it until the new File has taken over its copy
         unlist_file(w, old)
     while w.files.used >= min(w.snapshot.limits.open_files, w.files_most):
         if not evict_one(w):
@@ -138,7 +138,7 @@ def begin_open(w, rules, hash, root, path, length, kind):
 
 
 def has_dot_file(path, length):
-    """`.env`, `.git/config`, but not what lies below `/.well-known` (RFC 8615) of the folder."""
+    """`.env`, `.git/config`, but not paths below the folder's `/.well-known` (RFC 8615)."""
     i: uint32_t
     for i in range(length):
         if path[i] == b"." and (i == 0 or path[i - 1] == b"/"):
@@ -148,14 +148,14 @@ def has_dot_file(path, length):
 
 
 def look(w, f, anew):
-    """Wait for the folder: for a lookup that is under way, or with `anew` for one that begins now."""
+    """Wait for a lookup of the folder: the one in flight, or, with `anew`, one that begins from now on."""
     folder: cython.pointer(Folder) = address(f.rules.folders[f.root])
     f.state = FILE_LOOKING
     f.look = folder.looks + (1 if anew or not folder.looking else 0)
     f.next_waiting = folder.waiting
     folder.waiting = f
     if folder.looking:
-        return  # folder_looked() begins another one if it has to
+        return  # folder_looked() begins another one if necessary
     folder_look(w, folder)
     w.driver.open(
         address(w.driver),
@@ -167,7 +167,7 @@ def look(w, f, anew):
 
 
 def folder_looked(w, f, result):
-    rules: cython.pointer(Rules) = rules_refer(f.rules)  # the last of the files may take them along
+    rules: cython.pointer(Rules) = rules_refer(f.rules)  # a File may release the last other reference
     folder: cython.pointer(Folder) = address(rules.folders[f.root])
     waiting: cython.pointer(File) = folder.waiting
     folder.waiting = NULL
@@ -195,7 +195,7 @@ def open_path(w, f):
     f.state = FILE_OPENING
     f.version = folder.version
     f.error = 0
-    # O_NONBLOCK: a FIFO must not hold up whoever opens it.
+    # O_NONBLOCK: opening a FIFO must not block.
     ask_open(w, f, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, not f.kind & FILE_FOLLOW)
 
 
@@ -214,12 +214,12 @@ def ask_open(w, f, flags, beneath):
 
 def file_opened(w, f, result):
     if result == -EAGAIN or result == -EINTR:
-        # RESOLVE_BENEATH under a rename (openat2(2)): try again.
+        # openat2(2): with RESOLVE_BENEATH a concurrent rename gives EAGAIN. Try again.
         ask_open(w, f, f.how.flags, f.how.resolve & RESOLVE_BENEATH != 0)
     elif f.state == FILE_LINKING:
         link_opened(w, f, result)
     elif result == -EXDEV and not f.linked:
-        # A link out of the folder, or an absolute one, which may lead inside: see where it ends, without opening that.
+        # A link leads out of the folder, or is absolute and may lead inside. Find its target without opening it.
         f.linked = True
         f.state = FILE_LINKING
         ask_open(w, f, O_PATH | O_CLOEXEC, False)
@@ -240,9 +240,9 @@ def file_opened(w, f, result):
 
 
 def link_opened(w, f, result):
-    """Where it ends is opened by its own path below the folder, without any link: nothing can be exchanged meanwhile.
+    """Open the target by its own path below the folder, without links, so that no link can change in between.
 
-    A path outside is forbidden.
+    A target outside the folder is forbidden.
     """
     if result == -EACCES:
         f.target = path_by_text(address(f.rules.folders[f.root]), f.path)
@@ -259,7 +259,7 @@ def link_opened(w, f, result):
 
 
 def open_failed(w, f, error):
-    """Maybe it is the folder that is another one by now, and the old one was emptied."""
+    """Look the folder up again: another one may have replaced it, and the old one may be empty."""
     free(f.target)
     f.target = NULL
     if f.tries == FILE_TRIES or error == EMFILE or error == ENFILE or error == ENOMEM:
@@ -282,7 +282,7 @@ def file_stated(w, f, result):
     if not S_ISREG(f.found.stx_mode):
         file_settle(w, f, FILE_FAILED, EACCES)  # devices and FIFOs are not served
         return
-    # A file system without non-blocking reads would answer EAGAIN for ever.
+    # A file system without non-blocking reads would return EAGAIN for ever.
     fcntl(f.fd, F_SETFL, 0)
     f.facts.size = f.found.stx_size
     f.facts.modified = f.found.stx_mtime.tv_sec
@@ -300,12 +300,12 @@ def file_stated(w, f, result):
 def file_settle(w, f, state, error):
     f.state = cast(cython.uchar, state)
     f.error = error
-    # The folder may have become another one since it was looked at.
+    # Valid since the folder's lookup: another folder may have replaced it after that.
     f.checked_ms = f.rules.folders[f.root].looked_ms
     free(f.target)
     f.target = NULL
     if error == EMFILE or error == ENFILE or error == ENOMEM:
-        f.checked_ms = 0  # that may be over in a moment
+        f.checked_ms = 0  # these errors may be over in a moment: the next request tries again
     if f.before != NULL:
         file_release(w, f.before)
         f.before = NULL
@@ -320,7 +320,7 @@ def file_settle(w, f, state, error):
 
 
 def file_write_fields(w, f):
-    """The field lines of every answer with this file, ready to be copied."""
+    """Write the field lines that every response with this file has."""
     text: cython.char[512]
     p: cython.p_char = text
     f.media = media_type_of(f.rules.snapshot, f.path, f.path_length)
@@ -330,7 +330,7 @@ def file_write_fields(w, f):
     else:
         p = put(p, b"application/octet-stream", 24)
     p = put(p, b"\r\nLast-Modified: ", 17)
-    # RFC 9110 8.8.2.1: never later than Date, by our clock.
+    # RFC 9110 8.8.2.1: not later than Date, by our clock.
     date_write(p, min(f.facts.modified, w.clock.wall_seconds))
     p += DATE_BYTES
     p = put(p, b"\r\nETag: ", 8)
@@ -351,7 +351,7 @@ def file_write_fields(w, f):
 
 
 def begin_load(w, f):
-    """Begin to copy it into memory. False: too large, or no room."""
+    """Begin to copy the file into memory. False: it is too large, or there is no room."""
     if f.facts.size == 0 or f.facts.size > w.snapshot.limits.memory_file_bytes:
         return False
     if f.facts.size > w.snapshot.limits.memory_bytes:
@@ -385,7 +385,7 @@ def file_loaded(w, f, result):
         load_more(w, f)
         return
     if result <= 0:
-        # It became shorter meanwhile, or cannot be read: no copy; sending from the file will tell which.
+        # The file became shorter, or cannot be read: make no copy. Sending from the file will show which.
         drop_copy(w, f)
         file_settle(w, f, FILE_READY, 0)
         return
@@ -398,7 +398,7 @@ def file_loaded(w, f, result):
 
 def inherit_copy(w, f):
     old: cython.pointer(File) = f.before
-    # Only when nobody is sending it: a view holds a reference to the File that it belongs to.
+    # Only if the old File is not being sent: a view of its copy holds a reference to it.
     if old == NULL or old.copy == NULL or old.references != 1 or old.loaded != old.facts.size:
         return
     if memcmp(address(old.facts), address(f.facts), sizeof(f.facts)) == 0:

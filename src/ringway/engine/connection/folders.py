@@ -1,4 +1,4 @@
-"""Folders: looked up again, exchanged; paths below them."""
+"""Look up and replace folders; find paths below them."""
 
 import cython
 from cython import NULL, address, cast, sizeof
@@ -85,7 +85,7 @@ def path_by_text(folder, path):
     text: cython.char[LINK_BYTES_MAX]
     link: cython.char[LINK_BYTES_MAX]
     length: cython.int = cast(cython.int, strlen(path))
-    begin: cython.int = 0  # of the name that is looked at; before it there are no links
+    begin: cython.int = 0  # of the current name; there are no links before it
     end: cython.int
     skip: cython.int
     said: cython.int
@@ -127,7 +127,7 @@ def path_by_text(folder, path):
 
 
 def inside(folder, path, length):
-    """By the path of the configuration, or by the one without links."""
+    """Compare with the folder's path in the configuration, and with its path without links."""
     real: cython.char[LINK_BYTES_MAX]
     found: cython.int = below(folder.path, cast(cython.int, strlen(folder.path)), path, length)
     return found if found >= 0 else below(real, link_of(folder.fd, real), path, length)
@@ -155,7 +155,7 @@ def copy_path(path, length):
 
 
 def link_of(fd, out):
-    """Where a descriptor leads; -1: that does not fit, or there is no /proc."""
+    """The path of a descriptor; returns its length. -1: the path is too long, or there is no /proc."""
     name: cython.char[40]
     p: cython.p_char = put(name, b"/proc/self/fd/", 14)
     n: cython.Py_ssize_t

@@ -1,10 +1,10 @@
 """A listener: one listening socket of this worker.
 
-    accepting --(multishot accept)--> client_take(), again and again
-        |  out of descriptors: waits until `again_ms`, look_after() goes on
-        |  removed by a reload: who waits in the backlog is taken, then it is closed, and what came by it drains
+    accepting --(multishot accept)--> client_take() for each connection
+        |  out of descriptors: look_after() accepts again at `again_ms`
+        |  removed by a reload: accept what waits in the backlog, then close; the connections of the listener drain
         v
-    closed: its place is free when its last client is gone
+    closed: its place is free when its last connection is gone
 """
 from libc.stdint cimport uint32_t
 
@@ -17,10 +17,10 @@ cdef void listener_accept(Worker* w, uint32_t index) noexcept nogil
 cdef void listener_accepted(Worker* w, uint32_t index, int result, bint more) noexcept nogil
 cdef void let_in(Worker* w, Listener* listener, int fd) noexcept nogil
 cdef void listener_go_on(Worker* w, uint32_t index) noexcept nogil
-    # accept, or wait if the descriptors that are left are for what the clients that are here may ask for
+    # accepts, or waits if the free descriptors are reserved for files and upstreams of the connected clients
 cdef void listener_accept_later(Worker* w, Listener* listener, int error) noexcept nogil
 cdef void listener_remove(Worker* w, uint32_t index) noexcept nogil
-    # accept no more there, drain what came by it
+    # stops accepting and drains the connections of this listener
 cdef void listener_end(Worker* w, uint32_t index) noexcept nogil
 cdef void listener_close(Worker* w, uint32_t index) noexcept nogil
-    # this worker's descriptor of it: connections are refused once nobody holds one
+    # closes this worker's descriptor. The kernel refuses connections when no process has the socket open

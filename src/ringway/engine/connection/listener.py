@@ -1,4 +1,4 @@
-"""Where a worker listens: accepting, waiting when descriptors run out, giving an address up."""
+"""Accept connections, wait when descriptors run out, remove a listener."""
 
 import cython
 from cython import NULL, address
@@ -39,7 +39,7 @@ def listener_go_on(w, index):
 
 
 def listener_accept_later(w, listener, error):
-    # Out of descriptors, most likely: trying again at once would only burn the CPU.
+    # Most likely out of descriptors: an immediate retry would only burn CPU.
     count(w.counters, COUNT_ACCEPT_ERRORS, 1)
     tell(w, EVENT_ACCEPT_FAILED, error, NULL, 0)
     listener.again_ms = w.clock.now_ms + ACCEPT_AGAIN_MS
@@ -63,15 +63,15 @@ def listener_remove(w, index):
 
 
 def listener_end(w, index):
-    """No accept is in flight any more. Who waits to be accepted at an address that is given up is taken first."""
+    """Close the listener when no accept is in flight. If a reload removed it, first accept what is in the backlog."""
     listener: cython.pointer(Listener) = address(w.listeners[index])
     fd: cython.int
     if listener.fd < 0:
         return
     if listener.removed and not w.draining:
-        # The flag is the description's, and a worker that refused the reload, or that this one stood in for, may go on
-        # accepting there. That is no matter: io_uring's accept waits all the same on every kernel that has multishot
-        # accepts, and the epoll driver sets it itself.
+        # O_NONBLOCK belongs to the open file description. Another worker may share it and still accept there: one that
+        # rejected the reload, or one that this worker stood in for. The flag does not disturb it: io_uring's accept
+        # waits all the same on every kernel that has multishot accepts, and the epoll driver sets the flag itself.
         fcntl(listener.fd, F_SETFL, O_NONBLOCK)
         fd = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC | (SOCK_NONBLOCK if w.driver.nonblocking else 0))
         while fd >= 0:

@@ -1,22 +1,23 @@
-"""Handing a TLS connection over to the kernel, each direction for itself, and what is left to do then.
+"""Hand a TLS connection over to the kernel, each direction separately, and handle records that are not data.
 
-                       handshake through                                   stream_queue()
-    OpenSSL both ways ----- offload_step() ----> kernel receives, sends    or the socket takes plaintext as it is
-                       |                    \--> OpenSSL for the rest, tried again as bytes pass
-                       \--> not wanted, or not usable: OpenSSL for good (or refused: `ktls_fallback_enabled = false`)
+                       handshake complete
+    OpenSSL both ways ----- offload_step() ----> the kernel encrypts, or decrypts: this direction is plaintext here
+                       |                    \--> OpenSSL keeps the other direction; tried again as bytes pass
+                       \--> not wanted, or not usable: OpenSSL for the whole connection (or the connection is rejected:
+                            `ktls_fallback_enabled = false`)
 
-A direction changes hands between two records, when user space holds nothing of it:
+A direction is handed over between two records, when user space holds nothing of it:
 
-    receiving   every byte that came was decrypted and none is half a record, and no receive is in flight that may
-                have taken more. That is so after a handshake (single receives until then).
-    sending     what OpenSSL wrote lies in the socket. Tickets that are still in the outbox go by a send of their own.
+    receiving   every received byte is decrypted, no record is incomplete, and no receive is in flight. This is so after
+                a handshake, because until then all receives are single ones.
+    sending     everything that OpenSSL wrote is in the socket. push_outbox() sends tickets that are still queued.
 
-When the kernel has both, OpenSSL's memory of the connection is freed. Then the kernel tells of a record that is no data
-by EIO, and offload_control() fetches it.
+When the kernel has both directions, Ringway frees OpenSSL's part of the connection. From then on the kernel reports a
+record that is not data with EIO, and offload_control() reads it.
 
-KeyUpdate (RFC 8446 4.6.3). The kernel reads nothing behind the record until it has the next key; that one is given at
-once. An update that the client asked for goes out, and sending changes keys, before the next data is sent. A kernel
-before 6.14 takes no second key: the connection is closed, with a line in the log.
+KeyUpdate (RFC 8446 4.6.3). After such a record the kernel decrypts nothing until it has the next key, which it gets at
+once. If the client asks for an update, Ringway sends one and changes the key for sending before it sends more data. A
+kernel before 6.14 accepts no second key: Ringway closes the connection and logs it.
 """
 from ringway.engine.connection.state cimport Stream, Worker
 
@@ -26,7 +27,7 @@ cdef enum Offload:          # bits of Stream.offload and offload_wanted
     OFFLOAD_BOTH = 3
 
 cdef enum:
-    CONTROL_BYTES_MAX = 256     # an alert has 2, a KeyUpdate 5; what is longer has no business here
+    CONTROL_BYTES_MAX = 256     # an alert has 2, a KeyUpdate 5; no longer record is expected
     RECORD_ALERT = 21           # ContentType, RFC 8446 5.1
     RECORD_HANDSHAKE = 22
     RECORD_DATA = 23
@@ -40,26 +41,26 @@ cdef enum:
     ALERT_NO_RENEGOTIATION = 100
 
 cdef void offload_attach(Worker* w, Stream* s) noexcept nogil
-    # when accepted: the kernel takes the "tls" protocol on an established connection alone, so before the client can
-    # have sent its end
+    # on accept: the kernel allows the "tls" protocol only on an established connection, so do this before the client
+    # can have closed its side
 cdef bint offload_begin(Worker* w, Stream* s) noexcept nogil
-    # the handshake is through. False: refuse the connection
+    # the handshake is complete. False: reject the connection
 cdef void offload_step(Worker* w, Stream* s) noexcept nogil
-    # hand over what can be handed over now; may free s.tls
+    # hands over what can be handed over now; may free s.tls
 cdef void offload_check(Worker* w, Stream* s) noexcept nogil
-    # OpenSSL has read records while the kernel sends: is it to send one?
+    # OpenSSL has read records while the kernel sends: sends the KeyUpdate that the client asked for, if it did
 cdef bint offload_update(Worker* w, Stream* s) noexcept nogil
-    # before data is sent: a KeyUpdate that is owed goes first. False: wait until the socket can be written to, then again
+    # call before sending data: sends a KeyUpdate that is due. False: call again when the socket is writable
 cdef void offload_forget(Stream* s) noexcept nogil
     # wipes and frees the keys
 cdef bint offload_due(Worker* w, const Stream* s) noexcept nogil
-    # is sending to change hands as soon as the socket has what OpenSSL wrote?
+    # should the kernel take over sending as soon as the socket has everything that OpenSSL wrote?
 cdef void offload_control(Worker* w, Stream* s) noexcept nogil
-    # EIO: the next record is no data. Sets s.eof or s.error, or neither: receive on
+    # EIO: the next record is not data. Sets s.eof, s.error or neither (then continue to receive)
 cdef void offload_broken(Worker* w, Stream* s, int error) noexcept nogil
-    # receiving failed with this errno: tell the peer why, by an alert
+    # receiving failed with this errno: sends the peer an alert with the reason
 cdef bint offload_notify(Worker* w, Stream* s) noexcept nogil
-    # close_notify as a record of its own. False: wait until the socket can be written to, then again
+    # sends close_notify as a record of its own. False: call again when the socket is writable
 
 cdef void take_send(Worker* w, Stream* s) noexcept nogil
 cdef void take_receive(Worker* w, Stream* s) noexcept nogil

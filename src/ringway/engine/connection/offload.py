@@ -1,4 +1,4 @@
-"""From OpenSSL to the kernel."""
+"""Hand TLS over from OpenSSL to the kernel."""
 
 import cython
 from cython import NULL, address, cast, sizeof
@@ -53,7 +53,7 @@ from cython.cimports.ringway.engine.native.linux import (
 from cython.cimports.ringway.engine.native.openssl import OPENSSL_cleanse
 from cython.cimports.ringway.engine.tls import *
 
-# --------------------------------------------------------------------------------------------- changing hands
+# ---------------------------------------------------------------------------------------------------- handing over
 
 
 def offload_attach(w, s):
@@ -145,7 +145,7 @@ def take_send(w, s):
 def give_keys(w, s, direction):
     result: cython.int = set_keys(s, direction)
     if result < 0:
-        # It worked when the supervisor tried it, so this connection is broken, or memory is short.
+        # The supervisor's trial succeeded, so this connection is broken, or memory is short.
         s.offload_wanted &= ~(OFFLOAD_SEND if direction == KTLS_SEND else OFFLOAD_RECEIVE) & 0xFF
         count(w.counters, COUNT_KTLS_FALLBACK_SOCKET, 1)
         if s.rules.tls.ktls.required:
@@ -156,7 +156,7 @@ def give_keys(w, s, direction):
 
 
 def set_keys(s, direction):
-    """0, or -1 with errno: as the kernel says, or EINVAL when there is no secret."""
+    """0, or -1 with errno: the kernel's, or EINVAL if there is no secret."""
     info: cython.uchar[KTLS_INFO_BYTES_MAX]
     size: cython.int = ktls_info(s.keys, direction, info)
     # The kernel refuses a struct of no bytes.
@@ -166,10 +166,10 @@ def set_keys(s, direction):
 
 
 def push_outbox(w, s):
-    """What OpenSSL wrote goes into the socket now. False: it does not all fit; its completion comes round again."""
+    """Send everything that OpenSSL wrote. False: not all of it fits; try again when the rest of the outbox was sent."""
     b: cython.pointer(Buffer)
     sent: cython.longlong
-    # A request that waits is answered at once: the kernel keeps the ticket back and sends both in one segment.
+    # If a request waits, its response follows at once: MSG_MORE puts ticket and response into one segment.
     flags: cython.int = MSG_DONTWAIT | MSG_NOSIGNAL | (MSG_MORE if s.inbox.first != NULL else 0)
     while s.outbox.first != NULL:
         b = s.outbox.first
@@ -185,7 +185,7 @@ def push_outbox(w, s):
     return True
 
 
-# ------------------------------------------------------------------------------------- records that are no data
+# ------------------------------------------------------------------------------------- records that are not data
 
 
 def offload_control(w, s):
@@ -212,8 +212,8 @@ def offload_control(w, s):
         kind = CMSG_DATA(control)[0]
     if kind == RECORD_ALERT and length >= 2:
         count(w.counters, COUNT_KTLS_ALERTS, 1)
-        # RFC 8446 6: close_notify ends this direction; user_canceled announces one; all others are fatal there.
-        # RFC 5246 7.2: warnings (level 1) are not.
+        # RFC 8446 6: close_notify ends this direction, user_canceled announces one, and all other alerts are fatal.
+        # RFC 5246 7.2: with TLS 1.2, warnings (level 1) are not fatal.
         if data[1] == ALERT_CLOSE_NOTIFY:
             s.eof = True
         elif data[1] != ALERT_USER_CANCELED and (s.tls_version == 13 or data[0] != 1):
@@ -221,7 +221,7 @@ def offload_control(w, s):
     elif kind == RECORD_HANDSHAKE and length > 0:
         handshake_record(w, s, data, length)
     else:
-        # RFC 8446 5: a record type that is not expected. A data record cannot have given EIO.
+        # RFC 8446 5: an unexpected record type. A data record does not cause EIO.
         count(w.counters, COUNT_KTLS_OTHERS, 1)
         s.error = EPROTO
         send_alert(s, 2, ALERT_UNEXPECTED_MESSAGE)
@@ -230,14 +230,14 @@ def offload_control(w, s):
 def handshake_record(w, s, data, length):
     count(w.counters, COUNT_KTLS_HANDSHAKES, 1)
     if s.tls_version == 12:
-        # A ClientHello: RFC 5246 7.2.2, the client may go on without.
+        # RFC 5246 7.2.2: the client asks for a renegotiation, and may continue without one.
         send_alert(s, 1, ALERT_NO_RENEGOTIATION)
         return
     if data[0] != KTLS_KEY_UPDATE or length != KTLS_KEY_UPDATE_BYTES:
         s.error = EPROTO
         send_alert(s, 2, ALERT_UNEXPECTED_MESSAGE)
     elif data[4] > 1:
-        # RFC 8446 4.6.3: update_not_requested and update_requested are all that there is.
+        # RFC 8446 4.6.3: the only values are update_not_requested (0) and update_requested (1).
         s.error = EPROTO
         send_alert(s, 2, ALERT_ILLEGAL_PARAMETER)
     else:
@@ -259,7 +259,7 @@ def key_update(w, s, data):
 
 
 def keys_changed(w, s):
-    # RFC 8446 4.6.3. What follows is under new keys, or must be, and the kernel does not take them.
+    # RFC 8446 4.6.3: the next records need new keys, and the kernel does not accept them.
     tell(w, EVENT_KEY_UPDATE, 0, NULL, 0)
     s.error = EPROTO
     send_alert(s, 2, ALERT_INTERNAL_ERROR)
@@ -282,25 +282,25 @@ def offload_update(w, s):
     if s.keys == NULL or not s.keys.asked or s.offload & OFFLOAD_SEND == 0:
         return True
     if s.notified and not s.notify_due:
-        return True  # close_notify was the last word
+        return True  # nothing follows close_notify
     # RFC 8446 4.6.3: { HandshakeType key_update(24); uint24 length; KeyUpdateRequest update_not_requested(0) }.
     memset(data, 0, KTLS_KEY_UPDATE_BYTES)
     data[0] = KTLS_KEY_UPDATE
     data[3] = 1
     if send_record(s, RECORD_HANDSHAKE, data, KTLS_KEY_UPDATE_BYTES) < 0:
-        # Broken: the data that follows will tell.
+        # Another error than EAGAIN: sending the data will fail as well.
         return errno != EAGAIN
     ktls_message(s.keys, KTLS_SEND, data, KTLS_KEY_UPDATE_BYTES)
     if set_keys(s, KTLS_SEND) < 0:
         tell(w, EVENT_KEY_UPDATE, 0, NULL, 0)
         s.error = EPROTO
-        # RFC 8446 7.2: nothing more goes out under the old key.
+        # RFC 8446 7.2: send nothing more with the old key.
         shutdown(s.fd, SHUT_RDWR)
     return True
 
 
 def offload_broken(w, s, error):
-    # The kernel has marked the socket with the error, and sends nothing more until it was asked for.
+    # The kernel keeps the error on the socket and sends nothing until SO_ERROR was read.
     marked: cython.int = 0
     size: socklen_t = sizeof(cython.int)
     getsockopt(s.fd, SOL_SOCKET, SO_ERROR, address(marked), address(size))
@@ -313,20 +313,20 @@ def offload_broken(w, s, error):
 
 
 def offload_notify(w, s):
-    # The kernel takes a record and may still hold it when the socket is full; a close would drop it. When the socket
-    # can be written to again, a third of its buffer is free, and this record pushes that one out in front of it.
+    # If the socket is full, the kernel may hold back a record that it has accepted, and a close would drop it. When the
+    # socket is writable again, a third of its buffer is free, and this record pushes the held one out first.
     asked: pollfd
     asked.fd = s.fd
     asked.events = POLLOUT
     asked.revents = 0
     if poll(address(asked), 1, 0) == 0:
         return False
-    # RFC 8446 6.1: each side tells the other before it closes.
+    # RFC 8446 6.1: each side sends close_notify before it closes.
     return send_alert(s, 1, ALERT_CLOSE_NOTIFY) >= 0 or errno != EAGAIN
 
 
 def send_alert(s, level, description):
-    """0, or -1 with errno. Only the last thing that is said: a failure is nobody's concern but the peer's."""
+    """0, or -1 with errno. The caller may ignore a failure: nothing is sent after the alert."""
     data: cython.uchar[2]
     data[0] = cast(cython.uchar, level)
     data[1] = cast(cython.uchar, description)
@@ -334,7 +334,7 @@ def send_alert(s, level, description):
 
 
 def send_record(s, kind, data, length):
-    """Through the kernel, as a record of this type. 0, or -1 with errno; EAGAIN: nothing of it was taken."""
+    """Send a record of this type through kernel TLS. 0, or -1 with errno; EAGAIN: the kernel took nothing of it."""
     space: uint64_t[8]
     part: iovec
     message: msghdr

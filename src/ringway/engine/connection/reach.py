@@ -1,4 +1,4 @@
-"""The addresses of an upstream's name, those last that do not answer."""
+"""The order of an upstream's addresses: those that fail come last."""
 
 import cython
 from cython import address, cast
@@ -34,7 +34,7 @@ def reach_next(w, x, u, origin):
     x.tried |= cast(uint16_t, 1 << place)
     u.place = cast(cython.uchar, place)
     if origin.unreachable_ms[place]:
-        origin.unreachable_ms[place] = w.clock.now_ms + UNREACHABLE_MS  # this one tries it, for all
+        origin.unreachable_ms[place] = w.clock.now_ms + UNREACHABLE_MS  # this request tries it for all
     return address_pick(
         rules.addresses, origin.index, place, address(u.address), address(u.address_length), address(u.version)
     )

@@ -1,4 +1,4 @@
-"""Rules: opened, replaced, and closed when the last that began under them has ended."""
+"""Open and close rules, load published blocks."""
 
 import cython
 from cython import NULL, address, cast, sizeof
@@ -134,13 +134,13 @@ def take_certificates(w, r):
     tickets.count = head.ticket_key_count
     for i in range(TICKET_KEYS_MAX):
         memcpy(tickets.key[i], head.ticket_keys[i], TICKET_KEY_BYTES)
-    # The last two blocks stay. If this one is none of them any more, what was copied may be zeros.
+    # The supervisor keeps the last two blocks. If this block is an older one by now, the copied keys may be zeros.
     if not newest_number(r.certificates, address(newer)) or newer - sequence > 1:
         munmap(block, size)
         return -1
     if tls_server_take(r.tls, head, size, address(tickets)) < 0:
         return -1
-    # The supervisor, and whoever looks, sees here that it has arrived.
+    # This counter tells the supervisor that the worker uses the block.
     count(w.counters, COUNT_CERTIFICATES, sequence - r.certificates_seen)
     r.certificates_seen = sequence
     return 0

@@ -1,4 +1,4 @@
-"""Who gives way when buffers or places for connections run short."""
+"""Which clients give way when buffers or places for connections are scarce."""
 
 import cython
 from cython import NULL, address, cast
@@ -69,7 +69,7 @@ def look_at_all(w, look):
 
 
 def weigh(w, look, c):
-    """May it give way, and what is it worth?"""
+    """Note the client and its worth, if it may give way."""
     place: uint32_t = place_of(w, c)
     age: uint64_t = w.clock.now_ms - c.looked_ms
     others: uint32_t = look.all_wait - (look.waits[place] if place != PLACE_NONE else 0)
@@ -86,7 +86,7 @@ def weigh(w, look, c):
         rate = rate_of(w, c)
         if rate >= WORTH_RATE and not share:
             return
-    # In fixed point, so that an address with a thousand buffers is told from one with two.
+    # In fixed point, so that an address with a thousand buffers differs from one with two.
     note_weak(look, (rate + 1) * 1048576 // max(look.held[place] if place else 1, 1), c.stream.slot.index, c.held)
 
 
@@ -95,7 +95,7 @@ def rate_of(w, c):
     age: uint64_t = w.clock.now_ms - c.looked_ms + 1
     moved: uint64_t = c.stream.moved
     if ioctl(c.stream.fd, SIOCOUTQ, address(unsent)) == 0:
-        # What lies in the socket is ours still: a large socket buffer hides a reader's pace for minutes.
+        # Bytes in the socket do not count as taken: a large socket buffer would hide a reader's rate for minutes.
         moved = moved + c.looked_unsent - unsent if moved + c.looked_unsent > cast(uint64_t, unsent) else 0
     return moved * 1000 // age
 
@@ -176,7 +176,7 @@ def give_way(w, look):
             return
         wanted -= min(wanted, cast(uint64_t, look.weak[i].held))
         if c.stream.state == CLIENT_HEAD:
-            queue_give(address(w.buffers), address(c.stream.inbox))  # its answer takes one of those
+            queue_give(address(w.buffers), address(c.stream.inbox))  # its response needs one of these buffers
         count(w.counters, COUNT_GAVE_WAY, 1)
         client_peer(c)
         tell(w, EVENT_GAVE_WAY, 0, c.peer, c.peer_length)
@@ -198,7 +198,7 @@ def place_of(w, c):
 
 
 def place_of_ip(w, ip):
-    # An IPv6 address of a provider's customer comes with the 2^64 others of its network.
+    # A provider's customer has a whole IPv6 network of 2^64 addresses: use only its prefix.
     length: uint32_t = 16 if ip_is_v4(ip) else 8
     hash: uint32_t = w.salt
     i: uint32_t
@@ -235,7 +235,7 @@ def shares_make_room(w, fd):
 
 
 def find_heavy(w):
-    """The address that has more than half of all places."""
+    """Find the address that has more than half of all places."""
     has: cython.pointer(uint32_t) = cast(cython.pointer(uint32_t), w.scratch)
     c: cython.pointer(Client)
     i: uint32_t
@@ -254,7 +254,7 @@ def find_heavy(w):
 
 
 def make_places(w):
-    """It gives up some of them. Returns how many."""
+    """Close connections of that address to free places. Returns how many."""
     look: Look
     c: cython.pointer(Client)
     i: uint32_t
@@ -266,7 +266,7 @@ def make_places(w):
         if c.stream.slot.used and not c.stream.closing and place_of(w, c) == w.heavy_place:
             how = rank(c)
             if how:
-                # By rank; within it, whose deadline is the nearest has been there for the longest.
+                # By rank. Within a rank, the connection with the nearest deadline has been there for longest.
                 note_weak(address(look), (cast(uint64_t, how) << 56) + c.stream.receive_due_ms, i, 1)
     for i in range(look.count):
         c = cast(cython.pointer(Client), slot_at(address(w.clients), look.weak[i].index))

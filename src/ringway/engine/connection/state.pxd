@@ -1,4 +1,4 @@
-"""Everything a worker remembers: the structures of level 4 to 6, and who owns what.
+"""Everything that a worker keeps: the structures of `connection`, `exchange` and `worker`, and who owns what.
 
     Worker --+-- Client ------ Stream (its socket, TLS, queues)      one for each accepted connection
              |     | exchange
@@ -8,7 +8,7 @@
              |     | origin            |
              +-- Origin (idle pool)    +-- File (facts, descriptor, copy)
 
-The handlers that move between these states stand in stream.py, client.py, upstream.py, files.py and exchange.py.
+The handlers that move between these states are in stream.py, client.py, upstream.py, files.py and exchange.py.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -36,37 +36,37 @@ from ringway.engine.tls.tls_context cimport TlsContext
 # ------------------------------------------------------------------------------------------------------ streams
 
 cdef enum ReceiveMode:
-    RECEIVE_OFF = 0         # nothing is asked for: back-pressure
-    RECEIVE_SINGLE          # one receive is in flight
-    RECEIVE_MULTI           # a receive that goes on is in flight
-    RECEIVE_ENDING          # a receive that goes on is being cancelled
-    RECEIVE_STARVED         # wanted, but there was no buffer: in the worker's `starved` list
+    RECEIVE_OFF = 0         # no receive is in flight: back-pressure
+    RECEIVE_SINGLE          # a single receive is in flight
+    RECEIVE_MULTI           # a multishot receive is in flight
+    RECEIVE_ENDING          # a multishot receive is being cancelled
+    RECEIVE_STARVED         # wanted, but no buffer was free: in the worker's `starved` list
 
 cdef enum:                  # StreamKind
     KIND_CLIENT = 0
     KIND_UPSTREAM = 1
 
-cdef struct Stream:         # one socket and its bytes; first member of Client and Upstream
+cdef struct Stream:         # one socket and its bytes; the first member of Client and Upstream
     Slot slot
     uint8_t kind            # StreamKind
     uint8_t state           # ClientState or UpstreamState
     uint8_t receive         # ReceiveMode; written only by stream.py
     uint8_t want_group      # Group of the buffers to receive into
-    bint spared             # ... but large ones are scarce: the receive in flight takes a small one
-    bint want_many
-    bint want_later
-    bint wanted             # RECEIVE_ENDING: receive again when the cancel is through
+    bint spared             # ... but large ones are scarce: the receive in flight uses a small one
+    bint want_many          # a multishot receive
+    bint want_later         # nothing is expected at once: wait for the socket first
+    bint wanted             # RECEIVE_ENDING: receive again when the cancel is complete
     bint eof                # the peer sent FIN (or close_notify), and all that it sent before is in the inbox
-    bint ended              # TLS: the socket has ended; what came before may still wait to be decrypted
-    int ended_error         # ... by this errno; 0: by FIN
+    bint ended              # TLS: the socket has ended; bytes from before may still wait to be decrypted
+    int ended_error         # ... with this errno; 0: with FIN
     bint closing            # shut down; freed when nothing is in flight
-    Rules* rules            # referred to: under which it began
+    Rules* rules            # referenced: the rules under which it began
     bint aborted            # closing with a reset
     bint nonblocking        # FIONBIO is set, which sendfile(2) needs
-    bint polling            # waits until it can be written to (sendfile)
-    bint shut_write         # a tunnel's other end has ended: FIN was sent, or goes after close_notify
-    int error               # errno that broke receiving (or TLS), 0: none
-    int send_error          # errno that broke sending: what was received can still be used
+    bint polling            # waits until the socket is writable
+    bint shut_write         # the other end of the tunnel has ended: FIN was sent, or follows close_notify
+    int error               # errno with which receiving (or TLS) failed, 0: none
+    int send_error          # errno with which sending failed: received bytes can still be used
     int fd                  # owned; -1: closed
     uint16_t operations     # in flight
     uint64_t receive_tag    # of the receive in flight
@@ -74,58 +74,58 @@ cdef struct Stream:         # one socket and its bytes; first member of Client a
     Queue cipher            # owned: received, still encrypted
     Queue outbox            # owned: (encrypted and) waiting to be sent
     Buffer* sending         # owned; LENT while in flight
-    Buffer* keep            # borrowed: not given back when it was sent, its owner may need it again
-    bint sent_any           # a byte went out
-    bint secure             # TLS, whoever does it
-    uint8_t tls_version     # 12 or 13; 0: plain, or the handshake is not through
-    uint8_t offload_wanted  # bits of Offload: what the kernel shall do
-    uint8_t offload         # ... and does: what is sent, or received, is plaintext here
-    bint notified           # close_notify was said, or `notify_due`
-    bint notify_due         # the kernel sends: close_notify follows as soon as all else is out
+    Buffer* keep            # borrowed: not released after it was sent, because its owner may need it again
+    bint sent_any           # at least one byte was sent
+    bint secure             # TLS, by OpenSSL or by the kernel
+    uint8_t tls_version     # 12 or 13; 0: plain, or the handshake is not complete
+    uint8_t offload_wanted  # bits of Offload: the directions that the kernel should take over
+    uint8_t offload         # ... and has taken over: the queues hold plaintext
+    bint notified           # close_notify was sent or queued, or `notify_due`
+    bint notify_due         # the kernel encrypts: close_notify follows as soon as everything else is sent
     uint16_t tls_cipher_length
-    const char* tls_cipher  # borrowed from OpenSSL for good: name of the suite
+    const char* tls_cipher  # borrowed from OpenSSL, never freed: name of the suite
     uint64_t tls_written    # plaintext bytes that OpenSSL encrypted
-    Tls* tls                # owned; NULL: plain, or the kernel does it both ways
-    KtlsKeys* keys          # owned; NULL: no kernel TLS, or the kernel has them and takes no others
-    uint16_t door           # policy of the host that a client asked for in its handshake, see snapshot.pxd; 0: none
+    Tls* tls                # owned; NULL: plain, or the kernel has both directions
+    KtlsKeys* keys          # owned; NULL: no kernel TLS, or the kernel has the keys and accepts no others
+    uint16_t door           # policy of the host that the client named in its handshake, see snapshot.pxd; 0: none
     uint16_t identity_length
-    char* identity          # owned: field lines that tell upstreams who the client is; NULL: no door, or it is refused
-    const char* refused     # borrowed for good: what is wrong with the client's certificate; NULL: nothing
+    char* identity          # owned: field lines that tell upstreams who the client is; NULL: no door, or `refused`
+    const char* refused     # borrowed, never freed: why the client's certificate is not accepted; NULL: it is
     Timer timer
-    uint64_t receive_due_ms # deadline for the peer's bytes; 0: none
-    uint64_t send_due_ms    # deadline for the peer's reading; 0: none
-    uint32_t receive_window_ms  # renewed by so much, when progress was made
+    uint64_t receive_due_ms # deadline for bytes from the peer; 0: none
+    uint64_t send_due_ms    # deadline for the peer to read; 0: none
+    uint32_t receive_window_ms  # progress renews the deadline by this
     uint32_t received_since # bytes since the deadline was set: fewer than progress_bytes are no progress
     uint32_t sent_since
     uint64_t moved          # bytes that the peer sent and took, since shares.py set it to 0
     uint32_t progress_bytes
-    uint32_t send_window_ms # the peer must read so often
-    uint8_t late            # LateSide: which deadline has passed, or that it was our buffers that were missing
+    uint32_t send_window_ms # the peer must read something within this
+    uint8_t late            # LateSide: which deadline has passed, or that Ringway had no buffer
     Stream* next_starved    # list
-    bint hungry             # has something to send or to decrypt, and waits for buffers: in the worker's `hungry` list
+    bint hungry             # waits for buffers to send or to decrypt: in the worker's `hungry` list
     Stream* next_hungry     # list
-    bint ready              # a client whose next request may lie there: in the worker's `ready` list
+    bint ready              # a client whose next request may be in the inbox: in the worker's `ready` list
     Stream* next_ready      # list
 
 # ------------------------------------------------------------------------------------------------------ clients
 #
-#   accepted -> HANDSHAKE -> IDLE -> HEAD -> BUSY -> IDLE ...          IDLE also after a plain accept. PROXY before
-#                  |          |       |       +---> LINGER -> CLOSING  either. An answer that ends the connection
-#                  +----------+-------+-------+-------------> CLOSING  closed, broken, too late
+#   accepted -> HANDSHAKE -> IDLE -> HEAD -> BUSY -> IDLE ...          without TLS: IDLE first. PROXY comes before both
+#                  |          |       |       +---> LINGER -> CLOSING  after a response that ends the connection
+#                  +----------+-------+-------+-------------> CLOSING  closed, broken, timeout
 
 cdef enum ClientState:
     CLIENT_FREE = 0
-    CLIENT_PROXY            # the PROXY protocol's header is awaited
-    CLIENT_HANDSHAKE        # TLS is being agreed on
-    CLIENT_IDLE             # between requests; nothing of the next one is here
-    CLIENT_HEAD             # a part of a request head is here
-    CLIENT_BUSY             # an exchange is under way
-    CLIENT_LINGER           # answered for the last time: reading to the end, so that the answer is not lost
+    CLIENT_PROXY            # waits for the PROXY protocol's header
+    CLIENT_HANDSHAKE        # TLS handshake
+    CLIENT_IDLE             # between requests; no byte of the next one has arrived
+    CLIENT_HEAD             # part of a request head has arrived
+    CLIENT_BUSY             # an exchange is in progress
+    CLIENT_LINGER           # the last response was sent: read to the end, so that no reset overtakes the response
     CLIENT_CLOSING          # shut down
     CLIENT_STATES
 
 cdef enum Trust:
-    TRUST_UNKNOWN = 0       # nobody asked yet
+    TRUST_UNKNOWN = 0       # not looked up yet
     TRUST_NO
     TRUST_YES               # one of `trusted_proxies`
 
@@ -133,54 +133,55 @@ cdef struct Listener:
     int fd                  # owned, a duplicate of the supervisor's; -1: closed, draining
     bint tls
     bint proxied            # connections begin with the PROXY protocol's header
-    uint16_t https_port     # plain requests are sent on to HTTPS at this port; 0: they are served, or refused if `tls`
+    uint16_t https_port     # redirect plain requests to HTTPS at this port; 0: serve them, or reject them if `tls`
     bint accepting          # an accept is in flight
-    bint removed            # by a reload: what came by it is drained
-    uint32_t clients        # connections that came by it: its place is not free before they are gone
-    uint64_t again_ms       # accept again then: after EMFILE; 0: not waiting
+    bint removed            # by a reload: its connections drain
+    uint32_t clients        # its open connections: its place is free when they are gone
+    uint64_t again_ms       # when to accept again after EMFILE; 0: not waiting
 
 cdef struct Client:
     Stream stream
     Listener* listener      # borrowed
     Exchange* exchange      # owned while BUSY
-    uint32_t seen           # bytes of the head at inbox.first that were scanned
-    uint32_t requests       # begun on this connection
+    uint32_t seen           # scanned bytes of the head at inbox.first
+    uint32_t requests       # requests that began on this connection
     uint64_t next_ns        # when the first byte of the next request was seen; 0: not yet
     bint last               # close after this exchange
-    bint pipelines          # it sent requests before it had the answer: single receives alone from then on, which keep a bound
+    bint pipelines          # it sent a request before it had the response: only single receives from then on, to keep
+                            # `pipeline_bytes`
     bint linger             # the client may still be sending: read to the end before closing
     bint shut               # FIN was sent
-    int left                # while lingering: bytes of the answer that the client had not taken when it was looked last
-    uint8_t peer_length     # bytes of `peer`; 0: not asked for yet
+    int left                # while lingering: bytes of the response that the client had not taken at the last check
+    uint8_t peer_length     # bytes of `peer`; 0: not looked up yet
     uint8_t peer_family     # AF_INET, AF_INET6, AF_UNIX; 0: unknown
-    char peer[46]           # address as text; "unix:": it came by a Unix socket
-    uint16_t place          # of its address among those that share, see shares.pxd; PLACES: not looked up
-    uint32_t held           # buffers that are scarce: valid during a look
-    uint64_t looked_ms      # when it was found holding some first; 0: it does not
-    int looked_unsent       # bytes that its socket had to send then
-    bint secured            # TLS is spoken, behind the PROXY header if there is one
-    bint mistaken           # it spoke plain HTTP where TLS is spoken: it is told so, or sent on
+    char peer[46]           # address as text; "unix:" for a Unix socket
+    uint16_t place          # of its address in the table of shares, see shares.pxd; PLACES: not looked up
+    uint32_t held           # scarce buffers that it holds: valid during a look
+    uint64_t looked_ms      # when a look first found that it holds some; 0: it holds none
+    int looked_unsent       # unsent bytes in its socket at that time
+    bint secured            # the connection uses TLS (after the PROXY header, if there is one)
+    bint mistaken           # it sent plain HTTP to a port for TLS: it gets 400 or a redirect
     uint8_t trust           # Trust: may it say whom its requests come from?
-    Ends ends               # known: as a PROXY header said; `peer` then is its source
+    Ends ends               # known: from the PROXY header; `peer` is its source
 
 # ---------------------------------------------------------------------------------------------------- upstreams
 #
-#   CONNECTING -> HANDSHAKE -> BUSY <-> IDLE      HANDSHAKE: with TLS alone. IDLE: in its origin's pool, watched; whatever
-#        |            |         |        |        is said there ends it (a session ticket says nothing)
+#   CONNECTING -> HANDSHAKE -> BUSY <-> IDLE      HANDSHAKE: only with TLS. IDLE: in the pool of its origin, watched;
+#        |            |         |        |        any byte that arrives ends it (a session ticket does not count)
 #        +------------+---------+--------+--> CLOSING
 
 cdef enum UpstreamState:
     UPSTREAM_FREE = 0
     UPSTREAM_CONNECTING
-    UPSTREAM_HANDSHAKE      # TLS is being agreed on; the deadline is that of connecting
+    UPSTREAM_HANDSHAKE      # TLS handshake, within the deadline of connecting
     UPSTREAM_BUSY           # serves one exchange
-    UPSTREAM_IDLE
+    UPSTREAM_IDLE           # in the pool
     UPSTREAM_TUNNEL         # after 101: bytes both ways
     UPSTREAM_CLOSING
     UPSTREAM_STATES
 
-cdef struct Rules:          # what the configuration says; see rules.pxd
-    uint32_t references     # connections, exchanges and files that began under them
+cdef struct Rules:          # one configuration made ready for use; see rules.pxd
+    uint32_t references     # connections, exchanges and files that refer to them
     const Snapshot* snapshot        # owned: mapped memory
     uint64_t snapshot_size
     const AddressTable* addresses   # owned: mapped memory
@@ -189,46 +190,46 @@ cdef struct Rules:          # what the configuration says; see rules.pxd
     Folder* folders         # owned: one for each folder of the snapshot
     TlsContext* tls         # owned; NULL: no TLS
     int certificates        # owned descriptor: where the supervisor publishes certificates; -1: no TLS
-    uint64_t certificates_seen  # number of the newest block that was taken
-    int peers               # owned descriptor: the same of upstreams with TLS; -1: there are none
+    uint64_t certificates_seen  # number of the newest loaded block
+    int peers               # owned descriptor: the same for upstreams with TLS; -1: there are none
     uint64_t peers_seen
 
 cdef struct Origin:         # one upstream of the configuration, as this worker sees it
-    Rules* rules            # borrowed: whose it is
+    Rules* rules            # borrowed: the rules that own it
     uint32_t index          # in the snapshot and in the address table
     Upstream* idle_newest   # pool: newest first
     Upstream* idle_oldest
-    uint32_t idle
+    uint32_t idle           # connections in the pool
     uint32_t open           # all connections
-    uint32_t turn           # which address is next, if it answers
-    uint32_t known_version  # of the addresses, for what stands in the next field
-    uint64_t unreachable_ms[ADDRESSES_MAX]  # by address: it did not answer, and comes after others until then; 0: nothing known
-    TlsContext* tls         # owned; NULL: plain. New connections have this one; those of an older one are not pooled
+    uint32_t turn           # the address to try next, unless it is known to fail
+    uint32_t known_version  # version of the addresses that `unreachable_ms` is about
+    uint64_t unreachable_ms[ADDRESSES_MAX]  # by address: it failed and is tried last until then; 0: no known failure
+    TlsContext* tls         # owned; NULL: plain. For new connections. A connection with an older context is not pooled
 
 cdef struct Upstream:
     Stream stream
     Origin* origin          # borrowed
-    Exchange* exchange      # borrowed: the one it serves; NULL when idle
-    Upstream* rival         # CONNECTING: the attempt of its exchange that began before it, and is under way too
+    Exchange* exchange      # borrowed: the exchange that it serves; NULL when idle
+    Upstream* rival         # CONNECTING: an earlier attempt of the same exchange, also still connecting
     Upstream* newer         # pool
     Upstream* older
-    uint32_t served         # exchanges finished on it: > 0 means reused
-    uint64_t idle_ns        # IDLE: the turn in which it became so, by its time
+    uint32_t served         # exchanges that finished on it: > 0 means reused
+    uint64_t idle_ns        # IDLE: the time of the turn in which it became idle
     uint32_t version        # of the address table when it was connected
-    uint8_t place           # its address among those of the name
+    uint8_t place           # index of its address among the addresses of the name
     sockaddr_storage address  # lent while connecting
     socklen_t address_length
 
 # -------------------------------------------------------------------------------------------------------- files
 #
-#   LOOKING -> OPENING -> STATING -> READY (LOADING, when a copy in memory is wanted)
-#      ^    <- OPENING -> LINKING -> OPENING  an absolute link; a folder that became another one is tried again
-#      +----------+----------+--> FAILED   remembered as long as facts are
+#   LOOKING -> OPENING -> STATING -> READY (LOADING, if a copy in memory is wanted)
+#      ^    <- OPENING -> LINKING -> OPENING  an absolute link; if the folder was replaced, try again
+#      +----------+----------+--> FAILED   kept for `file_valid`, like READY
 
 cdef enum FileState:
     FILE_FREE = 0
-    FILE_LOOKING            # its folder's path is looked up
-    FILE_LINKING            # where an absolute symbolic link leads
+    FILE_LOOKING            # waits for the lookup of its folder's path
+    FILE_LINKING            # finds out where an absolute symbolic link leads
     FILE_OPENING
     FILE_STATING
     FILE_LOADING
@@ -237,62 +238,62 @@ cdef enum FileState:
 
 cdef enum:
     FILE_PATH_MAX = 1024    # bytes of a file's path below its folder
-    FILE_TRIES = 4          # folders that became others while it was opened, one after the other
+    FILE_TRIES = 4          # how often one open looks its folder up again and retries
 
-cdef enum FileKind:         # bits: how a path is opened. Files of one path and two kinds are two
-    FILE_COPY = 1           # `mode = "memory"`: a copy is wanted
+cdef enum FileKind:         # bits: how a path is opened. One path opened with two kinds is two Files
+    FILE_COPY = 1           # `mode = "memory"`: make a copy
     FILE_FOLLOW = 2         # symbolic links may lead out of the folder
     FILE_DOTS = 4           # names may begin with a dot
 
 cdef struct Folder:         # where files are looked up; see folders.pxd
-    int fd                  # owned, O_PATH. Its number stays when it comes to lead to another folder; -1: never opened
-    int error               # errno: it is not there; 0: it is, or nothing is known
-    bint looking            # its path is being looked up
+    int fd                  # owned, O_PATH. A new folder under the same path keeps the number; -1: never opened
+    int error               # errno: the folder is missing; 0: it is there, or nothing is known
+    bint looking            # a lookup of its path is in flight
     uint32_t looks          # lookups that have begun
-    uint32_t version        # how often `fd` came to lead to another folder
+    uint32_t version        # how often `fd` was changed to another folder
     uint64_t looked_ms      # when the last lookup began
-    uint64_t found_ms       # when the last one that found something began
+    uint64_t found_ms       # when the last successful lookup began
     uint64_t device         # what `fd` leads to
     uint64_t inode
     char* path              # owned, absolute, with a terminating zero
     open_how how            # lent while looking
     File* waiting           # files that wait for the lookup, by `next_waiting`
 
-cdef struct File:           # one path below one folder, believed for `file_valid_ms`
+cdef struct File:           # one path below one folder, valid for `file_valid_ms`
     Slot slot
-    Rules* rules            # referred to
+    Rules* rules            # referenced
     uint8_t state           # FileState
     bint folder             # it is a directory
     bint listed             # in the table (a stale one in use is not)
     uint8_t kind            # FileKind, bits
-    uint8_t tries           # how often it failed, and its folder was looked at once more
-    bint linked             # `target` was asked for
-    uint32_t look           # the lookup of its folder that it waits for
-    uint32_t version        # of the folder in which it was opened
+    uint8_t tries           # how often opening failed and its folder was looked up again
+    bint linked             # a link was followed: to `target`, unless it failed
+    uint32_t look           # the lookup of its folder that it waits for, as in Folder.looks
+    uint32_t version        # Folder.version when it was opened
     File* next_waiting      # list of a Folder
-    char* target            # owned while it is not settled: where an absolute link leads, below the folder; NULL: none
-    bint warm               # all of it was sent from the page cache
+    char* target            # owned until READY or FAILED: where an absolute link leads, below the folder; NULL: none
+    bint warm               # the whole file was once sent from the page cache
     int fd                  # owned; -1: none
     int error               # FAILED: errno
     uint32_t references     # exchanges and views that use it
     uint32_t hash
     uint16_t root           # index of the folder
-    uint64_t checked_ms     # when its facts were asked
+    uint64_t checked_ms     # since when its facts are valid
     FileFacts facts
     char* copy              # owned: `facts.size` bytes; NULL: none
-    uint32_t loaded         # bytes of the copy that are there
-    char* fields            # owned: ready field lines (type, length, validators)
+    uint32_t loaded         # bytes of the copy that are loaded
+    char* fields            # owned: complete field lines (type, length, validators)
     uint16_t fields_length
-    uint16_t length_at      # where the Content-Length line begins in `fields`; it is the last one
+    uint16_t length_at      # where the Content-Length line begins in `fields`; it is the last line
     uint8_t etag_length
     char etag[ETAG_BYTES_MAX]
     const MediaType* media  # borrowed from the snapshot
     File* next              # chain of its hash
-    File* newer             # by use: the oldest unused goes first
+    File* newer             # order of use: the oldest unused File is evicted first
     File* older
-    File* before            # referenced while it is not settled: the one that it replaces
+    File* before            # referenced until READY or FAILED: the stale File that it replaces
     Worker* worker          # borrowed
-    Exchange* waiting       # exchanges that wait for it to be READY or FAILED
+    Exchange* waiting       # exchanges that wait until it is READY or FAILED
     uint16_t path_length
     open_how how            # lent while OPENING
     statx_t found           # lent while STATING
@@ -303,7 +304,7 @@ cdef struct File:           # one path below one folder, believed for `file_vali
 #   ROUTED -> CONNECT -> WAIT -> STREAM -> DONE        proxy: connecting, waiting for a head, body flowing
 #      |         ^--------+  (retry)  +-> TUNNEL -> DONE   after 101
 #      +-> OPEN -> SEND -> DONE                        files: opening, body flowing
-#      +-> ANSWER -> DONE                              our own answer: redirect, error
+#      +-> ANSWER -> DONE                              Ringway's own response: redirect, error
 
 cdef enum ExchangeState:
     EXCHANGE_FREE = 0
@@ -320,12 +321,12 @@ cdef enum ExchangeState:
 
 cdef enum:
     LOG_METHOD_BYTES = 24
-    LOG_HOST_BYTES = 128    # what the access log keeps of each
+    LOG_HOST_BYTES = 128    # how much of each the access log keeps
     LOG_TARGET_BYTES = 512
     LOG_AGENT_BYTES = 160
     LOG_REFERER_BYTES = 160
 
-cdef struct LogText:        # copied from the head only when there is an access log
+cdef struct LogText:        # copied from the head only if there is an access log
     uint16_t method_length
     uint16_t host_length
     uint16_t target_length
@@ -339,7 +340,7 @@ cdef struct LogText:        # copied from the head only when there is an access 
 
 cdef struct Exchange:
     Slot slot
-    Rules* rules            # referred to: under which it began, and ends
+    Rules* rules            # referenced: the rules under which it began and ends
     uint8_t state           # ExchangeState; written only by exchange_move()
     uint8_t method          # Method
     uint8_t minor           # of the client's HTTP version
@@ -347,33 +348,33 @@ cdef struct Exchange:
     uint16_t status         # sent to the client; 0: none yet
     bint keep_alive         # the client allows another request
     bint expect_continue    # the client waits for 100 before it sends its body
-    uint8_t upgrade         # which entries of the route's list of upgrades were asked of the upstream, as bits
+    uint8_t upgrade         # bits: entries of the route's `upgrade` that the forwarded request asks for
     bint answered           # the head of a final response was queued
     bint upstream_keep      # the upstream connection may be used again
-    bint reused             # it was a pooled one
-    uint8_t attempts        # connections tried to be opened
-    uint16_t tried          # bits: addresses that they went to
-    uint32_t tried_version  # of the addresses that `tried` is about
-    int addresses           # how many the upstream's name had
+    bint reused             # the connection came from the pool
+    uint8_t attempts        # attempts to connect
+    uint16_t tried          # bits: addresses that these went to
+    uint32_t tried_version  # version of the addresses that `tried` is about
+    int addresses           # how many addresses the upstream's name had
     Client* client          # borrowed
-    Upstream* upstream      # borrowed while it serves us, or the last attempt to connect (`rival`: earlier ones); NULL: none
+    Upstream* upstream      # borrowed: it serves us, or is the last attempt to connect (earlier: `rival`); NULL: none
     const Route* route      # borrowed; NULL: none matched
-    Buffer* request         # owned: the rewritten head (and body so far); kept while it may have to be sent again
-    uint32_t request_start  # where it begins, for sending it again
-    bint replayable         # `request` is all of the request, and its method is idempotent
+    Buffer* request         # owned: the rewritten head (and body so far); kept as long as it may be sent again
+    uint32_t request_start  # where it begins, to send it again
+    bint replayable         # `request` is the whole request, and its method is idempotent
     bint pulled             # more of the body than `request` was taken from the client
-    bint retrying           # waiting for the broken connection to be gone
-    uint32_t seen           # bytes of the response head that were scanned
+    bint retrying           # waits until the broken connection is gone
+    uint32_t seen           # scanned bytes of the response head
     BodyState up            # client to upstream
     BodyState down          # upstream (or file) to client
     uint64_t began_ns       # when the first byte of the request was seen
     uint64_t first_byte_ns  # when the first byte of the final response was queued; 0: not yet
-    uint64_t file_left      # bytes of this range still to be sent
+    uint64_t file_left      # unsent bytes of this range
     uint64_t file_at        # offset of the next byte
     File* file              # referenced
     Exchange* next_waiting  # list of a File
     bint reading            # a body read is in flight
-    bint abandoned          # it ended while that read was in flight
+    bint abandoned          # the exchange ended while that read was in flight
     Buffer* read_buffer     # owned: lent to that read
     Buffer* head            # owned while OPEN: the request, for its conditions
     uint32_t head_bytes     # its length, from the start of `head`
@@ -382,11 +383,11 @@ cdef struct Exchange:
     bint conditional        # the request has conditions or ranges
     bint part_due           # ranges: the header of the next part comes first
     uint8_t named_length    # bytes of `named`
-    # Not cleared for a new exchange: valid only when what is above says so.
+    # A new exchange finds these uncleared. The fields above say when they are valid.
     Chunked up_chunks       # when up.framing is FRAMING_CHUNKED
     Chunked down_chunks
     ByteRange ranges[RANGES_MAX]
-    char named[46]          # the client's address, as a trusted proxy gave it
+    char named[46]          # the client's address as a trusted proxy reported it
     LogText log
 
 # ------------------------------------------------------------------------------------------------------- worker
@@ -396,26 +397,26 @@ ctypedef void (*exchange_event_t)(Worker* w, Exchange* x) noexcept nogil
 ctypedef void (*outcome_event_t)(Worker* w, Exchange* x, int reason) noexcept nogil
 ctypedef void (*request_event_t)(Worker* w, Client* c, int found) noexcept nogil
 
-cdef struct Handlers:       # how level 4 calls up to level 5
+cdef struct Handlers:       # how a lower level calls up
     stream_event_t received[2]  # by StreamKind: bytes, an end or an error arrived
-    stream_event_t sent[2]      # by StreamKind: some of the outbox went out
+    stream_event_t sent[2]      # by StreamKind: some of the outbox was sent
     stream_event_t late[2]      # by StreamKind: a deadline has passed
     stream_event_t gone[2]      # by StreamKind: nothing is in flight any more; free what is yours
-    request_event_t request     # a head lies at inbox.first (its length), or cannot be accepted (-Reason)
+    request_event_t request     # a head is at inbox.first (its length), or cannot be accepted (-Reason)
     exchange_event_t client_received    # while CLIENT_BUSY
     exchange_event_t client_sent
     exchange_event_t client_late
     exchange_event_t client_gone
     exchange_event_t upstream_ready     # connected: send the request
-    outcome_event_t upstream_failed     # before or instead of that: no connection (Reason)
+    outcome_event_t upstream_failed     # instead: no connection (Reason)
     exchange_event_t upstream_received
     exchange_event_t upstream_sent
     exchange_event_t upstream_late
-    exchange_event_t upstream_gone      # its connection, closed by us, holds nothing of ours any more
-    exchange_event_t file_ready         # a File that it waited for is READY or FAILED
+    exchange_event_t upstream_gone      # its closed connection holds none of its buffers any more
+    exchange_event_t file_ready         # the File that it waits for is READY or FAILED
 
 cdef enum:
-    LISTENERS_MAX = 256     # sockets of one worker that listen
+    LISTENERS_MAX = 256     # listening sockets of one worker
     TOLD_MAX = 16           # more than there are EventCodes
     SCRATCH_BYTES = 139264  # a head of 64 KiB, what it may grow by, and as much again to be safe
     PATH_BYTES = 65536
@@ -426,8 +427,8 @@ cdef struct Worker:
     Wheel wheel
     Buffers buffers
     Handlers handlers
-    Rules* rules                # owned: what begins now begins under these
-    const Snapshot* snapshot    # borrowed: that of `rules`
+    Rules* rules                # owned: the current rules
+    const Snapshot* snapshot    # borrowed from `rules`
     Counters* counters          # borrowed: mapped memory
     RecordRing* records         # borrowed: mapped memory
     Slots clients
@@ -435,40 +436,40 @@ cdef struct Worker:
     Slots exchanges
     Slots files
     Listener listeners[LISTENERS_MAX]
-    uint32_t listener_count     # so many places were ever taken
+    uint32_t listener_count     # places of `listeners` that were ever used
     File** file_table           # owned: `file_mask + 1` chains
     uint32_t file_mask
     File* file_newest
     File* file_oldest
     uint64_t memory_bytes       # of all copies
-    Stream* starved             # those that wait for a buffer to receive into
-    Stream* hungry              # those that wait for buffers for something else, the first to come first
+    Stream* starved             # streams that wait for a buffer to receive into
+    Stream* hungry              # streams that wait for buffers for something else: first in, first out
     Stream* hungry_last
-    Stream* ready               # clients whose next request is looked at behind this turn's completions, the first to come first
+    Stream* ready               # clients that client_turns() serves after the completions: first in, first out
     Stream* ready_last
-    bint feeding                # one of those has its turn: it may use the reserve
-    uint32_t outbox_high        # bytes: who has so much queued stops producing; less while large buffers are scarce
+    bint feeding                # a hungry stream has its turn and may use the reserve
+    uint32_t outbox_high        # bytes: a stream with this many queued is full; less while large buffers are scarce
     uint64_t next_shares_ms     # when shares_look() looks again
     uint64_t next_places_ms     # ... and shares_make_room()
     uint32_t heavy_place        # by its last look: the address that has more than half of all places
-    uint32_t rooms              # places that it was made to give up and nobody has taken; above PLACES_MOST: not asked yet
-    uint32_t moving             # sends and reads of bodies under way
+    uint32_t rooms              # places that it gave up and no connection has taken; above PLACES_MOST: not looked yet
+    uint32_t moving             # sends and reads of bodies in flight
     int control                 # descriptor of the control socket
     char control_byte           # lent to the receive
     bint draining
     bint stopping               # leave the loop
-    bint renewing               # leave it for a moment: the supervisor has new rules
+    bint renewing               # leave the loop until the new rules are in use
     uint64_t drain_due_ms
     uint64_t next_look_ms       # when look_after() looks again
-    bint forced                 # the drain deadline passed, connections were broken off
-    uint64_t told_ms[TOLD_MAX]  # by EventCode: when it was told last
+    bint forced                 # the remaining connections were ended, see stop_now()
+    uint64_t told_ms[TOLD_MAX]  # by EventCode: when it was last written
     uint32_t salt               # of hash tables
-    uint32_t descriptors_most   # clients, upstreams and files may take so many before accepting waits; 0: plenty
-    uint32_t files_most         # files that may be kept open, beside `[limits] open_files`
-    RequestHead request         # the head being looked at: valid during one handler
+    uint32_t descriptors_most   # clients, upstreams and files may use this many before accepting waits; 0: no bound
+    uint32_t files_most         # files that may be kept open, in addition to `[limits] open_files`
+    RequestHead request         # the head that a handler works on: valid during that handler
     ResponseHead response
-    Said said                   # what a trusted proxy said of `request`: valid as long
-    char scratch[SCRATCH_BYTES] # a head being written
+    Said said                   # what a trusted proxy says about `request`: valid as long
+    char scratch[SCRATCH_BYTES] # the head that a handler writes
     char path[PATH_BYTES]       # a path in its normal form, or decoded
 
 cdef extern from "states.h" nogil:

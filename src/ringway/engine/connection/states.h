@@ -1,4 +1,4 @@
-/* The names of the states of state.pxd, in the order of its enums: for who reads what a worker left open. */
+/* Names of the states of state.pxd, in the order of its enums, for the report of what a worker left open. */
 #pragma once
 
 static const char *const CLIENT_STATE_NAMES[] = {

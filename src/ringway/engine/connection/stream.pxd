@@ -1,11 +1,11 @@
-"""One socket and its bytes: what clients and upstream connections have in common.
+"""One socket and its bytes: the common part of client and upstream connections.
 
     socket --driver--> [cipher --TLS--] inbox  --> owner
     socket <--driver-- sending <-- outbox <--[TLS]-- owner
 
-The owner asks for input with stream_want() and gets `received`; without asking again it gets no more than what was
-in flight (back-pressure). It gives output with stream_send() and gets `sent` as the outbox drains. stream_close()
-may be called at any time; `gone` comes when the kernel holds nothing of the stream any more, and the slot is freed.
+The owner asks for input with stream_want() and gets `received`. If it does not ask again, it gets only what was in
+flight (back-pressure). It gives output to stream_send() and gets `sent` as the outbox drains. stream_close() is allowed
+at any time. `gone` comes when the kernel holds nothing of the stream any more; then the slot is freed.
 """
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -19,43 +19,44 @@ from ringway.engine.tls.tls_context cimport TlsContext
 cdef enum LateSide:
     LATE_RECEIVE = 1
     LATE_SEND = 2
-    LATE_BUFFERS = 3        # it waited for buffers of ours: nobody else is to blame
+    LATE_BUFFERS = 3        # it waited for Ringway's buffers: the peer is not to blame
     LATE_GAVE_WAY = 4       # buffers are scarce, and it moves less than others: see shares.pxd
 
 cdef enum:
-    INBOX_HIGH = 131072     # bytes: no more is decrypted or left running beyond this
-    OUTBOX_HIGH = 131072    # bytes: its owner should stop producing
-    OUTBOX_SCARCE = 1       # ... while three quarters of the large buffers are out: one piece is under way, no more
-    # A stream waits for buffers until readers that do not read have run out of their time to do so, several one after another.
+    INBOX_HIGH = 131072     # bytes: with this many in the inbox, no more is decrypted
+    OUTBOX_HIGH = 131072    # bytes: with this many queued, the owner should stop producing
+    OUTBOX_SCARCE = 1       # ... while three quarters of the large buffers are out: one piece is queued at a time
+    # How long a stream waits for buffers, in send windows: clients that do not read hold buffers for one window each,
+    # and several may do so one after another.
     HUNGRY_WINDOWS = 8
-    JOIN_PART = 8           # a piece of at most this part of a buffer joins the one before it in its queue
-    LEAST_RATE = 256        # bytes a second on average, of a client that does not take all of its answer at once: slower
-                            # than that (GSM data has four times as much), a buffer is not worth its place. `write` is
-                            # the credit that it begins with, and has at most
-    FILL_MIN = 512          # bytes: less room behind what was decrypted is not worth a read
+    JOIN_PART = 8           # a piece of at most this part (1/8) of a buffer joins the piece before it in its queue
+    LEAST_RATE = 256        # bytes a second on average that a client must take of a response. A slower client (GSM data
+                            # is four times as fast) is not worth its buffer. It begins with a credit of `write`, and
+                            # never has more
+    FILL_MIN = 512          # bytes: with less room after the decrypted bytes, a read is not worth it
 
 cdef bint stream_open(Worker* w, Stream* s, int kind, int fd, bint tls) noexcept nogil
 cdef bint stream_secure(Worker* w, Stream* s, TlsContext* context) noexcept nogil
-    # TLS from here on. False: no memory
+    # begins TLS. False: no memory
 cdef bint stream_secure_now(Worker* w, Stream* s) noexcept nogil
-    # a server's TLS begins: what has come already is its beginning. False: no memory
+    # begins TLS as the server: bytes in the inbox belong to the handshake. False: no memory
 cdef bint stream_shake(Worker* w, Stream* s) noexcept nogil
-    # a client begins the handshake. False: it failed
+    # begins the handshake as the client. False: it failed
 cdef void stream_want(Worker* w, Stream* s, int group, bint many, bint later) noexcept nogil
 cdef void stream_pause(Worker* w, Stream* s) noexcept nogil
 cdef void stream_refill(Worker* w, Stream* s) noexcept nogil
-    # after the inbox was used: decrypt what waits. It may meet the end: look at eof and error afterwards
+    # after the inbox was used: decrypts what waits. This may reach the end: check eof and error afterwards
 cdef void stream_send(Worker* w, Stream* s, Buffer* b) noexcept nogil   # takes over b
-cdef void stream_queue(Worker* w, Stream* s, Buffer* b) noexcept nogil  # as stream_send(), but more follows at once
+cdef void stream_queue(Worker* w, Stream* s, Buffer* b) noexcept nogil  # as stream_send(), but the caller queues more
 cdef void stream_send_end(Worker* w, Stream* s, Buffer* b) noexcept nogil
-    # as stream_send(), and nothing comes after it: close_notify goes out with it
+    # as stream_send(), for the last bytes: close_notify goes out with them
 cdef void stream_notify(Worker* w, Stream* s) noexcept nogil
-    # close_notify, once, behind everything that was queued; stream_flush() sends it. Nothing without TLS
+    # queues close_notify, once, after everything else; stream_flush() sends it. Does nothing without TLS
 cdef void stream_writable(Worker* w, Stream* s) noexcept nogil
-    # the socket can be written to: close_notify was waiting for it, or a KeyUpdate in front of what is in the outbox
+    # the socket is writable: sends the close_notify that waited for it, or a KeyUpdate and then the outbox
 cdef void stream_flush(Worker* w, Stream* s) noexcept nogil
 cdef void stream_part(Worker* w, Stream* s) noexcept nogil
-    # before an orderly close: close_notify, or the alert that says what failed, goes out at once if the socket takes it
+    # before an orderly close: sends close_notify, or the alert with the reason, now, if the socket has room
 cdef void stream_close(Worker* w, Stream* s) noexcept nogil
 cdef void stream_abort(Worker* w, Stream* s) noexcept nogil             # as close, with a reset instead of an end
 cdef void stream_finish(Worker* w, Stream* s) noexcept nogil
@@ -65,11 +66,11 @@ cdef void stream_sent(Worker* w, Stream* s, int result) noexcept nogil
 cdef void stream_timer(Worker* w, Stream* s) noexcept nogil
 
 cdef void stream_took(Worker* w, Stream* s, uint32_t bytes) noexcept nogil
-    # the peer took so much: its deadline moves on by what that is worth at LEAST_RATE
+    # the peer took `bytes`: moves its deadline by the time that they need at LEAST_RATE
 cdef uint64_t credited(uint64_t now_ms, uint64_t due_ms, uint32_t window_ms, uint32_t bytes) noexcept nogil
-    # the deadline of who took so much
+    # the new deadline of a client that took `bytes`
 cdef void stream_receive_within(Worker* w, Stream* s, uint32_t ms, bint renewed) noexcept nogil
-    # a deadline for the peer's bytes, renewed by progress or not; 0: none
+    # sets a deadline for bytes from the peer; `renewed`: progress renews it. 0: no deadline
 cdef void stream_send_within(Worker* w, Stream* s, uint32_t ms) noexcept nogil
 
 cdef void lend(Worker* w, Stream* s, Buffer* b) noexcept nogil
@@ -77,24 +78,25 @@ cdef void say_goodbye(Worker* w, Stream* s) noexcept nogil
 cdef void await_room(Worker* w, Stream* s) noexcept nogil
 cdef void start_receive(Worker* w, Stream* s) noexcept nogil
 cdef int spare_group(Worker* w, Stream* s) noexcept nogil
-    # Group to receive into: a small one where a large one is wanted and those are scarce; -1: wait
+    # the group to receive into: the small one if a large buffer is wanted and those are scarce; -1: wait
 cdef bint join_last(Worker* w, const Stream* s, Queue* q, Buffer* b) noexcept nogil
-    # a small piece goes into the room behind the last buffer of a queue, and its own buffer is given back: what waits
-    # takes memory by its bytes, not by how many pieces it came in. False: it does not fit, or is not small
+    # copies a small piece into the last buffer of a queue and releases its own buffer. So a queue uses memory by its
+    # bytes, not by the number of pieces. False: the piece does not fit, or is not small
 cdef void push_cipher(Worker* w, Stream* s, Buffer* b) noexcept nogil
 cdef void pump(Worker* w, Stream* s) noexcept nogil
 cdef bint pump_one(Worker* w, Stream* s) noexcept nogil
 cdef void control_record(Worker* w, Stream* s) noexcept nogil
-    # one that is no data lies in front of a socket whose TLS the kernel reads
+    # kernel TLS has received a record that is not data
 cdef void bound_replies(Stream* s, uint64_t written) noexcept nogil
-    # so many bytes OpenSSL wrote by itself: more than TLS_REPLIES_MAX in a row break the connection
+    # OpenSSL wrote this many bytes on its own. More than TLS_REPLIES_MAX in a row end the connection
 cdef bint keep_identity(Stream* s) noexcept nogil
-    # before OpenSSL may be gone. False: no memory
+    # copies the client's identity, because OpenSSL's part may be freed. False: no memory
 cdef void socket_ended(Worker* w, Stream* s, int error) noexcept nogil
 cdef void stream_wait_buffers(Worker* w, Stream* s) noexcept nogil
-    # buffers are scarce: `received` comes, if there is anything, and then `sent` when there are some again
+    # buffers are scarce: when some are free again, the owner gets `received` if there is anything, then `sent`
 cdef void stream_send_later(Worker* w, Stream* s) noexcept nogil
-    # buffers are scarce: `sent` comes when what was queued has gone, or else when there are buffers again
+    # buffers are scarce: the owner gets `sent` when the queued bytes are sent, or, if none are queued, when buffers are
+    # free again
 cdef void feed_hungry(Worker* w) noexcept nogil
 cdef bint hungry_short(const Worker* w, const Stream* s) noexcept nogil
 cdef void push_hungry(Worker* w, Stream* s) noexcept nogil
@@ -104,32 +106,32 @@ cdef void feed_starved(Worker* w) noexcept nogil
 cdef int operation_of(const Stream* s, int client_operation) noexcept nogil
 
 cdef inline bint stream_short(const Worker* w, int group) noexcept nogil:
-    """Nothing new is to be begun with a buffer of this group: wait."""
+    """Buffers of this group are scarce: begin nothing new with one, wait."""
     return not w.feeding and buffer_scarce(&w.buffers, group)
 
 cdef inline bint stream_holds(const Stream* s) noexcept nogil:
-    """There may be more to use without the socket: received already, or waiting to be decrypted."""
+    """May there be more input without the socket: in the inbox, or waiting to be decrypted?"""
     return s.inbox.first != NULL or (s.tls != NULL and (s.cipher.first != NULL or s.ended or tls_pending(s.tls)))
 
 cdef inline bint stream_drained(const Stream* s) noexcept nogil:
     return s.sending == NULL and s.outbox.first == NULL and not s.notify_due
 
 cdef inline bint stream_sends_plain(const Stream* s) noexcept nogil:
-    """What is queued goes to the socket as it is: without TLS, or the kernel encrypts."""
+    """Do queued bytes go to the socket as they are: without TLS, or because the kernel encrypts them?"""
     return not s.secure or s.offload & OFFLOAD_SEND != 0
 
 cdef inline uint64_t stream_queued(const Stream* s) noexcept nogil:
-    """Bytes that are not in the socket yet."""
+    """Bytes that the socket has not taken yet."""
     return s.outbox.bytes + (s.sending.end - s.sending.start if s.sending != NULL else 0)
 
 cdef inline bint stream_full(const Worker* w, const Stream* s) noexcept nogil:
     return stream_queued(s) >= w.outbox_high
 
 cdef inline void stream_tighten(Worker* w) noexcept nogil:
-    """Each turn: how much may be queued."""
+    """Each turn: set how much a stream may queue."""
     cdef const BufferPool* large = &w.buffers.pool[GROUP_LARGE]
     w.outbox_high = OUTBOX_SCARCE if large.out * 4 >= large.capacity * 3 else OUTBOX_HIGH
 
 cdef inline bint stream_ended(const Stream* s) noexcept nogil:
-    """Nothing more will come, and everything that came was used."""
+    """No more input will come, and all of it was used."""
     return (s.eof or s.error != 0) and s.inbox.first == NULL

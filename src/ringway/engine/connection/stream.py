@@ -95,10 +95,10 @@ def start_receive(w, s):
         if group < 0:
             starve(w, s)
             return
-    # Receiving can change hands only while no receive is in flight.
+    # The kernel can take over receiving only while no receive is in flight.
     many: cython.bint = s.want_many and not s.spared and s.offload_wanted & ~s.offload & OFFLOAD_RECEIVE == 0
     flags: cython.int = RECEIVE_MANY if many else RECEIVE_ONCE
-    # The kernel's TLS looks at what lay in the socket before it took over when it is asked to receive, not when polled.
+    # Bytes that were in the socket before kernel TLS took over show up on a receive, not on a poll.
     if s.offload & OFFLOAD_RECEIVE:
         flags |= RECEIVE_RECORDS
     elif s.want_later:
@@ -110,7 +110,7 @@ def start_receive(w, s):
 
 
 def spare_group(w, s):
-    # Half of the small ones is left to heads. One at a time, so that the next one may be large again.
+    # Leave half of the small buffers to heads. Receive one at a time, so that the next receive may use a large one.
     small: cython.pointer(BufferPool) = address(w.buffers.pool[GROUP_SMALL])
     if s.want_group == GROUP_SMALL or small.out * 2 >= small.capacity:
         return -1
@@ -128,7 +128,7 @@ def stream_pause(w, s):
 
 
 def starve(w, s):
-    # Buffers come back when somebody's send completes: the loop then tries again (feed_starved).
+    # A buffer is released when a send completes. Then the loop tries again (feed_starved).
     count(w.counters, COUNT_NO_BUFFERS, 1)
     tell(w, EVENT_NO_BUFFERS, 0, NULL, 0)
     s.receive = RECEIVE_STARVED
@@ -169,7 +169,7 @@ def stream_send_later(w, s):
 
 
 def feed_hungry(w):
-    """Each whose buffers are there; what is closing needs none."""
+    """Let each stream continue whose buffers are free again. Streams that close need no buffer."""
     s: cython.pointer(Stream)
     last: cython.pointer(Stream) = w.hungry_last
     short: cython.bint = False
@@ -178,7 +178,7 @@ def feed_hungry(w):
         w.hungry = s.next_hungry
         short = not s.closing and hungry_short(w, s)
         if short and w.moving:
-            push_hungry(w, s)  # those behind it may need less
+            push_hungry(w, s)  # the streams after it may need less
             short = False
         elif s.closing:
             s.hungry = False
@@ -187,16 +187,16 @@ def feed_hungry(w):
             s.hungry = False
             if stream_drained(s) and not s.polling:
                 s.send_due_ms = 0
-            # While nothing moves, nothing comes back either: then one goes on with the reserve.
+            # If nothing is in flight, no buffer will be released: let one stream use the reserve.
             w.feeding = short
             feed(w, s)
             w.feeding = False
         if s == last:
-            return  # who waits again has its turn in the next round
+            return  # streams that wait again have their turn in the next round
 
 
 def hungry_short(w, s):
-    # A request that has not begun needs a small one alone. It must not wait for large ones that others hold.
+    # A request that has not begun needs only a small buffer. It must not wait for large ones that others hold.
     head: cython.bint = s.kind == KIND_CLIENT and (s.state == CLIENT_IDLE or s.state == CLIENT_HEAD)
     return stream_short(w, GROUP_SMALL) or (not head and stream_short(w, GROUP_LARGE))
 
@@ -245,14 +245,14 @@ def stream_received(w, s, c):
     elif c.result == 0:
         socket_ended(w, s, 0)
     elif c.result == -ENOBUFS or c.result == -ECANCELED:
-        # Ran dry, or paused: nothing was lost. It goes on when it is wanted (now, if it was dry).
+        # No buffer, or paused: nothing is lost. Receive again when wanted (at once if there was no buffer).
         if c.result == -ENOBUFS:
             count(w.counters, COUNT_NO_BUFFERS, 1)
             s.wanted = s.wanted or mode != RECEIVE_ENDING
     elif c.result == -EIO and s.offload & OFFLOAD_RECEIVE:
         control_record(w, s)
         if s.outbox.first != NULL:
-            stream_flush(w, s)  # OpenSSL answers a KeyUpdate, as long as it sends
+            stream_flush(w, s)  # while OpenSSL encrypts, it writes the answer to a KeyUpdate
         s.wanted = s.wanted or mode != RECEIVE_ENDING
     else:
         socket_ended(w, s, -c.result)
@@ -261,7 +261,7 @@ def stream_received(w, s, c):
     if s.receive == RECEIVE_OFF and (
         s.wanted or (s.want_many and c.result > 0 and (mode == RECEIVE_MULTI or s.spared))
     ):
-        # Asked for again while it was ending, or a receive that goes on ended by itself.
+        # The owner asked again while the receive was being cancelled, or a multishot receive ended by itself.
         s.wanted = False
         if not s.eof and s.error == 0 and not s.ended:
             start_receive(w, s)
@@ -274,7 +274,7 @@ def push_cipher(w, s, b):
     if s.cipher.last == NULL or not join_last(w, s, address(s.cipher), b):
         queue_push(address(s.cipher), b)
     elif s.tls.left and s.cipher.last == s.cipher.first:
-        s.tls.left += length  # OpenSSL reads in this very buffer
+        s.tls.left += length  # OpenSSL is reading this buffer
 
 
 def join_last(w, s, q, b):
@@ -293,7 +293,7 @@ def join_last(w, s, q, b):
 
 def socket_ended(w, s, error):
     if s.secure and s.offload & OFFLOAD_RECEIVE == 0 and (error == 0 or s.kind == KIND_UPSTREAM):
-        # What came before it may still wait to be decrypted, since the inbox is full: it is not lost.
+        # Earlier bytes may still wait to be decrypted, because the inbox is full. They are not lost.
         s.ended = True
         s.ended_error = error
         pump(w, s)
@@ -304,7 +304,7 @@ def socket_ended(w, s, error):
 
 
 def pump(w, s):
-    """Decrypt what waits, as far as the inbox may grow."""
+    """Decrypt what waits, until the inbox is full."""
     more: cython.bint
     written: uint64_t = s.outbox.bytes
     established: cython.bint = s.tls.established
@@ -324,16 +324,16 @@ def pump(w, s):
         if s.kind == KIND_CLIENT:
             s.eof = True
         else:
-            # RFC 9112 9.8, RFC 8446 6.1: without close_notify anybody may have ended it, so it ends nothing in order.
+            # RFC 9112 9.8, RFC 8446 6.1: without close_notify anybody may have ended it: a response may be incomplete.
             s.error = s.ended_error if s.ended_error else ECONNRESET
     if s.offload_wanted:
         offload_check(w, s)
         offload_step(w, s)
     if s.kind == KIND_UPSTREAM and (s.state == UPSTREAM_HANDSHAKE or s.error):
-        return  # what was written goes out with the request that follows, or before the close
+        return  # the records go out with the request that follows, or before the close
     if s.outbox.first != NULL and s.inbox.first == NULL:
-        # Handshake records, alerts. With plaintext in the inbox an answer follows, and a ticket goes out with it. If it
-        # is half a head, client_next_request() sends it.
+        # Send handshake records and alerts now. With plaintext in the inbox a response follows, and a ticket goes out
+        # with it. If the plaintext is half a head, client_next_request() sends the ticket.
         stream_flush(w, s)
 
 
@@ -347,14 +347,14 @@ def control_record(w, s):
 
 
 def bound_replies(s, written):
-    """What OpenSSL writes of its own accord asks no back-pressure, so it has a bound of its own."""
+    """Back-pressure does not apply to what OpenSSL writes on its own, so it has its own bound."""
     s.tls.replied += cast(uint32_t, written)
     if s.tls.replied > TLS_REPLIES_MAX and not s.eof and s.error == 0:
         s.error = EPIPE
 
 
 def pump_one(w, s):
-    """Use up the ciphertext that was fed, or fill the inbox. False: it cannot go on."""
+    """Decrypt the ciphertext that OpenSSL has, until the inbox is full. False: it cannot continue."""
     result: cython.int
     b: cython.pointer(Buffer)
     behind: cython.bint
@@ -379,11 +379,11 @@ def pump_one(w, s):
             s.error = EPIPE
             return False
     while s.inbox.bytes < INBOX_HIGH:
-        # Behind what is there, or a peer that sends records of one byte would take a buffer for each.
+        # Append to the last buffer. Otherwise a peer that sends records of one byte would use a buffer for each.
         b = s.inbox.last
         behind = b != NULL and b.group != GROUP_VIEW and room_behind(b) >= FILL_MIN
         if not behind:
-            # The buffer of the ciphertext comes back for it, so the reserve lasts.
+            # The buffer of the ciphertext is released in exchange, so the reserve suffices.
             b = buffer_take(address(w.buffers), GROUP_SMALL if s.spared else s.want_group)
         if b == NULL:
             stream_wait_buffers(w, s)
@@ -415,7 +415,7 @@ def keep_identity(s):
     if length < 0:
         s.refused = client_fault(s.tls.ssl, 0)
         if s.refused == NULL:
-            s.refused = b"its names are too long, or cannot stand in a field"
+            s.refused = b"its names are too long, or not allowed in a header field"
         return True
     s.identity = cast(cython.p_char, malloc(length))
     if s.identity == NULL:
@@ -490,7 +490,7 @@ def stream_flush(w, s):
 
 
 def lend(w, s, b):
-    """The kernel has it until stream_sent()."""
+    """Lend the buffer to the kernel until stream_sent()."""
     buffer_move(b, BUFFER_LENT)
     s.sending = b
     w.moving += 1
@@ -510,20 +510,20 @@ def stream_part(w, s):
     sent: cython.longlong
     if s.closing or s.sending != NULL or s.send_error or s.tls == NULL:
         return
-    # RFC 8446 6.1: each side tells the other before it closes. After an error OpenSSL has written an alert.
+    # RFC 8446 6.1: each side sends close_notify before it closes. After an error OpenSSL has written an alert instead.
     stream_notify(w, s)
     b = s.outbox.first
     while b != NULL:
         sent = send(s.fd, data_of(b), length_of(b), MSG_DONTWAIT | MSG_NOSIGNAL)
         if sent != cast(cython.longlong, length_of(b)):
-            return  # it does not read: the end says enough
+            return  # the socket is full: close without it
         count(w.counters, COUNT_UPSTREAM_BYTES_OUT, sent)
         buffer_give(address(w.buffers), queue_pop(address(s.outbox)))
         b = s.outbox.first
 
 
 def say_goodbye(w, s):
-    """close_notify through the kernel; not before the socket has room for it."""
+    """Send close_notify through kernel TLS as soon as the socket has room for it."""
     if offload_notify(w, s):
         s.notify_due = False
     else:
@@ -531,7 +531,7 @@ def say_goodbye(w, s):
 
 
 def await_room(w, s):
-    """stream_writable() comes when the socket has room."""
+    """Have stream_writable() called when the socket has room."""
     if s.polling:
         return
     if s.send_due_ms == 0:
@@ -563,7 +563,7 @@ def stream_sent(w, s, result):
         s.send_error = -result if result < 0 else EPIPE
         queue_give(address(w.buffers), address(s.outbox))
     if result > 0 and b.start < b.end and not s.closing:
-        # A short send: the rest goes out again, in front of everything else.
+        # A short send: send the rest before everything else.
         lend(w, s, b)
         return
     if b != s.keep:
@@ -598,7 +598,7 @@ def stream_took(w, s, bytes):
     if s.send_due_ms and s.kind == KIND_UPSTREAM:
         s.send_due_ms = w.clock.now_ms + s.send_window_ms
     elif s.send_due_ms:
-        # A credit: who takes less than LEAST_RATE uses it up, however it deals out its bytes.
+        # A credit: a client that takes less than LEAST_RATE on average uses it up, however it spreads its bytes.
         s.send_due_ms = credited(w.clock.now_ms, s.send_due_ms, s.send_window_ms, s.sent_since)
     s.sent_since = 0
 
@@ -617,7 +617,7 @@ def stream_send_within(w, s, ms):
 
 
 def stream_timer(w, s):
-    """The wheel came round to it: is it late, or has the deadline moved on?"""
+    """The timer is due: has a deadline passed, or was it moved?"""
     now: uint64_t = w.clock.now_ms
     if s.closing:
         return
@@ -650,10 +650,10 @@ def stream_close(w, s):
     queue_give(address(w.buffers), address(s.cipher))
     queue_give(address(w.buffers), address(s.outbox))
     if s.operations and s.fd >= 0:
-        # close() would neither cancel what is in flight nor send FIN: shut down, wait, close.
+        # close() would neither cancel operations in flight nor send FIN. So shut down, wait, then close.
         shutdown(s.fd, SHUT_RD if s.aborted else SHUT_RDWR)
         if s.aborted:
-            # No FIN: the close then resets the connection. So what is being sent must be cancelled by name.
+            # No FIN, so that the close resets the connection. Then the send in flight must be cancelled by its tag.
             if s.sending != NULL:
                 w.driver.cancel(
                     address(w.driver), s.fd, tag_of(operation_of(s, OP_CLIENT_SEND), s.slot.index, s.slot.generation)
@@ -665,7 +665,7 @@ def stream_close(w, s):
 
 
 def stream_abort(w, s):
-    """Break it: the peer must not take what it got for the whole."""
+    """Close with a reset, so that the peer does not take a part for the whole."""
     how: linger
     how.l_onoff = 1
     how.l_linger = 0
@@ -686,9 +686,9 @@ def stream_finish(w, s):
         s.fd = -1
     free(s.identity)
     s.identity = NULL
-    w.handlers.gone[s.kind](w, s)  # the slot is given back: s is nobody's from here on
+    w.handlers.gone[s.kind](w, s)  # releases the slot: do not use s from here on
     if tls != NULL:
-        # After the record of a request that was broken off, which names the cipher.
+        # After `gone`, because the access record of a request that was cut contains the name of the cipher.
         tls_close(tls)
         gauge(w.counters, GAUGE_TLS, -1)
 
@@ -697,7 +697,7 @@ def stream_finish(w, s):
 
 
 def pace(window_ms: int, steps: list) -> int:
-    """Milliseconds until a client is late that takes `bytes` every `ms` of these steps, repeated, up to an hour."""
+    """Milliseconds until a client that repeats these steps (wait `ms`, take `bytes`) is late; an hour at most."""
     now: uint64_t = 0
     due: uint64_t = window_ms
     while now < 3600000:

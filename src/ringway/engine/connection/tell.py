@@ -1,4 +1,4 @@
-"""Telling an operator."""
+"""Events for the operator."""
 
 import cython
 from cython import NULL, cast, sizeof

@@ -1,4 +1,4 @@
-"""Connections to upstreams: acquired, connected, released, watched, dropped."""
+"""Connections to upstreams: acquire, connect, release, watch, close."""
 
 import cython
 from cython import NULL, address, cast
@@ -34,7 +34,7 @@ from cython.cimports.ringway.engine.tls import *
 
 
 def upstream_move(u, to):
-    # The legal steps are drawn in state.pxd.
+    # state.pxd has a diagram of the legal steps.
     was: cython.int = u.stream.state
     BUG_ON(to == UPSTREAM_CONNECTING and was != UPSTREAM_FREE)
     BUG_ON(to == UPSTREAM_HANDSHAKE and was != UPSTREAM_CONNECTING)
@@ -53,7 +53,7 @@ def upstream_acquire(w, x, fresh):
     u: cython.pointer(Upstream) = origin.idle_newest
     reason: cython.int = UPSTREAM_LIMIT
     while u != NULL and u.version != address_version(origin.rules.addresses, origin.index):
-        upstream_drop(w, u)  # the name means other addresses now
+        upstream_drop(w, u)  # the name has other addresses now
         u = origin.idle_newest
     if u != NULL and not fresh:
         u = pool_quiet(w, origin)
@@ -97,7 +97,7 @@ def upstream_connect(w, x, origin):
     gauge(w.counters, GAUGE_UPSTREAMS, 1)
     count(w.counters, COUNT_CONNECTS, 1)
     stream_open(w, s, KIND_UPSTREAM, fd, False)
-    s.progress_bytes = 1  # an upstream is trusted: a byte is progress (server-sent events trickle)
+    s.progress_bytes = 1  # an upstream is trusted: one byte is progress (server-sent events come slowly)
     s.send_window_ms = origin.rules.snapshot.timeouts.upstream_ms
     u.origin = origin
     s.rules = rules_refer(origin.rules)
@@ -123,7 +123,7 @@ def upstream_connect(w, x, origin):
 def upstream_race(w, x):
     origin: cython.pointer(Origin) = x.upstream.origin
     if x.attempts < x.addresses and upstream_may_open(origin):
-        upstream_connect(w, x, origin)  # if it cannot be, the others are still under way
+        upstream_connect(w, x, origin)  # if this fails, the other attempts continue
 
 
 def upstream_forsake(w, x, but):
@@ -161,10 +161,10 @@ def upstream_connected(w, u, result):
     if name.proxy_protocol and not send_proxy_header(w, u, name.proxy_protocol):
         connect_failed(w, u, OUT_OF_MEMORY)
         return
-    # It stays armed for the life of the connection: for the handshake, responses, and for watching while idle.
+    # This receive serves the handshake and responses, and watches the connection while it is idle.
     stream_want(w, s, GROUP_LARGE, True, True)
     if u.origin.tls != NULL:
-        # The deadline of connecting goes on.
+        # The deadline of connecting still counts.
         upstream_move(u, UPSTREAM_HANDSHAKE)
         if not stream_secure(w, s, u.origin.tls) or not stream_shake(w, s):
             connect_failed(w, u, OUT_OF_MEMORY)
@@ -183,7 +183,7 @@ def send_proxy_header(w, u, version):
         return False
     client_ends(x.client, address(ends))
     if x.named_length:
-        # The client that a trusted proxy named: its port was not.
+        # The address of the client comes from a trusted proxy, which does not report the port.
         ends.known = ip_parse(x.named, x.named_length, address(ends.source))
         ends.source_port = 0
     if x.client.peer_family == AF_UNIX and ip_is_v4(address(ends.source)):
@@ -196,13 +196,13 @@ def send_proxy_header(w, u, version):
 def upstream_handshake(w, u):
     s: cython.pointer(Stream) = address(u.stream)
     if u.exchange == NULL:
-        return  # given up
+        return  # the exchange no longer waits for it
     if s.error == ENOBUFS:
         connect_failed(w, u, OUT_OF_MEMORY)
     elif s.error or s.eof:
         connect_failed(w, u, tls_reason(w, u))
     elif s.inbox.first != NULL:
-        # RFC 9112 9.2: what comes before a request answers none.
+        # RFC 9112 9.2: bytes that come before a request are not a response.
         connect_failed(w, u, UPSTREAM_BAD_HEAD)
     elif s.tls_version == 0:
         stream_flush(w, s)
@@ -217,7 +217,7 @@ def upstream_lost(w, u):
 
 
 def tls_reason(w, u):
-    """What went wrong with TLS, as a Reason; the operator is told more."""
+    """Log why TLS failed, and return it as a Reason."""
     text: cython.char[TELL_BYTES_MAX]
     name: cython.pointer(UpstreamEntry) = cast(
         cython.pointer(UpstreamEntry), upstream_at(u.origin.rules.snapshot, u.origin.index)
@@ -228,7 +228,7 @@ def tls_reason(w, u):
         event = EVENT_UPSTREAM_TLS_FAILED
         why = tls_why(u.stream.tls)
     if why == NULL:
-        why = b"the connection ended in the handshake"
+        why = b"the connection ended during the handshake"
     p: cython.p_char = put(text, text_at(u.origin.rules.snapshot, name.name), min(name.name.length, TELL_NAME_MAX))
     p = put(p, b" (", 2)
     p = put(p, why, cast(uint32_t, min(strlen(why), cast(cython.size_t, TELL_WHY_MAX))))
@@ -264,7 +264,7 @@ def attempt_over(x, u):
 
 
 def connect_reason(error):
-    if error == ECONNREFUSED or error == ENOENT:  # a Unix socket that is not there (yet)
+    if error == ECONNREFUSED or error == ENOENT:  # ENOENT: the Unix socket does not exist (yet)
         return UPSTREAM_REFUSED
     return UPSTREAM_CONNECT_TIMEOUT if error == ETIMEDOUT else UPSTREAM_UNREACHABLE
 
@@ -282,13 +282,13 @@ def upstream_release(w, u):
     u.served += 1
     s.keep = NULL
     if s.inbox.first == NULL:
-        stream_refill(w, s)  # it may have said more already
+        stream_refill(w, s)  # it may already have sent more
     given_up: cython.bint = w.draining or origin.rules != w.rules or entry.proxy_protocol != 0
     if s.eof or s.error or s.inbox.first != NULL or not stream_drained(s) or given_up:
         upstream_drop(w, u)
         return
     if s.tls != NULL and s.tls.context != origin.tls:
-        upstream_drop(w, u)  # it was opened with what was trusted and shown before
+        upstream_drop(w, u)  # it was opened with older authorities or an older client certificate
         return
     if origin.idle >= origin.rules.snapshot.limits.upstream_idle:
         if origin.idle == 0:
@@ -385,7 +385,7 @@ def upstream_drain(w):
             upstream_drop(w, u)
 
 
-# ------------------------------------------------------------------------------------------- trusted and shown
+# ------------------------------------------------------------------------- authorities and client certificates
 
 
 def upstream_take(w, rules, head):
@@ -408,7 +408,7 @@ def upstream_take(w, rules, head):
         if context == NULL:
             failed = failed or cast(cython.int, i + 1)
             continue
-        # What was proven by, or to, the old one counts no more: its idle connections go, and with it its session.
+        # Proofs under the old context no longer count: close its idle connections, and forget its session.
         while origin.idle_newest != NULL:
             upstream_drop(w, origin.idle_newest)
         tls_context_close(origin.tls)
@@ -429,7 +429,7 @@ def upstream_received(w, s):
     elif u.exchange != NULL:
         w.handlers.upstream_received(w, u.exchange)
     elif s.inbox.first != NULL or s.eof or s.error:
-        # Idle, and it closed or spoke out of turn: never to be used again (response smuggling).
+        # An idle connection closed, or sent something out of turn. Do not use it again (response smuggling).
         count(w.counters, COUNT_IDLE_DROPPED, 1)
         if s.inbox.first != NULL:
             upstream_break(w, u)
@@ -440,7 +440,7 @@ def upstream_received(w, s):
 def upstream_sent(w, s):
     u: cython.pointer(Upstream) = cast(cython.pointer(Upstream), s)
     if s.state == UPSTREAM_HANDSHAKE:
-        return  # the request was not sent yet. If sending broke, receiving tells
+        return  # the request was not sent yet. If sending failed, receiving reports it
     if u.exchange != NULL:
         w.handlers.upstream_sent(w, u.exchange)
     elif s.error:
@@ -451,11 +451,11 @@ def upstream_late(w, s):
     u: cython.pointer(Upstream) = cast(cython.pointer(Upstream), s)
     x: cython.pointer(Exchange) = u.exchange
     if x == NULL:
-        upstream_drop(w, u)  # idle for long enough
+        upstream_drop(w, u)  # `upstream_idle` has passed
         return
     if s.state == UPSTREAM_CONNECTING and s.late == LATE_SEND:
         upstream_race(w, x)
-        timer_set(address(w.wheel), address(s.timer), s.receive_due_ms)  # its own deadline is still to come
+        timer_set(address(w.wheel), address(s.timer), s.receive_due_ms)  # the deadline of this attempt is later
         return
     count(w.counters, COUNT_TIMEOUTS, 1)
     if s.state == UPSTREAM_CONNECTING:

@@ -1,4 +1,4 @@
-"""The header of `exchange`: a module of a higher folder imports it whole. What each name means stands in its module's .pxd."""
+"""The header of `exchange`. Modules of higher folders import it whole. The .pxd of each module explains its names."""
 from ringway.engine.exchange.exchange cimport *
 from ringway.engine.exchange.tunnel cimport *
 from ringway.engine.exchange.proxy cimport *

@@ -12,7 +12,7 @@ from cython.cimports.ringway.engine.plan import *
 
 
 def exchange_move(x, to):
-    # The legal steps are drawn in state.pxd.
+    # state.pxd has a diagram of the legal steps.
     was: cython.int = x.state
     BUG_ON(was == EXCHANGE_DONE and to != EXCHANGE_FREE)
     BUG_ON(to == EXCHANGE_WAIT and was != EXCHANGE_CONNECT)
@@ -60,7 +60,7 @@ def exchange_reply(w, x, r):
 
 
 def exchange_room(w, r, more):
-    # Asked before anything is written: what a route brings along (its HSTS, say) is as long as it likes.
+    # Check before anything is written: fields that the route adds (HSTS, for example) can have any length.
     if OWN_HEAD_MAX + r.fields.length + more > SMALL_BYTES:
         return NULL
     return buffer_take(address(w.buffers), GROUP_SMALL)
@@ -80,7 +80,7 @@ def status_class(status):
 def exchange_answer(w, x, status, fields, fields_length, body, body_length):
     exchange_move(x, EXCHANGE_ANSWER)
     if not x.up.done:
-        # The rest of the request is not worth reading, and a next one could not be told from it.
+        # The rest of the request is not read, so Ringway cannot know where the next request begins.
         x.client.last = True
         x.client.linger = True
     r: Reply
@@ -123,14 +123,14 @@ def exchange_fail(w, x, reason):
 
 
 def exchange_fail_with(w, x, reason, fields, fields_length):
-    """The one place where a reason becomes a response."""
+    """Turn the reason into a response. This is the one place that does."""
     status: cython.ushort = reason_status(reason)
     if x.answered or status == 0:
         exchange_cut(w, x, reason)
         return
     x.reason = cast(cython.uchar, reason)
     if reason <= BAD_EXPECTATION or CLIENT_HEAD_TIMEOUT <= reason <= CLIENT_TOO_SLOW:
-        x.client.last = True  # where the next request would begin cannot be known
+        x.client.last = True  # Ringway cannot know where the next request begins
         x.client.linger = True
     exchange_leave_upstream(w, x)
     text: cython.char[512]
@@ -152,12 +152,12 @@ def exchange_cut(w, x, reason):
         tell(w, EVENT_NO_BUFFERS, 0, NULL, 0)
     if x.reason == 0:
         x.reason = cast(cython.uchar, reason)
-    # The client must not take what it has for the whole: a reset, not an end. Either this releases the exchange at
-    # once, or (operations in flight) client_gone() will.
+    # Reset the connection, so that the client does not take a partial response for a complete one. This releases the
+    # exchange now, or, if operations are in flight, client_gone() releases it later.
     exchange_leave_upstream(w, x)
     c: cython.pointer(Client) = x.client
     if c.stream.error and c.stream.tls != NULL and c.stream.tls.failed:
-        # RFC 8446 6.2: TLS broke. Its fatal alert says so as well, and reaches the client.
+        # RFC 8446 6.2: TLS failed. Send its fatal alert, which also marks the response as incomplete.
         exchange_release(w, x)
         client_broken(w, c)
         return
@@ -172,7 +172,7 @@ def exchange_leave_upstream(w, x):
         return
     x.upstream.exchange = NULL
     if x.upstream.stream.keep != NULL and x.upstream.stream.sending == x.upstream.stream.keep:
-        x.request = NULL  # still lent: the stream gives it back when it returns
+        x.request = NULL  # still lent: the stream releases it when the send completes
     x.upstream.stream.keep = NULL
     if x.state == EXCHANGE_DONE or x.down.done:
         upstream_drop(w, x.upstream)
@@ -181,7 +181,7 @@ def exchange_leave_upstream(w, x):
     x.upstream = NULL
 
 
-# ------------------------------------------------------------------------------------- the client, meanwhile
+# ------------------------------------------------------------------------------------ the client during an exchange
 
 
 def client_has_left(w, x):
@@ -192,8 +192,8 @@ def client_has_left(w, x):
 
 
 def keep_pipelined(w, x):
-    # A receive that goes on brings up to 32 buffers (RING_BUFFERS at most) before its cancel is heard. So it ends with
-    # the first bytes, and from then on they come by single ones, each asked for below the bound.
+    # A multishot receive brings up to 32 buffers (at most RING_BUFFERS) before its cancel takes effect. So cancel it at
+    # the first bytes, and use single receives from then on. Each begins only below the bound.
     s: cython.pointer(Stream) = address(x.client.stream)
     x.client.pipelines = x.client.pipelines or s.inbox.first != NULL or s.cipher.first != NULL
     stream_pause(w, s)
@@ -250,7 +250,7 @@ def exchange_release(w, x):
     x.rules = NULL
     gauge(w.counters, GAUGE_EXCHANGES, -1)
     if x.reading:
-        x.abandoned = True  # its buffer is lent: the slot is freed when the read returns
+        x.abandoned = True  # its buffer is lent: the completion of the read frees the slot
         return
     slot_give(address(w.exchanges), address(x.slot))
 

@@ -1,15 +1,16 @@
-"""A request coupled with an upstream: forwarded, answered, streamed in both directions with back-pressure.
+"""An exchange with an upstream: forward the request and the response, both with back-pressure.
 
     request  client.inbox --decode, frame--> upstream.outbox     paused while the outbox is full
     response upstream.inbox --decode, frame--> client.outbox     paused while the outbox is full
 
-Nobody reads more than it can pass on: proxy_pull_request() and proxy_pull_response() take from one side only while
-the other has room, and are called again when it drains. A connection broken before the first byte of the response is
-replaced once, when it came from the pool and the request may be sent again (RFC 9110 9.2.2, or nothing was sent).
+Ringway reads no more than it can forward: proxy_pull_request() and proxy_pull_response() take bytes from one side only
+while the other has room, and run again when its outbox drains. If a connection from the pool breaks before the first
+byte of the response, Ringway sends the request once more on a new connection, provided that the request may be sent
+again (RFC 9110 9.2.2, or nothing was sent).
 
-A client that ends its side (FIN, close_notify) while its answer is under way has most probably closed all of it: what a
-socket's owner closed and what it shut down look the same until we send. So its request ends at the upstream too, or clients
-that came and went would take all of `upstream_connections`. `half_close` of a route says that its clients mean it.
+A client that ends its side (FIN, close_notify) before it has its response has most probably closed the connection: a
+close and a shutdown look the same until we send. So the request ends at the upstream too. Otherwise clients that
+disconnect early could use up `upstream_connections`. `half_close` of a route says that its clients end only their side.
 """
 from libc.stdint cimport uint32_t
 
@@ -22,9 +23,10 @@ cdef enum:
     HOST_FIELD_BYTES_MAX = 300        # a name of 253 bytes, a port; longer ones would not fit the head room
 
 cdef void proxy_begin(Worker* w, Exchange* x, Buffer* b, uint32_t start, uint32_t got, uint32_t head, Span path) noexcept nogil
-    # b.base[head:] is the request head (in w.request); b.base[start:start+got] the body that came with it
+    # b.base[head:] is the request head (in w.request); b.base[start:start+got] the body that came with it. Takes over b
 cdef Buffer* make_room(Worker* w, Buffer* b, uint32_t length) noexcept nogil
-    # the body moves back, so that so much fits in front of it: within b, or (b is given back) in a larger buffer. NULL: no
+    # moves the body back to make room for `length` bytes before it: within b, or to a larger buffer (b is released).
+    # NULL: that does not fit, or no buffer is free
 cdef uint32_t write_forward(Worker* w, Exchange* x, const char* data, Span path) noexcept nogil
 cdef void proxy_ready(Worker* w, Exchange* x) noexcept nogil
 cdef bint tls_broken(const Upstream* u) noexcept nogil
@@ -42,14 +44,14 @@ cdef void proxy_broken(Worker* w, Exchange* x) noexcept nogil
 
 cdef void response_head(Worker* w, Exchange* x) noexcept nogil
 cdef bint upgrade_agreed(Worker* w, const Exchange* x, const char* data) noexcept nogil
-    # data: the head of a 101
+    # `data`: the head of a 101
 cdef bint interim_response(Worker* w, Exchange* x, uint32_t length) noexcept nogil
 cdef void final_response(Worker* w, Exchange* x, uint32_t length) noexcept nogil
 cdef void proxy_pull_response(Worker* w, Exchange* x) noexcept nogil
 cdef void response_done(Worker* w, Exchange* x) noexcept nogil
 cdef bint keep_rest(Worker* w, Client* c, Buffer* b, uint32_t used) noexcept nogil
-    # what lies behind the first `used` bytes of b belongs to the next request: back to the front of the inbox, in buffers of its
-    # own. False: there is none, that request is lost, and the connection ends with this answer
+    # bytes of b after the first `used` belong to the next request: copies them back to the front of the inbox. False:
+    # no buffer is free, the next request is lost, and the connection ends with this response
 cdef void send_some(Worker* w, Stream* s, Buffer* b) noexcept nogil
 cdef bint send_last(Worker* w, Stream* s, const BodyState* body, const Chunked* chunks, Buffer* b) noexcept nogil
-    # the end of a chunked body, appended to b or in a buffer of its own (b NULL, or full). False: no buffer
+    # queues b and the end of a chunked body, in a buffer of its own if b is NULL or full. False: no buffer

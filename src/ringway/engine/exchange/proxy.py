@@ -1,4 +1,4 @@
-"""A request coupled with an upstream."""
+"""An exchange with an upstream."""
 
 import cython
 from cython import NULL, address, cast
@@ -27,7 +27,7 @@ def proxy_begin(w, x, b, start, got, head, path):
         return
     length: uint32_t = write_forward(w, x, b.base + head, path)
     BUG_ON(length > SCRATCH_BYTES)
-    # The new head goes in front of the body that came with the old one.
+    # Write the new head in front of the body that came with the old head.
     b.start = start
     b.end = start + got
     body_frame(address(x.up), b)
@@ -42,7 +42,7 @@ def proxy_begin(w, x, b, start, got, head, path):
     x.request_start = b.start
     last: cython.bint = x.up.done and x.up.chunked_out
     if last:
-        # In the same buffer, or the request is not one that can be sent again as a whole.
+        # The end must be in the same buffer, so that the whole request can be sent again.
         room: uint32_t = b.size - b.end
         if room < LAST_BYTES_MAX and x.up_chunks.trailer_length + 8 > room:
             exchange_fail(w, x, OUT_OF_MEMORY)
@@ -52,7 +52,7 @@ def proxy_begin(w, x, b, start, got, head, path):
     exchange_move(x, EXCHANGE_CONNECT)
     upstream_acquire(w, x, False)
     if x.state == EXCHANGE_CONNECT and x.up.done:
-        stream_want(w, address(x.client.stream), GROUP_SMALL, client_many(x.client, 1), True)  # to see it leave
+        stream_want(w, address(x.client.stream), GROUP_SMALL, client_many(x.client, 1), True)  # to see it disconnect
 
 
 def make_room(w, b, length):
@@ -80,7 +80,7 @@ def write_forward(w, x, data, path):
     f.base = span(text_at(x.rules.snapshot, x.route.base), x.route.base.length)
     f.path = path
     f.query = piece_span(data, head.query)
-    # A Unix socket's other end has no address.
+    # A peer on a Unix socket has no address.
     f.peer = span(c.peer, c.peer_length if c.peer_family != AF_UNIX else 0)
     f.identity = span(c.stream.identity, c.stream.identity_length)
     f.proto = span(b"https", 5) if c.stream.secure else span(b"http", 4)
@@ -97,7 +97,7 @@ def write_forward(w, x, data, path):
     f.prefix_before.length = 0
     f.upgrade.length = 0
     if head.upgrade:
-        # A protocol that is not in the list is not asked for: a tunnel goes past routes, certificates and these fields.
+        # Ask only for protocols in the list, because a tunnel bypasses routes, client certificates and these fields.
         f.upgrade = span(text_at(x.rules.snapshot, x.route.upgrade), x.route.upgrade.length)
         x.upgrade = cast(
             cython.uchar, upgrades_asked(data, head.fields, head.field_count, f.upgrade) & ((1 << UPGRADES_MAX) - 1)
@@ -125,7 +125,7 @@ def proxy_ready(w, x):
     x.seen = 0
     u.stream.sent_any = False
     if x.reused:
-        u.stream.keep = b  # it may have to be sent again
+        u.stream.keep = b  # it may be sent again
     else:
         u.stream.keep = NULL
         x.request = NULL
@@ -134,13 +134,13 @@ def proxy_ready(w, x):
         exchange_fail(w, x, OUT_OF_MEMORY)
     elif x.up.done:
         stream_receive_within(w, address(u.stream), x.rules.snapshot.timeouts.first_byte_ms, False)
-        stream_want(w, address(x.client.stream), GROUP_SMALL, client_many(x.client, 1), True)  # to see it leave
+        stream_want(w, address(x.client.stream), GROUP_SMALL, client_many(x.client, 1), True)  # to see it disconnect
     else:
         proxy_pull_request(w, x)
 
 
 def tls_broken(u):
-    """What was given to be sent could not be encrypted: the bound of the buffers is met. No completion will tell."""
+    """Could a buffer not be encrypted, because no buffer was free? No completion reports this."""
     return u.stream.send_error != 0 and u.stream.tls != NULL and u.stream.tls.failed
 
 
@@ -149,7 +149,7 @@ def proxy_failed(w, x, reason):
 
 
 def proxy_pull_request(w, x):
-    """Take from the client as much of the body as the upstream connection has room for."""
+    """Take as much of the body from the client as the upstream connection has room for."""
     s: cython.pointer(Stream) = address(x.client.stream)
     t: cython.pointer(Stream) = address(x.upstream.stream)
     b: cython.pointer(Buffer)
@@ -170,7 +170,7 @@ def proxy_pull_request(w, x):
             stream_pause(w, s)
             stream_want(w, s, GROUP_LARGE, False, False)
             if x.expect_continue and x.state == EXCHANGE_WAIT:
-                # RFC 9110 10.1.1: the client waits for 100, so it is the upstream whose turn it is.
+                # RFC 9110 10.1.1: the client waits for 100, so the next bytes must come from the upstream.
                 if t.receive_due_ms == 0:
                     stream_receive_within(w, t, x.rules.snapshot.timeouts.first_byte_ms, False)
             elif s.receive_due_ms == 0:
@@ -178,7 +178,7 @@ def proxy_pull_request(w, x):
             return
         x.pulled = True
         if x.expect_continue and x.state == EXCHANGE_WAIT:
-            x.expect_continue = False  # it did not wait
+            x.expect_continue = False  # the client did not wait
             stream_receive_within(w, t, 0, False)
         result = body_decode(
             address(x.up), address(x.up_chunks), data_of(b), length_of(b), address(used), address(start), address(got)
@@ -208,19 +208,19 @@ def proxy_pull_request(w, x):
         if tls_broken(x.upstream):
             exchange_fail(w, x, OUT_OF_MEMORY)
             return
-    stream_receive_within(w, s, 0, False)  # nothing is asked of the client now
+    stream_receive_within(w, s, 0, False)  # the client has no deadline now
     if not x.up.done:
-        stream_pause(w, s)  # the upstream is slower: what comes waits in the kernel
+        stream_pause(w, s)  # the upstream is slower: what the client sends waits in the kernel
     else:
         if client_has_left(w, x):
             return
         client_next_seen(w, x.client)
-        stream_want(w, s, GROUP_SMALL, client_many(x.client, 1), False)  # to see it leave
+        stream_want(w, s, GROUP_SMALL, client_many(x.client, 1), False)  # to see it disconnect
         request_sent(w, x)
 
 
 def keep_rest(w, c, b, used):
-    # From the end, in as many as it takes: since b was taken a reload may have made buffers smaller.
+    # Copy from the end, into as many buffers as necessary: a reload may have made buffers smaller than b.
     rest: cython.pointer(Buffer)
     n: uint32_t
     left: uint32_t = length_of(b) - used
@@ -266,7 +266,7 @@ def send_last(w, s, body, chunks, b):
 
 
 def request_sent(w, x):
-    # The response is waited for from here on; while the request is being sent its own deadline counts.
+    # The deadline for the response begins when the request is sent. Before that, the deadline of sending counts.
     if x.state == EXCHANGE_WAIT and stream_drained(address(x.upstream.stream)):
         stream_receive_within(w, address(x.upstream.stream), x.rules.snapshot.timeouts.first_byte_ms, False)
 
@@ -316,7 +316,7 @@ def proxy_client_sent(w, x):
 def proxy_upstream_sent(w, x):
     s: cython.pointer(Stream) = address(x.upstream.stream)
     if s.send_error:
-        # It may have answered before it closed: what is still readable is read first.
+        # The upstream may have responded before it closed: read what is still readable first.
         if x.state == EXCHANGE_TUNNEL:
             tunnel_flow(w, x)
         elif x.state == EXCHANGE_WAIT and s.receive == RECEIVE_OFF:
@@ -345,7 +345,7 @@ def proxy_upstream_late(w, x):
     if x.state == EXCHANGE_TUNNEL:
         exchange_cut(w, x, TUNNEL_IDLE)
     elif x.upstream.stream.late == LATE_BUFFERS:
-        exchange_fail(w, x, OUT_OF_MEMORY)  # what it sent could not be received for want of buffers
+        exchange_fail(w, x, OUT_OF_MEMORY)  # no buffer was free to receive from the upstream
     elif x.state == EXCHANGE_WAIT and x.upstream.stream.late != LATE_SEND:
         exchange_fail(w, x, UPSTREAM_FIRST_BYTE_TIMEOUT)
     else:
@@ -353,9 +353,9 @@ def proxy_upstream_late(w, x):
 
 
 def proxy_broken(w, x):
-    """The connection broke before a response. Once more, on a fresh one, if that is safe."""
+    """The connection broke before a response: try once more on a new one, if that is safe."""
     u: cython.pointer(Upstream) = x.upstream
-    # RFC 9110 9.2.2: an idempotent request may be sent again; any request may of which nothing was sent.
+    # RFC 9110 9.2.2: a request may be sent again if it is idempotent, or if no byte of it was sent.
     safe: cython.bint = x.replayable or (not u.stream.sent_any and not x.pulled)
     if not x.reused or x.request == NULL or not safe or x.client.stream.closing:
         exchange_fail(w, x, upstream_lost(w, u))
@@ -363,7 +363,7 @@ def proxy_broken(w, x):
     count(w.counters, COUNT_RETRIES, 1)
     x.retrying = True
     exchange_move(x, EXCHANGE_CONNECT)
-    upstream_drop(w, u)  # proxy_upstream_gone() goes on: until then the kernel may hold the request's buffer
+    upstream_drop(w, u)  # proxy_upstream_gone() continues: until then the kernel may hold the request's buffer
 
 
 def proxy_upstream_gone(w, x):
@@ -423,7 +423,7 @@ def response_head(w, x):
 
 
 def upgrade_agreed(w, x, data):
-    """RFC 9110 7.8: what a 101 names was asked for, all of it."""
+    """RFC 9110 7.8: did the request ask for every protocol that the 101 names?"""
     asked: cython.int = upgrades_asked(
         data,
         w.response.fields,
@@ -434,14 +434,14 @@ def upgrade_agreed(w, x, data):
 
 
 def interim_response(w, x, length):
-    """RFC 9110 15.2: 1xx responses are passed on; an HTTP/1.0 client never gets one."""
+    """RFC 9110 15.2: forward 1xx responses, but never to an HTTP/1.0 client."""
     s: cython.pointer(Stream) = address(x.upstream.stream)
     b: cython.pointer(Buffer) = queue_pop(address(s.inbox))
     out: cython.pointer(Buffer)
     r: Reply
     n: uint32_t
     if x.minor and stream_queued(address(x.client.stream)) >= OUTBOX_HIGH:
-        # More of them than the client takes: all together they are a head, and that has a bound.
+        # The upstream sends more of them than the client takes. All of them count as one head, which has a bound.
         buffer_give(address(w.buffers), b)
         exchange_fail(w, x, UPSTREAM_HEAD_TOO_LARGE)
         return False
@@ -460,7 +460,7 @@ def interim_response(w, x, length):
         count(w.counters, COUNT_STATUS_1XX, 1)
         stream_send(w, address(x.client.stream), out)
         if w.response.status == 100 and x.expect_continue:
-            x.expect_continue = False  # now it is the client's turn
+            x.expect_continue = False  # the next bytes must come from the client
             stream_receive_within(w, s, 0, False)
             stream_receive_within(w, address(x.client.stream), x.rules.snapshot.timeouts.body_ms, True)
     b.start += length
@@ -483,7 +483,7 @@ def final_response(w, x, length):
     delimited: cython.bint = head.framing != FRAMING_CHUNKED and head.framing != FRAMING_CLOSE
     x.down.chunked_out = not delimited and x.minor == 1
     if not delimited and x.minor == 0:
-        c.last = True  # RFC 9112 6.3: an HTTP/1.0 client learns the end from the close
+        c.last = True  # RFC 9112 6.3: for an HTTP/1.0 client the close marks the end
     x.upstream_keep = head.keep_alive and head.framing != FRAMING_CLOSE
     used: uint32_t
     start: uint32_t
@@ -493,7 +493,7 @@ def final_response(w, x, length):
         address(x.down), address(x.down_chunks), b.base + at, b.end - at, address(used), address(start), address(got)
     )
     if not x.up.done and (x.down.done or (x.expect_continue and head.status >= 300)):
-        # RFC 9112 9.6: the rest of a request that was answered early is not read (or may never come): say so.
+        # RFC 9112 9.6: the response came early. The rest of the request is not read (or may never come): say "close".
         c.last = True
     r: Reply
     exchange_reply(w, x, address(r))
@@ -505,7 +505,7 @@ def final_response(w, x, length):
         exchange_fail(w, x, UPSTREAM_BAD_BODY if result < 0 else UPSTREAM_HEAD_TOO_LARGE)
         return
     if at + used < b.end:
-        x.upstream_keep = False  # it says more than it announced
+        x.upstream_keep = False  # it sent more than it announced
     b.start = at + start
     b.end = b.start + got
     body_frame(address(x.down), b)
@@ -520,14 +520,14 @@ def final_response(w, x, length):
             exchange_cut(w, x, OUT_OF_MEMORY)
         return
     stream_send(w, address(c.stream), b)
-    # A long body comes by single receives: asking again is what holds the upstream back.
+    # Use single receives for a long body: each one is asked for, which slows the upstream down.
     stream_pause(w, s)
     stream_receive_within(w, s, x.rules.snapshot.timeouts.upstream_ms, True)
     proxy_pull_response(w, x)
 
 
 def proxy_pull_response(w, x):
-    """Take from the upstream as much of the body as the client's connection has room for."""
+    """Take as much of the body from the upstream as the client's connection has room for."""
     s: cython.pointer(Stream) = address(x.upstream.stream)
     t: cython.pointer(Stream) = address(x.client.stream)
     b: cython.pointer(Buffer)
@@ -569,7 +569,7 @@ def proxy_pull_response(w, x):
             exchange_cut(w, x, UPSTREAM_BAD_BODY)
             return
         if used < length_of(b):
-            x.upstream_keep = False  # it says more than it announced
+            x.upstream_keep = False  # it sent more than it announced
         b.start += start
         b.end = b.start + got
         body_frame(address(x.down), b)
@@ -580,7 +580,7 @@ def proxy_pull_response(w, x):
                 exchange_cut(w, x, OUT_OF_MEMORY)
             return
         send_some(w, t, b)
-    stream_receive_within(w, s, 0, False)  # it waits for the client, which has a deadline of its own
+    stream_receive_within(w, s, 0, False)  # Ringway waits for the client, which has its own deadline
 
 
 def response_done(w, x):
@@ -591,7 +591,7 @@ def response_done(w, x):
     else:
         exchange_leave_upstream(w, x)
     if not x.up.done:
-        # RFC 9112 9.3: the rest of a request that was answered early is not read.
+        # RFC 9112 9.3: the response came early. The rest of the request is not read.
         x.client.last = True
         x.client.linger = True
     exchange_done(w, x)

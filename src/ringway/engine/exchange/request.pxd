@@ -1,6 +1,6 @@
-"""The beginning of a request: a complete head is checked, routed, and given to whoever answers it.
+"""The beginning of a request: check the head, find the route, and pass the request to what answers it.
 
-    head --parse--> limits --> path in its normal form --> route --> file | proxy | redirect | refusal
+    head --parse--> limits --> path in its normal form --> route --> file | proxy | redirect | error
 """
 from libc.stdint cimport uint32_t
 
@@ -12,20 +12,21 @@ cdef void request_arrived(Worker* w, Client* c, int found) noexcept nogil
     # w.handlers.request: `found` bytes of head at inbox.first, or -Reason
 cdef int request_accept(Worker* w, Exchange* x, const char* data, uint32_t length) noexcept nogil
 cdef void hear_proxy(Worker* w, Exchange* x, const char* data) noexcept nogil
-    # what the peer says about the client, if it is trusted
+    # reads what a trusted peer says about the client
 cdef int take_body(Worker* w, Exchange* x, Buffer* b, uint32_t head, uint32_t* start, uint32_t* got) noexcept nogil
-    # the body that came with the head: payload at b.base[start:start+got]; the next request goes back to the inbox
+    # decodes the body that came with the head: payload at b.base[start:start+got]. Bytes of the next request go back to
+    # the inbox. 0, or -Reason
 cdef int normal_path(Worker* w, const char* data, Span* out) noexcept nogil
 cdef void request_route(Worker* w, Exchange* x, Buffer* b, uint32_t head, uint32_t length, uint32_t start,
                         uint32_t got) noexcept nogil
 cdef Span path_as_sent(const Exchange* x, Span sent, Span normal) noexcept nogil
-    # what an upstream gets of a path that did not come in its normal form, without the route's prefix
+    # the path that the upstream gets if the client did not send the normal form. Removes a prefix that the route strips
 cdef bint sent_on(Worker* w, Exchange* x, const char* data) noexcept nogil
-    # answers plain HTTP that is not to be served here: with a redirect, or (on a port where TLS is spoken) 400
+    # True: it answered plain HTTP that is not served here, with a redirect or (on a port for TLS) with 400
 cdef bint came_by_https(Worker* w) noexcept nogil
 cdef bint is_challenge(Span path) noexcept nogil
 cdef int at_the_door(Worker* w, Exchange* x, Span host, Span path) noexcept nogil
-    # whether the connection has shown what the host wants of its clients: 0, or -Reason
+    # checks the client certificate that the host demands. 0, or -Reason
 cdef void to_https(Worker* w, Exchange* x, const char* data) noexcept nogil
 cdef void redirect(Worker* w, Exchange* x, const char* data) noexcept nogil
 cdef void options_for_all(Worker* w, Exchange* x) noexcept nogil

@@ -19,11 +19,11 @@ def request_arrived(w, c, found):
     s: cython.pointer(Stream) = address(c.stream)
     x: cython.pointer(Exchange) = exchange_take(w, c)
     if x == NULL:
-        client_abort(w, c)  # cannot be: there are as many as clients
+        client_abort(w, c)  # cannot happen: there are more places for exchanges than for clients
         return
     reason: cython.int = found
     if found < 0:
-        # Where the next request begins is not known: no more of them on this connection.
+        # Ringway cannot know where the next request begins, so this is the last one on the connection.
         c.last = True
         c.linger = True
     b: cython.pointer(Buffer) = NULL
@@ -83,7 +83,7 @@ def hear_proxy(w, x, data):
 
 
 def take_body(w, x, b, head, start, got):
-    """`head`: the place behind the head."""
+    """`head`: the offset of the first byte after the head."""
     used: uint32_t
     length: uint32_t = b.end - head
     result: cython.int = body_decode(
@@ -92,7 +92,7 @@ def take_body(w, x, b, head, start, got):
     if result < 0:
         return result
     if used < length:
-        # A view of the buffer from behind the head, for keep_rest().
+        # keep_rest() expects the buffer without the head.
         b.start = head
         if not keep_rest(w, x.client, b, used):
             return -OUT_OF_MEMORY
@@ -103,7 +103,7 @@ def take_body(w, x, b, head, start, got):
 
 
 def normal_path(w, data, out):
-    """The form by which a route is chosen."""
+    """Bring the path into the form that the router compares."""
     path: Span = piece_span(data, w.request.path)
     n: cython.int
     if path.length == 0:
@@ -143,8 +143,8 @@ def request_route(w, x, b, head, length, start, got):
         exchange_fail(w, x, -reason)
         return
     x.route = route_at(x.rules.snapshot, found)
-    if x.method == METHOD_TRACE and x.route.kind != ROUTE_FILE:  # files answer for themselves: GET and HEAD alone
-        # It would show fields that we add, and credentials, to a script (RFC 9110 9.3.8).
+    if x.method == METHOD_TRACE and x.route.kind != ROUTE_FILE:  # serve_begin() rejects it for files
+        # RFC 9110 9.3.8: the response would show credentials, and fields that we add, to a script.
         buffer_give(address(w.buffers), b)
         exchange_fail_with(w, x, METHOD_NOT_ALLOWED, b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n", 53)
         return
@@ -163,8 +163,8 @@ def request_route(w, x, b, head, length, start, got):
 
 
 def path_as_sent(x, sent, normal):
-    # RFC 9110 7.7: a proxy does not change the path. Where the normal form has lost segments, or the prefix was matched
-    # in spite of an encoded slash, the upstream must get what was matched, or it might read another path than we did.
+    # RFC 9110 7.7: a proxy does not change the path. If the normal form has fewer segments, or the prefix matched
+    # despite an encoded slash, forward the normal form: the upstream might understand the original path differently.
     end: cython.int = path_place(sent.at, sent.length, x.route.prefix.length, normal.length)
     if end < 0:
         sent = normal
@@ -176,7 +176,7 @@ def path_as_sent(x, sent, normal):
 
 
 def sent_on(w, x, data):
-    """Plain HTTP where HTTPS is wanted."""
+    """Answer plain HTTP where the configuration wants HTTPS."""
     c: cython.pointer(Client) = x.client
     path: Span
     if c.mistaken:
@@ -194,12 +194,12 @@ def sent_on(w, x, data):
 
 
 def came_by_https(w):
-    """To the trusted proxy in front of us: sent on, the client would come the same way again."""
+    """Did the client use HTTPS to a trusted proxy in front of us? A redirect would send it round in a circle."""
     return w.said.trusted and (span_is_text(w.said.proto, b"https", 5) or span_is_text(w.said.proto, b"wss", 3))
 
 
 def is_challenge(path):
-    # RFC 8555 8.3: how a certificate authority looks whether the host is ours; it comes by plain HTTP.
+    # RFC 8555 8.3: a certificate authority checks by plain HTTP that the host is ours.
     return path.length > 28 and memcmp(path.at, cast(cython.p_char, b"/.well-known/acme-challenge/"), 28) == 0
 
 
@@ -208,7 +208,7 @@ def at_the_door(w, x, host, path):
     door = door_find(x.rules.snapshot, host.at, host.length)
     i: uint32_t
     if s.secure:
-        # A reload numbers the doors anew: then it counts what stood behind the number.
+        # A reload renumbers the policies. If the rules differ, compare what the numbers mean.
         if (s.rules == x.rules and door.policy != s.door) or (
             s.rules != x.rules and not tls_same_door(s.rules.tls, s.door, x.rules.tls, door.policy)
         ):
@@ -216,10 +216,10 @@ def at_the_door(w, x, host, path):
         return -CLIENT_CERTIFICATE_REFUSED if s.refused != NULL else 0
     if door.auth != AUTH_REQUIRE:
         return 0
-    # What a trusted proxy got by HTTPS is not sent on either, but no certificate was shown to us.
+    # If a trusted proxy received the request by HTTPS, sent_on() does not redirect it. But we saw no certificate.
     if not x.client.listener.https_port or not is_challenge(path):
         return -CLIENT_CERTIFICATE_MISSING
-    # A challenge: let it in, but nothing that an upstream might read as another path.
+    # A challenge: accept it, but nothing that an upstream might read as another path.
     for i in range(28, path.length):
         if not octet_is(path.at[i], OCTET_TOKEN) or path.at[i] == b"%":
             return -CLIENT_CERTIFICATE_MISSING
@@ -227,15 +227,15 @@ def at_the_door(w, x, host, path):
 
 
 def to_https(w, x, data):
-    """`redirect_https`: the same target, by TLS."""
+    """`redirect_https`: redirect to the same target, with https."""
     host: Span = piece_span(data, w.request.host)
     path: Span = piece_span(data, w.request.path)
     query: Span = piece_span(data, w.request.query)
     end: uint32_t = host.length
     if host.length == 0:
-        exchange_fail(w, x, BAD_HOST)  # HTTP/1.0 without Host: nowhere to send it
+        exchange_fail(w, x, BAD_HOST)  # HTTP/1.0 without Host: there is no host to redirect to
         return
-    # Without its port: the last colon, if no bracket of an IPv6 address follows.
+    # Remove the port: the digits at the end and the colon before them. An IPv6 address ends with a bracket.
     while end > 0 and b"0" <= host.at[end - 1] <= b"9":
         end -= 1
     if end > 0 and host.at[end - 1] == b":":
@@ -258,7 +258,7 @@ def to_https(w, x, data):
 
 
 def redirect(w, x, data):
-    """`location`, with "{path}" replaced by the request's path and query."""
+    """Redirect to `location`, with "{path}" replaced by the request's path and query."""
     to: Span = span(text_at(x.rules.snapshot, x.route.location), x.route.location.length)
     path: Span = piece_span(data, w.request.path)
     query: Span = piece_span(data, w.request.query)
@@ -270,17 +270,17 @@ def redirect(w, x, data):
 
 
 def options_for_all(w, x):
-    """OPTIONS *: about the server as a whole (RFC 9110 9.3.7)."""
+    """OPTIONS * asks about the server as a whole (RFC 9110 9.3.7)."""
     exchange_answer(w, x, 204, b"Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n", 53, NULL, 0)
 
 
-# ------------------------------------------------------------------------------------------------ the access log
+# ---------------------------------------------------------------------------------------------------- access log
 
 
 def keep_for_log(w, x, data):
     i: cython.int
     head: cython.pointer(RequestHead) = address(w.request)
-    client_peer(x.client)  # now: a connection that was reset has no peer any more
+    client_peer(x.client)  # now, because after a reset the socket has no peer
     x.log.method_length = keep_text(x.log.method, LOG_METHOD_BYTES, piece_span(data, head.method_text))
     x.log.host_length = keep_text(x.log.host, LOG_HOST_BYTES, piece_span(data, head.host))
     x.log.target_length = keep_text(x.log.target, LOG_TARGET_BYTES, piece_span(data, head.target))
@@ -297,7 +297,7 @@ def keep_text(out, room, text):
     return cast(cython.ushort, n)
 
 
-# ------------------------------------------------------------------------------- events while a request is served
+# ----------------------------------------------------------------------------- client events during an exchange
 
 
 def client_event_received(w, x):
@@ -318,14 +318,14 @@ def client_event_sent(w, x):
         exchange_settle(w, x)
     elif x.state == EXCHANGE_OPEN:
         if file_settled(x.file):
-            serve_ready(w, x)  # it waited for buffers
+            serve_ready(w, x)  # it waited for a buffer
     else:
         proxy_client_sent(w, x)
 
 
 def client_event_late(w, x):
     if x.client.stream.late == LATE_GAVE_WAY:
-        # Or it is the upstream that does not take what the client sent.
+        # The upstream may be the slow one: it does not take what the client sent.
         upstream_slow: cython.bint = x.upstream != NULL and not stream_drained(address(x.upstream.stream))
         exchange_fail(w, x, OUT_OF_MEMORY if upstream_slow else CLIENT_TOO_SLOW)
     elif x.state == EXCHANGE_TUNNEL:

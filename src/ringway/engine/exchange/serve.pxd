@@ -1,11 +1,11 @@
-"""Files as responses: conditions, ranges, and the body from memory, by sendfile(2) or by reads on the ring.
+"""Responses from files: conditions, ranges, and the body from memory, by sendfile(2) or by reads on the ring.
 
     serve_begin -> file_open -> serve_ready -> head -> serve_continue ... -> exchange_done
 
-How a body goes:
-    small, or TLS in user space  -> behind the head, in its buffer: one send, and as few TLS records as can be
-    a copy in memory             -> what is left of it is borrowed by views
-    plain and in the page cache  -> sendfile(2), at most SENDFILE_STEP a turn, on a socket that can be written to
+How a body is sent:
+    small, or TLS in user space   -> appended to the head in its buffer: one send, and as few TLS records as possible
+    a copy in memory              -> views lend the rest of the copy to the stream
+    plain and in the page cache   -> sendfile(2), at most SENDFILE_STEP a turn, when the socket is writable
     TLS, or not in the page cache -> read on the ring into a buffer, then sent (sendfile would block on the disk)
 """
 from libc.stdint cimport uint32_t, uint64_t
@@ -18,10 +18,10 @@ from ringway.engine.plan.snapshot cimport Route
 from ringway.engine.connection.state cimport Exchange, File, Stream, Worker
 
 cdef enum:
-    SENDFILE_STEP = 524288      # bytes: half a millisecond at 10 Gbit/s, then others have their turn
-    READ_NOW_BYTES = 16384      # a head's record is filled from the page cache at once; more is read on the ring
+    SENDFILE_STEP = 524288      # bytes: half a millisecond at 10 Gbit/s, then the loop serves others
+    READ_NOW_BYTES = 16384      # the most that is read at once from the page cache, to fill the head's TLS record
     BOUNDARY_BYTES = 24         # of multipart/byteranges
-    PART_BYTES_MAX = 512        # header of one part
+    PART_BYTES_MAX = 512        # the header of one part
 
 cdef void serve_begin(Worker* w, Exchange* x, Buffer* b, uint32_t head, uint32_t length, Span path) noexcept nogil
     # b.base[head:head+length] is the request head (in w.request); takes over b
@@ -44,7 +44,7 @@ cdef uint64_t parts_length(Exchange* x) noexcept nogil
 cdef char* put_content_range(char* out, const File* f, uint64_t first, uint64_t length) noexcept nogil
 
 cdef void serve_continue(Worker* w, Exchange* x) noexcept nogil
-    # as the client's connection drains, can be written to, or a read has returned
+    # queue more of the body: the client took some bytes, its socket is writable, or a read completed
 cdef bint next_part(Worker* w, Exchange* x) noexcept nogil
 cdef bint send_copy(Worker* w, Exchange* x) noexcept nogil
 cdef bint is_cached(const Exchange* x, uint64_t length) noexcept nogil
@@ -54,5 +54,5 @@ cdef void wait_writable(Worker* w, Exchange* x) noexcept nogil
 cdef void serve_writable(Worker* w, Exchange* x) noexcept nogil
 cdef void read_body(Worker* w, Exchange* x) noexcept nogil
 cdef void read_into(Worker* w, Exchange* x, Buffer* b) noexcept nogil
-    # behind what is in b already; takes over b
+    # appends to b; takes over b
 cdef void serve_read(Worker* w, Exchange* x, int result) noexcept nogil

@@ -1,4 +1,4 @@
-"""Files as responses."""
+"""Responses from files."""
 
 import cython
 from cython import NULL, address, cast
@@ -34,7 +34,7 @@ def serve_begin(w, x, b, head, length, path):
     b.start = head
     x.head_bytes = length
     if not x.up.done:
-        # RFC 9112 9.6: the rest of the request is not read, and every answer from here on says so.
+        # RFC 9112 9.6: the rest of the request is not read, so every response from here on says "close".
         x.client.last = True
         x.client.linger = True
     if x.method != METHOD_GET and x.method != METHOD_HEAD:
@@ -55,11 +55,11 @@ def serve_begin(w, x, b, head, length, path):
             exchange_fail(w, x, BAD_TARGET if n < 0 else FILE_NOT_FOUND)
             return
         i = 0
-        while i < n and w.scratch[i] == b"/":  # the folder's own paths are relative
+        while i < n and w.scratch[i] == b"/":  # paths below a folder are relative
             i += 1
         n -= i
         memcpy(name, w.scratch + i, n)
-        # A prefix without its slash leaves nothing at all: the folder itself, and a redirect to the slash.
+        # If the path is the prefix without a slash, nothing is left: open the folder itself, and redirect to the slash.
         if path.length and (n == 0 or name[n - 1] == b"/"):
             memcpy(name + n, b"index.html", 10)
             n += 10
@@ -78,7 +78,7 @@ def serve_begin(w, x, b, head, length, path):
 def kind_of(route):
     kind: cython.int = FILE_COPY if route.file_mode == MODE_MEMORY else 0
     if route.file_single:
-        return kind | FILE_FOLLOW | FILE_DOTS  # the path is the operator's, nothing in it comes from a client
+        return kind | FILE_FOLLOW | FILE_DOTS  # the operator wrote the path, nothing in it comes from a client
     return kind | (FILE_FOLLOW if route.follow_links else 0) | (FILE_DOTS if route.dot_files else 0)
 
 
@@ -87,7 +87,7 @@ def serve_ready(w, x):
     if x.client.stream.closing:
         return
     if stream_short(w, GROUP_SMALL):
-        stream_send_later(w, address(x.client.stream))  # comes here again: client_event_sent()
+        stream_send_later(w, address(x.client.stream))  # client_event_sent() calls this again
         return
     if f.state == FILE_FAILED:
         exchange_fail(w, x, file_reason(f))
@@ -130,7 +130,7 @@ def serve_file(w, x):
 
 
 def read_conditions(w, x, out):
-    """The fields again, from the head that was kept: another request may have used w.request meanwhile."""
+    """Parse the kept head again: another request may have used w.request in the meantime."""
     data: cython.p_char = data_of(x.head)
     head: cython.pointer(RequestHead) = address(w.request)
     memset(out, 0, cython.sizeof(Conditions))
@@ -142,14 +142,14 @@ def read_conditions(w, x, out):
 
 
 def redirect_to_folder(w, x):
-    """A folder without its slash: relative links in its index would not work."""
+    """Add the slash to a folder's path: without it relative links in its index would not work."""
     data: cython.p_char = data_of(x.head)
     if request_parse(data, x.head_bytes, address(w.request)) < 0:
         exchange_fail(w, x, FILE_ERROR)
         return
     path: Span = piece_span(data, w.request.path)
     n: cython.int = path_normalise(path.at, path.length, w.path, PATH_BYTES)
-    if n > 0:  # what was matched, without dot segments: a client resolves Location once more
+    if n > 0:  # the path that was matched, without dot segments: the client resolves Location again
         path = span(w.path, cast(uint32_t, n))
     if n <= 0 or path.at[path.length - 1] == b"/":
         exchange_fail(w, x, FILE_NOT_FOUND)  # index.html is a folder
@@ -206,9 +206,9 @@ def serve_whole(w, x):
 
 
 def send_head(w, x, b):
-    # A body from user space begins behind the head, in the same buffer: one TLS record, one send. One by sendfile does
-    # not: a head held back by MSG_MORE makes the kernel cut the file's pages into more segments, which cost 10
-    # microseconds for 100 KiB.
+    # If user space sends the body, it begins in the head's buffer: one TLS record, one send. If sendfile sends it, the
+    # head goes out alone: holding the head back with MSG_MORE makes the kernel split the file's pages into more
+    # segments, which costs 10 microseconds for 100 KiB.
     s: cython.pointer(Stream) = address(x.client.stream)
     if x.file_left and (x.file_left <= room_behind(b) or not stream_sends_plain(s)) and not offload_due(w, s):
         send_joined(w, x, b)
@@ -223,7 +223,7 @@ def send_head(w, x, b):
 
 
 def send_joined(w, x, b):
-    """The body, or its beginning, behind the head."""
+    """Append the body, or its beginning, to the head in its buffer."""
     s: cython.pointer(Stream) = address(x.client.stream)
     large: cython.pointer(Buffer) = NULL
     n: uint32_t
@@ -256,7 +256,7 @@ def send_joined(w, x, b):
 
 
 def read_cached(x, out, length):
-    """Read what is in the page cache at once, all of it or nothing."""
+    """Read from the page cache without blocking. True: all `length` bytes were there."""
     part: iovec
     if length > READ_NOW_BYTES:
         return False
@@ -266,8 +266,8 @@ def read_cached(x, out, length):
 
 
 def send_at_once(s, b):
-    """sendfile(2) is a call of its own, so the head in front of it may be one too: a turn of the loop is saved."""
-    # Through the kernel's TLS the head shares its first record with the body: a record less to encrypt.
+    """Send the head at once, as sendfile(2) does with the body. This saves a turn of the loop."""
+    # With kernel TLS, MSG_MORE puts the head and the beginning of the body into one record.
     sent: int64_t = send(s.fd, data_of(b), length_of(b), MSG_DONTWAIT | MSG_NOSIGNAL | (MSG_MORE if s.secure else 0))
     if sent > 0:
         b.start += cast(uint32_t, sent)
@@ -276,7 +276,7 @@ def send_at_once(s, b):
 
 
 def serve_unchanged(w, x):
-    """304, RFC 9110 15.4.5: of the fields that describe the file only the one by which a cache finds its copy."""
+    """304 (RFC 9110 15.4.5). Of the fields that describe the file send only ETag: by it a cache finds its copy."""
     f: cython.pointer(File) = x.file
     r: Reply
     exchange_reply(w, x, address(r))
@@ -296,7 +296,7 @@ def serve_unchanged(w, x):
 
 
 def serve_ranges(w, x):
-    """206: one range as it is, several as multipart/byteranges (RFC 9110 15.3.7)."""
+    """206 (RFC 9110 15.3.7): one range as the body, several as multipart/byteranges."""
     f: cython.pointer(File) = x.file
     r: Reply
     exchange_reply(w, x, address(r))
@@ -316,7 +316,7 @@ def serve_ranges(w, x):
     if x.range_count == 1:
         p = put_content_range(p, f, x.file_at, x.file_left)
     else:
-        # The parts carry the media type of the file; the response has its own. It is the first of the fields.
+        # The parts have the media type of the file, the response has its own. It is the first field line.
         while fields_length and fields[0] != LF:
             fields += 1
             fields_length -= 1
@@ -350,14 +350,14 @@ def put_content_range(out, f, first, length):
 
 
 def write_boundary(x, out):
-    # Not to be met in the file by chance: when and by whom it was asked for.
+    # From the time of the request, the slot and the inode, so that the file does not contain it by chance.
     p: cython.p_char = put(out, b"ringway-", 8)
     p = put_hex(p, x.began_ns ^ (cast(uint64_t, x.slot.index) << 48) ^ x.file.facts.inode)
     return cast(uint32_t, p - out)
 
 
 def write_part(x, which, out):
-    """What stands in front of part `which`; behind the last one: the end of all parts."""
+    """Write the header of part `which`, or the closing boundary if `which` is the number of parts."""
     f: cython.pointer(File) = x.file
     p: cython.p_char = put(out, b"\r\n--", 4)
     p += write_boundary(x, p)
@@ -407,12 +407,12 @@ def serve_continue(w, x):
             read_body(w, x)
             return
         elif not stream_drained(s):
-            stream_flush(w, s)  # sendfile goes around the outbox: what is in it goes first
+            stream_flush(w, s)  # sendfile bypasses the outbox, so the outbox must be sent first
             return
         elif not stream_sends_plain(s):
             offload_step(w, s)
             if not stream_sends_plain(s):
-                read_body(w, x)  # the kernel would not
+                read_body(w, x)  # the kernel refused
                 return
         else:
             send_from_file(w, x)
@@ -420,7 +420,7 @@ def serve_continue(w, x):
 
 
 def next_part(w, x):
-    """The next range, or the end. False: nothing more to do now."""
+    """Begin the next range, or end the response. False: there is nothing to send now."""
     s: cython.pointer(Stream) = address(x.client.stream)
     b: cython.pointer(Buffer)
     if not x.part_due:
@@ -442,7 +442,7 @@ def next_part(w, x):
 
 
 def send_copy(w, x):
-    """Lend a piece of the copy; the view keeps the File until it is sent."""
+    """Lend a piece of the copy. The view holds a reference to the File until the piece is sent."""
     n: uint32_t = cast(uint32_t, min(x.file_left, cast(uint64_t, w.buffers.pool[GROUP_LARGE].payload)))
     if stream_sends_plain(address(x.client.stream)):
         n = cast(uint32_t, x.file_left)
@@ -461,7 +461,7 @@ def send_copy(w, x):
 
 
 def is_cached(x, length):
-    """Can all of this step be sent without going to the disk? Its last byte tells (a cheap question, a good guess)."""
+    """Can this step be sent without reading from the disk? Only its last byte is checked: cheap, and a good guess."""
     if x.file.warm:
         return True
     octet: cython.char
@@ -484,7 +484,7 @@ def send_from_file(w, x):
         wait_writable(w, x)
         return
     if not s.nonblocking:
-        ioctl(s.fd, FIONBIO, address(on))  # sendfile(2) has no flag of its own for it
+        ioctl(s.fd, FIONBIO, address(on))  # sendfile(2) has no flag for this
         s.nonblocking = True
     offset: int64_t = cast(int64_t, x.file_at)
     sent: int64_t = sendfile(s.fd, x.file.fd, address(offset), step)
@@ -505,16 +505,16 @@ def send_from_file(w, x):
         stream_took(w, s, cast(uint32_t, sent))
     else:
         s.send_due_ms = 0
-    # What was sent whole was in memory a moment ago; a File lives for a second, then it is asked again.
+    # The page cache had all of the file a moment ago. A File is checked again after `file_valid`.
     x.file.warm = x.file.warm or cast(uint64_t, sent) == x.file.facts.size
     if x.file_left:
-        wait_writable(w, x)  # also when all of the step went: others have their turn first
+        wait_writable(w, x)  # also when the whole step was sent: the loop serves others first
     else:
         serve_continue(w, x)
 
 
 def file_cut(w, x):
-    """It became shorter than what was promised: the next request asks for its size again."""
+    """The file is shorter than announced: cut the response. The next request checks the file's size again."""
     x.file.checked_ms = 0
     exchange_cut(w, x, FILE_CUT)
 

@@ -1,12 +1,13 @@
-"""A tunnel: what an Upgrade becomes after the upstream's 101 (RFC 9110 7.8). No framing, both ways, half-close passed on.
+"""A tunnel: bytes in both directions after a 101 response (RFC 9110 7.8), without framing. Half-close is forwarded.
 
-    client.inbox ---> upstream.outbox      each paused while the outbox is full;
-    client.outbox <--- upstream.inbox      an end of one is passed on when all before it was sent
+    client.inbox ---> upstream.outbox      each direction pauses while its outbox is full;
+    client.outbox <--- upstream.inbox      its end is forwarded when all bytes before it were sent
 
-An upstream that breaks (a reset) breaks the client too, so that nobody takes what came for the whole; but not before all that
-it had said is at the client. A reset of ours would throw away what our socket still has to send, and what is in flight. So it
-waits until the client's machine has acknowledged all of it, looking every TUNNEL_LOOK_MS, as long as something of it moves
-within `[timeouts] write`. What is still sent to an upstream that takes no more is dropped, what it has said before is read.
+If the upstream resets its connection, Ringway resets the client's, so that the client does not take what it has for the
+whole. But first the client must have all bytes of the upstream: a reset drops what is in our socket and in flight. So
+Ringway checks every TUNNEL_LOOK_MS and waits until the client has acknowledged everything, as long as it acknowledges
+something within `[timeouts] write`. If sending to the upstream fails, the client's bytes are dropped, and what the
+upstream had sent before is still read.
 """
 from libc.stdint cimport uint32_t
 
@@ -16,13 +17,13 @@ cdef enum:
     TUNNEL_LOOK_MS = 20
 
 cdef void tunnel_begin(Worker* w, Exchange* x, uint32_t length) noexcept nogil
-    # the 101 is at upstream.inbox.first (in w.response), `length` bytes
+    # the head of the 101 is the first `length` bytes of upstream.inbox.first, parsed into w.response
 cdef void tunnel_flow(Worker* w, Exchange* x) noexcept nogil
-    # after any event on either side
+    # call this after any event on either side
 cdef void tunnel_late(Worker* w, Exchange* x) noexcept nogil
-    # a deadline of its client has passed
+    # a deadline of the client has passed
 cdef bint tunnel_broken(const Stream* t) noexcept nogil
-    # the upstream is gone, and all that it said was read
+    # has the upstream broken, and are all its bytes read?
 cdef void tunnel_break(Worker* w, Exchange* x) noexcept nogil
-    # all that it said was sent: break the client off, once it has it
+    # all bytes of the upstream are sent: resets the client when it has acknowledged them
 cdef void tunnel_one_way(Worker* w, Exchange* x, Stream* source, Stream* target) noexcept nogil

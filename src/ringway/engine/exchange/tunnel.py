@@ -1,4 +1,4 @@
-"""After 101: bytes pass both ways."""
+"""Forward bytes in both directions after a 101 response."""
 
 import cython
 from cython import NULL, address
@@ -12,7 +12,7 @@ from cython.cimports.ringway.engine.native.linux import SHUT_WR, shutdown
 
 
 def tunnel_begin(w, x, length):
-    """101: from here on bytes pass both ways (RFC 9110 7.8)."""
+    """Forward the 101. From here on bytes go both ways (RFC 9110 7.8)."""
     s: cython.pointer(Stream) = address(x.upstream.stream)
     c: cython.pointer(Client) = x.client
     b: cython.pointer(Buffer) = queue_pop(address(s.inbox))
@@ -54,7 +54,7 @@ def tunnel_flow(w, x):
     if s.error:
         exchange_cut(w, x, CLIENT_CLOSED)
         return
-    # Either direction keeps both alive.
+    # Bytes in one direction renew the deadline of both.
     stream_receive_within(w, s, x.rules.snapshot.timeouts.tunnel_ms, False)
     stream_receive_within(w, t, x.rules.snapshot.timeouts.tunnel_ms, False)
     tunnel_one_way(w, x, t, s)
@@ -112,7 +112,7 @@ def tunnel_one_way(w, x, source, target):
     if not source.eof:
         stream_want(w, source, GROUP_LARGE, False, False)
     elif stream_drained(target) and not target.shut_write:
-        # Half-close: the end of one direction is passed on, the other goes on.
+        # Half-close: forward the end of this direction; the other one continues.
         target.shut_write = True
         if target.secure:
             stream_notify(w, target)

@@ -1,4 +1,4 @@
-"""The header of `http`: a module of a higher folder imports it whole. What each name means stands in its module's .pxd."""
+"""The header of `http`: modules of higher folders import it as a whole. Each module's .pxd explains its names."""
 from ringway.engine.http.fields cimport *
 from ringway.engine.http.request_head cimport *
 from ringway.engine.http.response_head cimport *

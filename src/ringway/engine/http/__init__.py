@@ -1,8 +1,8 @@
 """Codecs of HTTP/1.1: bytes in, bytes and decisions out. No I/O.
 
-Heads are parsed (`fields`, `request_head`, `response_head`) and written (`heads`), bodies decoded and framed
-(`chunked`, `bodies`), paths put into their normal form (`paths`), conditions and ranges decided (`ranges`),
-the fields of proxies in front of us read (`forwarded`), and the PROXY protocol's header (`proxy_header`).
+Parsing heads (`fields`, `request_head`, `response_head`) and writing them (`heads`), decoding and framing bodies
+(`chunked`, `bodies`), normalising paths (`paths`), evaluating conditions and ranges (`ranges`), reading the fields of
+proxies in front of Ringway (`forwarded`), and the header of the PROXY protocol (`proxy_header`).
 
 May import: `plan`, `base`, `native`.
 Begin with: `request_head.pxd`, then `bodies.pxd`.

@@ -1,4 +1,4 @@
-"""A body on its way: decoded, counted, framed."""
+"""Bodies: decode, count and frame them."""
 
 import cython
 from cython import cast

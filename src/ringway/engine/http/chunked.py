@@ -1,4 +1,4 @@
-"""The chunked decoder: payload in runs, everything else octet by octet, so that no split of the input matters."""
+"""The chunked decoder: payload in runs, everything else octet by octet, so the input can be split anywhere."""
 
 import cython
 from cython import address, cast
@@ -44,7 +44,7 @@ def chunked_decode(c, data, length, used, start, got):
                 c.state = CHUNK_DATA_CR
             continue
         if c.state == CHUNK_DATA_CR:
-            # RFC 9112 7.1: exactly CR LF behind the data, or size and data disagree
+            # RFC 9112 7.1: exactly CR LF after the data, otherwise the size is wrong
             result = 0 if data[at] == CR else -BAD_CHUNK
             c.state = CHUNK_DATA_LF
         elif c.state == CHUNK_DATA_LF:
@@ -83,12 +83,12 @@ def chunk_line(c, octet):
     elif c.lenient and (octet == SP or octet == HT) and c.digits > 0 and c.state <= CHUNK_PADDING:
         c.state = CHUNK_PADDING
     elif c.state <= CHUNK_PADDING:
-        # RFC 9112 7.1.1 allows white space before ";": nobody sends it, except to be read in two ways
+        # RFC 9112 7.1.1 allows white space before ";". Only request smuggling uses it.
         if octet != b";" or c.digits == 0:
             return -BAD_CHUNK
         c.state = CHUNK_EXTENSION if c.lenient else CHUNK_EXT_BEGIN
     elif not octet_is(octet, OCTET_VALUE):
-        return -BAD_CHUNK  # an extension is skipped, but no control character in it
+        return -BAD_CHUNK  # extensions are skipped, but must not contain control characters
     return 0
 
 
@@ -132,7 +132,7 @@ def chunk_size_digit(c, octet):
     else:
         digit = cast(uint8_t, (octet | 0x20) - ord("a") + 10)
     if c.lenient and c.left == 0:
-        c.digits = 0  # so far all zeros
+        c.digits = 0  # only zeros so far
     if c.digits == CHUNK_DIGITS_MAX:
         return -BAD_CHUNK  # RFC 9112 7.1: the size must not overflow
     c.digits += 1
@@ -141,7 +141,7 @@ def chunk_size_digit(c, octet):
 
 
 def chunk_trailer(c, octet):
-    """Collect the line behind those that were kept. `line` counts dropped lines too: it bounds the whole section."""
+    """Store the octet after the lines that were kept. `line` counts dropped lines too: it bounds the whole section."""
     end: uint32_t
     c.line += 1
     if c.line > c.trailer_max:
@@ -149,7 +149,7 @@ def chunk_trailer(c, octet):
     end = cast(uint32_t, c.trailer_length) + c.pending
     if c.pending == 0 and (octet == SP or octet == HT):
         return -OBSOLETE_FOLD
-    # RFC 9112 2.2: CR and LF stand together or not at all
+    # RFC 9112 2.2: CR and LF only as a pair
     if (c.pending > 0 and c.trailer[end - 1] == CR) != (octet == LF):
         return -BARE_CR_OR_LF
     c.trailer[end] = octet
@@ -176,13 +176,13 @@ def trailer_line(c):
 
 
 def trailer_forbidden(name, length, id):
-    """RFC 9110 6.5.1: no field that is needed before the content, or that decides about framing, routing,
-    authentication or the content's form, may come behind it. Such a field is dropped, as 6.5.1 allows.
+    """RFC 9110 6.5.1: a trailer must not contain fields that the recipient needs before the content, or that control
+    framing, routing, authentication or the form of the content. Ringway drops them, as 6.5.1 allows.
     """
     if id != FIELD_OTHER:
-        # Every name that we know is one of those, save two that only inform.
+        # All fields that have an id are such fields, except these three, which only inform.
         return id != FIELD_USER_AGENT and id != FIELD_REFERER and id != FIELD_SERVER
-    # whole families: Content-Digest is the one that is made to be a trailer (RFC 9530)
+    # Whole families of names. Content-Digest is meant to be a trailer (RFC 9530).
     if length > 8 and same_name(name, b"content-", 8):
         return length != 14 or not same_name(name, b"content-digest", 14)
     if length > 6 and same_name(name, b"proxy-", 6):
@@ -220,7 +220,7 @@ def trailer_forbidden(name, length, id):
 def decode_chunked(
     pieces: list, line_max: int = 256, trailer_max: int = TRAILER_BYTES_MAX, lenient: bool = False
 ) -> dict:
-    """Feed the pieces one after another. `rest`: what followed the body in its last piece and all later ones."""
+    """Decode the pieces one after another. `rest`: what follows the body, in its last piece and in later ones."""
     c: Chunked
     used: uint32_t = 0
     start: uint32_t = 0
@@ -234,7 +234,7 @@ def decode_chunked(
     chunked_begin(address(c), line_max, trailer_max)
     c.lenient = lenient
     for piece in pieces:
-        # Memory of just this length, so that a sanitizer sees a step beyond it.
+        # Memory of exactly this length, so a sanitizer detects an overrun.
         length = len(piece)
         memory = cast(cython.p_char, malloc(length if length else 1))
         memcpy(memory, cast(cython.p_const_char, piece), length)

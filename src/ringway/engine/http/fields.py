@@ -1,4 +1,4 @@
-"""Field lines, RFC 9112 5 and RFC 9110 5: found, checked and named in one pass, in heads and in trailers."""
+"""Field lines, RFC 9112 5 and RFC 9110 5: one pass finds, checks and identifies them, in heads and in trailers."""
 
 import cython
 from cython import address, cast
@@ -8,7 +8,7 @@ from cython.cimports.ringway.engine.http.fields import *
 
 
 def field_id(name, length):
-    """Length, then first letter, then the whole name: most names are told apart before their text is looked at."""
+    """By length, then first letter, then the whole name: for most names the first two decide."""
     if length < 2:
         return FIELD_OTHER
     elif length < 10:
@@ -111,7 +111,7 @@ def x_field_id(name, length):
 
 
 def x_forwarded_id(name, length):
-    """Every name of this family is a proxy's: applications take X-Forwarded-User or -Client-Cert as readily as -For."""
+    """Only a proxy may set these names: applications trust X-Forwarded-User or -Client-Cert just as they trust -For."""
     id: cython.int = FIELD_OTHER
     i: uint32_t
     if length == 11:
@@ -145,7 +145,7 @@ def is_field_value(text, length):
 
 def list_next(value, length, at):
     begin: uint32_t = at[0]
-    # RFC 9110 5.6.1.2: empty elements are read over
+    # RFC 9110 5.6.1.2: ignore empty elements
     while begin < length and (value[begin] == SP or value[begin] == HT or value[begin] == b","):
         begin += 1
     end: uint32_t = begin
@@ -194,10 +194,10 @@ def option_bit(text, length):
 
 
 def mark_named(head, fields, count, option, length):
-    """Mark every field with the name of this option.
+    """Mark all fields that have the name of this option.
 
-    Host, Content-Length and Transfer-Encoding cannot be named away: routing and framing already rest on them, and
-    RFC 9110 7.6.1 forbids a sender to name a field that is meant for all recipients.
+    A Connection field cannot remove Host, Content-Length and Transfer-Encoding: routing and framing already depend on
+    them, and RFC 9110 7.6.1 forbids a sender to list a field that is meant for all recipients.
     """
     i: uint16_t
     k: uint32_t
@@ -260,14 +260,14 @@ def content_length(value, length, out):
 
 
 def line_fault(head, at, otherwise):
-    # RFC 9112 2.2: CR and LF stand together or not at all
+    # RFC 9112 2.2: CR and LF only as a pair
     if head[at] == LF or (head[at] == CR and head[at + 1] != LF):
         return -BARE_CR_OR_LF
     return -otherwise
 
 
 def field_line(head, at, length, field):
-    """The CR LF that ends head[0:length] stops every search below, so none of them looks at `length` again."""
+    """The CR LF at the end of head[0:length] stops all loops below, so they need not check `length`."""
     name_end: uint32_t = at + token_run(head + at, length - at)
     begin: uint32_t
     end: uint32_t
@@ -301,7 +301,7 @@ def parse_fields(head, at, length, fields, count):
         return -BAD_FIELD
     while at + 2 < length:
         if n == FIELDS_MAX:
-            # An empty line before the end is a fault of the head, not one field too many.
+            # An empty line before the end makes the head malformed; it is not one field too many.
             return -TOO_MANY_FIELDS if head[at] != CR else line_fault(head, at, BAD_FIELD)
         next = field_line(head, at, length, address(fields[n]))
         if next < 0:
@@ -313,7 +313,7 @@ def parse_fields(head, at, length, fields, count):
 
 
 def head_scan(data, start, length, seen):
-    """What was seen is not read again, except the last octet: a CR wants its LF."""
+    """Does not read the octets before `seen` again, except the last one: if it is a CR, an LF must follow."""
     at: uint32_t = seen
     if at > 0 and data[at - 1] == CR:
         at -= 1
@@ -337,14 +337,14 @@ def head_scan(data, start, length, seen):
         elif data[at] == LF:
             return -BARE_CR_OR_LF
         else:
-            at += 1  # another control character: the parser refuses it, and knows in which line it stands
+            at += 1  # another control character: the parser rejects it, because it knows which line it is in
 
 
 def skip_sound_lines(data, start, length, at):
-    """Pass over sixteens that hold no bare CR or LF and no empty line: no branch depends on where the lines end."""
+    """Skip blocks of 16 octets without a bare CR, a bare LF or an empty line. No branch depends on where lines end."""
     crs: uint32_t
     lfs: uint32_t
-    # CRs of line ends in the two octets before `at`: one of them with a line end two octets later is an empty line
+    # Bits for CRs of line ends in the two octets before `at`: another line end two octets later is an empty line.
     before: uint32_t = 1 if at > start and data[at - 1] == LF else 0
     while at + 17 <= length:
         crs = octet_mask(data + at, CR)
@@ -353,7 +353,7 @@ def skip_sound_lines(data, start, length, at):
             break
         before = crs >> 14
         at += 16
-    # the octet behind a CR was looked at, too
+    # The octet after a CR was checked, too.
     return at - 1 if at > start and data[at - 1] == CR else at
 
 
@@ -381,7 +381,8 @@ def octet_classes() -> bytes:
 
 
 def parse(head: bytes) -> tuple[str, list]:
-    """A field section with its empty line: the reason's name ("none": sound), and (name, value, id, hop) of each."""
+    """Parse a field section with its empty line. Returns a reason's name ("none": valid), and (name, value, id, hop) of
+    each field."""
     fields: Field[1000]
     count: uint16_t = 0
     data: cython.p_const_char = head

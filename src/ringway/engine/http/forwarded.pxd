@@ -1,14 +1,14 @@
-"""What a trusted proxy says about where a request came from: X-Forwarded-For, -Proto and -Host, and Forwarded.
+"""What a trusted proxy says about the origin of a request: X-Forwarded-For, -Proto and -Host, and Forwarded.
 
     X-Forwarded-For: client, proxy, proxy      Forwarded: for=client;proto=https;host=example.com, for=proxy
 
-Each proxy writes behind what it got, so the list is walked from the right as long as who wrote an entry is trusted:
-the first address that is no trusted proxy is the client. What stands left of it anybody may have written. The walk
-ends after FORWARDED_ENTRIES_MAX entries.
-X-Forwarded-Proto, -Host and -Port may be lists too: their entry for the client is as far from the right as its address.
+Each proxy appends an entry. So Ringway walks the list from the right while the writer of the entry is trusted. The
+first address that is not a trusted proxy is the client; anybody may have written the entries to the left of it. The
+walk ends after FORWARDED_ENTRIES_MAX entries. X-Forwarded-Proto, -Host and -Port may be lists too: the entry for the
+client is at the same distance from the right as its address.
 
-X-Forwarded-For is believed where there is one, Forwarded where there is none: most proxies know only the former, and
-pass a client's Forwarded on as it came. Of Forwarded, `proto` and `host` of the client's entry count.
+Ringway uses X-Forwarded-For if the request has it, else Forwarded: most proxies know only X-Forwarded-For and pass a
+client's Forwarded unchanged. In Forwarded, the `proto` and `host` of the client's entry count.
 """
 from libc.stdint cimport uint32_t
 
@@ -18,24 +18,24 @@ from ringway.engine.plan.snapshot cimport Snapshot
 from ringway.engine.base.spans cimport Span
 
 cdef enum:
-    # Entries that are walked, of all lines together, empty ones included. A chain of proxies has a handful; a client can
-    # write thousands into one head, and each costs a search. Beyond it the last one that was read is taken for the client.
+    # Bound on the entries walked, over all lines, including empty ones. A chain of proxies has a few. A client can
+    # write thousands into one head, and each costs a search. At the bound, the last entry read is the client.
     FORWARDED_ENTRIES_MAX = 64
 
 cdef struct Said:           # spans are borrowed from the head
-    bint trusted            # the peer may say; else nothing below is set
-    bint chain              # there is an X-Forwarded-For: it is passed on, with the peer behind it
-    bint found              # ... or a Forwarded; either names a client
-    Ip client               # when found
-    uint32_t hops           # entries from the right to the client's, with it
-    Span proto              # how the client came; length 0: not said
-    Span host               # what it asked for
-    Span port               # ... at which port
-    Span prefix             # what was taken from its path, without a slash at the end
+    bint trusted            # the peer is a trusted proxy; otherwise nothing below is set
+    bint chain              # there is an X-Forwarded-For: Ringway forwards it and appends the peer
+    bint found              # X-Forwarded-For or Forwarded names a client
+    Ip client               # valid if `found`
+    uint32_t hops           # number of the client's entry, counted from the right, from 1
+    Span proto              # scheme that the client used; length 0: unknown
+    Span host               # host that it requested
+    Span port               # ... and the port
+    Span prefix             # prefix that was stripped from its path, without a slash at the end
 
 cdef void forwarded_read(const Snapshot* s, const char* data, const RequestHead* head, Said* out) noexcept nogil
 
-# Parts of it.
+# Parts of forwarded_read().
 cdef struct Element:        # of Forwarded, RFC 7239 4
     Span node               # `for`
     Span proto
@@ -43,10 +43,10 @@ cdef struct Element:        # of Forwarded, RFC 7239 4
 
 cdef void walk(const Snapshot* s, const char* data, const RequestHead* head, int id, Said* out) noexcept nogil
 cdef bint read_element(Span text, Element* out) noexcept nogil
-    # False: malformed, or it does not say for whom
+    # False: malformed, or without `for`
 cdef bint read_value(Span* value) noexcept nogil
-    # a token or a quoted-string, without its quotes. False: neither
+    # removes the quotes of a quoted-string. False: neither a token nor a quoted-string
 cdef Span trimmed(const char* text, uint32_t length) noexcept nogil
 cdef Span last_value(const char* data, const RequestHead* head, int id) noexcept nogil
 cdef Span said_of_client(const char* data, const RequestHead* head, int id, uint32_t hops) noexcept nogil
-    # entry number `hops` from the right, from 1; the first one where there are fewer
+    # entry number `hops` from the right, from 1; the first one if there are fewer

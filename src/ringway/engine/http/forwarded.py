@@ -1,4 +1,4 @@
-"""Who the client is, by what trusted proxies say."""
+"""Who the client is, according to trusted proxies."""
 
 import cython
 from cython import NULL, address, cast
@@ -55,7 +55,7 @@ def said_of_client(data, head, id, hops):
 
 
 def walk(s, data, head, id, out):
-    """From the last entry to the first. A malformed one ends it, with what was found so far."""
+    """Walk from the last entry to the first. A malformed entry ends the walk; what was found before it stays."""
     i: uint16_t = head.field_count
     value: Span
     e: Element
@@ -73,8 +73,8 @@ def walk(s, data, head, id, out):
             entries += 1
             if entries > FORWARDED_ENTRIES_MAX:
                 return
-            # By commas, whatever the quotes: read from the left, a client could open a quote that swallows what the
-            # proxies wrote behind it.
+            # Split at commas and ignore quotes. Otherwise a client could open a quote that hides what the proxies
+            # appended.
             begin = end
             while begin > 0 and value.at[begin - 1] != b",":
                 begin -= 1
@@ -82,7 +82,7 @@ def walk(s, data, head, id, out):
             e.node = trimmed(value.at + begin, end - begin)
             end = begin - 1 if begin else 0
             if e.node.length == 0:
-                continue  # RFC 9110 5.6.1.2: empty elements are read over
+                continue  # RFC 9110 5.6.1.2: ignore empty elements
             if id == FIELD_FORWARDED and not read_element(e.node, address(e)):
                 return
             if not node_parse(e.node.at, e.node.length, address(ip)):
@@ -132,7 +132,7 @@ def read_value(value):
     quoted: cython.bint = value.length > 1 and value.at[0] == b'"' and value.at[value.length - 1] == b'"'
     if quoted:
         value[0] = span(value.at + 1, value.length - 2)
-    # No address, scheme or host needs an escape.
+    # An address, scheme or host never needs an escape.
     return (
         value.length > 0
         and memchr(value.at, ord('"'), value.length) == NULL
@@ -167,7 +167,7 @@ def span_str(s: Span):
 
 
 def said(block: bytes, head: bytes) -> dict:
-    """What a request's head says, if its peer is trusted: client ("" if it names none), proto, host."""
+    """What a request head from a trusted peer says: client ("" if it names none), proto, host."""
     parsed: RequestHead
     out: Said
     text: cython.char[IP_TEXT_MAX]
@@ -175,7 +175,7 @@ def said(block: bytes, head: bytes) -> dict:
     data: cython.p_const_char = block
     lines: cython.p_const_char = head
     if not snapshot_valid(data, len(block)) or request_parse(lines, len(head), address(parsed)) != 0:
-        raise ValueError("no snapshot, or no head")
+        raise ValueError("invalid snapshot or head")
     forwarded_read(cast(cython.pointer(cython.const[Snapshot]), data), lines, address(parsed), address(out))
     if out.found:
         length = ip_text(address(out.client), text)

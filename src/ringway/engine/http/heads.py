@@ -9,7 +9,7 @@ from cython.cimports.ringway.engine.http.fields import *
 
 
 def put_fields(out, data, fields, count, dropped):
-    # Neighbours that stay leave together: from the first one's name to the last one's line end.
+    # One copy for a run of adjacent fields that stay, from the name of the first to the line end of the last.
     i: uint16_t = 0
     at: uint32_t
     while i < count:
@@ -19,7 +19,7 @@ def put_fields(out, data, fields, count, dropped):
         at = fields[i].name.at
         while i < count and not fields[i].hop and not dropped >> fields[i].id & 1:
             i += 1
-        # A line ends where the next one begins; behind the last one stands the empty line, which a caller writes.
+        # A line ends where the next one begins. The caller writes the empty line after the last one.
         if i < count:
             out = put(out, data + at, fields[i].name.at - at)
         else:
@@ -62,7 +62,7 @@ def write_request(out, data, head, f):
     if f.base.length == 0 and f.path.length == 0:
         out = put(out, b"/", 1)
     out = put_span(out, f.query)
-    # RFC 9110 7.2: Host directly behind the request line; the client's own is kept.
+    # RFC 9110 7.2: Host directly after the request line. The client's Host is kept.
     out = put(out, b" HTTP/1.1\r\nHost: ", 17)
     out = put_span(out, f.host)
     out = put(out, b"\r\n", 2)
@@ -116,7 +116,7 @@ def put_listed(out, begin, element):
 
 
 def put_port(out, f):
-    """Which port the client asked for: applications make links of it."""
+    """The port that the client requested: applications build links with it."""
     port: Span = f.port
     host: Span = f.asked
     at: uint32_t = host.length
@@ -190,14 +190,14 @@ def write_response(out, data, head, r):
         | (1 << FIELD_PROXY_AUTHENTICATE)
     )
     if head.status < 200 or head.status == 204:
-        dropped |= 1 << FIELD_CONTENT_LENGTH  # RFC 9110 8.6: not there
+        dropped |= 1 << FIELD_CONTENT_LENGTH  # RFC 9110 8.6: not allowed
     out = put(out, b"HTTP/1.1 ", 9)
     out = put_number(out, head.status)
     out = put(out, b" ", 1)
     out = put_span(out, piece_span(data, head.reason))
     out = put(out, b"\r\n", 2)
     if head.status >= 200:
-        # RFC 6797 8.1: the first of a kind counts, so ours stands in front of the upstream's.
+        # RFC 6797 8.1: clients use the first one, so Ringway's fields come before the upstream's.
         out = put_span(out, r.fields)
     out = put_fields(out, data, head.fields, head.field_count, dropped)
     if head.status >= 200:
@@ -207,7 +207,7 @@ def write_response(out, data, head, r):
         if r.chunked:
             out = put(out, b"Transfer-Encoding: chunked\r\n", 28)
         if head.status == 426 and upgrades_asked(data, head.fields, head.field_count, span(NULL, 0)):
-            # RFC 9110 15.5.22: it must say to what.
+            # RFC 9110 15.5.22: a 426 must have an Upgrade field.
             out = put_upgrade(out, data, head.fields, head.field_count, span(NULL, 0))
         out = put_connection(out, r)
     elif r.upgrade:
@@ -217,7 +217,7 @@ def write_response(out, data, head, r):
 
 
 def put_connection(out, r):
-    # RFC 9112 9.3: 1.1 stays open unless told otherwise, 1.0 closes unless told otherwise.
+    # RFC 9112 9.3: by default HTTP/1.1 keeps the connection open and HTTP/1.0 closes it.
     if not r.keep_alive:
         out = put(out, b"Connection: close\r\n", 19)
     elif r.minor == 0:
@@ -250,7 +250,7 @@ def write_own(out, status, r):
 
 
 def write_location(out, room, to, path, query):
-    # What is written is bounded, not what it is made of: `to` may name the path as often as it likes.
+    # The bound is on the bytes written, not on the parts: `to` may contain "{path}" any number of times.
     end: cython.p_char = out + room
     p: cython.p_char = put_within(out, end, span(b"Location: ", 10))
     mark: cython.p_const_char
@@ -283,7 +283,7 @@ def status_phrase(status):
 
 
 def location(to: bytes, path: bytes, query: bytes, room: int) -> bytes:
-    """The Location line of a Redirect, b"" if it does not fit in `room` bytes. IndexError: it wrote beyond."""
+    """The Location line of a redirect, b"" if it does not fit in `room` bytes. IndexError: an overrun."""
     block = bytearray(b"\xa5" * (room + 64))
     out: cython.uchar[::1] = block
     length: uint32_t = write_location(

@@ -1,4 +1,4 @@
-/* Reason phrases of the statuses that Ringway gives itself (RFC 9110 15), and methods in the order of their enum. */
+/* Reason phrases of the statuses that Ringway itself sends (RFC 9110 15), and methods in the order of their enum. */
 #pragma once
 
 static const char *const STATUS_PHRASES[600] = {

@@ -1,4 +1,4 @@
-"""Paths in one form, by which routes are chosen and files found (RFC 3986 6.2.2)."""
+"""The normal form of paths (RFC 3986 6.2.2), which selects the route and the file."""
 
 import cython
 from cython import cast
@@ -23,7 +23,7 @@ def hex_value(c: uint8_t) -> cython.int:
 @cython.inline
 @cython.exceptval(check=False)
 def upper_hex(digit: cython.int) -> cython.char:
-    """RFC 3986 6.2.2.1: escapes are written in upper case."""
+    """RFC 3986 6.2.2.1: escapes are in upper case."""
     return cast(cython.char, ord("0") + digit if digit < 10 else ord("A") + digit - 10)
 
 
@@ -43,7 +43,7 @@ def is_unreserved(c: cython.int) -> cython.bint:
 @cython.inline
 @cython.exceptval(check=False)
 def escaped(path: cython.p_const_char, length: uint32_t, i: uint32_t) -> cython.int:
-    """The octet that the escape at path[i] stands for; -1: not an escape, or NUL, which no path may hold."""
+    """The octet that the escape at path[i] encodes; -1: not an escape, or NUL, which a path must not contain."""
     high: cython.int
     low: cython.int
     if length - i < 3:
@@ -59,9 +59,9 @@ def escaped(path: cython.p_const_char, length: uint32_t, i: uint32_t) -> cython.
 @cython.nogil
 @cython.exceptval(check=False)
 def segment_close(out: cython.p_const_char, start: uint32_t, end: uint32_t) -> cython.int:
-    """Where out ends once its last segment out[start:end] is judged: RFC 3986 5.2.4, on the segment just written.
+    """The end of `out` after its last segment out[start:end] has been processed: RFC 3986 5.2.4.
 
-    "." goes; ".." goes with the segment before it; -1: there is none, the path would leave the root.
+    Removes ".", and ".." together with the segment before it. -1: there is none, the path would leave the root.
     """
     dots: uint32_t = end - start
     if dots == 0 or dots > 2 or out[start] != b"." or out[end - 1] != b".":
@@ -86,7 +86,7 @@ def leaves(out: cython.p_const_char, start: uint32_t, end: uint32_t) -> cython.b
 
 
 def path_is_normal(path, length):
-    # No early exit: the compiler turns this loop into a few wide instructions.
+    # No early exit, so the compiler can vectorise this loop.
     odd: uint8_t = 0
     c: uint8_t
     before: uint8_t
@@ -106,11 +106,11 @@ def path_is_normal(path, length):
 
 
 def path_normalise(path, length, out, capacity):
-    # `out` may be `path`: what is written never overtakes what is read.
+    # `out` may be `path`: the write position never passes the read position.
     i: uint32_t = 0
     o: cython.int = 0
     end: cython.int
-    start: uint32_t = 0  # of the segment being written
+    start: uint32_t = 0  # of the current segment
     c: cython.int
     if length == 0:
         return 0
@@ -128,7 +128,7 @@ def path_normalise(path, length, out, capacity):
             if is_unreserved(c):
                 out[o] = cast(cython.char, c)
                 o += 1
-            else:  # RFC 3986 2.2: a reserved character and its escape are not the same
+            else:  # RFC 3986 2.2: a reserved character and its escape are not equivalent
                 out[o] = b"%"
                 out[o + 1] = upper_hex(c >> 4)
                 out[o + 2] = upper_hex(c & 15)
@@ -145,14 +145,14 @@ def path_normalise(path, length, out, capacity):
         if end == o:
             out[o] = b"/"
             end += 1
-        start = o = end  # after a dot segment its own slash is dropped: the one before it is still there
+        start = o = end  # a dot segment's own slash is dropped: the slash before it is still there
     return segment_close(out, start, o)
 
 
 def path_place(path, length, at, normal_length):
-    # `path` has a normal form, so every escape in it is one.
+    # `path` has a normal form, so all its escapes are valid.
     i: uint32_t = 0
-    o: uint32_t = 0  # where that octet stands in the normal form, if nothing before it was removed
+    o: uint32_t = 0  # the position of path[i] in the normal form, if nothing before it was removed
     c: cython.int
     place: cython.int = 0 if at == 0 else -1
     while i < length:
@@ -171,10 +171,10 @@ def path_place(path, length, at, normal_length):
 
 
 def path_decode(path, length, out, capacity):
-    # Refuses instead of repairing: what is left to refuse in a normalised path can only be meant to deceive.
+    # Rejects instead of repairing: in a normalised path, what is rejected here can only be an attack.
     i: uint32_t = 0
     o: uint32_t = 0
-    start: uint32_t = 0  # of the segment being written
+    start: uint32_t = 0  # of the current segment
     c: cython.int
     while i < length:
         c = cast(uint8_t, path[i])
@@ -198,7 +198,7 @@ def path_decode(path, length, out, capacity):
 
 @cython.cfunc
 def buffered(path: bytes, decoding: cython.bint):
-    """Either function with a buffer of the size that it promises to stay within."""
+    """Call either function with a buffer of exactly the size that it must not exceed."""
     room: bytearray = bytearray(len(path) + 1)
     out: cython.p_char = room
     source: cython.p_const_char = path
@@ -214,16 +214,16 @@ def is_normal(path: bytes) -> bool:
 
 
 def place(path: bytes, at: uint32_t) -> int:
-    """Where in the path stands what stands at `at` in its normal form; -1: the path must not be forwarded as it is."""
+    """The position in the path that corresponds to `at` in its normal form; -1: forward the normal form."""
     normal: bytes = normalise(path)
     return path_place(path, len(path), at, len(normal))
 
 
 def normalise(path: bytes) -> "bytes | None":
-    """The path in its one form; None: refused."""
+    """The normal form of the path; None: rejected."""
     return buffered(path, False)
 
 
 def decode(path: bytes) -> "bytes | None":
-    """A normalised path as a file name; None: refused."""
+    """A normalised path as a file name; None: rejected."""
     return buffered(path, True)

@@ -1,4 +1,4 @@
-"""The header of the PROXY protocol: read, and written."""
+"""Reading and writing the header of the PROXY protocol."""
 
 import cython
 from cython import NULL, address, cast
@@ -36,7 +36,7 @@ def read_line(line, length, out):
     v4: cython.bint
     text: cython.p_const_char
     if n == 7 and memcmp(line, cast(cython.p_char, b"UNKNOWN"), 7) == 0:
-        return True  # 2.1: whatever else the line says is to be ignored
+        return True  # 2.1: ignore the rest of the line
     if n != 4 or memcmp(line, cast(cython.p_char, b"TCP"), 3) != 0 or (line[3] != b"4" and line[3] != b"6"):
         return False
     v4 = line[3] == b"4"
@@ -52,7 +52,7 @@ def read_line(line, length, out):
     n = next_word(line, length, address(at))
     if not read_port(text, n, address(out.source_port)):
         return False
-    # The last word goes to the end of the line, so a space behind it is none of its digits.
+    # The last word extends to the end of the line: a trailing space makes it invalid.
     out.known = read_port(line + at, length - at, address(out.destination_port))
     return out.known
 
@@ -86,7 +86,7 @@ def read_v2(data, length, out):
     size: uint32_t
     if memcmp(data, cast(cython.p_char, b"\r\n\r\n\0\r\nQUIT\n"), min(length, 12)) != 0:
         return -1
-    # 2.2: another version or command is to be refused.
+    # 2.2: reject other versions and commands.
     if length > 12 and cast(uint8_t, data[12]) != 0x20 and cast(uint8_t, data[12]) != 0x21:
         return -1
     if length < PROXY_V2_FIXED:
@@ -97,7 +97,7 @@ def read_v2(data, length, out):
     total = PROXY_V2_FIXED + size
     if total > PROXY_HEADER_MAX:
         return -1
-    # TCP over IPv4, over IPv6. Of anything else the connection's own addresses stand.
+    # TCP over IPv4 or IPv6. For anything else the addresses of the connection itself are used.
     if command == 1 and ((family == 0x11 and size < 12) or (family == 0x21 and size < 36)):
         return -1
     if length < total:
@@ -145,7 +145,7 @@ def write_v1(out, ends):
 
 
 def put_ip(out, ip, v4):
-    # Both are of one family: an IPv4 address beside an IPv6 one is written as ::ffff:a.b.c.d.
+    # Both addresses have the same family: with an IPv6 address, an IPv4 one is written as ::ffff:a.b.c.d.
     text: cython.char[IP_TEXT_MAX]
     if v4:
         return put(out, text, ip_text(ip, text))
@@ -188,7 +188,7 @@ def ip_str(ip: cython.pointer(Ip)):
 
 
 def read(data: bytes) -> tuple:
-    """(bytes of the header, 0: more, -1: none; None or (source, its port, destination, its port))."""
+    """(bytes of the header, 0: more is needed, -1: none; None or (source, its port, destination, its port))."""
     ends: Ends
     found: cython.int = proxy_header_read(data, len(data), address(ends))
     if found <= 0 or not ends.known:

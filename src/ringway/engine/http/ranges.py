@@ -1,4 +1,4 @@
-"""Validators, conditions and ranges of a file, in the order in which RFC 9110 wants them judged."""
+"""Validators, conditions and ranges of a file, evaluated in the order of RFC 9110."""
 
 import cython
 from cython import NULL, address, cast
@@ -9,8 +9,8 @@ from cython.cimports.ringway.engine.http.fields import *
 
 
 def etag_write(out, facts):
-    # RFC 9110 8.8.1: strong. A file that changes gets another time (in nanoseconds) or another size. Its inode is left
-    # out: the same file on two machines, or copied with its time kept, has the same tag.
+    # RFC 9110 8.8.1: strong. A file that changes gets another time (in nanoseconds) or another size. The tag does not
+    # contain the inode: the same file on two machines, or a copy that keeps the time, has the same tag.
     at: cython.p_char = out
     at[0] = b'"'
     at = put_hex(at + 1, facts.size)
@@ -27,9 +27,9 @@ def etag_write(out, facts):
 @cython.nogil
 @cython.exceptval(check=False)
 def members_skip(value: Span, i: uint32_t, comma: cython.pointer(cython.bint)) -> uint32_t:
-    """The next member of a list: RFC 9110 5.6.1.2, empty members and white space do not count.
+    """The position of the next member of a list. RFC 9110 5.6.1.2: skip empty members and white space.
 
-    `comma` becomes true where a comma was passed.
+    Sets `comma` if it passed a comma.
     """
     while i < value.length and (value.at[i] == b"," or value.at[i] == b" " or value.at[i] == HT):
         if value.at[i] == b",":
@@ -42,7 +42,7 @@ def members_skip(value: Span, i: uint32_t, comma: cython.pointer(cython.bint)) -
 @cython.nogil
 @cython.exceptval(check=False)
 def etag_end(value: Span, i: uint32_t) -> uint32_t:
-    """Where the opaque-tag that begins at i ends; 0: there is none (RFC 9110 8.8.3)."""
+    """The end of the opaque-tag that begins at i; 0: there is none (RFC 9110 8.8.3)."""
     if i >= value.length or value.at[i] != b'"':
         return 0
     i += 1
@@ -59,9 +59,9 @@ def etag_end(value: Span, i: uint32_t) -> uint32_t:
 @cython.nogil
 @cython.exceptval(check=False)
 def etag_listed(value: Span, facts: cython.pointer(cython.const[FileFacts]), weak: cython.bint) -> cython.bint:
-    """The file's validator is in the list, or the list is "*"; a list that is not one holds nothing.
+    """The file's validator is in the list, or the list is "*". A malformed list matches nothing.
 
-    RFC 9110 8.8.3.2: by the strong comparison a weak tag equals none; by the weak one "W/" does not matter.
+    RFC 9110 8.8.3.2: strong comparison never matches a weak tag; weak comparison ignores "W/".
     """
     own: cython.char[ETAG_BYTES_MAX]
     own_length: uint32_t = etag_write(own, facts)
@@ -91,13 +91,13 @@ def etag_listed(value: Span, facts: cython.pointer(cython.const[FileFacts]), wea
 @cython.nogil
 @cython.exceptval(check=False)
 def if_range_holds(value: Span, facts: cython.pointer(cython.const[FileFacts]), now: int64_t) -> cython.bint:
-    """RFC 9110 13.1.5: one entity tag, compared strongly, or exactly the date of the last change."""
+    """RFC 9110 13.1.5: one entity tag, with strong comparison, or exactly the date of the last change."""
     own: cython.char[ETAG_BYTES_MAX]
     date: int64_t
     if value.length > 0 and (value.at[0] == b'"' or (value.at[0] == b"W" and value.length > 1 and value.at[1] == b"/")):
         return span_is(value, own, etag_write(own, facts))
     date = date_parse(value.at, value.length, now)
-    # RFC 9110 8.8.2.2: a date is strong only when the file cannot have changed twice in that second: it must be over.
+    # RFC 9110 8.8.2.2: a date is strong only if the file cannot change again in that second: it must be over.
     return date != -1 and date == facts.modified and now > date
 
 
@@ -105,12 +105,12 @@ def if_range_holds(value: Span, facts: cython.pointer(cython.const[FileFacts]), 
 @cython.nogil
 @cython.exceptval(check=False)
 def single(place: cython.pointer(Span), value: Span) -> cython.void:
-    """RFC 9110 5.3: a field that is no list stands once; of two, neither can be believed."""
+    """RFC 9110 5.3: a field that is not a list may occur only once. If it is repeated, neither value counts."""
     place[0] = value if place.at == NULL else span(value.at, 0)
 
 
 def condition_add(asked, facts, id, value):
-    # RFC 9110 5.3: the lines of a list are one list, whichever of them has the tag.
+    # RFC 9110 5.3: all lines of a list field are one list, and the tag may be in any of them.
     if id == FIELD_IF_MATCH:
         asked.if_match = True
         asked.if_match_found = asked.if_match_found or etag_listed(value, facts, False)
@@ -145,7 +145,7 @@ def conditions_check(asked, facts, is_get_or_head, is_get, now, ranges, count):
         date = date_parse(asked.if_modified_since.at, asked.if_modified_since.length, now)
         if date != -1 and facts.modified <= date:
             return 304
-    # 5; RFC 9110 14.2: ranges are defined for GET alone
+    # 5; RFC 9110 14.2: ranges are defined only for GET
     if is_get and asked.range.at != NULL and (asked.if_range.at == NULL or if_range_holds(asked.if_range, facts, now)):
         return range_parse(asked.range, facts.size, ranges, count)
     return 200
@@ -158,7 +158,7 @@ def conditions_check(asked, facts, is_get_or_head, is_get, now, ranges, count):
 @cython.nogil
 @cython.exceptval(check=False)
 def number_read(value: Span, i: uint32_t, number: cython.pointer(uint64_t)) -> uint32_t:
-    """1*DIGIT at i, and the place behind; what no 64 bits can hold becomes the largest number that they can."""
+    """Read 1*DIGIT at i and return the position after it. A number over 64 bits becomes the largest 64-bit number."""
     most: uint64_t = cast(uint64_t, -1)
     digit: uint64_t
     number[0] = 0
@@ -173,7 +173,8 @@ def number_read(value: Span, i: uint32_t, number: cython.pointer(uint64_t)) -> u
 @cython.nogil
 @cython.exceptval(check=False)
 def range_read(value: Span, i: uint32_t, size: uint64_t, found: cython.pointer(ByteRange)) -> uint32_t:
-    """One range-spec at i: RFC 9110 14.1.2; the place behind it, 0: not valid. found.length 0: not satisfiable."""
+    """Read one range-spec at i (RFC 9110 14.1.2) and return the position after it; 0: invalid. found.length 0: not
+    satisfiable."""
     first: uint64_t
     last: uint64_t
     dash: uint32_t = number_read(value, i, address(first))
@@ -182,7 +183,7 @@ def range_read(value: Span, i: uint32_t, size: uint64_t, found: cython.pointer(B
         return 0
     end = number_read(value, dash + 1, address(last))
     found.first = found.length = 0
-    if dash == i:  # "-500": the last 500 bytes, or all that there are
+    if dash == i:  # "-500": the last 500 bytes, or the whole file
         if end == dash + 1:
             return 0
         found.length = last if last < size else size
@@ -204,14 +205,14 @@ def range_read(value: Span, i: uint32_t, size: uint64_t, found: cython.pointer(B
 def range_parse(
     value: Span, size: uint64_t, ranges: cython.pointer(ByteRange), count: cython.pointer(cython.ushort)
 ) -> cython.int:
-    """206 with ranges[0:count], 416 when none can be satisfied, 200 when the field is to be ignored."""
+    """206 with ranges[0:count], 416 if none is satisfiable, 200 if the field is ignored."""
     found: ByteRange
     comma: cython.bint = True
     asked: uint32_t = 0
     kept: uint32_t = 0
     total: uint64_t = 0
     i: uint32_t
-    # RFC 9110 14.1: unit names have no case. 14.2: an empty file has no ranges, and Content-Range could not say one.
+    # RFC 9110 14.1: unit names ignore case. 14.2: an empty file has no ranges, and Content-Range cannot describe one.
     if size == 0 or value.length < 6 or not same_text(value.at, b"bytes=", 6):
         return 200
     i = members_skip(value, 6, address(comma))
@@ -221,7 +222,7 @@ def range_parse(
         if i == 0 or not comma or asked > RANGES_MAX:
             return 200
         if found.length > 0:
-            # RFC 9110 14.2: what overlaps so much that the whole is cheaper is not asked in good faith.
+            # RFC 9110 14.2: ranges that overlap so much that the whole file is cheaper are likely an attack.
             if found.length > size - total:
                 return 200
             total += found.length
@@ -268,7 +269,7 @@ def etag(facts: tuple) -> bytes:
 
 def check(facts: tuple, headers: list, method: str, now: int) -> tuple:
     """The status, and with 206 the ranges as (first, length). facts: size, modified, modified_ns, inode; headers: pairs
-    of name and value, as they stand in the head."""
+    of name and value, as in the head."""
     asked: Conditions
     ranges: ByteRange[RANGES_MAX]
     count: cython.ushort = 0

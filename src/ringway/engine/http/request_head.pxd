@@ -1,9 +1,9 @@
-"""The request head, RFC 9112 2-3 and 6: bytes in; methods, pieces and the body's framing out. No I/O, no copies.
+"""The request head, RFC 9112 2-3 and 6: bytes in; method, pieces and the body's framing out. No I/O, no copies.
 
-Two steps, so that a head which arrives byte by byte costs one pass:
+Two steps, so a head that arrives byte by byte costs only one pass:
 
-    request_scan()   looks at new bytes only: is the head complete? Bare CR or LF and a first octet that begins
-                     no method are refused at once, so that nobody waits for a time-out to learn it.
+    request_scan()   reads only new bytes: is the head complete? It rejects bare CR or LF, and a first octet that cannot
+                     begin a method, at once instead of after a timeout.
     request_parse()  takes one complete head and checks all of it.
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -12,7 +12,7 @@ from ringway.engine.http.fields cimport FIELDS_MAX, Field
 from ringway.engine.base.spans cimport Piece
 
 cdef enum Method:
-    METHOD_OTHER = 0    # a token that we do not know: proxied as it is
+    METHOD_OTHER = 0    # an unknown token: forwarded unchanged
     METHOD_GET
     METHOD_HEAD
     METHOD_POST
@@ -46,10 +46,10 @@ cdef struct RequestHead:
     uint8_t minor           # HTTP/1.minor: 0 or 1 (a higher minor is 1: RFC 9110 2.5)
     uint8_t form            # Form
     uint8_t framing         # Framing
-    uint64_t content_length # bytes, with FRAMING_LENGTH (0 is FRAMING_NONE with has_length)
-    bint has_length         # a Content-Length field is there (also "0")
+    uint64_t content_length # bytes, with FRAMING_LENGTH (a length of 0 is FRAMING_NONE with has_length)
+    bint has_length         # there is a Content-Length field (also "0")
     bint keep_alive         # the client allows another request (RFC 9112 9.3)
-    bint expect_continue    # Expect: 100-continue, from an HTTP/1.1 client that has a body
+    bint expect_continue    # Expect: 100-continue, from an HTTP/1.1 client, with a body
     bint upgrade            # Upgrade, named by Connection, without a body
     Piece method_text
     Piece target            # as received
@@ -60,24 +60,24 @@ cdef struct RequestHead:
     Field fields[FIELDS_MAX]
 
 cdef int request_scan(const char* data, uint32_t length, uint32_t seen) noexcept nogil
-    # data[0:seen] was looked at before. >0: bytes of the complete head; 0: more needed; <0: -Reason
+    # data[0:seen] was scanned before. >0: bytes of the complete head; 0: more is needed; <0: -Reason
 cdef int request_too_long(const char* data, uint32_t length) noexcept nogil
-    # the -Reason for a head that request_scan() took so far and that exceeds its bound of `length` bytes
+    # the -Reason for a head that exceeds its bound of `length` bytes and that request_scan() has not rejected
 cdef int request_parse(const char* data, uint32_t length, RequestHead* head) noexcept nogil
-    # one complete head of `length` bytes (at most 65,535). 0, or -Reason
+    # parses one complete head of `length` bytes (at most 65,535). 0, or -Reason
 cdef bint method_is_idempotent(int method) noexcept nogil   # RFC 9110 9.2.2
 
-# Parts of request_parse(), in the order of its calls. Each returns 0, or -Reason, unless said otherwise.
+# Parts of request_parse(), in the order of its calls. Each returns 0 or -Reason, unless noted.
 cdef enum:
-    EMPTY_LINES_MAX = 2     # before the request line, ignored: RFC 9112 2.2 asks for at least one
-    HEAD_BYTES_MAX = 65535  # a Piece reaches no further
+    EMPTY_LINES_MAX = 2     # ignored before the request line: RFC 9112 2.2 requires at least one
+    HEAD_BYTES_MAX = 65535  # the offsets of a Piece have 16 bits
     PORT_MAX = 65535
 
-cdef struct Gathered:       # what the fields say about framing, before it is judged
-    uint16_t hosts          # how many Host fields
+cdef struct Gathered:       # what the fields say about framing, not yet checked together
+    uint16_t hosts          # number of Host fields
     bint chunked
-    bint connection         # a Connection field is there
-    bint upgrade            # an Upgrade field is there
+    bint connection         # there is a Connection field
+    bint upgrade            # there is an Upgrade field
     bint expect
 
 cdef struct Authority:
@@ -85,9 +85,9 @@ cdef struct Authority:
     int port                # -1: none
 
 cdef int empty_lines(const char* data, uint32_t length) noexcept nogil
-    # bytes of the empty lines that may stand first, or -Reason
+    # bytes of the empty lines before the request line, or -Reason
 cdef int request_line(const char* data, uint32_t at, RequestHead* head) noexcept nogil
-    # >0: the place behind the line
+    # >0: position after the line
 cdef int method_of(const char* text, uint32_t length) noexcept nogil   # Method
 cdef int read_version(const char* text, uint8_t* minor) noexcept nogil # of 8 bytes
 cdef int read_target(const char* data, RequestHead* head) noexcept nogil

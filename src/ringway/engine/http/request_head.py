@@ -30,7 +30,7 @@ def request_scan(data, length, seen):
         return start
     if start == cast(cython.int, length) or data[start] == CR:
         return 0
-    # Whoever speaks TLS to a plain port, or sends noise, is told with the first octet.
+    # Reject TLS on a plain port, or noise, at the first octet.
     if not octet_is(data[start], OCTET_TOKEN):
         return -BAD_METHOD
     return head_scan(data, start, length, seen)
@@ -40,7 +40,7 @@ def request_too_long(data, length):
     at: uint32_t = cast(uint32_t, empty_lines(data, length))
     if memchr(data + at, LF, length - at) != NULL:
         return -HEAD_TOO_LARGE
-    # The request line has not even ended. RFC 9112 3: 501 if its method is longer than any, 414 if it is the target.
+    # The request line is not complete. RFC 9112 3: 501 if its method is too long, 414 if its target is.
     at += token_run(data + at, length - at)
     if at == length:
         return -METHOD_NOT_IMPLEMENTED
@@ -51,7 +51,7 @@ def request_parse(data, length, head):
     g: Gathered
     at: cython.int
     result: cython.int
-    # A head that is refused early is still logged, as far as it was read: nothing of the one before may be left.
+    # The access log also shows the parsed part of a rejected head: clear what the previous request left here.
     head.method_text.length = 0
     head.target.length = 0
     head.path.length = 0
@@ -63,7 +63,7 @@ def request_parse(data, length, head):
     at = empty_lines(data, length)
     if at < 0:
         return at
-    # The CR LF at the end stops every search of request_line(), so none of them looks at `length`.
+    # The CR LF at the end stops all loops of request_line(), so they need not check `length`.
     if length < cast(uint32_t, at) + 4 or memcmp(data + length - 4, b"\r\n\r\n", 4) != 0:
         return -BAD_REQUEST_LINE
     head.length = length
@@ -97,7 +97,7 @@ def request_line(data, at, head):
     head.target.at = cast(uint16_t, start)
     head.target.length = cast(uint16_t, at - start)
     at += 1
-    # The last four octets of the head are CR LF CR LF: compare as far as they differ from a version, and no further.
+    # This loop cannot pass the CR LF CR LF at the end of the head.
     start = at
     while data[at] != CR and data[at] != LF and at - start < 8:
         at += 1
@@ -146,7 +146,7 @@ def read_version(text, minor):
 
 
 def read_target(data, head):
-    """RFC 9112 3.2: which of the four forms; fills form, path, query, and host for the absolute form."""
+    """RFC 9112 3.2: find out which of the four forms it is. Fills form, path, query, and host of the absolute form."""
     target: cython.p_const_char = data + head.target.at
     length: uint32_t = head.target.length
     authority: Authority
@@ -183,7 +183,7 @@ def absolute_target(data, head, authority):
     head.form = FORM_ABSOLUTE
     while at < end and data[at] != b"/" and data[at] != b"?":
         at += 1
-    # RFC 9110 4.2.4: user information is refused with everything else that is no host
+    # RFC 9110 4.2.4: reject user information, and anything else that is not a host
     if not read_authority(data + begin, at - begin, address(parts)):
         return -BAD_TARGET
     head.host.at = cast(uint16_t, begin)
@@ -221,17 +221,17 @@ def gather(data, head, g):
         elif f.id == FIELD_UPGRADE:
             g.upgrade = True
         elif f.id == FIELD_CONTENT_LENGTH:
-            # RFC 9112 6.3 allows to take "5, 5" or a repeated 5 as one; refusing both leaves nothing to disagree on
+            # RFC 9112 6.3 allows "5, 5" or a repeated 5. Rejecting both leaves no room for different interpretations.
             if head.has_length or not content_length(data + f.value.at, f.value.length, address(head.content_length)):
                 return -BAD_CONTENT_LENGTH
             head.has_length = True
         elif f.id == FIELD_TRANSFER_ENCODING:
-            # RFC 9112 6.1: a single `chunked`, once; no other coding is known here
+            # RFC 9112 6.1: a single `chunked`, once; Ringway knows no other coding
             if g.chunked or f.value.length != 7 or not same_text(data + f.value.at, b"chunked", 7):
                 return -BAD_TRANSFER_CODING
             g.chunked = True
         elif f.id == FIELD_EXPECT:
-            # RFC 9110 10.1.1: a server ignores it from HTTP/1.0
+            # RFC 9110 10.1.1: ignore it from HTTP/1.0 clients
             if head.minor == 1 and not (f.value.length == 12 and same_text(data + f.value.at, b"100-continue", 12)):
                 return -BAD_EXPECTATION
             g.expect = True
@@ -257,7 +257,7 @@ def judge_host(data, head, g, value):
     elif head.form != FORM_ABSOLUTE:
         head.host = value
         return 0
-    # RFC 9112 3.2: an authority in the target and Host are the same, or somebody routes by the wrong one
+    # RFC 9112 3.2: the authority in the target and Host must agree, or another server could route by the other one
     read_authority(data + begin.at, begin.length, address(target))
     if head.form == FORM_AUTHORITY:
         head.host = value
@@ -281,7 +281,7 @@ def judge_framing(head, g):
         if head.has_length:
             return -LENGTH_AND_CODING
         if head.minor == 0:
-            return -BAD_TRANSFER_CODING  # RFC 9112 6.1: its framing is to be taken as faulty
+            return -BAD_TRANSFER_CODING  # RFC 9112 6.1: treat the framing as faulty
         head.framing = FRAMING_CHUNKED
     elif head.content_length > 0:
         head.framing = FRAMING_LENGTH
@@ -300,8 +300,8 @@ def judge_connection(data, head, g):
         head.keep_alive = False
     else:
         head.keep_alive = head.minor == 1 or (options & CONNECTION_KEEP_ALIVE) != 0
-    # RFC 9110 7.8: ignored in HTTP/1.0, and unless Connection names it. Any server may ignore it, and we do with a
-    # body: clients that offer h2c with every request expect just that.
+    # RFC 9110 7.8: ignored in HTTP/1.0, and unless Connection names it. A server may always ignore it. Ringway does if
+    # there is a body: clients that offer h2c with every request expect that.
     head.upgrade = (
         g.upgrade and head.minor == 1 and (options & CONNECTION_UPGRADE) != 0 and head.framing == FRAMING_NONE
     )
@@ -309,10 +309,10 @@ def judge_connection(data, head, g):
 
 
 def read_authority(text, length, out):
-    """RFC 3986 3.2.2, stricter where a comma or an escape would make one name two.
+    """RFC 3986 3.2.2, but stricter: no "," and no "%", because servers could read such a name in two ways.
 
-    "," is refused because a list of hosts is how repeated Host fields look after a careless hop; "%" because who
-    decodes it and who does not would route differently. A port has at most five digits.
+    A careless hop joins repeated Host fields with ",". A server that decodes "%" and one that does not would route
+    differently. A port has at most five digits.
     """
     at: uint32_t = 0
     port: cython.int = 0
@@ -335,7 +335,7 @@ def read_authority(text, length, out):
     if text[at] != b":" or length - at > 6:
         return False
     if at + 1 == length:
-        return True  # RFC 3986 3.2.3: a port may be empty, and is then the usual one
+        return True  # RFC 3986 3.2.3: an empty port means the default port
     end = at + 1
     while end < length:
         if not octet_is(text[end], OCTET_DIGIT):
@@ -349,7 +349,7 @@ def read_authority(text, length, out):
 def is_ipv6(text, length):
     """RFC 3986 3.2.2: up to eight groups of one to four hex digits, one "::", an IPv4 address in place of the last two.
 
-    A zone (RFC 6874) means nothing outside its own machine: refused.
+    Rejects a zone (RFC 6874), which is meaningful only on its own machine.
     """
     at: uint32_t = 0
     groups: cython.int = 0
@@ -432,7 +432,7 @@ def scan_request(data: bytes, seen: uint32_t = 0) -> int:
 
 
 def parse_request(data: bytes) -> dict:
-    """What request_parse() finds in one complete head; only `reason` when that is not "none"."""
+    """What request_parse() finds in one complete head; only `reason` if that is not "none"."""
     h: RequestHead
     text: cython.p_const_char = data
     result: cython.int = request_parse(text, len(data), address(h))
@@ -460,7 +460,7 @@ def parse_request(data: bytes) -> dict:
 
 
 def parse_many(data: bytes, rounds: cython.int) -> int:
-    """Scan and parse one head again and again, for benchmarks; 0, or -Reason."""
+    """Scan and parse one head `rounds` times, for benchmarks; 0, or -Reason."""
     h: RequestHead
     text: cython.p_const_char = data
     length: uint32_t = len(data)

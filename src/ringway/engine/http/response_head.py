@@ -11,7 +11,7 @@ from cython.cimports.ringway.engine.http.response_head import *
 
 
 def response_scan(data, length, seen):
-    # Something other than HTTP/1 is known by its first octets: nobody waits for the end of a banner.
+    # The first octets show whether this is HTTP/1, so a banner of another protocol fails at once.
     if length > 0 and memcmp(data, b"HTTP/1.", 7 if length > 7 else length) != 0:
         return -UPSTREAM_BAD_HEAD
     result: cython.int = head_scan(data, 0, length, seen)
@@ -74,7 +74,7 @@ def response_check(data, length, method, head):
     result: cython.int
     if length > HEAD_BYTES_MAX:
         return -HEAD_TOO_LARGE
-    # The shortest is "HTTP/1.1 200" and two line ends. The last one stops every search of status_line().
+    # The shortest head is "HTTP/1.1 200" and two line ends. The last one stops all loops of status_line().
     if length < 16 or memcmp(data + length - 4, b"\r\n\r\n", 4) != 0:
         return -BAD_REQUEST_LINE
     head.length = length
@@ -108,7 +108,7 @@ def status_line(data, head):
         if not octet_is(data[i], OCTET_DIGIT):
             return -BAD_REQUEST_LINE
         head.status = cast(uint16_t, head.status * 10 + (data[i] - ord("0")))
-    # The SP before an empty reason is often forgotten, and nothing depends on it.
+    # Many servers omit the SP before an empty reason. Nothing depends on it.
     if data[at] == SP:
         at += 1
     elif data[at] != CR:
@@ -137,12 +137,12 @@ def describe(data, head, d):
         elif f.id == FIELD_UPGRADE:
             d.upgrade = True
         elif f.id == FIELD_CONTENT_LENGTH:
-            # RFC 9112 6.3: as in requests, a repeated or listed length is refused even when its values agree
+            # RFC 9112 6.3: as in requests, reject a repeated or listed length even if the values agree
             if head.has_length or not content_length(data + f.value.at, f.value.length, address(head.content_length)):
                 return -BAD_CONTENT_LENGTH
             head.has_length = True
         elif f.id == FIELD_TRANSFER_ENCODING:
-            # RFC 9112 6.1: a single `chunked`, once; other codings are not asked for (we send no TE)
+            # RFC 9112 6.1: a single `chunked`, once; Ringway sends no TE, so no other coding is allowed
             if d.chunked or f.value.length != 7 or not same_text(data + f.value.at, b"chunked", 7):
                 return -BAD_TRANSFER_CODING
             d.chunked = True
@@ -158,7 +158,8 @@ def response_framing(head, d, method):
     head.framing = FRAMING_NONE
     head.keep_alive = True
     if head.status < 200 or head.status == 204:
-        # RFC 9110 8.6, RFC 9112 6.1: neither field may be here. Who sends one may send a body, too: do not reuse.
+        # RFC 9110 8.6, RFC 9112 6.1: neither field is allowed. A server that sends one may also send a body, so the
+        # connection is not reused.
         head.keep_alive = not d.chunked and head.content_length == 0
         head.has_length = False
         head.content_length = 0
@@ -230,7 +231,7 @@ def parse_response(data: bytes, method: str = "GET") -> dict:
 
 
 def parse_many(data: bytes, rounds: cython.int) -> int:
-    """Scan and parse one head again and again, for benchmarks; 0, or -Reason."""
+    """Scan and parse one head `rounds` times, for benchmarks; 0, or -Reason."""
     h: ResponseHead
     text: cython.p_const_char = data
     length: uint32_t = len(data)

@@ -1,4 +1,4 @@
-"""The header of `kernel`: a module of a higher folder imports it whole. What each name means stands in its module's .pxd."""
+"""The header of `kernel`: modules of higher folders import it as a whole. Each module's .pxd explains its names."""
 from ringway.engine.kernel.driver cimport *
 from ringway.engine.kernel.uring cimport *
 from ringway.engine.kernel.epoll cimport *

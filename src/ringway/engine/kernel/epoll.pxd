@@ -1,4 +1,4 @@
-"""The epoll driver, for where io_uring is refused: the same seam, by non-blocking system calls.
+"""The epoll driver, for systems where io_uring is not available: the same interface, with non-blocking system calls.
 
     ask --> due (worth trying) --next(): the system call--> completion
              ^   |
@@ -7,17 +7,17 @@
 
 Some facts that shape this file:
 
-- A descriptor is registered once, for both directions, edge-triggered (EPOLLET), and only when something has to wait
-  for it: a connection whose one request is there already never is. Registering tells what is true at that time.
-- An edge only says that something changed. So it never is a completion: it makes what waits due, and the system call
-  decides. An edge that was meant for an earlier owner of the descriptor costs one call in vain, and no more.
-- After a call would have blocked, and also after it took or gave less than it could have, the kernel tells by an edge
-  when it is worth trying again (epoll(7)): such a side is `dry`. But once the peer's end was told there is no further
-  edge; a receive stops in front of an urgent byte; and the kernel's TLS stops in front of a record that is no data.
-- Nothing is done within a call of the engine: next() makes one system call for one completion, so handlers never run
-  within handlers. Files are the exception: they are opened, asked and read at once, and next() tells of it; what is
-  not in the page cache holds up the loop.
-- A descriptor that moved its bytes of a turn waits for the next turn, so that a fast peer holds up nobody.
+- A descriptor is registered once, for both directions, edge-triggered (EPOLLET), and only when an operation has to
+  wait. A connection whose only request is already there is never registered. Registering reports the current state.
+- An edge only says that something changed, so it is not a completion. It makes the waiting operation due, and the
+  system call decides. An edge for an earlier owner of the descriptor costs one useless call, no more.
+- After a call would have blocked, or moved less than it could have, the kernel reports an edge when the next try is
+  worthwhile (epoll(7)). Until then the side is `dry`. There are exceptions: after the peer's end there are no more
+  edges, a receive stops before an urgent byte, and kernel TLS stops before a record that is not data.
+- A driver call does no I/O. next() makes one system call for each completion, so handlers never nest. Files are the
+  exception: the driver opens, stats and reads them at once, and next() reports the result. A file that is not in the
+  page cache blocks the loop.
+- A descriptor that has moved its share of bytes in a turn waits for the next turn: a fast peer does not delay others.
 """
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
@@ -28,18 +28,18 @@ from ringway.engine.native.epoll cimport epoll_event
 from ringway.engine.native.linux cimport open_how, sockaddr, socklen_t, statx_t
 
 cdef enum:
-    EVENTS_MAX = 512            # edges taken at once
-    WATCHES_MAX = 1048576       # descriptors: what fs.nr_open allows unless it was raised; reserved, not touched
-    TURN_BYTES_MAX = 262144     # that one descriptor moves in a turn
-    CALL_BYTES = 4096           # that a call counts at least
-    STALLED_MS = 5              # between two tries of those that wait for room in a backlog
-    STALLED_TRIES = 16          # of them at once, the others in their turn
+    EVENTS_MAX = 512            # edges per epoll_wait()
+    WATCHES_MAX = 1048576       # descriptors: the default of fs.nr_open; address space, touched only when used
+    TURN_BYTES_MAX = 262144     # bytes that one descriptor moves in a turn
+    CALL_BYTES = 4096           # bytes that each call counts at least
+    STALLED_MS = 5              # between two rounds of tries of connects that wait for room in a backlog
+    STALLED_TRIES = 16          # tries in one round; the other connects follow in later rounds
 
 cdef enum:                      # Direction: index of a side
     INWARD = 0
     OUTWARD = 1
 
-cdef enum Asked:                # what a side is to do
+cdef enum Asked:                # what a side has to do
     ASKED_NOTHING = 0
     ASKED_ACCEPT
     ASKED_RECEIVE
@@ -47,7 +47,7 @@ cdef enum Asked:                # what a side is to do
     ASKED_CONNECT
     ASKED_SEND
     ASKED_WRITABLE
-    ASKED_END                   # it was cancelled, or cannot wait: only its completion is due
+    ASKED_END                   # it was cancelled, or cannot wait: only its completion is left
 
 cdef struct Side:               # one direction of a descriptor
     uint64_t tag
@@ -59,22 +59,22 @@ cdef struct Side:               # one direction of a descriptor
     uint8_t group               # Group to receive into
     uint8_t flags               # ReceiveFlags
     bint more                   # MSG_MORE
-    bint dry                    # trying is in vain until the next edge
+    bint dry                    # trying is useless until the next edge
     bint queued                 # in a queue
     Side* next
 
 cdef struct Watch:              # one descriptor, by its number
     Side side[2]                # by Direction
     bint registered
-    bint unsure                 # its end, an error or an urgent byte was told: a short receive does not mean dry
-    uint32_t turn               # in which `moved` counts
+    bint unsure                 # an edge reported an end, error or urgent byte: a short receive does not mean dry
+    uint32_t turn               # the turn that `moved` belongs to
     uint32_t moved              # bytes
 
 cdef struct Sides:              # queue, first in, first out
     Side* first
     Side* last
 
-cdef struct Done:               # a file operation that was done
+cdef struct Done:               # a file operation that is done
     uint64_t tag
     int32_t result
 
@@ -84,8 +84,8 @@ cdef struct Epoll:
     Watch* watches              # owned: reserved for all descriptors
     Sides due                   # worth trying
     Sides later                 # due, but not before the next turn
-    Sides stalled               # connects to Unix sockets whose backlog is full: no edge will tell of room in it
-    uint64_t stalled_ms         # they are tried again then
+    Sides stalled               # connects to Unix sockets whose backlog is full: no edge reports room in it
+    uint64_t stalled_ms         # when to try them again
     uint32_t turn
     Done* done                  # owned: a ring
     uint64_t done_mask
@@ -94,7 +94,7 @@ cdef struct Epoll:
     epoll_event events[EVENTS_MAX]
 
 cdef int epoll_open(Driver* d, Buffers* buffers, Counters* counters, uint64_t files) noexcept nogil
-    # `files`: bound of the file operations whose completions were not taken yet. 0, or -errno with nothing left behind
+    # `files`: bound on the file operations in flight. 0; -errno: nothing is left open
 
 cdef void* epoll_reserve(uint64_t size) noexcept nogil
 cdef void push_side(Sides* q, Side* s) noexcept nogil
@@ -112,9 +112,10 @@ cdef int call_connect(Side* s) noexcept nogil
 cdef int call_writable(Side* s) noexcept nogil
 cdef void wake(Epoll* e, Side* s) noexcept nogil
 cdef bint backlog_full(const Side* s) noexcept nogil
-    # what EAGAIN means of a connect: to a Unix socket. With io_uring the kernel waits for room, here we do
+    # True: the connect is to a Unix socket, so EAGAIN means a full backlog. With io_uring the kernel waits for room,
+    # with epoll the driver does
 cdef int stalled_again(Epoll* e) noexcept nogil
-    # those whose time it is become due; milliseconds until the next ones
+    # makes the next round of stalled connects due; returns the milliseconds until the next round
 
 cdef void epoll_accept(Driver* d, int fd, uint64_t tag) noexcept nogil
 cdef void epoll_receive(Driver* d, int fd, int group, int flags, uint64_t tag) noexcept nogil

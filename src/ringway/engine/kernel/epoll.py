@@ -116,7 +116,7 @@ def epoll_open(d, buffers, counters, files):
 
 
 def epoll_reserve(size):
-    """Zeros, which take no memory before they are touched. NULL: no memory."""
+    """Zeroed memory that takes up no RAM before it is touched. NULL: no memory."""
     memory: cython.p_void = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
     return NULL if memory == MAP_FAILED else memory
 
@@ -161,7 +161,7 @@ def pop_side(q):
 
 
 def ask(d, fd, direction, asked, tag):
-    """The side which is to do it; NULL: it was refused, and its completion says so."""
+    """The side for the operation; NULL: it failed, and its completion says so."""
     e: cython.pointer(Epoll) = cast(cython.pointer(Epoll), d.state)
     gauge(d.counters, GAUGE_OPERATIONS, 1)
     if cast(uint32_t, fd) >= e.watch_count:
@@ -190,7 +190,7 @@ def side_settle(e, s):
         end(e, s, -errno)
         return
     w.registered = True
-    # What has arrived already is told now.
+    # Registering reports what has already arrived.
     w.side[INWARD].dry = True
 
 
@@ -201,7 +201,7 @@ def end(e, s, error):
 
 
 def unregister(e, fd):
-    """A listener is the supervisor's as well: closing it here would not unregister it."""
+    """The supervisor has the listener open too, so closing it here would not unregister it."""
     w: cython.pointer(Watch) = address(e.watches[fd])
     event: epoll_event
     if w.registered:
@@ -262,13 +262,13 @@ def epoll_connect(d, fd, address_, length, tag):
 def epoll_writable(d, fd, tag):
     s: cython.pointer(Side) = ask(d, fd, OUTWARD, ASKED_WRITABLE, tag)
     if s != NULL:
-        # Whoever asks has written past this driver, so what it knows is old.
+        # The caller has written to the socket without the driver, so `dry` may be out of date.
         s.dry = False
         side_settle(cast(cython.pointer(Epoll), d.state), s)
 
 
 def epoll_quiet(d, fd, tag, sure):
-    return socket_quiet(fd)  # edges tell what was when the worker last slept
+    return socket_quiet(fd)  # edges only show the state when the worker last slept
 
 
 def epoll_cancel(d, fd, tag):
@@ -291,7 +291,7 @@ def epoll_close(d, fd):
     if cast(uint32_t, fd) < e.watch_count:
         w = address(e.watches[fd])
         BUG_ON(w.side[INWARD].asked != ASKED_NOTHING or w.side[OUTWARD].asked != ASKED_NOTHING)
-        # A side may stay queued: there is nothing asked of it, or what the next owner of this number asked.
+        # A side may stay queued: it has nothing to do, or an operation of the next owner of this number.
         w.registered = False
         w.unsure = False
         w.side[INWARD].dry = False
@@ -304,7 +304,7 @@ def epoll_has_buffers(d, group):
 
 
 def epoll_call_back(d):
-    pass  # it takes a buffer when there is something to receive
+    pass  # this driver keeps no buffers ready
 
 
 def epoll_grow(d, files):
@@ -466,7 +466,7 @@ def attempt(d, w, s, out):
     untag(out, s.tag)
     out.result = result
     if s.asked == ASKED_WRITABLE:
-        w.moved = TURN_BYTES_MAX  # what is written past this driver is not counted: once a turn
+        w.moved = TURN_BYTES_MAX  # the driver cannot count these bytes: once in a turn
     elif (s.asked == ASKED_RECEIVE or s.asked == ASKED_SEND) and result > CALL_BYTES:
         w.moved += cast(uint32_t, result)
     else:
@@ -485,7 +485,7 @@ def attempt(d, w, s, out):
 
 
 def call(d, w, s, out):
-    """Its result, or -errno. -EAGAIN: it would have blocked."""
+    """The result of the system call, or -errno. -EAGAIN: it would have blocked."""
     n: cython.Py_ssize_t
     if s.asked == ASKED_RECEIVE:
         return call_receive(d, w, s, out)
@@ -530,7 +530,7 @@ def call_send(s):
 
 
 def call_connect(s):
-    # Asked once more, connect(2) tells how the first time ended: EALREADY, 0, or what went wrong.
+    # A second connect(2) returns the result of the first: EALREADY, 0, or its error.
     if connect(s.fd, cast(cython.pointer(sockaddr), s.data), s.length) == 0:
         return 0
     return -EAGAIN if errno == EINPROGRESS or errno == EALREADY else -errno

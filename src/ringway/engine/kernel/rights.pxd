@@ -1,13 +1,15 @@
-"""What a worker may do: nothing that its user may not. It gives up every capability for good, before it serves.
+"""Drops a worker's privileges: before it serves, it gives up all capabilities for good. It can do what its user can.
 
-Called once, from Python, before the loop runs: by whoever has still one thread.
+Python calls this once before the loop runs, while the process has only one thread.
 """
 
 cdef void bounding_drop() noexcept nogil
-    # no program that it executes can have any; nothing where CAP_SETPCAP is missing: then there are none to be had
+    # clears the bounding set, so programs that the worker executes get no capabilities. Without CAP_SETPCAP (a process
+    # that has no capabilities) it has no effect
 cdef int capabilities_drop() noexcept nogil
-    # it has none itself; 0, or -errno
+    # drops the worker's own capabilities. 0, or -errno
 cdef int privileges_seal() noexcept nogil
-    # no execve() gives more (no_new_privs), for good; 0, or -errno
+    # sets no_new_privs: execve() never adds privileges. 0, or -errno
 cdef int memory_hide() noexcept nogil
-    # not dumpable: no core file, and no process of the same user looks into its memory or its descriptors; 0, or -errno
+    # makes the process not dumpable: no core file, and other processes of the same user cannot read its memory or its
+    # descriptors. 0, or -errno

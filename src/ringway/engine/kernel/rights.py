@@ -1,4 +1,4 @@
-"""A worker's rights."""
+"""Drops a worker's privileges."""
 
 import os
 
@@ -25,7 +25,7 @@ from cython.cimports.ringway.engine.native.linux import (
 def bounding_drop():
     i: cython.int
     for i in range(CAPABILITIES_MAX):
-        prctl(PR_CAPBSET_DROP, i, 0, 0, 0)  # EINVAL behind the last one of this kernel
+        prctl(PR_CAPBSET_DROP, i, 0, 0, 0)  # EINVAL after the last one of this kernel
 
 
 def capabilities_drop():
@@ -47,7 +47,7 @@ def memory_hide():
 
 
 def give_up(user) -> None:
-    """Becomes this user, `{"uid", "gid", "groups"}`, or stays who it is (None), and keeps no privilege. Raises
+    """Switch to this user, `{"uid", "gid", "groups"}`, or keep the user (None), and drop all privileges. Raises
     OSError."""
     result: cython.int = 0
     bounding_drop()

@@ -50,7 +50,7 @@ def trial(t, d):
 
 def listen_on_loopback(t):
     size: socklen_t = sizeof(t.address)
-    t.step = b"listening on 127.0.0.1 to try it"
+    t.step = b"listening on 127.0.0.1 for a trial"
     t.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)
     t.client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)
     if t.listener < 0 or t.client < 0:
@@ -88,7 +88,7 @@ def try_connecting(t):
 
 
 def try_bytes(t):
-    """Twice through one receive that goes on, into the driver's buffers."""
+    """Send twice, with one multishot receive into the driver's buffers."""
     d: cython.pointer(Driver) = t.driver
     t.step = b"receiving"
     d.receive(d, t.server, GROUP_SMALL, RECEIVE_MANY | RECEIVE_LATER, receive_tag(OP_CLIENT_RECEIVE, GROUP_SMALL, 0, 0))
@@ -132,15 +132,15 @@ def try_cancelling(t):
 
 
 def try_files(t):
-    """A question about a file always goes to a worker thread of io_uring, which a limit of processes may refuse."""
+    """A stat always runs in a worker thread of io_uring, and a limit on processes may refuse the thread."""
     d: cython.pointer(Driver) = t.driver
-    t.step = b"asking for a file's status"
+    t.step = b"reading a file's status"
     d.stat(d, t.listener, address(t.found), tag_of(OP_FILE_STAT, 0, 0))
     return completion(t, OP_FILE_STAT)
 
 
 def completion(t, operation):
-    """The result of this operation, which may have come already."""
+    """Wait for this operation, which may already be complete, and return its result."""
     d: cython.pointer(Driver) = t.driver
     waits: uint32_t = TRIAL_MS // TRIAL_STEP_MS
     result: cython.int
@@ -172,7 +172,7 @@ def forget(t, operation):
 
 
 def probe(name: str) -> dict:
-    """Try the driver `name` here: {"features": [words, ...]}, or {"error": errno, "step": what failed}."""
+    """Try the driver `name`: {"features": [words, ...]}, or {"error": errno, "step": the step that failed}."""
     d: Driver
     buffers: Buffers
     counters: Counters

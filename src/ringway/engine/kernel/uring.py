@@ -138,7 +138,7 @@ def uring_open(d, buffers, counters):
 
 
 def setup_ring(d, u):
-    # The ladder: what the maintainers recommend first, then what older kernels and sandboxes take.
+    # First the flags that the maintainers recommend, then those that older kernels and sandboxes accept.
     ladder: uint32_t[3]
     ladder[0] = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG
     ladder[1] = IORING_SETUP_COOP_TASKRUN
@@ -166,13 +166,13 @@ def setup_ring(d, u):
     if p.features & IORING_FEAT_EXT_ARG == 0 or p.features & IORING_FEAT_NODROP == 0:
         io_uring_queue_exit(address(u.ring))
         return -ENOSYS
-    io_uring_register_ring_fd(address(u.ring))  # saves a look-up a turn; refused is no harm
+    io_uring_register_ring_fd(address(u.ring))  # saves a look-up per turn; it may fail
     io_uring_ring_dontfork(address(u.ring))
     return 0
 
 
 def prove_ring(u):
-    # A sandbox may allow the set-up and refuse the entering: one operation there and back.
+    # A sandbox may allow io_uring_setup() and refuse io_uring_enter(): run one operation.
     cqe: cython.pointer(io_uring_cqe) = NULL
     sqe: cython.pointer(io_uring_sqe) = io_uring_get_sqe(address(u.ring))
     io_uring_prep_nop(sqe)
@@ -235,7 +235,7 @@ def provide(d, group):
     added: cython.int = 0
     b: cython.pointer(Buffer)
     payload: uint32_t = d.buffers.pool[group].payload
-    # At most half of a small pool: what was received must be passed on with the other half.
+    # At most half of a small pool: sending the received data needs the other half.
     most: uint32_t = min(RING_BUFFERS, max(d.buffers.pool[group].capacity // 2, 1))
     while p.provided < most and not buffer_scarce(d.buffers, group):
         b = buffer_take(d.buffers, group)
@@ -259,7 +259,7 @@ def uring_has_buffers(d, group):
 
 
 def uring_grow(d, files):
-    return 0  # the ring holds as many completions as there are
+    return 0  # the kernel keeps completions that do not fit in the ring
 
 
 def uring_call_back(d):
@@ -271,7 +271,7 @@ def uring_call_back(d):
     sqe: cython.pointer(io_uring_sqe)
     tag: uint64_t
     if socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0:
-        return  # no descriptor just now: then they come back when something is received into them
+        return  # no free descriptor: then buffers come back when something is received into them
     memset(octets, 0, RING_BUFFERS)
     for group in range(2):
         send(pair[1], octets, u.provided[group].provided, MSG_DONTWAIT | MSG_NOSIGNAL)
@@ -283,7 +283,7 @@ def uring_call_back(d):
             sqe.buf_group = cast(uint16_t, group)
             io_uring_sqe_set_data64(sqe, tag)
     close(pair[1])
-    uring_close_fd(d, pair[0])  # what is submitted goes in order
+    uring_close_fd(d, pair[0])  # submissions run in order: after the receives
 
 
 # -------------------------------------------------------------------------------------------------- submitting
@@ -293,7 +293,7 @@ def next_sqe(d, tag):
     u: cython.pointer(Uring) = cast(cython.pointer(Uring), d.state)
     sqe: cython.pointer(io_uring_sqe) = io_uring_get_sqe(address(u.ring))
     while sqe == NULL:
-        # Full: hand over what is there. With SINGLE_ISSUER nobody else empties it, so this ends.
+        # Full: submit what is queued. No other thread fills the queue, so this ends.
         io_uring_submit(address(u.ring))
         sqe = io_uring_get_sqe(address(u.ring))
     gauge(d.counters, GAUGE_OPERATIONS, 1)
@@ -311,7 +311,7 @@ def uring_accept(d, fd, tag):
 
 
 def uring_receive(d, fd, group, flags, tag):
-    # A completion does not say from which ring its buffer came, so the tag does: see receive_tag().
+    # A completion does not say which ring its buffer came from. The tag says it: see receive_tag().
     sqe: cython.pointer(io_uring_sqe) = next_sqe(d, tag)
     if flags & RECEIVE_MANY:
         io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0)
@@ -331,7 +331,7 @@ def uring_receive_plain(d, fd, data, length, tag):
 
 
 def uring_send(d, fd, data, length, more, tag):
-    # Without MSG_WAITALL: a short send tells that the client reads, which is what its deadline is about.
+    # Without MSG_WAITALL: a short send shows that the client reads, and its deadline depends on that.
     sqe: cython.pointer(io_uring_sqe) = next_sqe(d, tag)
     io_uring_prep_send(sqe, fd, data, length, MSG_NOSIGNAL | (MSG_MORE if more else 0))
     io_uring_sqe_set_data64(sqe, tag)
@@ -368,8 +368,8 @@ def uring_read(d, fd, data, length, offset, tag):
 
 
 def uring_quiet(d, fd, tag, sure):
-    # What came while the worker slept is a completion of this turn, maybe one that is not handled yet. Whether anything
-    # came since, for whomever, the ring says.
+    # Whatever arrived while the worker slept is a completion of this turn, maybe one that is not handled yet. The ring
+    # shows whether anything, on any socket, arrived since then.
     u: cython.pointer(Uring) = cast(cython.pointer(Uring), d.state)
     if is_pending(u, tag):
         return False
@@ -379,7 +379,7 @@ def uring_quiet(d, fd, tag, sure):
 
 
 def is_pending(u, tag):
-    # The head moves on with whole batches.
+    # The head advances by whole batches.
     at: uint32_t = u.ring.cq.khead[0] + u.batch_next
     to: uint32_t = load_acquire(u.ring.cq.ktail)
     bit: uint32_t = pending_bit(tag)
@@ -419,7 +419,7 @@ def uring_cancel(d, fd, tag):
 
 
 def uring_close_fd(d, fd):
-    # Its completion comes only when it fails, so it is not counted among those in flight.
+    # It completes only if it fails, so it does not count as in flight.
     sqe: cython.pointer(io_uring_sqe) = next_sqe(d, 0)
     gauge(d.counters, GAUGE_OPERATIONS, -1)
     io_uring_prep_close(sqe, fd)
@@ -446,7 +446,7 @@ def uring_wait(d, timeout_ms):
     result: cython.int = io_uring_submit_and_wait_timeout(
         address(u.ring), address(cqe), 1, address(limit) if timeout_ms >= 0 else NULL, NULL
     )
-    # EBUSY: the completion queue overflowed; taking completions makes room. EAGAIN: no memory just now.
+    # EBUSY: the completion queue overflowed; taking completions makes room. EAGAIN: no memory at the moment.
     if result < 0 and result != -ETIME and result != -EINTR and result != -EBUSY and result != -EAGAIN:
         return result
     return 0

@@ -1,4 +1,4 @@
-"""What the epoll driver and the trial of a driver ask of the kernel. Declarations only."""
+"""System calls of the epoll driver and of the trial of a driver. Declarations only."""
 from libc.stdint cimport uint32_t, uint64_t
 
 from ringway.engine.native.linux cimport open_how, sockaddr, socklen_t, statx_t

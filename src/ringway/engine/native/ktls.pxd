@@ -1,4 +1,4 @@
-"""The kernel's TLS, as far as Ringway uses it (Documentation/networking/tls.rst). Declarations only."""
+"""Kernel TLS, the parts that Ringway uses (Documentation/networking/tls.rst). Declarations only."""
 from libc.stdint cimport uint8_t
 
 from ringway.engine.native.linux cimport iovec, socklen_t

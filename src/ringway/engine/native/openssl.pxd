@@ -1,4 +1,4 @@
-"""OpenSSL 3.0, as far as Ringway uses it. Declarations only."""
+"""OpenSSL 3.0, the parts that Ringway uses. Declarations only."""
 from libc.stdint cimport uint64_t
 
 cdef extern from "<openssl/ssl.h>" nogil:
@@ -94,13 +94,13 @@ cdef extern from "<openssl/ssl.h>" nogil:
     int SSL_CTX_add1_chain_cert(SSL_CTX* ctx, X509* certificate)
     int SSL_CTX_use_PrivateKey(SSL_CTX* ctx, EVP_PKEY* key)
     int SSL_CTX_check_private_key(SSL_CTX* ctx)
-    X509* SSL_CTX_get0_certificate(const SSL_CTX* ctx)      # the one given last
+    X509* SSL_CTX_get0_certificate(const SSL_CTX* ctx)      # the one that was set last
     int SSL_CTX_set_app_data(SSL_CTX* ctx, void* data)
     void* SSL_CTX_get_app_data(const SSL_CTX* ctx)
     SSL_CTX* SSL_get_SSL_CTX(const SSL* ssl)
     X509* SSL_get_certificate(const SSL* ssl)
     long SSL_CTX_set_tlsext_status_cb(SSL_CTX* ctx, status_t callback)
-    long SSL_set_tlsext_status_ocsp_resp(SSL* ssl, void* response, long length)     # takes over OPENSSL_malloc()'s memory
+    long SSL_set_tlsext_status_ocsp_resp(SSL* ssl, void* response, long length)     # owns `response`
     int SSL_CTX_set_num_tickets(SSL_CTX* ctx, size_t count)
     long SSL_CTX_set_session_cache_mode(SSL_CTX* ctx, long mode)
     int SSL_CTX_set_session_id_context(SSL_CTX* ctx, const unsigned char* text, unsigned int length)
@@ -114,7 +114,7 @@ cdef extern from "<openssl/ssl.h>" nogil:
     X509* SSL_SESSION_get0_peer(SSL_SESSION* session)
     void SSL_CTX_set_alpn_select_cb(SSL_CTX* ctx, alpn_select_t callback, void* arg)
 
-    int SSL_CTX_set_alpn_protos(SSL_CTX* ctx, const unsigned char* protocols, unsigned int length)  # 0: done
+    int SSL_CTX_set_alpn_protos(SSL_CTX* ctx, const unsigned char* protocols, unsigned int length)  # 0: success
     void SSL_CTX_set_verify(SSL_CTX* ctx, int mode, void* callback)
     X509_VERIFY_PARAM* SSL_CTX_get0_param(SSL_CTX* ctx)
     void SSL_CTX_set1_cert_store(SSL_CTX* ctx, X509_STORE* store)
@@ -210,7 +210,7 @@ cdef extern from "<openssl/x509_vfy.h>" nogil:
     X509_STORE* X509_STORE_new()
     void X509_STORE_free(X509_STORE* store)
     int X509_STORE_set_flags(X509_STORE* store, unsigned long flags)
-    int X509_cmp_current_time(const ASN1_TIME* time)    # <=0: it has passed, or is none
+    int X509_cmp_current_time(const ASN1_TIME* time)    # <=0: it has passed, or is invalid
     int X509_STORE_add_cert(X509_STORE* store, X509* certificate)
     int X509_VERIFY_PARAM_set1_host(X509_VERIFY_PARAM* param, const char* name, size_t length)
     int X509_VERIFY_PARAM_set1_ip_asc(X509_VERIFY_PARAM* param, const char* text)

@@ -1,6 +1,6 @@
-"""liburing 2.3, as far as the driver uses it. Declarations only.
+"""liburing 2.3, the parts that the driver uses. Declarations only.
 
-Never set IORING_SETUP_NO_SQARRAY with this liburing: it destroys the ring silently (shared research, 1.2).
+Never set IORING_SETUP_NO_SQARRAY with this liburing: it silently breaks the ring.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 

@@ -1,4 +1,4 @@
-"""The header of `plan`: a module of a higher folder imports it whole. What each name means stands in its module's .pxd."""
+"""The header of `plan`: modules of higher folders import it as a whole. Each module's .pxd explains its names."""
 from ringway.engine.plan.snapshot cimport *
 from ringway.engine.plan.router cimport *
 from ringway.engine.plan.ips cimport *

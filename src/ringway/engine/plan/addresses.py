@@ -35,7 +35,7 @@ def address_pick(table, index, turn, out, length, version):
             version[0] = before
             fill(address(a), out, length)
             return cast(cython.int, found)
-    return 0  # a writer that died half way: no address, until the supervisor writes again
+    return 0  # the writer died during a write: no address until the supervisor writes again
 
 
 def address_version(table, index):
@@ -66,15 +66,15 @@ def fill(a, out, length):
 
 
 def size(upstreams: int) -> int:
-    """Bytes of a table for so many upstreams."""
+    """Bytes of a table for this number of upstreams."""
     return sizeof(AddressEntry) * max(upstreams, 1)
 
 
 def write(block, index: int, found: list) -> None:
-    """Set the addresses of upstream `index`: a list of (ip text, port), at most ADDRESSES_MAX are kept.
+    """Set the addresses of upstream `index`: a list of (ip text, port), of which the first ADDRESSES_MAX are kept.
 
-    `block` is a writable buffer of size(n) bytes, normally shared memory; only one process may write it.
-    Raises ValueError for a text that is no IP address, IndexError for an index outside the table.
+    `block` is a writable buffer of size(n) bytes, normally shared memory. Only one process may write it.
+    Raises ValueError for a text that is not an IP address, IndexError for an index outside the table.
     """
     view: cython.uchar[::1] = memoryview(block).cast("B")
     at: cython.int = index
@@ -111,7 +111,8 @@ def read(block, index: int) -> list:
 
 
 def pick(block, index: int, turn: int) -> tuple:
-    """For tests: what a worker would connect to, as (ip text, port, number of addresses); (None, 0, 0): nowhere."""
+    """For tests: the address that a worker would connect to, as (ip text, port, number of addresses); (None, 0, 0):
+    none."""
     view: cython.uchar[::1] = memoryview(block).cast("B")
     out: sockaddr_storage
     length: socklen_t

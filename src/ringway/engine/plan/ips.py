@@ -1,4 +1,4 @@
-"""IP addresses: read, written, compared with the trusted ones."""
+"""IP addresses: parse them, write them, compare them with the trusted ones."""
 
 import cython
 from cython import address, cast
@@ -25,7 +25,7 @@ def ip_parse(text, length, out):
         return False
     memcpy(copy, text, length)
     copy[length] = 0
-    # A zero within ends the text early: what it then says is not all that was written.
+    # A zero inside would end the text early: reject it.
     if strlen(copy) != length:
         return False
     if inet_pton(AF_INET, copy, four) == 1:
@@ -48,7 +48,7 @@ def node_parse(text, length, out):
         if text[i] == b":":
             colons += 1
             end = i
-    # One colon is that of a port; an IPv6 address has two at least.
+    # One colon means a port. An IPv6 address has at least two.
     return ip_parse(text, end if colons == 1 else length, out)
 
 
@@ -61,7 +61,7 @@ def ip_text(ip, out):
 
 
 def ip_trusted(s, ip):
-    # Sorted and apart from each other: only the last one that does not begin behind the address can hold it.
+    # The prefixes are sorted and do not overlap: only the last one that begins at or before the address can contain it.
     low: uint32_t = 0
     high: uint32_t = s.trusted_count
     middle: uint32_t
@@ -85,7 +85,7 @@ def ip_trusted(s, ip):
 
 
 def node(text: bytes) -> "str | None":
-    """The address in an entry of X-Forwarded-For in its canonical form; None: there is none."""
+    """The address in an entry of X-Forwarded-For in its canonical form; None: no address."""
     ip: Ip
     out: cython.char[IP_TEXT_MAX]
     if not node_parse(text, len(text), address(ip)):
@@ -95,10 +95,10 @@ def node(text: bytes) -> "str | None":
 
 
 def trusted(block: bytes, text: bytes) -> bool:
-    """By the snapshot, is this address a trusted proxy?"""
+    """Whether the snapshot trusts this address as a proxy."""
     ip: Ip
     data: cython.p_const_char = block
     s: cython.pointer(cython.const[Snapshot]) = cast(cython.pointer(cython.const[Snapshot]), data)
     if not snapshot_valid(data, len(block)) or not ip_parse(text, len(text), address(ip)):
-        raise ValueError("no snapshot, or no address")
+        raise ValueError("invalid snapshot or address")
     return bool(ip_trusted(s, address(ip)))

@@ -1,4 +1,4 @@
-"""Host and path to a route: a binary search per name that could stand for the host, then its prefixes."""
+"""Host and path to a route: a binary search for each name that could match the host, then a search of its prefixes."""
 
 import cython
 from cython import address, cast, sizeof
@@ -12,16 +12,16 @@ from cython.cimports.ringway.engine.plan.snapshot import *
 @cython.nogil
 @cython.exceptval(check=False)
 def host_lower(host: cython.p_const_char, length: uint32_t, out: cython.p_char) -> uint32_t:
-    """The name without port and root dot, in lower case; 0: no name that a table could hold."""
+    """Write the name without port and root dot, in lower case. Returns its length; 0: no table can contain it."""
     i: uint32_t = 0
     if length > 0 and host[0] == b"[":  # RFC 3986 3.2.2: an IP literal keeps its brackets and the colons in them
         while i < length and host[i] != b"]":
             i += 1
     while i < length and host[i] != b":":
         i += 1
-    if i > 0 and host[i - 1] == b".":  # RFC 1034 3.1: "example.com." is the same name, written to its end
+    if i > 0 and host[i - 1] == b".":  # RFC 1034 3.1: "example.com." is the same name in its absolute form
         i -= 1
-    if i > HOST_BYTES_MAX or (i > 0 and host[0] == b"."):  # a leading dot is how wildcards are stored
+    if i > HOST_BYTES_MAX or (i > 0 and host[0] == b"."):  # a leading dot means a wildcard in the tables
         return 0
     length = i
     for i in range(length):
@@ -33,7 +33,7 @@ def host_lower(host: cython.p_const_char, length: uint32_t, out: cython.p_char) 
 @cython.nogil
 @cython.exceptval(check=False)
 def host_find(s: cython.pointer(cython.const[Snapshot]), name: cython.p_const_char, length: uint32_t) -> int32_t:
-    """Index of the host of exactly this name; -1: none."""
+    """Index of the host with exactly this name; -1: none."""
     return table_find(cast(cython.p_const_char, s), s.hosts, s.host_count, sizeof(HostEntry), name, length)
 
 
@@ -43,7 +43,7 @@ def host_find(s: cython.pointer(cython.const[Snapshot]), name: cython.p_const_ch
 def host_route(
     s: cython.pointer(cython.const[Snapshot]), host: int32_t, path: cython.p_const_char, path_length: uint32_t
 ) -> int32_t:
-    """The route of this host: of its longest prefix that matches, else its own. `host` -1: none."""
+    """The route of this host: that of its longest matching prefix, else its own. `host` -1: none."""
     i: uint32_t
     n: uint32_t
     if host < 0:
@@ -52,7 +52,7 @@ def host_route(
     for i in range(h.path_count):  # longest first
         p = path_at(s, h, i)
         n = p.prefix.length
-        # The segment's end is looked at first: it settles most prefixes without touching their text.
+        # Check the end of the segment first: this rules out most prefixes without reading their text.
         if n > path_length or (n < path_length and path[n] != b"/"):
             continue
         if memcmp(path, text_at(s, p.prefix), n) == 0:
@@ -100,7 +100,7 @@ def door_find(s, host, host_length):
 
 
 def find(block: bytes, host: "str | bytes", path: "str | bytes") -> int:
-    """Index of the route for a host as received and a normalised path, by the engine's own code; -1: none."""
+    """Index of the route for a host as received and a normalised path, found by the engine's own code; -1: none."""
     host_bytes: bytes = host.encode() if isinstance(host, str) else host
     path_bytes: bytes = path.encode() if isinstance(path, str) else path
     data: cython.p_const_char = block
@@ -112,7 +112,7 @@ def find(block: bytes, host: "str | bytes", path: "str | bytes") -> int:
 
 
 def door(block: bytes, host: "str | bytes") -> int:
-    """The policy of a host as received, by the engine's own code; 0: it asks for no certificate."""
+    """The policy of a host as received, found by the engine's own code; 0: it requests no certificate."""
     host_bytes: bytes = host.encode() if isinstance(host, str) else host
     data: cython.p_const_char = block
     if not snapshot_valid(data, len(block)):

@@ -1,4 +1,4 @@
-"""The configuration as one flat block: built once by the supervisor, checked once by each reader, then only read."""
+"""The configuration as one flat block. The supervisor builds it once, and each reader checks it once."""
 
 import ipaddress
 
@@ -11,7 +11,7 @@ from cython.cimports.libc.string import memcmp, memcpy, memset
 
 
 def media_type_of(s, path, length):
-    # The suffix is lowered into a buffer of its own: a longer one than any we could store is no suffix.
+    # A suffix that is longer than the buffer is not in the table.
     suffix: cython.char[SUFFIX_BYTES_MAX]
     dot: uint32_t = length
     size: uint32_t
@@ -34,7 +34,7 @@ def media_type_of(s, path, length):
 @cython.nogil
 @cython.exceptval(check=False)
 def table_fits(s: cython.pointer(cython.const[Snapshot]), at: uint64_t, count: uint64_t, each: uint64_t) -> cython.bint:
-    """The table lies behind the header, aligned for its structs, and ends within the block."""
+    """The table begins after the header, is aligned for its structs, and ends within the block."""
     return at >= sizeof(Snapshot) and at % 8 == 0 and at <= s.size and count <= (s.size - at) // each
 
 
@@ -88,7 +88,7 @@ def paths_valid(s: cython.pointer(cython.const[Snapshot]), h: cython.pointer(cyt
         if not text_fits(s, p.prefix) or p.route == ROUTE_NONE or not route_index_valid(s, p.route):
             return False
         if i > 0 and p.prefix.length > path_at(s, h, i - 1).prefix.length:
-            return False  # the router takes the first that matches
+            return False  # the router takes the first match
     return True
 
 
@@ -109,7 +109,7 @@ def hosts_valid(s: cython.pointer(cython.const[Snapshot])) -> cython.bint:
         if i > 0:
             before = host_at(s, i - 1)
             if bytes_order(text_at(s, before.name), before.name.length, text_at(s, h.name), h.name.length) >= 0:
-                return False  # binary search needs the order
+                return False  # the binary search needs this order
     return s.any_host == any_host
 
 
@@ -153,7 +153,7 @@ def media_valid(s: cython.pointer(cython.const[Snapshot])) -> cython.bint:
 
 
 def snapshot_valid(block, size):
-    # Every offset, index and order that the readers rely on: behind a true answer nobody checks again.
+    # All offsets, indices and orders that the readers rely on. After this check nobody checks them again.
     s: cython.pointer(cython.const[Snapshot]) = cast(cython.pointer(cython.const[Snapshot]), block)
     i: uint32_t
     if block == NULL or cast(uint64_t, block) % 8 != 0 or size < sizeof(Snapshot):
@@ -184,17 +184,17 @@ def snapshot_valid(block, size):
     return routes_valid(s) and hosts_valid(s) and doors_valid(s) and media_valid(s)
 
 
-# Building: the supervisor's side. Structs are filled in place, so that their layout is written down once, in the .pxd.
+# Building: the supervisor's side. It fills the structs in place, so only the .pxd defines their layout.
 
 
 @cython.cfunc
 def aligned(size: object):
-    """The next place where any of the structs may begin."""
+    """The next offset where any of the structs may begin."""
     return (size + 7) // 8 * 8
 
 
 class Texts:
-    """The text at the end of the block; what is said twice is stored once."""
+    """The text at the end of the block. Equal strings are stored once."""
 
     def __init__(self, at: int) -> None:
         self.at = at
@@ -202,7 +202,7 @@ class Texts:
         self.places: dict[bytes, int] = {}
 
     def put(self, value: "str | bytes") -> dict:
-        """As a Text."""
+        """Store the string; returns its Text."""
         data = value.encode() if isinstance(value, str) else value
         if not data:
             return {"at": 0, "length": 0}
@@ -213,7 +213,7 @@ class Texts:
 
 
 def stored_host(host: str) -> bytes:
-    """The name as the router compares it: lower case, "*.example.com" as ".example.com"."""
+    """The name as the router compares it: in lower case, "*.example.com" as ".example.com"."""
     name = host.encode("ascii").lower()
     if name == b"*":
         return name
@@ -225,17 +225,17 @@ def stored_host(host: str) -> bytes:
 
 
 def sorted_hosts(plan: dict) -> list:
-    """(name, route, paths), by name; paths by length, the longest first."""
+    """(name, route, paths), sorted by name; the paths are sorted by length, longest first."""
     hosts = {}
     for host in plan["hosts"]:
         name = stored_host(host["host"])
         if name in hosts:
-            raise ValueError(f"the host {host['host']!r} is there twice")
+            raise ValueError(f"duplicate host {host['host']!r}")
         paths = {}
         for path in host["paths"]:
             prefix = path["prefix"].encode()
             if prefix in paths:
-                raise ValueError(f"the prefix {path['prefix']!r} of the host {host['host']!r} is there twice")
+                raise ValueError(f"duplicate prefix {path['prefix']!r} of the host {host['host']!r}")
             paths[prefix] = path["route"]
         longest_first = sorted(paths.items(), key=lambda item: (-len(item[0]), item[0]))
         hosts[name] = (ROUTE_NONE if host["route"] is None else host["route"], longest_first)
@@ -243,12 +243,12 @@ def sorted_hosts(plan: dict) -> list:
 
 
 def sorted_doors(plan: dict) -> list:
-    """(name, policy, auth), by name; without that of "*"."""
+    """(name, policy, auth), sorted by name."""
     doors = {}
     for door in plan["doors"]:
         name = stored_host(door["host"])
         if name in doors:
-            raise ValueError(f"the host {door['host']!r} is there twice")
+            raise ValueError(f"duplicate host {door['host']!r}")
         doors[name] = (door["policy"], AUTHS.index(door["auth"]))
     return [(name, *doors[name]) for name in sorted(doors)]
 
@@ -258,18 +258,18 @@ def sorted_media(plan: dict) -> list:
     for suffix, value in plan["media_types"].items():
         data = suffix.encode().lower()
         if not data or len(data) > SUFFIX_BYTES_MAX or b"." in data or b"/" in data:
-            raise ValueError(f"not the suffix of a file name: {suffix!r}")
+            raise ValueError(f"not a suffix of a file name: {suffix!r}")
         media[data] = value
     return sorted(media.items())
 
 
 def authority_of(upstream: dict) -> str:
-    """A path is no host."""
+    """The upstream's authority. The path of a Unix socket is not a host."""
     return "localhost" if upstream["host"].startswith("/") else upstream["name"].partition("://")[2]
 
 
 def prefixes(plan: dict) -> list:
-    """(sixteen bytes, bits) of each trusted prefix, sorted, without those that lie in another one."""
+    """(sixteen bytes, bits) of each trusted prefix, sorted, without prefixes that another one contains."""
     found = []
     for text in plan["trusted_proxies"]:
         if text != "unix":
@@ -277,9 +277,10 @@ def prefixes(plan: dict) -> list:
             front = b"\0" * 10 + b"\xff\xff" if network.version == 4 else b""
             found.append((front + network.network_address.packed, 8 * len(front) + network.prefixlen))
     apart: list = []
-    end = 0  # behind the last address of the last one kept
+    end = 0  # one past the last address of the last prefix kept
     for raw, bits in sorted(found):
-        # Sorted, only the last one kept can hold this one. Of two with one first address the wider comes first.
+        # In this order, only the last prefix kept can contain this one. Of two with the same first address, the wider
+        # one comes first.
         first = int.from_bytes(raw, "big")
         if first >= end:
             apart.append((raw, bits))
@@ -394,7 +395,7 @@ AUTHS = ("off", "optional", "require")  # in the order of ClientAuth
 
 
 def build(plan: dict) -> bytes:
-    """The block for a plan (docs/architecture.md); ValueError or OverflowError: a plan that it cannot hold."""
+    """The block for a plan (docs/architecture.md). Raises ValueError or OverflowError if the plan is invalid."""
     head: Snapshot
     base: cython.p_char
     data: cython.p_const_char
@@ -402,10 +403,10 @@ def build(plan: dict) -> bytes:
     media = sorted_media(plan)
     doors = sorted_doors(plan)
     trusted = prefixes(plan)
-    memset(address(head), 0, sizeof(Snapshot))  # padding too: equal plans make equal blocks
+    memset(address(head), 0, sizeof(Snapshot))  # padding too: equal plans give equal blocks
     head.magic = SNAPSHOT_MAGIC
     head.version = SNAPSHOT_VERSION
-    head.limits = plan["limits"]  # Cython fills a struct from a dict and refuses one that lacks a field
+    head.limits = plan["limits"]  # Cython fills a struct from a dict and raises an error if a field is missing
     head.timeouts = plan["timeouts"]
     for given, known in ((plan["limits"], head.limits), (plan["timeouts"], head.timeouts)):
         if set(given) != set(known):
@@ -442,7 +443,7 @@ def build(plan: dict) -> bytes:
     block = bytes(tables + texts.kept).ljust(aligned(at + len(texts.kept)), b"\0")
     data = block
     if not snapshot_valid(data, len(block)):
-        raise ValueError("the plan names a route, an upstream or a folder that it does not have")
+        raise ValueError("the plan refers to a route, upstream or folder that does not exist")
     return block
 
 
@@ -502,7 +503,7 @@ def describe_trusted(s: cython.pointer(cython.const[Snapshot])):
 
 
 def describe(block: bytes) -> dict:
-    """The plan that a block was built from, in the order of the block."""
+    """The plan from which a block was built, in the order of the block."""
     data: cython.p_const_char = block
     s: cython.pointer(cython.const[Snapshot]) = cast(cython.pointer(cython.const[Snapshot]), data)
     i: uint32_t
@@ -538,7 +539,7 @@ def valid(block: bytes) -> bool:
 
 
 def media_type(block: bytes, path: bytes) -> "str | None":
-    """The media type of a file by its name; None: unknown."""
+    """The media type of a file with this name; None: unknown."""
     data: cython.p_const_char = block
     s: cython.pointer(cython.const[Snapshot]) = cast(cython.pointer(cython.const[Snapshot]), data)
     if not snapshot_valid(data, len(block)):

@@ -1,4 +1,4 @@
-"""The header of `tls`: a module of a higher folder imports it whole. What each name means stands in its module's .pxd."""
+"""The header of `tls`: modules of higher folders import it as a whole. Each module's .pxd explains its names."""
 from ringway.engine.tls.certificates cimport *
 from ringway.engine.tls.client_auth cimport *
 from ringway.engine.tls.peers cimport *

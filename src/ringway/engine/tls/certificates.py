@@ -1,4 +1,4 @@
-"""The block of certificates: built by the supervisor, looked into by workers."""
+"""The block of certificates: the supervisor builds it, workers read it."""
 
 import struct
 
@@ -86,7 +86,7 @@ def certificates_find(head, name, length):
         text[i] = cast(cython.char, lower(cast(uint8_t, name[i])))
     found = search(head, text, length)
     if found < 0:
-        # RFC 6125 6.4.3: "*" stands for the leftmost label alone.
+        # RFC 6125 6.4.3: "*" matches only the leftmost label.
         i = 0
         while i < length and text[i] != b".":
             i += 1
@@ -135,11 +135,11 @@ def build(
     authorities: list | None = None,
     fresh: frozenset[int] = frozenset(),
 ) -> bytearray:
-    """The block. `pairs`: (chain, key, staple, until): PEM as bytes, an OCSP response (b"": none) and the
-    time from which on it is not shown; `contexts`: tuples of indices of pairs; `names`: lower-case host
-    name ("*.example.com" too) to index of a context; `ticket_keys`: of 80 bytes each, the newest first; `authorities`:
-    (PEM, context of tickets) by policy; `fresh`: indices of pairs that are new.
-    Raises ValueError when it would be 4 GiB or more."""
+    """The block. `pairs`: (chain, key, staple, until): PEM as bytes, an OCSP response (b"": none) and the time from
+    which on workers do not send it; `contexts`: tuples of indices of pairs; `names`: lower-case host name (also
+    "*.example.com") to index of a context; `ticket_keys`: 80 bytes each, newest first; `authorities`: (PEM, context of
+    tickets) by policy; `fresh`: indices of new pairs.
+    Raises ValueError if the block would have 4 GiB or more."""
     head: CertificatesHead
     number: cython.int
     choices = [index for context in contexts for index in context]
@@ -154,7 +154,7 @@ def build(
     texts = sum(len(chain) + len(key) + len(staple) for chain, key, staple, _ in pairs)
     total = texts_at + texts + sum(len(name) for name, _ in ordered) + sum(len(text) for text, _ in trusted)
     if total >= 1 << 32:
-        raise ValueError("the certificates have more than 4 GiB")
+        raise ValueError("the certificates are larger than 4 GiB")
     block = bytearray(total)
     at = texts_at
     for number, (chain, key, staple, until) in enumerate(pairs):
@@ -212,13 +212,13 @@ def build(
 
 
 def find(block, name: str) -> int:
-    """For tools and tests: index of the context that a client gets which asks for `name`. Raises ValueError when this
-    is no block."""
+    """For tools and tests: index of the context for a client that requests `name`. Raises ValueError if the block is
+    invalid."""
     view: cython.const_uchar[::1] = memoryview(block).cast("B")
     head: cython.pointer(cython.const[CertificatesHead]) = cast(
         cython.pointer(cython.const[CertificatesHead]), address(view[0])
     )
     if not certificates_valid(head, len(view)):
-        raise ValueError("no block of certificates")
+        raise ValueError("not a block of certificates")
     text: bytes = name.encode("latin-1")
     return certificates_find(head, text, len(text))

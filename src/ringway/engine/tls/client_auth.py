@@ -1,4 +1,4 @@
-"""Certificates that clients show."""
+"""Client certificates: authorities, the demand in the handshake, and the identity for upstreams."""
 
 import cython
 from cython import NULL, address, cast
@@ -81,7 +81,7 @@ def authorities_open(text, length, names):
             break  # that was the last one
         if x == NULL:
             ERR_clear_error()
-            continue  # one that OpenSSL cannot read says nothing about the others
+            continue  # skip a certificate that OpenSSL cannot read, and keep the others
         some = X509_STORE_add_cert(store, x) == 1 or some
         if names != NULL:
             subject = X509_NAME_dup(X509_get_subject_name(x))
@@ -107,7 +107,7 @@ def trusted_open(trusted, text, length):
     if trusted.store == NULL:
         trusted_close(trusted)
         return False
-    # What is named as an authority is one, even when somebody else has signed it.
+    # A configured authority is trusted even if it is not self-signed.
     X509_STORE_set_flags(trusted.store, X509_V_FLAG_PARTIAL_CHAIN)
     return True
 
@@ -124,18 +124,18 @@ def trusted_close(trusted):
 
 
 def client_demand(ssl, trusted, required, context):
-    # All of it stands in the SSL: a context holds a certificate, and hosts with different demands may share that.
+    # Set everything on the SSL, not on the context: hosts with different demands may share a certificate.
     names: cython.pointer(X509_NAMES) = SSL_dup_CA_list(trusted.names)
     if names == NULL:
         return False
-    SSL_set_client_CA_list(ssl, names)  # takes them over
+    SSL_set_client_CA_list(ssl, names)  # takes ownership
     if required:
         SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL)
     else:
         SSL_set_verify(ssl, SSL_VERIFY_PEER, accept_any)
     if SSL_set1_verify_cert_store(ssl, trusted.store) != 1:
         return False
-    # RFC 8446 4.6.1, RFC 5077 3.4: a ticket stands for the certificate that was checked when it was given.
+    # RFC 8446 4.6.1, RFC 5077 3.4: a ticket replaces the check of the certificate, so it must match this demand.
     return SSL_set_session_id_context(ssl, context, TICKET_CONTEXT_BYTES) == 1
 
 
@@ -146,7 +146,7 @@ def client_excuse(ssl):
 
 
 def accept_any(ok, context):
-    """A bad certificate is answered by HTTP, in words; OpenSSL keeps what is wrong with it."""
+    """Let the handshake succeed. OpenSSL keeps the error, and Ringway rejects the request with an HTTP response."""
     return 1
 
 
@@ -154,7 +154,7 @@ def ticket_opened(ssl, session, name, length, status, arg):
     peer: cython.pointer(X509)
     if status != SSL_TICKET_SUCCESS and status != SSL_TICKET_SUCCESS_RENEW:
         return SSL_TICKET_RETURN_IGNORE_RENEW
-    # Or tickets for tickets would outlive the certificate. After a full handshake the alert says so.
+    # Otherwise renewed tickets would outlive the certificate. A full handshake rejects it with an alert.
     peer = SSL_SESSION_get0_peer(session)
     if peer != NULL and X509_cmp_current_time(X509_get0_notAfter(peer)) <= 0:
         return SSL_TICKET_RETURN_IGNORE_RENEW
@@ -213,14 +213,14 @@ def write_identity(bio, x, out):
 
 
 def put_name(out, end, label, name, bio):
-    # RFC 4514, as of RFC 2253: control characters and all that is not ASCII are escaped.
+    # RFC 4514, formerly RFC 2253: escapes control characters and everything that is not ASCII.
     if X509_NAME_print_ex(bio, name, 0, XN_FLAG_RFC2253) < 0:
         return NULL
     return put_value(out, end, label, bio)
 
 
 def put_value(out, end, label, bio):
-    """One field line of what was printed; NULL: it is too long, or cannot stand in one. Never a part of a name."""
+    """Write the content of `bio` as one field line. NULL: it is too long or has invalid octets. Never truncates it."""
     data: cython.p_char = NULL
     length: cython.long = BIO_get_mem_data(bio, address(data))
     i: cython.long

@@ -1,15 +1,15 @@
-"""The keys of one TLS connection in the form in which the kernel takes them (Documentation/networking/tls.rst). No I/O.
+"""The keys of one TLS connection in the form that the kernel expects (Documentation/networking/tls.rst). No I/O.
 
     OpenSSL --keylog line--> KtlsKeys.secret --key schedule--> key, iv --ktls_info()--> struct tls12_crypto_info_*
     OpenSSL --record header--> KtlsKeys.sequence --------------------------------------------^
 
-The kernel goes on where OpenSSL stopped, so it needs the secret and the number of the next record, in each direction.
-OpenSSL tells no numbers; they are counted here: from 0 whenever a direction's keys change.
+The kernel continues where OpenSSL stopped, so it needs the secret and the number of the next record for each direction.
+OpenSSL does not expose these numbers. This module counts records, from 0 whenever the keys of a direction change.
 
-    TLS 1.3  the traffic secret of a direction is logged in the moment in which its keys change (RFC 8446 7.1)
-    TLS 1.2  the master secret is logged once; a direction's keys change with its ChangeCipherSpec (RFC 5246 7.1)
+    TLS 1.3  OpenSSL logs the traffic secret of a direction when its keys change (RFC 8446 7.1)
+    TLS 1.2  OpenSSL logs the master secret once; a direction's keys change with its ChangeCipherSpec (RFC 5246 7.1)
 
-Behind a KeyUpdate of TLS 1.3 a direction's next secret is made from its last one (RFC 8446 7.2): ktls_message().
+After a KeyUpdate of TLS 1.3, ktls_message() derives the next secret of the direction from the last one (RFC 8446 7.2).
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
@@ -23,38 +23,38 @@ cdef enum:                  # KtlsCipher; order: control/machine/kernel_tls.py
     KTLS_AES_128_GCM = 0
     KTLS_AES_256_GCM = 1
     KTLS_CHACHA20_POLY1305 = 2
-    KTLS_NO_CIPHER = 3      # one that the kernel does not know
+    KTLS_NO_CIPHER = 3      # a cipher that the kernel does not support
 
 cdef enum:
-    KTLS_SECRET_BYTES_MAX = 48  # of a traffic secret under SHA-384, or a master secret
+    KTLS_SECRET_BYTES_MAX = 48  # of a traffic secret with SHA-384, or a master secret
     KTLS_INFO_BYTES_MAX = 56    # of the largest tls12_crypto_info_*
     KTLS_RANDOM_BYTES = 32
     KTLS_BLOCK_BYTES_MAX = 88   # key block of TLS 1.2: two keys and two IVs
     KTLS_SEED_BYTES = 77        # "key expansion" and both randoms
-    KTLS_CHAINED_BYTES = 141    # a block of SHA-384 and the seed, with room
+    KTLS_CHAINED_BYTES = 141    # the largest digest, 64 bytes, and the seed
     KTLS_KEY_UPDATE = 24        # HandshakeType, RFC 8446 4
     KTLS_KEY_UPDATE_BYTES = 5   # type, length of three bytes, request_update
 
 cdef struct KtlsKeys:
-    uint8_t version         # 12 or 13; 0: not agreed on yet
+    uint8_t version         # 12 or 13; 0: not negotiated yet
     uint8_t cipher          # KtlsCipher
-    uint8_t secret_length[2]  # bytes; 0: not known
+    uint8_t secret_length[2]  # bytes; 0: unknown
     unsigned char secret[2][KTLS_SECRET_BYTES_MAX]  # by direction; TLS 1.2: the master secret, twice
-    unsigned char server_random[KTLS_RANDOM_BYTES]  # TLS 1.2 alone
+    unsigned char server_random[KTLS_RANDOM_BYTES]  # only TLS 1.2
     unsigned char client_random[KTLS_RANDOM_BYTES]
     uint64_t sequence[2]    # number of the next record of this direction
-    bint asked              # the client asked for a KeyUpdate of ours, and none was sent yet
+    bint asked              # the client requested a KeyUpdate, and none has been sent yet
 
 cdef void ktls_keylog(KtlsKeys* k, const char* line) noexcept nogil
-    # one line of the key log, NSS form: `LABEL client-random secret`, the last two in hexadecimal
+    # takes one line of the key log, in NSS form: `LABEL client-random secret`, the last two in hexadecimal
 cdef void ktls_record(KtlsKeys* k, int direction, int content_type) noexcept nogil
-    # a record with this type in its header was written or read
+    # OpenSSL wrote or read a record whose header has this type
 cdef void ktls_message(KtlsKeys* k, int direction, const unsigned char* data, size_t length) noexcept nogil
-    # a handshake message was written or read, whole: what follows a KeyUpdate is under the next secret
+    # OpenSSL wrote or read a whole handshake message: records after a KeyUpdate use the next secret
 cdef int ktls_cipher_of(const char* name) noexcept nogil
     # KtlsCipher of OpenSSL's name of a cipher suite
 cdef int ktls_info(const KtlsKeys* k, int direction, unsigned char* out) noexcept nogil
-    # fills in the struct (KTLS_INFO_BYTES_MAX bytes of room): its length, or -1: a secret is missing
+    # writes the struct to `out` (KTLS_INFO_BYTES_MAX bytes) and returns its length; -1: a secret is missing
 
 cdef int unhex(const char* text, unsigned char* out, int room) noexcept nogil
 cdef int digit_of(char c) noexcept nogil
@@ -66,4 +66,4 @@ cdef bint expand_label(const EVP_MD* md, const unsigned char* secret, int secret
 cdef bint key_block(const EVP_MD* md, const KtlsKeys* k, unsigned char* out, int length) noexcept nogil
     # PRF(master_secret, "key expansion", ...), RFC 5246 6.3
 cdef bint traffic_keys(const KtlsKeys* k, int direction, unsigned char* key, unsigned char* iv) noexcept nogil
-    # `iv`: 12 bytes; of TLS 1.2 with GCM only the first 4, the implicit part
+    # `iv`: 12 bytes; TLS 1.2 with GCM fills only the first 4, the implicit part

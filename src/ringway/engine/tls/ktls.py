@@ -1,4 +1,4 @@
-"""The key schedule of TLS 1.2 and 1.3, as far as the kernel needs it."""
+"""The parts of the key schedule of TLS 1.2 and 1.3 that the kernel needs."""
 
 import cython
 from cython import NULL, cast
@@ -19,7 +19,7 @@ from cython.cimports.ringway.engine.native.openssl import (
     OPENSSL_cleanse,
 )
 
-# ------------------------------------------------------------------------------------------- what OpenSSL tells
+# ------------------------------------------------------------------------------------------ input from OpenSSL
 
 
 def ktls_keylog(k, line):
@@ -32,7 +32,7 @@ def ktls_keylog(k, line):
         return
     secret += 1
     if label == 13 and strncmp(line, b"CLIENT_RANDOM", 13) == 0:
-        # TLS 1.2: one secret for both directions; their records are counted from each one's ChangeCipherSpec.
+        # TLS 1.2: one secret for both directions. Each direction counts its records from its ChangeCipherSpec.
         k.secret_length[KTLS_SEND] = cast(cython.uchar, unhex(secret, k.secret[KTLS_SEND], KTLS_SECRET_BYTES_MAX))
         k.secret_length[KTLS_RECEIVE] = k.secret_length[KTLS_SEND]
         memcpy(k.secret[KTLS_RECEIVE], k.secret[KTLS_SEND], KTLS_SECRET_BYTES_MAX)
@@ -45,7 +45,7 @@ def ktls_keylog(k, line):
 
 
 def unhex(text, out, room):
-    """Bytes decoded; 0: this is not hexadecimal, or more than there is room for."""
+    """Returns the number of bytes decoded; 0: not hexadecimal, or too long for `room`."""
     n: cython.int = 0
     high: cython.int
     low: cython.int
@@ -71,8 +71,8 @@ def digit_of(c):
 
 
 def ktls_record(k, direction, content_type):
-    # RFC 5246 7.1: what follows a ChangeCipherSpec is under the new keys, and RFC 5246 6.1: counted from 0. TLS 1.3
-    # sends one for old middleboxes, before its traffic keys: the key log starts the count anew then.
+    # RFC 5246 7.1: records after a ChangeCipherSpec use the new keys. RFC 5246 6.1: their count starts at 0. TLS 1.3
+    # sends one for old middleboxes, before its traffic keys; ktls_keylog() then starts the count again.
     if content_type == SSL3_RT_CHANGE_CIPHER_SPEC:
         k.sequence[direction] = 0
     else:
@@ -84,9 +84,9 @@ def ktls_message(k, direction, data, length):
     size: cython.int = k.secret_length[direction]
     if k.version != 13 or length != KTLS_KEY_UPDATE_BYTES or data[0] != KTLS_KEY_UPDATE:
         return
-    # RFC 8446 4.6.3: one answer does for several requests.
+    # RFC 8446 4.6.3: one response is enough for several requests.
     k.asked = direction == KTLS_RECEIVE and (k.asked or data[4] == 1)
-    # RFC 8446 7.2; a secret that cannot be made is missing from then on, and ktls_info() says so.
+    # RFC 8446 7.2. If this fails, the secret is missing from now on, and ktls_info() returns -1.
     if not expand_label(digest_of(k.cipher), k.secret[direction], size, b"traffic upd", secret, size):
         size = 0
     memcpy(k.secret[direction], secret, size)
@@ -111,7 +111,7 @@ def ktls_cipher_of(name):
 
 
 def digest_of(cipher):
-    # Of every AEAD suite that the kernel knows, in both versions.
+    # The digest of all AEAD suites that the kernel supports, in both versions.
     return EVP_sha384() if cipher == KTLS_AES_256_GCM else EVP_sha256()
 
 
@@ -184,8 +184,8 @@ def traffic_keys(k, direction, key, iv):
         return expand_label(md, k.secret[direction], k.secret_length[direction], b"key", key, size) and expand_label(
             md, k.secret[direction], k.secret_length[direction], b"iv", iv, 12
         )
-    # RFC 5246 6.3: client's key, server's key, client's IV, server's IV; RFC 5288 3: of GCM's IV four bytes are
-    # implicit, RFC 7905 2: of ChaCha20's all twelve.
+    # RFC 5246 6.3: client's key, server's key, client's IV, server's IV. The implicit part of the IV: four bytes with
+    # GCM (RFC 5288 3), all twelve with ChaCha20 (RFC 7905 2).
     iv_size = 12 if k.cipher == KTLS_CHACHA20_POLY1305 else 4
     ok = key_block(md, k, block, 2 * size + 2 * iv_size)
     memcpy(key, at + (size if direction == KTLS_SEND else 0), size)
@@ -223,8 +223,8 @@ def ktls_info(k, direction, out):
         memcpy(at + 12, key, 32)
         at += 44
     else:
-        # TLS 1.2: the explicit nonce of the next record. The kernel counts up from here; OpenSSL began at a random
-        # number of 64 bits, so the two meet with a probability of less than records / 2^63.
+        # TLS 1.2: the explicit nonce of the next record. The kernel counts up from here. OpenSSL began at a random
+        # 64-bit number, so the probability that a nonce repeats is less than records / 2^63.
         if k.version == 12:
             memcpy(at, number, 8)
         else:
@@ -251,7 +251,7 @@ def info_of(
     sequence: int,
     updates: int = 0,
 ) -> bytes:
-    """For tests: the kernel's struct from lines of a key log, behind so many KeyUpdates. Raises ValueError when a
+    """For tests: the kernel's struct from lines of a key log, after this number of KeyUpdates. Raises ValueError if a
     secret is missing."""
     k: KtlsKeys
     out: cython.uchar[KTLS_INFO_BYTES_MAX]

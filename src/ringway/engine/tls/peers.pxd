@@ -1,5 +1,6 @@
-"""Upstreams that speak TLS, as the supervisor hands them over: whom to trust, what to show. One flat block, published like
-that of the certificates (certificates.pxd), since keys are in it.
+"""Upstreams with TLS, as the supervisor publishes them: trusted authorities and client certificates. One flat block.
+
+It contains keys, so the supervisor publishes it in the same way as the block of certificates (certificates.pxd).
 
     PeersHead | peers, one for each upstream of the snapshot | authorities | texts (PEM, names)
 """
@@ -12,12 +13,12 @@ cdef enum:
     PEERS_VERSION = 1           # changes with any struct below
 
 cdef struct Peer:
-    uint32_t edition            # another one whenever anything of it is; 0: an upstream without TLS
-    uint32_t authorities        # 1 + index of those that are trusted; 0: none
+    uint32_t edition            # changes when anything else of the peer changes; 0: an upstream without TLS
+    uint32_t authorities        # 1 + index of the trusted authorities; 0: none
     uint8_t address             # `name` is an IP address
     uint8_t verify
-    Text name                   # that its certificate must have; a NUL behind it
-    Text certificate            # what is shown, if it asks; no bytes: nothing
+    Text name                   # the name that its certificate must have, followed by a NUL
+    Text certificate            # client certificate, sent if the upstream requests one; length 0: none
     Text key
 
 cdef struct PeersHead:

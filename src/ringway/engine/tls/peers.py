@@ -1,4 +1,4 @@
-"""The block of upstreams that speak TLS: built by the supervisor, taken in by workers."""
+"""The block of upstreams with TLS: the supervisor builds it, workers read it."""
 
 import struct
 
@@ -51,18 +51,18 @@ def peers_valid(head, size):
 
 
 def build(peers: list, authorities: list) -> bytearray:
-    """The block. `peers`: None (no TLS) or (edition, index of its authorities or None, the name is an address, verify,
-    name, certificate, key), the last two as bytes in PEM form or None; `authorities`: texts in PEM form, as bytes.
-    Raises ValueError when it would be 4 GiB or more."""
+    """The block. `peers`: None (no TLS) or (edition, index of its authorities or None, whether the name is an address,
+    verify, name, certificate, key), the last two as PEM bytes or None; `authorities`: PEM as bytes.
+    Raises ValueError if the block would have 4 GiB or more."""
     head: PeersHead
     peers_at = (sizeof(PeersHead) + 7) // 8 * 8
     authorities_at_ = peers_at + sizeof(Peer) * len(peers)
     texts_at = authorities_at_ + sizeof(Text) * len(authorities)
     texts = [text for peer in peers if peer is not None for text in (peer[4].encode(), peer[5] or b"", peer[6] or b"")]
-    # Behind each text a NUL.
+    # A NUL follows each text.
     total = texts_at + sum(len(text) + 1 for text in [*texts, *authorities]) + 1
     if total >= 1 << 32:
-        raise ValueError("what is shown to upstreams and trusted of them has more than 4 GiB")
+        raise ValueError("the certificates and authorities for upstreams are larger than 4 GiB")
     block = bytearray(total)
     at = texts_at
     places = []
@@ -93,7 +93,7 @@ def build(peers: list, authorities: list) -> bytearray:
 
 
 def valid(block) -> bool:
-    """Whether workers would take it."""
+    """Whether workers would accept the block."""
     view: cython.const_uchar[::1] = memoryview(block).cast("B")
     if len(view) == 0:
         return False

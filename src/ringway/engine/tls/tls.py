@@ -89,7 +89,7 @@ def tls_open(context, resume, out):
         return NULL
     BIO_set_data(bio, tls)
     BIO_set_init(bio, 1)
-    SSL_set_bio(tls.ssl, bio, bio)  # takes over the one reference
+    SSL_set_bio(tls.ssl, bio, bio)  # takes ownership of the one reference
     SSL_set_app_data(tls.ssl, tls)
     if context.client != NULL:
         SSL_set_connect_state(tls.ssl)
@@ -108,7 +108,7 @@ def tls_open(context, resume, out):
 def tls_close(tls):
     if tls.ssl != NULL:
         if tls.context.client != NULL and not tls.failed:
-            # Or OpenSSL takes a connection that we give up for a broken one, and its session for not to be used again.
+            # Otherwise OpenSSL considers the connection broken, and does not resume its session.
             SSL_set_shutdown(tls.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN)
         SSL_free(tls.ssl)
     tls_context_close(tls.context)
@@ -122,7 +122,7 @@ def tls_feed(tls, data, length):
 
 def tls_handshake(tls):
     if tls.left and not tls.begun:
-        # RFC 8446 5.1: a record begins with its type, 20 to 24; a request of HTTP with a method.
+        # RFC 8446 5.1: a record begins with its type, 20 to 24. An HTTP request begins with a method.
         tls.begun = True
         tls.plain = tls.context.client == NULL and octet_is(cast(cython.uchar, tls.at[0]), OCTET_TOKEN)
     if tls.plain:
@@ -163,7 +163,7 @@ def tls_write(tls, data, length):
     if tls.failed:
         return TLS_FAILED
     ERR_clear_error()
-    # Our BIO takes everything, so the write is whole or an error.
+    # The BIO accepts everything, so the write is either complete or an error.
     if length and SSL_write(tls.ssl, data, cast(cython.int, length)) != cast(cython.int, length):
         note_failure(tls)
         return TLS_FAILED
@@ -175,12 +175,12 @@ def tls_pending(tls):
 
 
 def tls_at_rest(tls):
-    # Of a record of which only the header came nothing is pending, but its body is due.
+    # If only the header of a record has arrived, nothing is pending, but OpenSSL waits for the body ("B").
     return tls.left == 0 and not SSL_has_pending(tls.ssl) and SSL_rstate_string(tls.ssl)[1] != ord("B")
 
 
 def tls_notify(tls):
-    # RFC 8446 6.1: both sides send close_notify; after an error OpenSSL must not be asked for it.
+    # RFC 8446 6.1: both sides send close_notify. After an error SSL_shutdown() must not be called.
     if tls.established and not tls.failed and not tls.silent:
         ERR_clear_error()
         SSL_shutdown(tls.ssl)
@@ -304,8 +304,8 @@ def bio_write(bio, data, length):
     left: uint32_t = cast(uint32_t, length)
     b: cython.pointer(Buffer)
     if tls.silent:
-        # With this record's number the kernel has sent another one: nobody gets it. A reply to a KeyUpdate is sent by
-        # offload_update() instead; an alert ends the connection as it is.
+        # The kernel has already sent another record with this number, so this one must not be sent. Instead of a
+        # KeyUpdate, offload_update() sends its own. For an alert, the connection just ends.
         if tls.keys != NULL and tls.keys.asked:
             return length
         tls.failed = True
@@ -316,14 +316,14 @@ def bio_write(bio, data, length):
         if b != NULL:
             room = b.size - b.end
         if b == NULL or room == 0:
-            # Ciphertext needs no head room: the whole buffer is payload, and 64 KiB of plaintext fits one.
+            # Ciphertext needs no head room, so the whole buffer is payload. 64 KiB of plaintext fit in one buffer.
             b = buffer_take(
                 tls.context.buffers, GROUP_SMALL if left <= HEADROOM + SMALL_BYTES + TAILROOM else GROUP_LARGE
             )
             if b == NULL:
-                b = buffer_take(tls.context.buffers, GROUP_SMALL)  # several do as well
+                b = buffer_take(tls.context.buffers, GROUP_SMALL)  # then use several small ones
             if b == NULL:
-                tls.failed = True  # the bound of buffer_bytes is met, the reserve too
+                tls.failed = True  # the bound of buffer_bytes is reached, including the reserve
                 tls.exhausted = True
                 return -1
             b.start = 0

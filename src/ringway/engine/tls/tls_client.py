@@ -1,4 +1,4 @@
-"""The client's side of TLS: contexts, and what is kept of sessions."""
+"""The client's side of TLS: contexts and sessions."""
 
 import cython
 from cython import NULL, address, cast, sizeof
@@ -88,7 +88,7 @@ def tls_client_open(peer, buffers):
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION)
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION)
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS)
-    # With TLS 1.3 sessions come after the handshake, one after the other; the last is kept, and OpenSSL keeps none.
+    # With TLS 1.3, sessions arrive after the handshake, one by one. keep_session() keeps the last one, OpenSSL none.
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL)
     SSL_CTX_sess_set_new_cb(ctx, keep_session)
     return context
@@ -98,9 +98,9 @@ def expect_server(context, peer):
     """1, or 0: see OpenSSL's error queue."""
     ctx: cython.pointer(SSL_CTX) = context.client
     param: cython.pointer(X509_VERIFY_PARAM) = SSL_CTX_get0_param(ctx)
-    # Connections inherit these. RFC 9110 4.3.4: the certificate must be valid for the host of the URI.
+    # Connections inherit these parameters. RFC 9110 4.3.4: the certificate must be valid for the host of the URI.
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS)
-    # What is named as an authority is one, even when somebody else has signed it.
+    # A configured authority is trusted even if it is not self-signed.
     X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN)
     if peer.verify:
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL)
@@ -130,12 +130,12 @@ def keep_session(ssl, session):
     tls.context.session = session
     if SSL_session_reused(ssl) == 0:
         tls.context.proven_s = time(NULL)
-    return 1  # the reference is ours now
+    return 1  # takes ownership of the reference
 
 
 def session_to_resume(context):
-    # RFC 8446 4.6.1: without a bound, tickets for tickets would outlive the certificate that they stand for.
+    # RFC 8446 4.6.1: without a bound, renewed tickets would outlive the check of the certificate.
     if context.session == NULL or time(NULL) - context.proven_s > PROVEN_SECONDS_MAX:
         return NULL
-    # One of a connection that broke is not.
+    # The session of a broken connection is not resumable.
     return context.session if SSL_SESSION_is_resumable(context.session) == 1 else NULL

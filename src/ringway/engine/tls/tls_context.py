@@ -1,4 +1,4 @@
-"""Contexts of TLS: their end, and a certificate with its key in OpenSSL's hands."""
+"""Contexts of TLS: closing them, and loading certificates and keys into them."""
 
 import cython
 from cython import NULL, address, cast, sizeof
@@ -74,7 +74,7 @@ def store_close(store):
 
 
 def use_pair(ctx, chain, chain_bytes, key, key_bytes):
-    """A chain and its key; OpenSSL keeps one for each kind of key."""
+    """Load a chain and its key; a context holds one pair for each kind of key."""
     if use_chain(ctx, chain, chain_bytes) != 1:
         return 0
     k: cython.pointer(EVP_PKEY) = read_key(key, key_bytes)
@@ -89,7 +89,7 @@ def use_chain(ctx, chain, chain_bytes):
     x: cython.pointer(X509) = next_certificate(bio, address(broken))
     ok: cython.int = x != NULL and SSL_CTX_use_certificate(ctx, x) == 1
     X509_free(x)
-    while ok:  # the rest of the chain, to its end
+    while ok:  # the rest of the chain
         x = next_certificate(bio, address(broken))
         if x == NULL:
             break
@@ -101,7 +101,7 @@ def use_chain(ctx, chain, chain_bytes):
 
 def read_key(key, key_bytes):
     bio: cython.pointer(BIO) = BIO_new_mem_buf(key, key_bytes)
-    # The last argument is a passphrase: without one OpenSSL would ask for it on the terminal.
+    # The last argument is an empty passphrase: without one OpenSSL would prompt on the terminal.
     k: cython.pointer(EVP_PKEY) = PEM_read_bio_PrivateKey(
         bio, NULL, NULL, cast(cython.p_void, cast(cython.p_char, b""))
     )
@@ -118,11 +118,11 @@ def next_certificate(bio, broken):
     return x
 
 
-# For the supervisor: OpenSSL judges in the same way what workers are going to open.
+# For the supervisor: check certificates with OpenSSL in the same way as workers load them.
 
 
 def read_certificates(pem: bytes) -> list[bytes]:
-    """Those of a text in PEM form, each in DER form. Raises ValueError with OpenSSL's reason if one cannot be read."""
+    """The certificates of a PEM text, each in DER form. Raises ValueError with OpenSSL's reason if one is invalid."""
     broken: cython.bint = False
     size: cython.int
     at: cython.p_uchar
@@ -146,7 +146,7 @@ def read_certificates(pem: bytes) -> list[bytes]:
 
 @cython.cclass
 class Judge:
-    """Tries pairs as a worker opens them. One for many: a context takes a millisecond to make."""
+    """Tries pairs in the way a worker opens them. Use one for many pairs: creating a context takes a millisecond."""
 
     ctx: cython.pointer(SSL_CTX)
 
@@ -157,15 +157,15 @@ class Judge:
         SSL_CTX_free(self.ctx)
 
     def pair(self, chain: bytes, key: bytearray) -> tuple[str, str]:
-        """A chain and its key, or (`chain` is empty) a key alone. ("", ""), or which of both cannot be served, "chain"
-        or "key", and OpenSSL's reason."""
+        """Try a chain and its key, or only a key if `chain` is empty. Returns ("", ""), or which of the two is
+        unusable, "chain" or "key", and OpenSSL's reason."""
         failed = ""
         ERR_clear_error()
         SSL_CTX_clear_chain_certs(self.ctx)
         if chain and use_chain(self.ctx, cast(cython.p_char, chain), cast(cython.int, len(chain))) != 1:
             failed = "chain"
         else:
-            # In the context it would stay, and be taken for the key of a later certificate.
+            # Do not put the key into the context: it would stay there and count as the key of a later certificate.
             k: cython.pointer(EVP_PKEY) = read_key(cast(cython.p_char, key), cast(cython.int, len(key)))
             if k == NULL or (chain and X509_check_private_key(SSL_CTX_get0_certificate(self.ctx), k) != 1):
                 failed = "key"
@@ -174,14 +174,14 @@ class Judge:
 
 
 def last_reason() -> str:
-    """As last_error(), without where in OpenSSL it was."""
+    """As last_error(), without the location in OpenSSL."""
     text: cython.p_const_char = ERR_reason_error_string(ERR_get_error())
     ERR_clear_error()
     return cast(bytes, text).decode("latin-1") if text != NULL else "no reason given"
 
 
 def last_error() -> str:
-    """OpenSSL's oldest error as a sentence, and forget it."""
+    """OpenSSL's oldest error as a sentence. Clears the error queue."""
     text: cython.char[256]
     code: cython.ulong = ERR_get_error()
     ERR_clear_error()

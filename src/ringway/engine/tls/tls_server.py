@@ -1,4 +1,4 @@
-"""The server's side of TLS: contexts with certificates, and what a client gets of what it asks for."""
+"""The server's side of TLS: contexts with certificates, and OpenSSL's callbacks in the handshake."""
 
 import cython
 from cython import NULL, address, cast, sizeof
@@ -118,14 +118,14 @@ def tls_server_take(context, head, size, tickets):
     ):
         store_close(store)
         return -1
-    # A connection has references of its own to what it uses of the old one.
+    # Connections hold their own references to the parts of the old store that they use.
     store_close(context.store)
     context.store = store
     return 0
 
 
 def open_fresh(context, store):
-    """A renewal that cannot be opened is known now, not when the first client fails."""
+    """Detect an unusable renewal now, not when the first client fails."""
     index: uint32_t
     which: uint32_t
     pair: cython.pointer(cython.const[CertificatePair])
@@ -179,9 +179,9 @@ def new_context(context):
         return NULL
     SSL_CTX_set_min_proto_version(ctx, context.policy.min_version)
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION)
-    # Without it an idle connection keeps 34 KB of record buffers.
+    # Without this mode an idle connection keeps 34 KB of record buffers.
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS)
-    # Resumption by tickets only: any worker can open them, and no worker keeps a cache.
+    # Resumption only with tickets: all workers can open them, and no worker needs a cache.
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF)
     SSL_CTX_set_session_id_context(ctx, b"ringway", 7)
     SSL_CTX_set_num_tickets(ctx, 1)
@@ -203,11 +203,11 @@ def new_context(context):
     return ctx
 
 
-# ----------------------------------------------------------------------------------------------- what a client asks for
+# ------------------------------------------------------------------------------------------- callbacks of the handshake
 
 
 def client_hello(ssl, alert, arg):
-    """Before anything is agreed on: certificate and demands of the host that is asked for, RFC 6066 3."""
+    """Before the negotiation: set certificate and demands of the requested host, RFC 6066 3."""
     context: cython.pointer(TlsContext) = cast(cython.pointer(TlsContext), arg)
     store: cython.pointer(CertificateStore) = context.store
     name: cython.pointer(cython.const[cython.uchar]) = NULL
@@ -242,7 +242,7 @@ def asked_name(ssl, name, length):
 
 
 def demand(context, ssl, name, length):
-    """After the context was taken: that brings a certificate's own settings along."""
+    """Call after SSL_set_SSL_CTX(), which also replaces settings of the SSL."""
     tls: cython.pointer(Tls) = cast(cython.pointer(Tls), SSL_get_app_data(ssl))
     trusted: cython.pointer(Trusted)
     tls.door = door_find(context.snapshot, name, length)
@@ -266,7 +266,7 @@ def tls_same_door(one, policy, other, other_policy):
 
 
 def status_asked(ssl, arg):
-    """RFC 6066 8, RFC 8446 4.4.2.1: the authority's word about the chosen certificate, while it is good."""
+    """RFC 6066 8, RFC 8446 4.4.2.1: staple the OCSP response for the chosen certificate while it is valid."""
     store: cython.pointer(CertificateStore) = cast(cython.pointer(Tls), SSL_get_app_data(ssl)).context.store
     ctx: cython.pointer(SSL_CTX) = SSL_get_SSL_CTX(ssl)
     index: cython.size_t = cast(cython.size_t, SSL_CTX_get_app_data(ctx))
@@ -275,7 +275,7 @@ def status_asked(ssl, arg):
     which: uint32_t = 0
     response: cython.p_void
     if index >= store.head.context_count or store.contexts[index] != ctx:
-        return SSL_TLSEXT_ERR_NOACK  # new certificates came within the handshake
+        return SSL_TLSEXT_ERR_NOACK  # new certificates arrived during the handshake
     pair = certificates_pair(store.head, cast(uint32_t, index), 0)
     while pair != NULL and store.leaves[certificates_choice(store.head, cast(uint32_t, index), which)] != leaf:
         which += 1
@@ -298,7 +298,7 @@ def tickets_of(store: cython.pointer(cython.const[CertificateStore])) -> cython.
 
 
 def ticket_key(ssl, name, iv, cipher, mac, encrypt):
-    """RFC 5077 4: which keys seal a ticket, or open it. 1: these; 2: these, and give a new ticket; 0: none."""
+    """RFC 5077 4: select the keys that seal or open a ticket. 1: found; 2: found, and send a new ticket; 0: none."""
     tls: cython.pointer(Tls) = cast(cython.pointer(Tls), SSL_get_app_data(ssl))
     tickets: cython.pointer(cython.const[TicketKeys]) = tickets_of(tls.context.store)
     which: uint32_t = 0
@@ -323,12 +323,12 @@ def ticket_key(ssl, name, iv, cipher, mac, encrypt):
         return 1 if EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key + 48, iv) == 1 else -1
     if EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key + 48, iv) != 1:
         return -1
-    # RFC 8446 C.4: a client of TLS 1.3 uses a ticket once, so each resumption brings it the next one.
+    # RFC 8446 C.4: a TLS 1.3 client uses a ticket only once, so each resumption sends it a new one.
     return 1 if which == 0 and SSL_version(ssl) != TLS1_3_VERSION else 2
 
 
 def select_protocol(ssl, out, out_length, offered, offered_length, arg):
-    # RFC 7301 3.2: a client that offers only what we do not speak gets no_application_protocol.
+    # RFC 7301 3.2: a client that offers only unsupported protocols gets the alert no_application_protocol.
     if (
         SSL_select_next_proto(
             cast(cython.pp_uchar, out),
@@ -348,7 +348,7 @@ def select_protocol(ssl, out, out_length, offered, offered_length, arg):
 
 
 def tickets_when_wiped(block: bytes) -> list:
-    """The ticket keys that seal and open once the supervisor has wiped this block of certificates."""
+    """The ticket keys that a worker uses after the supervisor has wiped this block of certificates."""
     policy: TlsPolicy
     ktls: KtlsPolicy
     tickets: TicketKeys
@@ -369,7 +369,7 @@ def tickets_when_wiped(block: bytes) -> list:
         memcpy(tickets.key[i], head.ticket_keys[i], TICKET_KEY_BYTES)
     context: cython.pointer(TlsContext) = tls_server_open(address(policy), address(ktls), NULL, NULL)
     if context == NULL or tls_server_take(context, head, size, address(tickets)) < 0:
-        raise ValueError("no block that serves")
+        raise ValueError("unusable block")
     memset(memory, 0, size)
     found = tickets_of(context.store)
     keys = [bytes([found.key[number][place] for place in range(TICKET_KEY_BYTES)]) for number in range(found.count)]

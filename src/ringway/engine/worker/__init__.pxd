@@ -1,3 +1,3 @@
-"""The header of `worker`: a module of a higher folder imports it whole. What each name means stands in its module's .pxd."""
+"""The header of `worker`. Modules of higher folders import it whole. The .pxd of each module explains its names."""
 from ringway.engine.worker.loop cimport *
 from ringway.engine.worker.worker cimport *

@@ -1,4 +1,4 @@
-"""The loop, the switch, the words of the supervisor, draining."""
+"""The loop, the switch, commands of the supervisor, draining."""
 
 import cython
 from cython import NULL, address, cast
@@ -24,7 +24,7 @@ def worker_loop(w):
         if w.ready != NULL:
             sleep_ms = 0
         if w.draining and w.drain_due_ms < w.clock.now_ms + sleep_ms:
-            # The supervisor kills a second after this deadline.
+            # The supervisor kills the worker one second after this deadline.
             sleep_ms = max(10, cast(cython.int, w.drain_due_ms) - cast(cython.int, w.clock.now_ms))
         result = w.driver.wait(address(w.driver), sleep_ms)
         if result < 0:
@@ -38,7 +38,7 @@ def worker_loop(w):
 
 
 def dispatch(w, c):
-    """From a completion to its handler. In the order of a request's life."""
+    """Give a completion to its handler. The branches follow the life of a request."""
     s: cython.pointer(Stream)
     f: cython.pointer(File)
     x: cython.pointer(Exchange)
@@ -112,7 +112,7 @@ def dispatch(w, c):
         control_received(w, c.result)
         return
     else:
-        # A cancel, a close, a buffer that was called back: nobody waits for it.
+        # A cancel, a close, a buffer that was called back: none has a handler.
         if c.buffer != NULL:
             buffer_give(address(w.buffers), c.buffer)
         return
@@ -120,7 +120,7 @@ def dispatch(w, c):
 
 
 def late(w, c):
-    """A completion for somebody who is gone: what it brings must not be lost."""
+    """The owner of the completion is gone: release the buffer or descriptor that it brings."""
     count(w.counters, COUNT_STALE, 1)
     if c.buffer != NULL:
         buffer_give(address(w.buffers), c.buffer)
@@ -136,7 +136,7 @@ def expire_timers(w):
 
 
 def look_after(w):
-    """What is not driven by a completion."""
+    """Do the work that no completion starts."""
     i: uint32_t
     if w.ready != NULL:
         client_turns(w)
@@ -159,7 +159,7 @@ def look_after(w):
         stop_now(w)
 
 
-# --------------------------------------------------------------------------------------------------- the control
+# ------------------------------------------------------------------------------------------------ control socket
 
 
 def control_received(w, result):
@@ -177,7 +177,7 @@ def control_received(w, result):
     elif w.control_byte == b"u" and w.rules.peers >= 0:
         renew_peers(w)
     elif w.control_byte == b"r" and not w.draining:
-        w.renewing = True  # what follows on the socket is for run()
+        w.renewing = True  # run() reads what follows on the socket
         return
     w.driver.receive_plain(address(w.driver), w.control, address(w.control_byte), 1, tag_of(OP_CONTROL, 0, 0))
 
@@ -208,7 +208,7 @@ def take_peers(w, r):
 
 
 def begin_drain(w):
-    """Accept no more, close what is idle, let the rest finish."""
+    """Stop accepting, close idle connections, let the others finish."""
     i: uint32_t
     if w.draining:
         return
@@ -224,19 +224,19 @@ def begin_drain(w):
 
 
 def stop_now(w):
-    """The drain deadline: end what is still there."""
+    """End all remaining connections: the drain deadline passed, or the supervisor stops the worker."""
     i: uint32_t
     c: cython.pointer(Client)
     for i in range(w.clients.made):
         c = cast(cython.pointer(Client), slot_at(address(w.clients), i))
         if c.stream.slot.used and not c.stream.closing:
             if c.exchange != NULL:
-                # A response whose end is that of the connection would look whole if this were an orderly end.
+                # With an orderly close, a response that ends with the connection would look complete.
                 c.exchange.reason = STOPPED
                 stream_abort(w, address(c.stream))
             else:
                 stream_close(w, address(c.stream))
-    # What does not end by that is left; it ends with the process.
+    # A second call leaves the loop: what is still open then ends with the process.
     w.stopping = w.stopping or w.forced
     w.forced = True
     w.drain_due_ms = w.clock.now_ms + 500

@@ -1,4 +1,4 @@
-"""The worker from Python: opening everything, the loop between two reloads, closing."""
+"""The worker as Python sees it: open everything, run the loop until the next reload, close."""
 
 import mmap as mapping
 import os
@@ -21,7 +21,7 @@ from cython.cimports.ringway.engine.worker.loop import *
 from ringway.engine.base import counters as counters_module
 from ringway.engine.tls.tls_context import last_error
 
-NO_MEMORY = "there is no memory for what [limits] allows"
+NO_MEMORY = "not enough memory for [limits]"
 
 
 def set_handlers(w):
@@ -49,7 +49,7 @@ def set_handlers(w):
 
 def tables_open(w):
     need: Places = places_of(w.snapshot)
-    # How much of each a new owner finds cleared: up to a member that is not.
+    # A slot is cleared up to the first member that need not be.
     x: cython.pointer(Exchange) = cast(cython.pointer(Exchange), w.scratch)
     f: cython.pointer(File) = cast(cython.pointer(File), w.scratch)
     x_cleared: uint64_t = cast(cython.p_char, address(x.up_chunks)) - cast(cython.p_char, x)
@@ -87,16 +87,16 @@ def places_of(s):
     each: uint64_t = s.limits.upstream_connections + s.limits.upstream_idle
     need.clients = s.limits.client_connections + PLACES_MOST
     need.upstreams = cast(uint32_t, min(each * max(s.upstream_count, UPSTREAMS_LEAST), cast(uint64_t, UPSTREAMS_MOST)))
-    # One that ended while a read of its file was under way stays until that has come back.
+    # An exchange that ends while a file read is in flight keeps its slot until the read completes.
     need.exchanges = need.clients * 2
-    # Files that are no longer believed but still being sent come on top of those that are kept.
+    # Stale files that are still being sent come on top of those that are kept.
     need.files = s.limits.open_files + need.clients
     return need
 
 
 def file_operations(w):
-    # A file, and the body that an exchange reads, each have one operation under way at most; so has a connection that
-    # is refused at once.
+    # Each file, each exchange that reads a body and each connection that is refused at once has at most one operation
+    # in flight.
     return cast(uint64_t, w.files.capacity) + w.exchanges.capacity + w.upstreams.capacity
 
 
@@ -124,7 +124,7 @@ def replace_rules(w, r):
     w.snapshot = r.snapshot
     if old == NULL:
         return
-    old.references += 1  # until what is idle of theirs has been let go
+    old.references += 1  # until their idle files and connections are released
     files_forget(w)
     upstream_drain(w)
     rules_release(w, old)
@@ -148,19 +148,19 @@ def worker_close(w):
 
 
 def run(brief: dict, say, next_brief) -> dict:
-    """Run a worker until it is told to stop; see docs/architecture.md for `brief`.
+    """Run a worker until it is drained or stopped; docs/architecture.md describes `brief`.
 
-    `say("ready", found)` is called once, when everything is open and the loop is about to start, or `say("no_driver",
-    {"error": number})` when io_uring cannot be set up, before RuntimeError. When the supervisor
-    has new rules, `next_brief()` gets them, and `say("renewed", {"number": ..., "error": sentence or ""})` tells what
-    came of it; after an error the old ones stay. Returns {"gauges": {...}, "open": [...]} of the end: all zero and
-    empty when nothing was left open. Raises RuntimeError with a sentence when it cannot start or go on.
+    Calls `say("ready", found)` once, just before the loop starts. If io_uring cannot be set up, calls
+    `say("no_driver", {"error": number})` and raises RuntimeError. When the supervisor has new rules, gets them from
+    `next_brief()` and reports the result: `say("renewed", {"number": ..., "error": sentence or ""})`. After an error
+    the worker keeps the old rules. Returns {"gauges": {...}, "open": [...]} at the end: all zero and empty if nothing
+    is open. Raises RuntimeError with a sentence if the worker cannot start or continue.
     """
     w: cython.pointer(Worker) = cast(cython.pointer(Worker), calloc(1, sizeof(Worker)))
     if w == NULL:
         raise MemoryError
-    kept = []  # the mapped memory, for as long as the engine uses it
-    places = {}  # of listeners, by name
+    kept = []  # mapped memory that the engine uses
+    places = {}  # name of a listener -> its place in `listeners`
     try:
         prepare(w, brief, kept, places, say)
         descriptors = len(os.listdir("/proc/self/fd"))
@@ -205,9 +205,9 @@ def prepare(w: cython.pointer(Worker), brief: dict, kept: list, places: dict, sa
             say("no_driver", {"error": -result})
         why = f"{brief['driver']} cannot be set up: {os.strerror(-result)}"
         if result == -ENOMEM and brief["driver"] == "io_uring":
-            # The supervisor's trial had it for itself.
-            why += "; the workers share what their user may lock: raise it (LimitMEMLOCK=, ulimit -l), have fewer "
-            why += 'workers, or set io_driver = "epoll"'
+            # The supervisor's trial succeeded because no worker ran at that time.
+            why += "; all workers share the user's limit of locked memory: raise it (LimitMEMLOCK=, ulimit -l), use "
+            why += 'fewer workers, or set io_driver = "epoll"'
         raise RuntimeError(why)
     fill_rules(w, w.rules, brief)
     free_places(w, brief["listeners"], places)
@@ -216,7 +216,7 @@ def prepare(w: cython.pointer(Worker), brief: dict, kept: list, places: dict, sa
 
 @cython.cfunc
 def open_rules(w: cython.pointer(Worker), brief: dict) -> cython.pointer(Rules):
-    """What does not need the driver; the descriptors of folders are the rules' from here on."""
+    """Open the part of the rules that needs no driver. From here on the rules own the descriptors of folders."""
     i: cython.int
     r: cython.pointer(Rules) = rules_open(brief["snapshot"], brief["addresses"])
     os.close(brief["snapshot"])
@@ -226,7 +226,7 @@ def open_rules(w: cython.pointer(Worker), brief: dict) -> cython.pointer(Rules):
         for descriptor in [*brief["folders"], brief["certificates"], brief["peers"]]:
             if descriptor is not None and descriptor >= 0:
                 os.close(descriptor)
-        raise RuntimeError("there is no memory, or the snapshot was not written by this version of Ringway")
+        raise RuntimeError("not enough memory, or another version of Ringway wrote the snapshot")
     for i in range(len(brief["folders"])):
         r.folders[i].fd = max(brief["folders"][i], -1)
         r.folders[i].error = max(-brief["folders"][i], 0)
@@ -238,13 +238,13 @@ def fill_rules(w: cython.pointer(Worker), r: cython.pointer(Rules), brief: dict)
     if brief.get("tls"):
         open_tls(w, r, brief["tls"], brief["certificates"])
     elif any(entry["tls"] for entry in brief["listeners"]):
-        raise RuntimeError("a TLS listener without a certificate")
+        raise RuntimeError("a TLS listener has no certificate")
     open_peers(w, r, brief["peers"])
 
 
 @cython.cfunc
 def renew(w: cython.pointer(Worker), brief: dict, places: dict) -> str:
-    """Take new rules and listeners, or none of it: a sentence then."""
+    """Take new rules and listeners. If anything fails, take none of them and return a sentence."""
     r: cython.pointer(Rules) = NULL
     try:
         r = open_rules(w, brief)
@@ -266,16 +266,16 @@ def renew(w: cython.pointer(Worker), brief: dict, places: dict) -> str:
 
 @cython.cfunc
 def free_places(w: cython.pointer(Worker), wanted: list, places: dict):
-    """Are there enough for those that are new? Raises RuntimeError."""
+    """Raise RuntimeError if there are not enough free places for the new listeners."""
     i: cython.int
     free_count = sum(1 for i in range(LISTENERS_MAX) if w.listeners[i].fd < 0 and w.listeners[i].clients == 0)
     if sum(entry["name"] not in places for entry in wanted) > free_count:
-        raise RuntimeError(f"a worker listens at no more than {LISTENERS_MAX} places")
+        raise RuntimeError(f"a worker cannot have more than {LISTENERS_MAX} listening sockets")
 
 
 @cython.cfunc
 def take_listeners(w: cython.pointer(Worker), wanted: list, places: dict):
-    """Those that are known by their names go on, others begin or are given up."""
+    """Keep the listeners whose names are known, add the new ones, remove those that are no longer wanted."""
     i: cython.int
     names = {entry["name"] for entry in wanted}
     for name in [name for name in places if name not in names]:
@@ -299,7 +299,7 @@ def take_listeners(w: cython.pointer(Worker), wanted: list, places: dict):
 
 @cython.cfunc
 def owned(w: cython.pointer(Worker)) -> int:
-    """Descriptors that listeners and rules have."""
+    """Count the descriptors that listeners and rules own."""
     i: cython.int
     count = sum(1 for i in range(w.listener_count) if w.listeners[i].fd >= 0)
     count += sum(1 for i in range(w.snapshot.folder_count) if w.rules.folders[i].fd >= 0)
@@ -308,7 +308,7 @@ def owned(w: cython.pointer(Worker)) -> int:
 
 @cython.cfunc
 def open_peers(w: cython.pointer(Worker), r: cython.pointer(Rules), peers):
-    """A context for each upstream with TLS."""
+    """Open a context for each upstream with TLS."""
     i: cython.int
     if peers is not None:
         r.peers = peers
@@ -319,7 +319,7 @@ def open_peers(w: cython.pointer(Worker), r: cython.pointer(Rules), peers):
             raise RuntimeError(f"TLS to the upstream {name} cannot be set up: {last_error()}")
     for i in range(r.snapshot.upstream_count):
         if (r.origins[i].tls == NULL) == (upstream_at(r.snapshot, i).tls != 0):
-            raise RuntimeError("the brief and the snapshot differ about TLS to an upstream")
+            raise RuntimeError("the brief and the snapshot disagree about TLS to an upstream")
 
 
 @cython.cfunc
@@ -343,7 +343,7 @@ def open_tls(w: cython.pointer(Worker), r: cython.pointer(Rules), brief: dict, c
 def copy_text(out: cython.p_char, text: str):
     data: bytes = text.encode()
     if len(data) >= CIPHERS_BYTES_MAX:
-        raise RuntimeError(f"a list of ciphers has less than {CIPHERS_BYTES_MAX} bytes")
+        raise RuntimeError(f"a list of ciphers must be shorter than {CIPHERS_BYTES_MAX} bytes")
     memcpy(out, cast(cython.p_char, data), len(data) + 1)
 
 
@@ -368,8 +368,11 @@ def ktls_policy(brief) -> KtlsPolicy:
 
 @cython.cfunc
 def share_descriptors(w: cython.pointer(Worker), open_now: int):
-    """If few descriptors may be open, clients must leave some for files and upstreams: those could not be served else.
-    A quarter is left for them when clients come, half of it for files that are kept open."""
+    """If the process may open few descriptors, reserve some of them for files and upstreams.
+
+    Without them no request could be served. Accepting leaves a quarter free. At most an eighth is for files that are
+    kept open.
+    """
     import resource
 
     room = max(resource.getrlimit(resource.RLIMIT_NOFILE)[0] - open_now, 4)
@@ -399,7 +402,7 @@ def finish(w: cython.pointer(Worker), kept: list, descriptors: int) -> dict:
     files_close(w)
     for i in range(w.listener_count):
         listener_close(w, i)
-    # The last closes go out; the receive on the control socket is the one operation that may be left.
+    # Submit the last closes. After that only the receive on the control socket may be in flight.
     w.driver.wait(address(w.driver), 0)
     c: Completion
     while w.driver.next(address(w.driver), address(c)):
@@ -413,7 +416,7 @@ def finish(w: cython.pointer(Worker), kept: list, descriptors: int) -> dict:
 
 @cython.cfunc
 def describe_open(w: cython.pointer(Worker)) -> list:
-    """What is still there, in words: nothing, unless something leaked or was broken off."""
+    """Describe what is still open: something that leaked, or that did not end in time."""
     found = []
     i: uint32_t
     c: cython.pointer(Client)
@@ -434,7 +437,7 @@ def describe_open(w: cython.pointer(Worker)) -> list:
 
 
 def share(descriptor: int, kept: list, writable: bool):
-    """Map shared memory and keep it mapped."""
+    """Map shared memory; `kept` keeps it mapped."""
     size = os.fstat(descriptor).st_size
     access = mapping.ACCESS_WRITE if writable else mapping.ACCESS_READ
     block = mapping.mmap(descriptor, size, access=access)
