@@ -1,4 +1,4 @@
-"""The chunked coding: splits change nothing, and the payload is what a decoder written in another way finds."""
+"""The chunked coding, strict and lenient: splits change nothing, and a second decoder finds the same payload."""
 
 import random
 import re
@@ -7,14 +7,20 @@ from mutate import run, splits
 
 from ringway.engine.http.chunked import decode_chunked
 
-LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?\r\n")
+TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
+# RFC 9112 7.1.1. A client writes no blanks before the first ";" and none before the CR.
+EXTENSION = rb"[\t ]*%b(?:[\t ]*=[\t ]*(?:%b|%b))?" % (TOKEN, TOKEN, QUOTED)
+LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;%b(?:[\t ]*;%b)*)?\r\n" % (EXTENSION, EXTENSION))
+# From an upstream: zeros before the size, blanks after it, and any text after ";".
+LENIENT_LINE = re.compile(rb"(0*[0-9A-Fa-f]{0,15}(?<=[0-9A-Fa-f]))[\t ]*(?:;[\t -~\x80-\xff]*)?\r\n")
 TRAILER = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*\r\n")
 
 
-def slow(data: bytes) -> tuple[bytes, bytes] | None:
+def slow(data: bytes, lenient: bool) -> tuple[bytes, bytes] | None:
     """Payload and rest, or nothing where the coding is broken or not at its end."""
     payload, at = b"", 0
-    while line := LINE.match(data, at):
+    while line := (LENIENT_LINE if lenient else LINE).match(data, at):
         if line.end() - at > 256:
             return None
         size, at = int(line[1], 16), line.end()
@@ -30,9 +36,10 @@ def slow(data: bytes) -> tuple[bytes, bytes] | None:
 
 
 def check(data: bytes, rng: random.Random) -> None:
-    whole, *others = [decode_chunked(pieces) for pieces in splits(data, rng)]
+    lenient = rng.random() < 0.5
+    whole, *others = [decode_chunked(pieces, lenient=lenient) for pieces in splits(data, rng)]
     assert all(other == whole for other in others), (whole, others)
-    expected = slow(data)
+    expected = slow(data, lenient)
     assert whole["ended"] == (expected is not None)
     if expected is not None:
         assert (whole["body"], whole["rest"]) == expected

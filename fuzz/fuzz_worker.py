@@ -18,7 +18,7 @@ from ringway.engine.base.records import EVENTS, SIZE, BrokenRing, Reader
 
 START = 128  # head and tail have a cache line each
 RING = SIZE - START
-HEAD = struct.Struct("@IBBHBBHi8HBqQII")
+HEAD = struct.Struct("@IBBHBBHi8HBqQQQ")
 REASONS = len(all_reasons())
 RECORD_FIELDS = 16  # of the dict of an access record
 block = bytearray(SIZE)

@@ -1,4 +1,4 @@
-"""Random changes to a corpus, for a bounded time: what the harnesses here share."""
+"""Random changes to a corpus, for a limited time or number of inputs: the harnesses share this."""
 
 import argparse
 import random
@@ -59,6 +59,7 @@ def run(name: str, check: Callable[[bytes, random.Random], None]) -> None:
     """Call `check` with changed inputs; print the input at which it fails, to be added to the corpus."""
     options = argparse.ArgumentParser()
     options.add_argument("--seconds", type=float, default=10)
+    options.add_argument("--inputs", type=int, default=None, help="try this many inputs, however long it takes")
     options.add_argument("--seed", type=int, default=None, help="repeat a run")
     options.add_argument("file", nargs="*", type=Path, help="check these inputs only")
     arguments = options.parse_args()
@@ -71,7 +72,7 @@ def run(name: str, check: Callable[[bytes, random.Random], None]) -> None:
     seeds = [file.read_bytes() for file in sorted((CORPUS / name).iterdir())]
     end = time.monotonic() + arguments.seconds
     count = 0
-    while time.monotonic() < end:
+    while count < arguments.inputs if arguments.inputs is not None else time.monotonic() < end:
         data = rng.choice(seeds)
         for _ in range(rng.randint(0, 6)):
             data = change(data, seeds, rng)[:3000]

@@ -57,7 +57,13 @@ def run(file: str) -> None:
 
     # First: at an upgrade the predecessor waits at the other end.
     take_over = TakeOver.of_environment()
-    sys.exit(Supervisor(load(file), take_over=take_over).run())
+    try:
+        code = Supervisor(load(file), take_over=take_over).run()
+    except RingwayError as error:
+        if take_over is not None:
+            take_over.failed(str(error))
+        raise
+    sys.exit(code)
 
 
 @cli.command()
@@ -68,8 +74,8 @@ def reload(file: str) -> None:
     Ringway checks the file first. If it finds problems, it prints them, changes nothing, and the exit code is 1.
     Otherwise every worker switches to the new routes, upstreams, limits, timeouts and certificates without closing a
     connection. Downloads and WebSockets that already run finish under the old configuration. Ringway opens new
-    listeners and closes removed ones. If the number of workers or the size of their tables changes, new workers start
-    and the old ones drain. SIGHUP does the same.
+    listeners and closes removed ones. If `threads` or `io_driver` changes, new workers start and the old ones drain.
+    SIGHUP does the same.
     """
     from ringway.control.commands.commands import ask
 
@@ -82,7 +88,7 @@ def upgrade(file: str) -> None:
     """Replace the Ringway that runs FILE with the installed version.
 
     A new process gets the listening sockets. When it serves, the old process drains and ends. If the new process
-    fails, the old one keeps serving, and the exit code is 1. SIGUSR2 does the same.
+    fails, the old one keeps serving, the command prints the errors, and the exit code is 1. SIGUSR2 does the same.
     """
     from ringway.control.commands.commands import ask
 

@@ -75,10 +75,15 @@ def test_a_new_process_that_cannot_start_changes_nothing(ringway):
     server = ringway(site("/one"))
     server.expected.append("not upgraded|error: ")
     pids = server.worker_pids
-    server.file.write_text("this is no TOML")
+    server.file.write_text("[server]\nlisten = 1234\nthreds = 1\n[timeouts]\nwrte = 1\n")
     done = server.command("upgrade")
     assert done.returncode == 1
-    assert "exit code 1" in done.stderr
+    first, *errors = done.stderr.splitlines()
+    assert first == "error: the new process ended with exit code 1 before it was ready"
+    assert [error.partition("; ")[0] for error in errors] == [
+        f"{server.file}:3: server.threds: there is no such key",
+        f"{server.file}:5: timeouts.wrte: there is no such key",
+    ]
     server.wait_line("not upgraded, this process keeps serving")
     with server.connect() as client:
         assert client.get("/").one("location") == "/one"

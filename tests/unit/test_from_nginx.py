@@ -38,6 +38,7 @@ def test_an_example_is_taken(tmp_path: Path, name: str, text: str) -> None:
         Path(certificate).parent.mkdir(parents=True, exist_ok=True)
         Path(made[0]).rename(certificate)
         Path(made[1]).rename(key)
+    (tmp_path / "site").mkdir(exist_ok=True)  # the relative path of the README
     file = tmp_path / "config.toml"
     file.write_text(text, encoding="utf-8")
     command = [sys.executable, "-m", "ringway", "check", "--config", str(file)]

@@ -1,15 +1,10 @@
 """The lines that a route brings into a head: never longer than their room, whatever the route and the request say."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ringway.engine.http.heads import location
 
-ROOT = Path(__file__).parents[2]
 TEXT = st.binary(max_size=200).map(lambda text: text.replace(b"\r", b"").replace(b"\n", b""))
 TO = st.lists(st.sampled_from([b"{path}", b"{path", b"{", b"}", b"https://a", b"/b?c="]) | TEXT, max_size=30).map(
     b"".join
@@ -24,10 +19,3 @@ TO = st.lists(st.sampled_from([b"{path}", b"{path", b"{", b"}", b"https://a", b"
 def test_location(to: bytes, path: bytes, query: bytes, room: int) -> None:
     whole = b"Location: " + to.replace(b"{path}", path + query) + b"\r\n"
     assert location(to, path, query, room) == (whole if len(whole) <= room else b"")
-
-
-def test_the_fuzz_harness() -> None:
-    """fuzz/fuzz_location.py, for a moment; by hand it runs as long as one likes."""
-    harness = [sys.executable, str(ROOT / "fuzz/fuzz_location.py"), "--seconds", "0.5"]
-    found = subprocess.run(harness, capture_output=True, text=True, check=False, timeout=120)
-    assert found.returncode == 0, found.stdout + found.stderr

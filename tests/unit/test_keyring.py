@@ -392,6 +392,32 @@ def test_a_new_certificate_is_taken(watched) -> None:
     assert b"b.example" in blocks.get(timeout=20)
 
 
+def test_a_renewal_repeats_no_warning_of_another_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(logs, "_write", lambda level, message: said.append(f"{level} {message}"))
+    lacking = pair(tmp_path, "lacking", ["lacking.example"], issuer="Somebody Else")
+    ending = pair(tmp_path, "ending", ["ending.example"], days=3, begins=-30)
+    config = tls(certificates=[lacking, ending, pair(tmp_path, "a", ["a.example"])])
+    ring, _ = load(config)
+    assert ring is not None
+    assert len([*ring.warnings(), *ring.expiring()]) == 2
+    watch = Watch(config, ring, lambda _: None)
+    watch._look()
+    pair(tmp_path, "a", ["b.example"], days=3, begins=-30, issuer="Somebody Else")
+    for _ in range(3):  # until the files have settled
+        watch._look()
+    in_use, chain, expires = said
+    assert "is in use, for b.example" in in_use
+    assert "a.crt" in chain
+    assert "add the intermediate certificate" in chain
+    assert "for b.example) expires on" in expires
+    # A renewed certificate with the same faults: its own warnings, again.
+    pair(tmp_path, "a", ["b.example"], days=3, begins=-30, issuer="Somebody Else")
+    for _ in range(3):
+        watch._look()
+    assert [line.rpartition(" UTC")[2] for line in said[4:]] == [line.rpartition(" UTC")[2] for line in said[1:3]]
+
+
 @pytest.mark.parametrize(
     ("how", "said_of_it"),
     [({"days": -1, "begins": -9}, "expired on"), ({"days": 9, "begins": 1}, "is not valid before")],

@@ -76,6 +76,17 @@ def test_json() -> None:
     assert line.endswith("}\n")
 
 
+def test_the_documents_name_each_key() -> None:
+    text = (Path(__file__).parents[2] / "docs/operations.md").read_text(encoding="utf-8")
+    table = text.partition("| JSON key |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1:3] for row in table.splitlines()[2:]]
+    assert sorted(key for keys, _ in rows for key in re.findall(r"`(\w+)`", keys)) == sorted(
+        json.loads(as_json(RECORD))
+    )
+    named = [name for _, names in rows for name in re.findall(r"`(\w+)=`", names)]
+    assert named == re.findall(r" (\w+)=", combined(RECORD))
+
+
 @pytest.mark.parametrize("form", [combined, as_json])
 def test_nothing_that_a_client_sends_makes_a_second_line_or_field(form: Any) -> None:
     evil = 'x"\\\r\n1.2.3.4 - - \x1b[31m\x00\x7f\x85\xe2\x80\xa8'

@@ -128,17 +128,18 @@ def test_a_block_that_is_too_small() -> None:
 
 # A worker that somebody else has taken over
 
-HEAD = struct.Struct("@IBBHBBHi8HBqQII")
+HEAD = struct.Struct("@IBBHBBHi8HBqQQQ")
 
 
-def record(size=None, kind=1, reason=0, tls=0, code=0, texts=(b"",) * 8, offload=0, time_ns=1, status=200) -> bytes:
+def record(
+    size=None, kind=1, reason=0, tls=0, code=0, texts=(b"",) * 8, offload=0, time_ns=1, status=200, total_us=0
+) -> bytes:
     text = b"".join(texts)
     whole = (HEAD.size + len(text) + 7) // 8 * 8
     lengths = map(len, texts)
     size = whole if size is None else size
-    return (HEAD.pack(size, kind, 1, status, reason, tls, code, 0, *lengths, offload, time_ns, 0, 0, 0) + text).ljust(
-        whole
-    )
+    head = HEAD.pack(size, kind, 1, status, reason, tls, code, 0, *lengths, offload, time_ns, 0, 0, total_us)
+    return (head + text).ljust(whole)
 
 
 def lies(block, data: bytes, head: int | None = None, at: int = 0) -> Reader:
@@ -153,6 +154,12 @@ def test_a_record_that_a_worker_might_have_written(block) -> None:
     texts = (b"192.0.2.1", b"a", b"GET", b"/", b"", b"", b"", b"TLS_AES_128_GCM_SHA256")
     (found,) = lies(block, record(tls=13, texts=texts)).read()
     assert (found["client"], found["tls"]) == ("192.0.2.1", "1.3/AES128-GCM")
+
+
+def test_a_tunnel_of_a_day(block) -> None:
+    """Microseconds need more than 32 bits."""
+    (found,) = lies(block, record(total_us=86_400_000_000)).read()
+    assert found["total_us"] == 86_400_000_000
 
 
 BROKEN = {

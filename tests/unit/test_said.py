@@ -2,9 +2,7 @@
 
 import json
 import socket
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +10,6 @@ from ringway.control.running import process
 from ringway.control.running.process import WorkerProcess
 from ringway.control.running.said import LINE_MOST, BrokenWorker, Lines, parse
 
-ROOT = Path(__file__).parents[2]
 READY = {"ready": {"driver": "epoll", "features": ["none"], "pinned": False}}
 STOPPED = {"stopped": {"gauges": {"clients": 0}, "open": []}}
 RENEWED = {"renewed": {"number": 3, "error": ""}}
@@ -125,11 +122,3 @@ def test_an_answer_counts_for_the_question_that_was_asked(worker: WorkerProcess)
     worker.said(RENEWED)
     assert worker.read()
     assert worker.broken
-
-
-def test_this_door_stands_up_to_random_changes() -> None:
-    """fuzz/fuzz_worker.py, for a moment; by hand it runs as long as one likes."""
-    harness = [sys.executable, str(ROOT / "fuzz/fuzz_worker.py")]
-    corpus = sorted((ROOT / "fuzz/corpus/worker").iterdir())
-    subprocess.run([*harness, *map(str, corpus)], check=True)
-    subprocess.run([*harness, "--seconds", "1"], check=True)

@@ -3,7 +3,7 @@
 import datetime
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from cryptography import x509
 
@@ -81,10 +81,12 @@ class Reminder:
         self._looked = time.monotonic()
         self.anew(lines)
 
-    def anew(self, lines: list[str]) -> list[str]:
-        """All of them are told now."""
-        self._told = dict.fromkeys(map(_without_amount, lines), time.monotonic())
-        return lines
+    def anew(self, lines: list[str], same: Iterable[str] = ()) -> list[str]:
+        """Replaces the warnings. Returns them without those of `same` that were logged before."""
+        before = {about: self._told[about] for about in map(_without_amount, same) if about in self._told}
+        now = time.monotonic()
+        self._told = {about: before.get(about, now) for about in map(_without_amount, lines)}
+        return [line for line in lines if _without_amount(line) not in before]
 
     def due(self, expiring: Callable[[], list[str]]) -> list[str]:
         """Those that are to be told now."""

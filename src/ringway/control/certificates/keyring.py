@@ -148,6 +148,12 @@ class Keyring:
             if id(pair.key) not in kept:
                 certificates.wipe(pair.key)
 
+    def unchanged(self, old: "Keyring") -> "Keyring":
+        """The part of this one that is equal in the old one."""
+        pairs = {source: pair for source, pair in self.pairs.items() if old.pairs.get(source) == pair}
+        authorities = {path: text for path, text in self.authorities.items() if old.authorities.get(path) == text}
+        return replace(self, pairs=pairs, authorities=authorities)
+
     def warnings(self) -> list[str]:
         lines = list(self.notes)
         for source, pair in self.pairs.items():
@@ -349,9 +355,12 @@ class Watch:
                 self._due.append(f'client certificates are now verified with the new "{path}"')
         self._due_from, self._due_looks = self._taken(), _TAKE_LOOKS
         self._changed(ring.block(self.ticket_keys, self.stapler, old))
+        same = ring.unchanged(old)  # before wipe(), which changes the old keys
         old.wipe(but=ring)
         self._tell_taken()
-        for line in [*ring.warnings(), *self._expiring.anew(ring.expiring())]:
+        known = {*old.warnings()} & {*same.warnings()}
+        new = [line for line in ring.warnings() if line not in known]
+        for line in [*new, *self._expiring.anew(ring.expiring(), same.expiring())]:
             logs.warning(f"certificate {line}")
 
     def _tell_taken(self) -> None:

@@ -153,7 +153,8 @@ class Watch:
             if tls["key"] is not None:
                 for line in certificates.permissions(tls["key"]):
                     logs.warning(f"upstream {tls['name']}: {line}")
-        for line in self._expiring.anew(expiring(self._plan, self._peers)):
+        same = expiring(self._plan, [None if number in new else peer for number, peer in enumerate(peers)])
+        for line in self._expiring.anew(expiring(self._plan, peers), same):
             logs.warning(line)
         self._changed(self.block())
         _wipe(old, but=peers)

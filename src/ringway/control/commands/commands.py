@@ -193,9 +193,11 @@ def ask(file: str, command: str) -> list[str]:
         if not ok:
             raise RingwayError("\n".join(lines))
         return lines
+    number = "SIGHUP" if command == "reload" else "SIGUSR2"
     raise RingwayError(
         f'no running Ringway uses "{file}": start it with `ringway run --config {file}`, or name the file that it was '
-        "started with; only the user that runs it, or root, can control it"
+        "started with; if another user runs it, give the command as that user, or send "
+        f"{number} to its supervisor"
     )
 
 

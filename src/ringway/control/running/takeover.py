@@ -3,7 +3,7 @@
     old                                        new (`ringway run`, of the version that is installed now)
     Successor: starts it with one socket  -->  TakeOver.of_environment(): listening sockets, session tickets' keys
     goes on serving                            starts its workers on the same sockets
-    says_ready()                          <--  ready()
+    says_ready()                          <--  ready(), or failed() with the errors of the configuration
     drains                                     serves
 
 The sockets are the same on both sides (their descriptions, open(2)), so who waits in one of them is not lost. If the
@@ -29,6 +29,8 @@ from ringway.errors import RingwayError
 VARIABLE = "RINGWAY_TAKE_OVER"
 """Names the descriptor of the socket to the predecessor."""
 READY_WITHIN = 60.0
+_ERRORS_MOST = 1 << 16
+"""Bytes of failed() that the old supervisor reads."""
 _END_WITHIN = 5.0
 """Seconds from the end of the conversation to the end of a process that failed."""
 
@@ -46,6 +48,8 @@ class Successor:
     ) -> None:
         """Starts it. Raises OSError."""
         self.askers = askers
+        self.errors: list[str] = []
+        """What the process sent with failed()."""
         self.due = time.monotonic() + READY_WITHIN
         self._late = f"was not ready within {READY_WITHIN:.0f} s"
         self._link, theirs = socket.socketpair()
@@ -91,10 +95,17 @@ class Successor:
 
     def says_ready(self) -> bool:
         """What came on the socket: that it is ready, or its end."""
+        said = b""
         try:
-            return self._link.recv(1) == b"!"
+            self._link.settimeout(_END_WITHIN)
+            while (more := self._link.recv(4096)) and len(said) < _ERRORS_MOST:
+                said += more
+                if said.startswith(b"!"):
+                    return True
         except OSError:
-            return False
+            pass
+        self.errors = said.decode("utf-8", "replace").splitlines()
+        return False
 
     def hung_up(self) -> None:
         """It closed its end and was not ready: its exit follows, and SIGCHLD tells."""
@@ -116,7 +127,8 @@ class Successor:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             return f"the new process {self._late}"
-        return f"the new process ended with exit code {code} before it was ready; its log lines say why"
+        why = f"the new process ended with exit code {code} before it was ready"
+        return why if self.errors else f"{why}; its log lines say why"
 
 
 class TakeOver:
@@ -165,4 +177,10 @@ class TakeOver:
         """The predecessor may drain."""
         with contextlib.suppress(OSError):
             self._link.sendall(b"!")
+        self._link.close()
+
+    def failed(self, error: str) -> None:
+        """Sends the old supervisor why this process ends, for the answer to `ringway upgrade`."""
+        with contextlib.suppress(OSError):
+            self._link.sendall(error.encode("utf-8", "replace")[:_ERRORS_MOST])
         self._link.close()

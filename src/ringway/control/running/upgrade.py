@@ -91,7 +91,7 @@ class Upgrades:
         why = successor.give_up()
         logs.error(f"not upgraded, this process keeps serving: {why}")
         notify(f"MAINPID={os.getpid()}\nREADY=1\nSTATUS=ready; the last upgrade failed")
-        answer_all(successor.askers, False, [why])
+        answer_all(successor.askers, False, [why, *successor.errors])
 
     def close(self) -> None:
         if self._successor is not None:

@@ -57,8 +57,8 @@ cdef struct Record:
     uint8_t offload                 # bits of Offload: which directions of TLS the kernel did
     int64_t time_ns                 # wall clock, when the request began
     uint64_t bytes                  # of the body, sent to the client
-    uint32_t first_byte_us
-    uint32_t total_us
+    uint64_t first_byte_us          # a response can wait, and a tunnel last, longer than 32 bits of microseconds
+    uint64_t total_us
 
 cdef struct RecordRing:
     uint64_t head                   # written by the worker

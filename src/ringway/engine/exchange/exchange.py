@@ -292,8 +292,8 @@ def write_record(w, x):
     r.time_ns = cast(cython.longlong, x.began_ns + w.clock.wall_offset_ns)
     r.bytes = x.down.total
     if x.first_byte_ns:
-        r.first_byte_us = cast(uint32_t, (x.first_byte_ns - x.began_ns) // 1000)
-    r.total_us = cast(uint32_t, min((w.clock.now_ns - x.began_ns) // 1000, cast(uint64_t, 0xFFFFFFF)))
+        r.first_byte_us = (x.first_byte_ns - x.began_ns) // 1000
+    r.total_us = (w.clock.now_ns - x.began_ns) // 1000
     p: cython.p_char = cast(cython.p_char, r) + sizeof(Record)
     p = put_span(p, client)
     p = put(p, x.log.host, x.log.host_length)
