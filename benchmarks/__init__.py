@@ -1,1 +1,1 @@
-"""Ringway beside nginx and beside the kernel's own limit: `python -m benchmarks`. See README.md in this folder."""
+"""Compares Ringway with nginx and the limit of the kernel: `python -m benchmarks`. See README.md in this folder."""

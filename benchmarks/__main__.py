@@ -23,13 +23,13 @@ RESULTS = Path(__file__).with_name("results")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status: 0 measured, 1 something went wrong (said on stderr), 130 interrupted."""
+    """Returns the exit status: 0 success, 1 error (printed on stderr), 130 interrupted."""
     options = _options(arguments)
     if options.list:
         for workload in WORKLOADS:
             print(f"{workload.name:<16} {workload.title}")
         return 0
-    # SIGTERM unwinds as Ctrl-C does, so that what we started ends with us.
+    # Handle SIGTERM like Ctrl-C, so that the started processes end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         _run(options)
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     workloads, servers, cpus = options.only, options.servers, _cpus(options)
     if "ringway" in servers and not os.access(options.ringway, os.X_OK):
-        raise BenchError(f"there is no program {options.ringway}: `make build` makes it, or say --ringway PATH")
+        raise BenchError(f"there is no program {options.ringway}: run `make build`, or use --ringway PATH")
     programs = ["cc", "openssl", "wrk", *(["nginx"] if "nginx" in servers else [])]
     needs.need_programs(programs, options.install)
 
@@ -74,13 +74,13 @@ def _run(options: argparse.Namespace) -> None:
     print("\n" + report.table(rounds, workloads, servers) + "\n")
     for remark in report.remarks(rounds, workloads):
         print(remark)
-    print(f"everything measured: {os.path.relpath(options.json)}")
+    print(f"all results: {os.path.relpath(options.json)}")
 
 
 def _rounds(
     options: argparse.Namespace, servers: list[Server], workloads: list[Workload], cpus: tuple[int, int]
 ) -> report.Rounds:
-    """All rounds: for each workload, the servers in turn, again and again."""
+    """Runs all rounds. For each workload, the servers take turns."""
     rounds: report.Rounds = {}
     total = options.rounds * sum(workload.name in server.targets for workload in workloads for server in servers)
     done = 0
@@ -89,7 +89,7 @@ def _rounds(
     for workload in workloads:
         measured = [server for server in servers if workload.name in server.targets]
         for server in measured:
-            # Warm caches, pools and code paths; not counted.
+            # Warm-up, not counted.
             run_wrk(workload, server.targets[workload.name].port, 1, options.connections, cpus[1])
         for number in range(1, options.rounds + 1):
             for server in measured:
@@ -106,8 +106,8 @@ def _rounds(
 def _sample(
     workload: Workload, server: str, target: Target, options: argparse.Namespace, cpus: tuple[int, int]
 ) -> Sample:
-    """One round. A limit program names what is in flight by descriptor alone, so an old connection's end can take a
-    new one with it: its round is then repeated, once. Servers have no such excuse."""
+    """Runs one round. A limit program identifies operations only by their descriptor, so the end of an old connection
+    can close a new one. Then its round is repeated once. A failed round of a server is an error."""
     try:
         return measure(workload, target, options.seconds, options.connections, cpus)
     except BenchError as error:
@@ -126,44 +126,44 @@ def _line(workload: Workload, number: int, server: str, sample: Sample) -> str:
 
 
 def _cpus(options: argparse.Namespace) -> tuple[int, int]:
-    """CPU of the server, CPU of the load."""
+    """Returns the CPU of the server and the CPU of the load."""
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < 2:
-        raise BenchError("two CPUs are needed: one for the server, one for the load")
+        raise BenchError("the benchmark needs two CPUs: one for the server, one for the load")
     server = allowed[1] if options.server_cpu is None else options.server_cpu
     load = allowed[0] if options.load_cpu is None else options.load_cpu
     for cpu in (server, load):
         if cpu not in allowed:
-            raise BenchError(f"CPU {cpu} is not among those that we may use: {allowed}")
+            raise BenchError(f"this process cannot use CPU {cpu}, only {allowed}")
     if server == load:
-        raise BenchError("the server and the load need a CPU each")
+        raise BenchError("the server and the load must have different CPUs")
     return server, load
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measures Ringway beside nginx and beside the kernel's limit, one worker each on one CPU.",
+        description="Compares Ringway with nginx and with the limit of the kernel, with one worker each on one CPU.",
     )
     add = parser.add_argument
     add("--rounds", type=_positive, default=3, help="rounds for each workload and server (3)")
     add("--seconds", type=_positive, default=3, help="length of a round (3)")
-    add("--connections", type=_positive, default=64, help="connections at the same time (64)")
-    add("--quick", action="store_true", help="one round of one second: does everything work?")
-    add("--only", type=_workloads, default=list(WORKLOADS), metavar="NAME[,NAME]", help="these workloads")
-    add("--list", action="store_true", help="lists the workloads")
-    add("--servers", type=_servers, default=list(SERVERS), metavar="NAME[,NAME]", help="of nginx, ringway, limit")
+    add("--connections", type=_positive, default=64, help="concurrent connections (64)")
+    add("--quick", action="store_true", help="one round of one second, to check that everything works")
+    add("--only", type=_workloads, default=list(WORKLOADS), metavar="NAME[,NAME]", help="run only these workloads")
+    add("--list", action="store_true", help="list the workloads")
+    add("--servers", type=_servers, default=list(SERVERS), metavar="NAME[,NAME]", help="some of nginx, ringway, limit")
     beside = Path(sys.executable).with_name("ringway")
     add("--ringway", type=os.path.abspath, default=str(beside), metavar="PATH", help=f"Ringway's program ({beside})")
-    add("--json", type=Path, default=RESULTS / "latest.json", metavar="PATH", help="where everything measured goes")
-    add("--server-cpu", type=int, metavar="N", help="CPU of the servers (the second that we may use)")
-    add("--load-cpu", type=int, metavar="N", help="CPU of wrk and the origins (the first that we may use)")
+    add("--json", type=Path, default=RESULTS / "latest.json", metavar="PATH", help="file for all results")
+    add("--server-cpu", type=int, metavar="N", help="CPU of the servers (the second usable one)")
+    add("--load-cpu", type=int, metavar="N", help="CPU of wrk and the origins (the first usable one)")
     add("--nginx-small-files", choices=list(SMALL_FILES), default="sendfile", help="how nginx sends 1 KiB (sendfile)")
     add("--driver", choices=["io_uring", "epoll"], default="io_uring", help="Ringway's I/O driver (io_uring)")
     add("--no-install", dest="install", action="store_false", help="never call apt-get")
     options = parser.parse_args(arguments)
     if options.driver == "epoll":
-        # With nginx's own way to wait, its own cost is the bound.
+        # nginx uses epoll too, so Ringway must cost at most as much.
         options.only = [replace(workload, target=1.0) for workload in options.only]
     if options.quick:
         options.rounds = options.seconds = 1
@@ -187,7 +187,7 @@ def _servers(text: str) -> list[str]:
 
 
 def _names(text: str, known: tuple[str, ...]) -> list[str]:
-    """The names in `text`, each once, in the order of `known`."""
+    """Returns the names in `text`, each once, in the order of `known`."""
     asked = {name.strip() for name in text.split(",") if name.strip()}
     if unknown := asked - set(known):
         raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}")

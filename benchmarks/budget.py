@@ -1,16 +1,15 @@
-"""What a request costs, counted: instructions, system calls and allocations of the worker, by `make budget`.
+"""Counts the cost of a request: instructions, system calls and allocations of the worker (`make budget`).
 
-    make budget                        compare with benchmarks/budget.json; fails when something costs over 1 % more
-    make budget ARGS="--functions"     say for every workload which functions grew or shrank
-    make budget ARGS="--accept"        write what was measured as the new budget
+    make budget                        compare with benchmarks/budget.json; fail if something costs over 1 % more
+    make budget ARGS="--functions"     also print for every workload which functions have changed
+    make budget ARGS="--accept"        write the results as the new budget
 
-Instructions are counted by callgrind, in a worker on the epoll driver, and do not depend on who else runs. One client
-asks again and again on one connection. Between two requests nobody else speaks, so each request takes the same path.
-System calls are counted by strace, on both drivers. Allocations are the calls to malloc and its like that functions of
-Ringway make themselves: there is none on the request path. (What OpenSSL allocates is its own affair, and part of the
-instructions.)
+callgrind counts instructions, in a worker with the epoll driver. The counts do not depend on the load of the machine:
+one client repeats the same request on one connection, and there is no other traffic, so every request takes the same
+path. strace counts system calls, with both drivers. Allocations are calls of malloc, free and the like by functions of
+Ringway itself. There must be none on the request path. (Allocations of OpenSSL are only part of its instructions.)
 
-Counts belong to one compiler, one C library and one OpenSSL. With others than those of budget.json nothing is judged.
+Counts are valid for one compiler, C library and OpenSSL. If these differ from budget.json, nothing is judged.
 """
 
 import argparse
@@ -38,13 +37,13 @@ from benchmarks.servers import HOST, make_site
 
 TABLE = Path(__file__).with_name("budget.json")
 MORE = 1.01
-"""Over so much of the budget is too much."""
+"""A cost above the budget times this fails."""
 WARM, COUNTED = 20, 300
 START_WITHIN = 120
-"""Seconds: a worker in valgrind takes long to start."""
+"""Seconds. A worker in valgrind starts slowly."""
 ALLOCATE = {"malloc", "calloc", "realloc", "aligned_alloc", "posix_memalign", "memalign", "mmap", "free"}
 HARMLESS = 5
-"""Instructions by which a function may differ before it is worth a line."""
+"""Functions that differ by fewer instructions are not printed."""
 
 FEW_FIELDS = "Host: h\r\nUser-Agent: budget/1\r\nAccept: */*\r\nAccept-Encoding: gzip\r\nAccept-Language: en\r\n"
 MANY_FIELDS = (
@@ -98,7 +97,7 @@ file_valid = 3600
 "/proxy/" = {{ type = "Proxy", url = "http://{host}:{origin}" }}
 """
 
-# Loaded by the interpreter of the supervisor before anything else: its workers then run in valgrind.
+# The interpreter of the supervisor loads this first, so that its workers run in valgrind.
 IN_VALGRIND = """\
 import sys
 if "run" in sys.argv:
@@ -111,20 +110,20 @@ if "run" in sys.argv:
 
 @dataclass
 class Count:
-    """What one request costs."""
+    """The cost of one request."""
 
     instructions: int = 0
     functions: dict[str, int] = field(default_factory=dict)
-    """Instructions of each function by itself."""
+    """Instructions of each function, without the functions that it calls."""
     allocations: dict[str, float] = field(default_factory=dict)
-    """By caller and callee."""
+    """Calls by caller and callee."""
 
 
 # -------------------------------------------------------------------------------------------------- the other side
 
 
 class Origin(threading.Thread):
-    """An upstream: 100 bytes for each request, in chunks where the target says so."""
+    """An upstream that answers each request with 100 bytes, in chunks if the target contains "chunked"."""
 
     PLAIN = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\n" + b"x" * 100
     CHUNKED = (
@@ -166,7 +165,7 @@ def connect(workload: Workload, plain: int, tls: int) -> socket.socket:
 
 
 def ask(link: socket.socket, workload: Workload, times: int) -> None:
-    """The same request again and again, each after the answer to the one before."""
+    """Sends the same request repeatedly, each one after the answer to the one before."""
     request = f"GET {workload.target} HTTP/1.1\r\n{workload.fields}\r\n".encode()
     for _ in range(times):
         link.sendall(request)
@@ -206,7 +205,7 @@ class Running:
 def ringway(driver: str, valgrind: bool) -> Iterator[Running]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ringway-budget-")))
-        # Workers may run as another user, and valgrind writes there from within them.
+        # Workers can run as another user, and valgrind writes files here as that user.
         folder.chmod(0o777)
         site = make_site(folder, 0, 0)
         origin = Origin()
@@ -251,7 +250,7 @@ def build_shim(folder: Path) -> Path:
 
 
 def wait_until_ready(process: Process, plain: int) -> None:
-    """The supervisor's socket accepts long before a worker in valgrind answers."""
+    """Waits for an answer. The supervisor's socket accepts long before a worker in valgrind answers."""
     with socket.create_connection((HOST, plain), timeout=START_WITHIN) as link:
         try:
             ask(link, WORKLOADS[0], 1)
@@ -273,7 +272,7 @@ def count_one(running: Running, workload: Workload) -> Count:
         monitor(running.pid, "zero")
         ask(link, workload, COUNTED)
         monitor(running.pid, "dump")
-    # Dumps are numbered; the newest is ours.
+    # Dumps are numbered, and this one is the newest.
     newest = max(running.folder.glob(f"counts.{running.pid}.*"), key=lambda path: int(path.suffix[1:]))
     return read_dump(newest.read_text(), COUNTED)
 
@@ -283,11 +282,11 @@ def monitor(pid: int, command: str) -> None:
         ["vgdb", f"--pid={pid}", "--wait=20", command], capture_output=True, text=True, timeout=120, check=False
     )
     if done.returncode:
-        raise BenchError(f"valgrind does not listen: {done.stderr.strip()}")
+        raise BenchError(f"valgrind does not respond: {done.stderr.strip()}")
 
 
 def read_dump(text: str, requests: int) -> Count:
-    """Costs of each function by itself, and calls. The format: callgrind's manual, "Callgrind Format Specification"."""
+    """Reads the cost of each function, and its calls. Format: callgrind's manual, "Callgrind Format Specification"."""
     own: Counter[str] = Counter()
     calls: Counter[str] = Counter()
     function = callee = ""
@@ -301,7 +300,7 @@ def read_dump(text: str, requests: int) -> Count:
         elif line.startswith("calls="):
             if callee.split("@")[0] in ALLOCATE and "ringway" in function:
                 calls[f"{short(function)} calls {callee}"] += int(line[6:].split()[0])
-            skip = True  # the next line is what the called function cost
+            skip = True  # the next line is the cost of the called function
         elif re.match(r"[\d+*-]", line):
             cost = int(line.split()[-1])
             if not skip:
@@ -318,7 +317,7 @@ def read_dump(text: str, requests: int) -> Count:
 
 
 def short(function: str) -> str:
-    """`__pyx_f_7ringway_6engine_8exchange_5proxy_proxy_begin` is `exchange.proxy.proxy_begin`."""
+    """Shortens `__pyx_f_7ringway_6engine_8exchange_5proxy_proxy_begin` to `exchange.proxy.proxy_begin`."""
     rest = function.split("'")[0].removeprefix("__pyx_f_7ringway_6engine_")
     if rest == function.split("'")[0]:
         return rest
@@ -334,7 +333,7 @@ def short(function: str) -> str:
 
 
 def system_calls(driver: str) -> dict[str, dict[str, float]]:
-    """For each workload how many of which a request makes."""
+    """Returns for each workload the system calls of one request, by name."""
     with ringway(driver, valgrind=False) as running:
         return {workload.name: trace_one(running, workload) for workload in WORKLOADS}
 
@@ -368,7 +367,7 @@ def trace_one(running: Running, workload: Workload) -> dict[str, float]:
 
 
 def toolchain() -> dict[str, str]:
-    """What the counts depend on beside Ringway."""
+    """Returns what the counts depend on in addition to Ringway."""
 
     def first_line(*command: str) -> str:
         try:
@@ -379,7 +378,7 @@ def toolchain() -> dict[str, str]:
     flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.M)
     return {
         "machine": platform.machine(),
-        # By these the C library and OpenSSL choose their functions.
+        # The C library and OpenSSL select functions by these flags.
         "cpu": " ".join(sorted({"avx2", "aes", "bmi2"} & set(flags[1].split() if flags else ()))),
         "compiler": first_line(os.environ.get("CC", "cc"), "-dumpfullversion"),
         "libc": " ".join(platform.libc_ver()),
@@ -390,7 +389,7 @@ def toolchain() -> dict[str, str]:
 
 
 def judge(now: dict[str, Count], calls: dict[str, dict[str, dict[str, float]]], budget: dict, functions: bool) -> int:
-    """Prints the tables and what is over. How many are over."""
+    """Prints the tables, with details of costs over the budget. Returns their number."""
     over = 0
     width = max(len(workload.name) for workload in WORKLOADS)
     print(f"{'instructions per request':{width}} {'budget':>8} {'now':>8}")
@@ -428,12 +427,12 @@ def print_functions(now: dict[str, int], then: dict[str, int]) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make budget", description="What a request costs, against the budget.")
-    parser.add_argument("--accept", action="store_true", help="write what was measured as the new budget")
-    parser.add_argument("--functions", action="store_true", help="say for every workload which functions changed")
+    parser = argparse.ArgumentParser(prog="make budget", description="Compares the cost of a request with the budget.")
+    parser.add_argument("--accept", action="store_true", help="write the results as the new budget")
+    parser.add_argument("--functions", action="store_true", help="print for every workload which functions changed")
     options = parser.parse_args()
     if missing := [tool for tool in ("valgrind", "vgdb", "strace") if not shutil.which(tool)]:
-        print(f"no budget: {', '.join(missing)} is not here")
+        print(f"budget not checked: {', '.join(missing)} not found")
         return 0
     tools = toolchain()
     budget = json.loads(TABLE.read_text()) if TABLE.exists() else {"instructions": {}, "system_calls": {}}
@@ -456,8 +455,8 @@ def main() -> int:
         return 0
     if over:
         print(
-            f"\n{over} over the budget. Make it cheaper. If the cost is worth it, say why in the commit that writes\n"
-            'the new budget: make budget ARGS="--accept"',
+            f"\n{over} over the budget. Reduce the cost. If it is justified, write a new budget with\n"
+            '`make budget ARGS="--accept"`, and give the reason in the commit.',
             file=sys.stderr,
         )
     return 1 if over else 0

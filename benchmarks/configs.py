@@ -1,4 +1,4 @@
-"""The configurations of nginx and of Ringway: the same work for both, each set up as its makers would for speed."""
+"""The configurations of nginx and Ringway: the same work for both, each with its fastest settings."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,21 +6,21 @@ from pathlib import Path
 from benchmarks import workloads as w
 
 REQUESTS_PER_CONNECTION = 1_000_000_000
-"""High enough that no connection is closed during a round."""
+"""So high that no server closes a connection during a round."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """What both servers serve: files, a certificate, and the origins behind them."""
+    """What both servers use: files, a certificate, and the origins."""
 
     folder: Path
-    """Temporary folder of this run, ours alone."""
+    """Temporary folder of this run."""
     certificate: Path
     key: Path
     origin_small_port: int
-    """Origin that answers with 100 B."""
+    """Port of the origin that answers with 100 B."""
     origin_large_port: int
-    """Origin that answers with 1 MiB."""
+    """Port of the origin that answers with 1 MiB."""
 
     @property
     def files(self) -> Path:
@@ -29,8 +29,8 @@ class Site:
 
 
 SMALL_FILES = {"sendfile": "tcp_nopush on;", "read": "sendfile off;"}
-"""How nginx sends the file of 1 KiB: as its documentation advises, or copied into one write with the head, which is
-cheaper for a file as small as this one (and dearer for larger ones)."""
+"""How nginx sends the file of 1 KiB: as its documentation recommends, or copied into one write with the head. The
+latter is cheaper for a file this small, and more expensive for larger files."""
 
 NGINX = """\
 {user}
@@ -41,7 +41,7 @@ worker_rlimit_nofile 65536;
 pid {folder}/nginx.pid;
 error_log {folder}/nginx.err warn;
 events {{
-    # More than any measurement opens: what nginx has too many of it closes.
+    # More than any benchmark opens: nginx closes connections beyond this limit.
     worker_connections 16384;
     use epoll;
     multi_accept on;
@@ -84,7 +84,7 @@ http {{
         listen 127.0.0.1:{tls_port} ssl backlog=4096;
         server_name _;
 
-        # What Ringway sends as well.
+        # The fields that Ringway sends.
         proxy_http_version 1.1;
         proxy_set_header Connection "";
         proxy_set_header Host $http_host;
@@ -97,7 +97,7 @@ http {{
         }}
         location {PROXY_LARGE} {{
             proxy_pass http://large/;
-            # A response is more than the default buffers hold (32 KiB): larger ones, and never to disk.
+            # The response does not fit into the default buffers (32 KiB). Use larger ones, and no temporary files.
             proxy_buffer_size 16k;
             proxy_buffers 16 64k;
             proxy_busy_buffers_size 128k;
@@ -109,7 +109,7 @@ http {{
         }}
         location {LARGE_FILE} {{
             root {files};
-            # On, it costs nginx a good half more here, on loopback.
+            # With tcp_nopush, nginx needs over 50 % more CPU here, on the loopback.
             tcp_nopush off;
         }}
     }}
@@ -143,8 +143,8 @@ _PATHS = {"PROXY_SMALL": w.PROXY_SMALL, "PROXY_LARGE": w.PROXY_LARGE, "FILE": w.
 
 
 def nginx(site: Site, plain_port: int, tls_port: int, cpu: int, root: bool, small_files: str) -> str:
-    """nginx.conf. `small_files`: a key of SMALL_FILES. `root`: we are root, and the worker must stay root to read our
-    folder."""
+    """Returns nginx.conf. `small_files`: a key of SMALL_FILES. `root`: the benchmark runs as root, and the worker must
+    stay root to read its folder."""
     return NGINX.format(
         **_PATHS,
         **_site(site),
@@ -157,7 +157,7 @@ def nginx(site: Site, plain_port: int, tls_port: int, cpu: int, root: bool, smal
 
 
 def ringway(site: Site, plain_port: int, tls_port: int, driver: str) -> str:
-    """config.toml."""
+    """Returns config.toml."""
     return RINGWAY.format(**_PATHS, **_site(site), plain_port=plain_port, tls_port=tls_port, driver=driver)
 
 

@@ -1,4 +1,4 @@
--- With a number behind the address: each request brings a body of so many bytes.
+-- With a number after the URL, each request has a body of that many bytes.
 function init(arguments)
   if arguments[1] then
     wrk.method = "POST"
@@ -6,7 +6,7 @@ function init(arguments)
   end
 end
 
--- Runs in wrk once, after the last response: what wrk counted, as one line of JSON. Times in microseconds.
+-- wrk calls this once, after the last response. Prints the results as one line of JSON. Times are in microseconds.
 function done(summary, latency, requests)
   local errors = summary.errors
   io.write(string.format(

@@ -1,4 +1,4 @@
-# Run by tools/kernel_vm.sh inside the virtual machine, see benchmarks/kernel_tls.py and benchmarks/tls.py.
+# tools/kernel_vm.sh runs this in the virtual machine, see benchmarks/kernel_tls.py and benchmarks/tls.py.
 cd "$(dirname "$0")/.."
 ulimit -n 4096
 uname -r

@@ -1,12 +1,13 @@
-"""Kernel TLS against TLS in user space, in one run: `make bench-kernel` (in the virtual machine, so emulated).
+"""Compares kernel TLS with TLS in user space: `make bench-kernel` (in the virtual machine, so emulated).
 
     .venv/bin/python -m benchmarks.kernel_tls [--seconds 4] [--rounds 3]
 
-One Ringway for each way; alternating rounds, medians. Then each way once under strace: system calls of the worker for
-one request on a connection of its own, and the bytes of a file that they brought into user space.
+Runs one Ringway for each mode, in alternating rounds, and prints medians. Then traces each mode once with strace: the
+system calls of the worker for one request on its own connection, and the bytes of the file copied to user space.
 
-`make bench-kernel` has one CPU whose clock counts instructions (tools/kernel_vm.sh), so CPU time is a number of
-instructions and hardly differs from run to run. It is no time: an AES instruction counts as much as an addition.
+The machine of `make bench-kernel` has one CPU whose clock counts instructions (tools/kernel_vm.sh). CPU time there is a
+number of instructions, almost equal in every run. It is not real time: an AES instruction counts as one, like an
+addition.
 """
 
 import argparse
@@ -47,7 +48,7 @@ ASKED = [
     (FRESH, 4),
     *[(w, 8) for w in workloads.WORKLOADS if w.name in ("file-1k-tls", "proxy-100b-tls")],
 ]
-"""Workloads, and how many connections each has."""
+"""Workloads, each with its number of connections."""
 TRACED = (HUGE, UPLOAD, FRESH)
 
 SINK = """\
@@ -66,14 +67,14 @@ http {{
     }}
 }}
 """
-"""nginx as an upstream that reads bodies and forgets them."""
+"""nginx as an upstream that reads and discards bodies."""
 
 
 def main() -> None:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--seconds", type=int, default=4, help="of each round")
+    asked.add_argument("--seconds", type=int, default=4, help="length of a round")
     asked.add_argument("--rounds", type=int, default=3)
-    asked.add_argument("--instruction-ns", type=int, default=0, help="of a clock that counts them")
+    asked.add_argument("--instruction-ns", type=int, default=0, help="nanoseconds per instruction of a counting clock")
     options = asked.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -90,7 +91,7 @@ def main() -> None:
         for workload in TRACED:
             for way, target in targets.items():
                 calls, copied = traced(target, workload, folder)
-                read = "" if workload.upload_bytes else f"; {copied:,} of its bytes came into user space"
+                read = "" if workload.upload_bytes else f"; {copied:,} bytes of the file were copied to user space"
                 print(f"{workload.title}, {way}: {calls} system calls{read}", flush=True)
 
 
@@ -127,7 +128,7 @@ def start(stack: ExitStack, folder: Path) -> dict[str, Target]:
 
 def show(found: dict[tuple[str, str], list[float]], instruction_ns: int) -> None:
     unit = "thousand instructions" if instruction_ns else "CPU microseconds"
-    print(f"\nFor a request, emulated: {unit} of the worker and the kernel for it, and the ratio to user space\n")
+    print(f"\n{unit} per request of the worker and the kernel (emulated), and the ratio to user space\n")
     print(f"| | {' | '.join(WAYS)} |\n| --- |{' ---: |' * len(WAYS)}")
     for workload, _ in ASKED:
         base = statistics.median(found[workload.name, "user space"])
@@ -138,8 +139,8 @@ def show(found: dict[tuple[str, str], list[float]], instruction_ns: int) -> None
 
 
 def traced(target: Target, workload: Workload, folder: Path) -> tuple[int, int]:
-    """System calls of the worker for one request on a connection of its own, by strace; and the bytes of the file that
-    it did not send by sendfile but read, by its own counter (its reads are io_uring's, which strace does not see)."""
+    """Returns the system calls of the worker for one request on its own connection, by strace, and the bytes of the
+    file that it did not send by sendfile, by its counter (strace does not see reads of io_uring)."""
     url = f"https://{HOST}:{target.port}"
     ask = ["curl", "-sk", "-o", "/dev/null"]
     body = folder / "body"
@@ -164,7 +165,7 @@ def traced(target: Target, workload: Workload, folder: Path) -> tuple[int, int]:
 
 
 def counter(pid: int, name: str) -> int:
-    """One counter of a worker, from its shared memory."""
+    """Reads a counter of a worker from its shared memory."""
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         if str(entry.readlink()).startswith("/memfd:ringway counters"):
             return counters.read(entry.read_bytes())[name]

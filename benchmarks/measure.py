@@ -1,4 +1,4 @@
-"""One round: what wrk counted and what the server's process spent meanwhile."""
+"""Measures one round: the results of wrk, and the CPU time of the server's process."""
 
 import json
 import os
@@ -26,17 +26,17 @@ class Sample:
     cpu_us: float
     """CPU time (user and system) of the server's process per request, microseconds."""
     user_us: float
-    """The part of it in user mode, by the kernel's estimate."""
+    """The part of `cpu_us` in user mode, as the kernel estimates it."""
     io_worker_us: float
-    """The part of it in io_uring's kernel threads (io-wq), which may run on any CPU."""
+    """The part of `cpu_us` in io_uring's kernel threads (io-wq), which can run on any CPU."""
     requests_per_second: float
     p50_us: float
     p99_us: float
     max_us: float
     busy: float
-    """CPU time of the server's process / time: near 1 the server is the bottleneck, otherwise the load is."""
+    """CPU time of the server's process / time. Near 1 the server is the bottleneck, otherwise the load is."""
     others: float
-    """Share of the server's CPU that something else had (other processes, interrupts, the hypervisor)."""
+    """Share of the server's CPU that others used (processes, interrupts, the hypervisor)."""
 
 
 @dataclass(frozen=True)
@@ -49,19 +49,19 @@ class _Spent:
     system: int
     io_workers: int
     cpu_busy: int
-    """Of the whole CPU."""
+    """Busy time of the whole CPU."""
 
 
 def cpu_ns(pid: int) -> int:
-    """CPU time of a process since its start: all of its threads, ended ones and io_uring's kernel threads too.
+    """Returns the CPU time of a process since its start, including ended threads and io_uring's kernel threads.
 
-    The same sum as utime + stime of /proc/PID/stat, in nanoseconds instead of ticks of 10 ms."""
+    It is utime + stime of /proc/PID/stat, but in nanoseconds instead of ticks of 10 ms."""
     # The clock of clock_getcpuclockid(3), which Python does not have: CPUCLOCK_SCHED (2) of ~pid.
     return time.clock_gettime_ns(~pid << 3 | 2)
 
 
 def measure(workload: Workload, target: Target, seconds: int, connections: int, cpus: tuple[int, int]) -> Sample:
-    """Runs wrk for `seconds` (whole: wrk takes no others). `cpus`: of the server, of the load."""
+    """Runs wrk for `seconds` (wrk accepts only whole seconds). `cpus`: CPU of the server, CPU of the load."""
     server_cpu, load_cpu = cpus
     before = _spent(target.pid, server_cpu)
     counted = run_wrk(workload, target.port, seconds, connections, load_cpu)
@@ -87,7 +87,7 @@ def measure(workload: Workload, target: Target, seconds: int, connections: int, 
 
 
 def run_wrk(workload: Workload, port: int, seconds: int, connections: int, cpu: int) -> dict[str, float]:
-    """What wrk counted (see done.lua). Fails when anything but whole, good responses came."""
+    """Runs wrk and returns its results (see done.lua). Fails unless all responses were complete and successful."""
     scheme = "https" if workload.tls else "http"
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "--latency", "-s", str(_SCRIPT)]
     if workload.close:
@@ -96,7 +96,7 @@ def run_wrk(workload: Workload, port: int, seconds: int, connections: int, cpu: 
     if workload.upload_bytes:
         command += ["--", str(workload.upload_bytes)]
     with on_cpu(cpu):
-        # A session of its own, so that Ctrl-C reaches us alone; run() ends it then.
+        # A new session, so that Ctrl-C reaches only this process. run() then ends wrk.
         ran = subprocess.run(command, capture_output=True, text=True, check=False, start_new_session=True)
     line = _LINE.search(ran.stdout)
     if ran.returncode or not line:
@@ -110,15 +110,15 @@ def _check(workload: Workload, counted: dict[str, float], said: str) -> None:
     errors = counted.pop("errors")
     assert isinstance(errors, dict)
     if bad := {kind: count for kind, count in errors.items() if count}:
-        raise BenchError(f"{workload.name}: wrk met errors {bad} (status: not 2xx or 3xx)\n{said}")
+        raise BenchError(f"{workload.name}: wrk reports errors {bad} (status: not 2xx or 3xx)\n{said}")
     if not counted["requests"]:
-        raise BenchError(f"{workload.name}: not one request was answered\n{said}")
+        raise BenchError(f"{workload.name}: no request was answered\n{said}")
     if counted["bytes"] < counted["requests"] * workload.body_bytes:
-        raise BenchError(f"{workload.name}: fewer bytes came than the bodies have\n{said}")
+        raise BenchError(f"{workload.name}: wrk received fewer bytes than the bodies have\n{said}")
 
 
 def _spent(pid: int, cpu: int) -> _Spent:
-    # The name, in parentheses, may hold anything; utime and stime are fields 14 and 15, the third is the first here.
+    # The name, in parentheses, can contain anything. utime and stime are fields 14 and 15; here field 3 is the first.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return _Spent(
         wall=time.monotonic_ns(),

@@ -1,4 +1,4 @@
-"""What must be on the machine: found, built, or installed by apt where we may."""
+"""The programs that the benchmark needs: finds, builds, or installs them with apt-get if allowed."""
 
 import os
 import shutil
@@ -12,12 +12,12 @@ _PACKAGES = {"nginx": "nginx-light", "wrk": "wrk", "cc": "gcc", "openssl": "open
 
 
 def find(name: str) -> str | None:
-    """Path of a program; /usr/sbin, where Debian puts nginx, is looked at too."""
+    """Returns the path of a program. Also looks in /usr/sbin, where Debian installs nginx."""
     return shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/usr/local/sbin")
 
 
 def need_programs(names: list[str], may_install: bool) -> None:
-    """Sees to it that the programs are there."""
+    """Installs missing programs, or raises BenchError."""
     missing = [name for name in names if not find(name)]
     if missing:
         _install([_PACKAGES[name] for name in missing], may_install)
@@ -26,7 +26,7 @@ def need_programs(names: list[str], may_install: bool) -> None:
 
 
 def build_limits(folder: Path, may_install: bool) -> tuple[Path, Path]:
-    """Compiles relay and origin into `folder`."""
+    """Compiles relay and origin into `folder`. Returns their paths."""
     if not Path("/usr/include/liburing.h").exists():
         _install(["liburing-dev"], may_install)
     built = []
@@ -48,7 +48,7 @@ def _install(packages: list[str], may_install: bool) -> None:
             f"missing: {listed}. On Debian and Ubuntu: sudo apt-get install {listed}. "
             "On Fedora and Arch the packages are nginx, wrk, gcc, openssl and liburing(-devel)."
         )
-    print(f"installing {listed} by apt-get", flush=True)
+    print(f"installing {listed} with apt-get", flush=True)
     for command in ([apt, "update", "-qq"], [apt, "install", "-y", "-qq", "--no-install-recommends", *packages]):
         environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
         ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

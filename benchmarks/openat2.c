@@ -1,5 +1,5 @@
-/* For `make budget`: valgrind before 3.20 does not know openat2(2), so in a worker that it runs files are opened by
-   openat(2) instead. Files are open before anything is counted. */
+/* For `make budget`: valgrind before 3.20 does not know openat2(2), so a worker in valgrind opens files with openat(2)
+   instead. This does not change the counts, because files are open before counting begins. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-"""Starting, watching and ending our processes: always by their own pid, never by name."""
+"""Starts, watches and ends processes, always by their pid, never by name."""
 
 import os
 import signal
@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SERVER_CPU, LOAD_CPU = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
-"""The same one where there is only one: in the machine that counts instructions."""
+"""Both are the same if there is only one CPU, as in the machine that counts instructions."""
 
 
 class BenchError(Exception):
-    """Something that makes the measurement worthless or impossible, in a sentence for the user."""
+    """The benchmark cannot run, or its results are not valid. The text is a sentence for the user."""
 
 
 @contextmanager
 def on_cpu(cpu: int) -> Iterator[None]:
-    """What is started inside inherits this CPU as its only one."""
+    """Pins processes that start inside the block to this CPU."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {cpu})
     try:
@@ -30,7 +30,7 @@ def on_cpu(cpu: int) -> Iterator[None]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody uses just now, all different."""
+    """Returns different ports of 127.0.0.1 that are not in use at the moment."""
     with ExitStack() as stack:
         ports = []
         for _ in range(count):
@@ -42,25 +42,25 @@ def free_ports(count: int) -> list[int]:
 
 @dataclass
 class Process:
-    """A program that we started."""
+    """A started program."""
 
     name: str
     popen: subprocess.Popen[bytes]
     log: Path
-    """Where its stdout and stderr go."""
+    """The file for its stdout and stderr."""
 
     def fail_if_ended(self) -> None:
-        """Says why it ended, when it has."""
+        """Raises BenchError if it has ended."""
         code = self.popen.poll()
         if code is not None:
             raise BenchError(f"{self.name} ended with exit code {code}:\n{self.said()}")
 
     def said(self) -> str:
-        """The end of its log."""
-        return self.log.read_text(errors="replace")[-2000:].strip() or "(it said nothing)"
+        """Returns the end of its log."""
+        return self.log.read_text(errors="replace")[-2000:].strip() or "(no output)"
 
     def end(self) -> None:
-        """SIGTERM, and SIGKILL after five seconds."""
+        """Sends SIGTERM, and SIGKILL after five seconds."""
         if self.popen.poll() is None:
             self.popen.terminate()
             try:
@@ -75,10 +75,10 @@ class Process:
 
 @contextmanager
 def started(name: str, command: Sequence[str | Path], cpu: int, folder: Path, port: int) -> Iterator[Process]:
-    """Runs `command` on `cpu` from the time it accepts on `port` until the end of the block."""
+    """Runs `command` on `cpu` during the block. Waits until it accepts on `port`."""
     log = folder / f"{name}.log"
     with log.open("wb") as output, on_cpu(cpu):
-        # A session of its own: Ctrl-C reaches us alone, and we end it.
+        # A new session, so that Ctrl-C reaches only this process, which then ends the program.
         popen = subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.DEVNULL,
@@ -96,7 +96,7 @@ def started(name: str, command: Sequence[str | Path], cpu: int, folder: Path, po
 
 
 def only_child(process: Process) -> int:
-    """Pid of the one worker of a supervisor."""
+    """Returns the pid of the only worker of a supervisor."""
     deadline = time.monotonic() + 5
     while len(children := child_pids(process.popen.pid)) != 1:
         process.fail_if_ended()
@@ -107,7 +107,7 @@ def only_child(process: Process) -> int:
 
 
 def child_pids(parent: int) -> list[int]:
-    """Pids of the children of a process."""
+    """Returns the pids of the children of a process."""
     found = []
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -115,7 +115,7 @@ def child_pids(parent: int) -> list[int]:
                 stat = Path(f"/proc/{entry}/stat").read_text()
             except OSError:
                 continue
-            # The name, in parentheses, may hold anything; after it: state, parent.
+            # The name, in parentheses, can contain anything. State and parent follow it.
             if int(stat.rpartition(")")[2].split()[1]) == parent:
                 found.append(int(entry))
     return sorted(found)

@@ -1,4 +1,4 @@
-"""Medians, ratios, the Markdown table, the facts about the machine, and the JSON file."""
+"""The report: medians, ratios, a Markdown table, facts about the machine, and a JSON file."""
 
 import json
 import os
@@ -16,21 +16,21 @@ from benchmarks.needs import find
 from benchmarks.workloads import Workload
 
 Rounds = dict[str, dict[str, list[Sample]]]
-"""Samples by name of the workload, then by name of the server, in the order of the rounds."""
+"""Samples by workload, then by server, in the order of the rounds."""
 
 _NOISE = 0.05
-"""From this share of the server's CPU taken by others on, the table says that the figures are noisy."""
+"""If others use more than this share of the server's CPU, the report warns of noise."""
 
 
 def median(rounds: Rounds, workload: str, server: str, value: str) -> float | None:
-    """The median over the rounds, or None when it was not measured."""
+    """Returns the median of the rounds, or None if it was not measured."""
     samples = rounds.get(workload, {}).get(server, [])
     return statistics.median(getattr(sample, value) for sample in samples) if samples else None
 
 
 def ratio(rounds: Rounds, workload: str, over: str, server: str = "ringway") -> float | None:
-    """CPU time per request of `server` / that of `over`: the median of the ratios of each round, as the two were
-    measured one right after the other there. None when one was not measured."""
+    """Returns CPU time per request of `server` divided by that of `over`. It is the median of the ratios of each round,
+    because the two are measured right after each other there. None: one of them was not measured."""
     mine = rounds.get(workload, {}).get(server, [])
     theirs = rounds.get(workload, {}).get(over, [])
     pairs = [a.cpu_us / b.cpu_us for a, b in zip(mine, theirs, strict=False)]
@@ -38,7 +38,7 @@ def ratio(rounds: Rounds, workload: str, over: str, server: str = "ringway") -> 
 
 
 def table(rounds: Rounds, workloads: list[Workload], servers: list[str]) -> str:
-    """Markdown. A cell is "-" where nothing was measured."""
+    """Returns a Markdown table. "-": not measured."""
     proxies = [name for name in ("ringway", "nginx") if name in servers]
     head = ["workload"]
     head += [f"{name} CPU µs/request" for name in (*proxies, *(["limit"] if "limit" in servers else []))]
@@ -61,25 +61,25 @@ def table(rounds: Rounds, workloads: list[Workload], servers: list[str]) -> str:
 
 
 def remarks(rounds: Rounds, workloads: list[Workload]) -> list[str]:
-    """Sentences below the table: targets that were missed, and reasons to distrust the figures."""
+    """Returns remarks for the end of the report: missed targets, and signs of noise."""
     said = []
     for workload in workloads:
         found = ratio(rounds, workload.name, "nginx")
         if found is not None and found > workload.target:
-            said.append(f"target missed: {workload.name}: {found:.3f} of nginx, wanted at most {workload.target:.2f}")
+            said.append(f"target missed: {workload.name}: {found:.3f} of nginx, target {workload.target:.2f}")
     every = [sample for servers in rounds.values() for samples in servers.values() for sample in samples]
     if every and (noise := statistics.median(sample.others for sample in every)) > _NOISE:
-        said.append(f"noisy: something else had {noise:.0%} of the servers' CPU in the median round")
+        said.append(f"noisy: others used {noise:.0%} of the servers' CPU in the median round")
     for name, servers in rounds.items():
         for server, samples in servers.items():
             costs = [sample.cpu_us for sample in samples]
             if len(costs) > 1 and max(costs) > 1.15 * min(costs):
-                said.append(f"unsteady: {name} at {server} took {min(costs):.2f} to {max(costs):.2f} µs per request")
+                said.append(f"unsteady: {name}, {server}: {min(costs):.2f} to {max(costs):.2f} µs per request")
     return said
 
 
 def write_json(path: Path, rounds: Rounds, workloads: list[Workload], about: dict[str, Any]) -> None:
-    """Everything that was measured, and where. Replaces the file in one step."""
+    """Writes all results, and the facts about the machine. Replaces the file atomically."""
     results = {
         workload.name: {
             "workload": asdict(workload),
@@ -103,7 +103,7 @@ def write_json(path: Path, rounds: Rounds, workloads: list[Workload], about: dic
 
 
 def machine_facts(nginx: str | None, ringway: str | None) -> dict[str, Any]:
-    """Kernel, CPU, memory, versions, load at the start."""
+    """Returns kernel, CPU, versions, and the load at the start."""
     cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return {
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -122,7 +122,7 @@ def machine_facts(nginx: str | None, ringway: str | None) -> dict[str, Any]:
 
 
 def _first_line(command: list[str | None], holding: str = "") -> str | None:
-    """The first line of what a program says that holds a word; None when there is no such program."""
+    """Returns the first line of a program's output that contains a word. None: there is no such program."""
     if command[0] is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The servers under measurement and the origins behind them, all started before the first round."""
+"""Starts the servers that are measured, and their origins, before the first round."""
 
 import os
 import shutil
@@ -17,25 +17,25 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Target:
-    """Where to send a workload, and whose CPU time to read."""
+    """The port for a workload, and the process whose CPU time counts."""
 
     process: Process
     pid: int
-    """The process that answers: the worker, not its supervisor."""
+    """The process that answers (the worker, not its supervisor)."""
     port: int
 
 
 @dataclass
 class Server:
-    """One column of the comparison."""
+    """One server of the comparison."""
 
     name: str
     """"nginx", "ringway" or "limit"."""
     targets: dict[str, Target]
-    """By name of the workload; a workload that is missing is not measured here."""
+    """Targets by workload. This server is not measured with other workloads."""
 
     def check(self) -> None:
-        """Fails when a worker is not the process that it was: then it died in between."""
+        """Raises BenchError if a worker died."""
         for target in self.targets.values():
             target.process.fail_if_ended()
             if not Path(f"/proc/{target.pid}").exists():
@@ -47,7 +47,7 @@ class Places:
     """Programs and CPUs."""
 
     proxy_cpu: int
-    """CPU of the server that is measured."""
+    """CPU of the server."""
     load_cpu: int
     """CPU of wrk and of the origins."""
     relay: Path
@@ -62,7 +62,7 @@ class Places:
 
 @contextmanager
 def running(names: list[str], places: Places, folder: Path) -> Iterator[list[Server]]:
-    """Starts the servers named, and the origins; ends them all at the end."""
+    """Runs the named servers and the origins during the block."""
     with ExitStack() as stack:
         small, large = free_ports(2)
         for port, body_bytes in ((small, w.SMALL_BYTES), (large, w.LARGE_BYTES)):
@@ -103,7 +103,7 @@ def _proxy(name: str, process: Process, plain_port: int, tls_port: int) -> Serve
 
 
 def _limit(stack: ExitStack, places: Places, site: configs.Site) -> Server:
-    """relay and origin, each under the workload of which it does the least that is needed."""
+    """Starts relay and origin, each for the workloads that name it as their limit."""
     relay_port, origin_port = free_ports(2)
     commands: dict[str, tuple[list[str | Path], int]] = {
         "relay": ([places.relay, str(relay_port), str(site.origin_small_port)], relay_port),
@@ -125,7 +125,7 @@ def make_site(folder: Path, small_port: int, large_port: int) -> configs.Site:
         (place / "file.bin").write_bytes(b"x" * size)
     openssl = shutil.which("openssl")
     if not openssl:
-        raise BenchError("the program `openssl` is missing: it makes the certificate")
+        raise BenchError("the program `openssl` is missing, which makes the certificate")
     command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     command += ["-days", "2", "-subj", "/CN=localhost", "-addext", f"subjectAltName=DNS:localhost,IP:{HOST}"]
     command += ["-keyout", str(site.key), "-out", str(site.certificate)]

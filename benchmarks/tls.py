@@ -1,11 +1,11 @@
-"""TLS beside nginx, with the same library, certificate and curve: `make bench` runs this after the workloads.
+"""Compares TLS with nginx, with the same library, certificate and curve. `make bench` runs this after the workloads.
 
     .venv/bin/python -m benchmarks.tls [--seconds 4] [--rounds 3] [--connections 5000]
 
-Handshakes: `openssl s_time`, one connection after the other, each for one small file: full ones, and ones that resume a
-session. What counts is CPU time of the server's process per connection. `make bench-kernel` runs this too, where the
-clock counts instructions (tools/kernel_vm.sh): emulated, but hardly different from run to run.
-Memory: so many idle connections, each of which has had one response; proportional set size of the worker for each.
+Handshakes: `openssl s_time` opens one connection at a time, for one small file each, with full handshakes and with
+resumed sessions. The result is the CPU time of the server's process per connection. `make bench-kernel` also runs this.
+The clock of its machine counts instructions (tools/kernel_vm.sh), so its results are almost equal in every run.
+Memory: opens idle connections, each after one response. The result is the proportional set size of the worker for each.
 """
 
 import argparse
@@ -39,10 +39,10 @@ _PATH = FILE + "file.bin"
 
 def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--seconds", type=int, default=4, help="of each round")
+    asked.add_argument("--seconds", type=int, default=4, help="length of a round")
     asked.add_argument("--rounds", type=int, default=3)
-    asked.add_argument("--connections", type=int, default=5000, help="idle ones, for their memory")
-    asked.add_argument("--install", action="store_true", help="what is missing, by apt-get")
+    asked.add_argument("--connections", type=int, default=5000, help="number of idle connections")
+    asked.add_argument("--install", action="store_true", help="install missing programs with apt-get")
     options = asked.parse_args()
     needs.need_programs(["cc", "openssl", "nginx"], options.install)
     enough = 2 * options.connections + 1000
@@ -74,14 +74,14 @@ def handshakes(servers: list[Server], options: argparse.Namespace) -> dict[str, 
 
 
 def connect_again_and_again(target: Target, how: list[str], seconds: int) -> float:
-    """CPU microseconds of the server per connection."""
+    """Returns the CPU time of the server per connection, in microseconds."""
     openssl = shutil.which("openssl") or "openssl"
     command = [openssl, "s_time", "-connect", f"{HOST}:{target.port}", "-www", _PATH, "-time", str(seconds), *how]
     before = cpu_ns(target.pid)
     with on_cpu(LOAD_CPU):
         ran = subprocess.run(command, capture_output=True, text=True, check=False, start_new_session=True)
     spent = cpu_ns(target.pid) - before
-    # Each connection is a letter: r resumed; t, T, * and others by version, when it was new.
+    # s_time prints a letter for each connection: r if resumed; t, T, * and others (by version) if not.
     marks = [line for line in ran.stdout.splitlines() if len(line) > 20 and not line.strip("rtT*s")]
     count = sum(map(len, marks))
     resumed = sum(line.count("r") for line in marks)
@@ -97,14 +97,14 @@ def memory(servers: list[Server], count: int) -> dict[str, float]:
 
 
 async def idle(target: Target, count: int) -> float:
-    """Bytes of the server's own memory per connection that stays open after one response."""
+    """Returns the server's memory per idle connection, in bytes. Each connection has had one response."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     kept: list[asyncio.StreamWriter] = []
 
     async def one(number: int) -> None:
-        # 64,000 ports for one pair of addresses: spread over some of the loopback's.
+        # A pair of addresses has 64,000 ports, so use several addresses of the loopback.
         source = (f"127.0.0.{2 + number % 8}", 0)
         reader, writer = await asyncio.open_connection(HOST, target.port, ssl=context, local_addr=source)
         writer.write(f"GET {_PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
@@ -119,7 +119,7 @@ async def idle(target: Target, count: int) -> float:
             await asyncio.gather(*(one(n) for n in range(number, min(end, number + 50))))
 
     try:
-        # What the first connections bring once for all (tables of OpenSSL, buffers of the loop) is no cost of each.
+        # The first connections also allocate shared memory (tables of OpenSSL, buffers of the loop). Do not count it.
         await many(0, 200)
         before = proportional(target.pid)
         await many(200, 200 + count)
@@ -140,10 +140,10 @@ def proportional(pid: int) -> int:
 def show(found: dict[str, dict[str, float]], connections: int) -> None:
     print("\n| TLS | Ringway | nginx | Ringway ÷ nginx |\n| --- | ---: | ---: | ---: |")
     for kind, by in found.items():
-        unit = "" if "bytes" in kind else ", µs CPU a connection"
+        unit = "" if "bytes" in kind else ", µs CPU per connection"
         ratio = by["ringway"] / by["nginx"]
         print(f"| {kind}{unit} | {by['ringway']:,.0f} | {by['nginx']:,.0f} | {ratio:.2f} |")
-    print(f"\nIdle connections: {connections:,}, each after one response. Everything measured: {RESULT}")
+    print(f"\nIdle connections: {connections:,}, each after one response. All results: {RESULT}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One request of each workload to each server before anything is measured: are they doing the same work?"""
+"""Sends one request of each workload to each server before the benchmark, to check that they do the same work."""
 
 import http.client
 import socket
@@ -10,8 +10,8 @@ from benchmarks.workloads import Workload
 
 
 def verify(server: Server, workload: Workload) -> tuple[str, ...]:
-    """Fails unless the response is the right one. Returns TLS version, cipher and what the second
-    handshake of a client is; nothing for plain."""
+    """Fails unless the response is correct. Returns TLS version, cipher, and the kind of a second handshake. Returns an
+    empty tuple for plain HTTP."""
     target = server.targets[workload.name]
     what = f"{server.name}, {workload.name}"
     connection = _connection(workload, target)
@@ -29,12 +29,13 @@ def verify(server: Server, workload: Workload) -> tuple[str, ...]:
     if body != b"x" * workload.body_bytes:
         raise BenchError(f"{what}: the body is wrong: {len(body)} bytes instead of {workload.body_bytes}")
     if response.will_close != workload.close:
-        raise BenchError(f"{what}: the connection should {'' if workload.close else 'not '}be closed, and is otherwise")
+        raise BenchError(f"{what}: the server should {'' if workload.close else 'not '}close the connection")
     return (agreed[1], agreed[0], _second_handshake(workload, target)) if agreed else ()
 
 
 def _second_handshake(workload: Workload, target: Target) -> str:
-    """ "resumed" or "full". wrk offers its last session again, which makes a new connection much cheaper."""
+    """Returns "resumed" or "full". wrk offers its last session, and a resumed session makes a new connection much
+    cheaper."""
     context = _context()
     request = f"GET {workload.path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
     session = None
@@ -45,18 +46,18 @@ def _second_handshake(workload: Workload, target: Target) -> str:
             context.wrap_socket(plain, session=session) as secured,
         ):
             secured.sendall(request)
-            secured.recv(65536)  # TLS 1.3: the tickets come before the response
+            secured.recv(65536)  # in TLS 1.3 tickets arrive before the response
             session, resumed = secured.session, bool(secured.session_reused)
     return "resumed" if resumed else "full"
 
 
 def verify_all(servers: list[Server], workloads: list[Workload]) -> dict[str, dict[str, tuple[str, ...]]]:
-    """All of them. Returns what TLS agreed on, by workload and server; fails when servers differ in it."""
+    """Verifies all servers. Returns the negotiated TLS parameters by workload and server. Fails if servers differ."""
     agreed: dict[str, dict[str, tuple[str, ...]]] = {}
     for workload in workloads:
         found = {server.name: verify(server, workload) for server in servers if workload.name in server.targets}
         if len(set(found.values())) > 1:
-            raise BenchError(f"{workload.name}: the servers agree on different TLS: {found}")
+            raise BenchError(f"{workload.name}: the servers negotiate different TLS parameters: {found}")
         if workload.tls:
             agreed[workload.name] = found
     return agreed

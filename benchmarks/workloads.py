@@ -1,4 +1,4 @@
-"""What is asked of the servers. One list; everything else is made from it."""
+"""The list of workloads."""
 
 from dataclasses import dataclass
 
@@ -18,22 +18,22 @@ class Workload:
     """One kind of request, repeated as fast as the server answers it."""
 
     name: str
-    """What `--only` takes."""
+    """The name for `--only`."""
     title: str
-    """What the table says."""
+    """The name in the table."""
     path: str
-    """Target of the request, the same at nginx and at Ringway."""
+    """Target of the request, the same for nginx and Ringway."""
     body_bytes: int
     """Length of the response's body."""
     tls: bool = False
     close: bool = False
-    """Each request on a connection of its own (`Connection: close`)."""
+    """Each request has its own connection (`Connection: close`)."""
     upload_bytes: int = 0
     """Length of the request's body."""
     limit: str | None = None
-    """Limit program that does the least that this workload needs: "relay", "origin", or none is known."""
+    """The limit program that does the minimum of work for this workload: "relay", "origin" or None."""
     target: float = 1.0
-    """Ringway's CPU time per request is to be at most this part of nginx's."""
+    """Target for the CPU time per request, as a fraction of nginx's."""
 
 
 WORKLOADS = (

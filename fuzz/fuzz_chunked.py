@@ -1,4 +1,5 @@
-"""The chunked coding, strict and lenient: splits change nothing, and a second decoder finds the same payload."""
+"""Fuzzes the chunked coding, strict and lenient: the result does not depend on splits, and equals that of a second
+decoder."""
 
 import random
 import re
@@ -18,7 +19,7 @@ TRAILER = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*\r
 
 
 def slow(data: bytes, lenient: bool) -> tuple[bytes, bytes] | None:
-    """Payload and rest, or nothing where the coding is broken or not at its end."""
+    """Returns payload and rest, or None if the coding is invalid or incomplete."""
     payload, at = b"", 0
     while line := (LENIENT_LINE if lenient else LINE).match(data, at):
         if line.end() - at > 256:

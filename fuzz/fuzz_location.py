@@ -1,6 +1,7 @@
-"""The Location of a Redirect: what a route and a request make of it, and never a byte beyond its room.
+"""Fuzzes the Location of a Redirect: it is correct for any route and request, and never exceeds the room for it.
 
-An input has four lines: `to`, path, query, room."""
+An input has four lines: `to`, path, query, room.
+"""
 
 import random
 
@@ -13,7 +14,7 @@ def check(data: bytes, rng: random.Random) -> None:
     to, path, query, room, *_ = [*data.split(b"\n"), b"", b"", b"", b""]
     whole = b"Location: " + to.replace(b"{path}", path + query) + b"\r\n"
     digits = room[:4]
-    # The one that is written down, the one that just fits, and any.
+    # The room of the input, one that just fits, one that is a byte too small, and a random one.
     for most in (int(digits) if digits.isdigit() else 0, len(whole), len(whole) - 1, rng.randint(0, 8192)):
         assert location(to, path, query, most) == (whole if len(whole) <= most else b""), most
 

@@ -1,4 +1,4 @@
-"""The request head: splits change nothing, and what is accepted is as unambiguous as promised."""
+"""Fuzzes the request head: the result does not depend on splits, and accepted heads are unambiguous."""
 
 import random
 import re
@@ -7,7 +7,7 @@ from mutate import run, scan_pieces, splits
 
 from ringway.engine.http.request_head import parse_request, scan_request
 
-# Written a second time, in another way: RFC 9112 3 and 5.
+# A second implementation of the grammar: RFC 9112 3 and 5.
 HEAD = re.compile(
     rb"(?:\r\n){0,2}[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!\"$-~]+ HTTP/1\.[0-9]\r\n"
     rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*\r\n"
@@ -42,7 +42,7 @@ def check(data: bytes, rng: random.Random) -> None:
         if found["reason"] == "none":
             check_meaning(head, found)
     elif parse_request(data)["reason"] == "none":
-        raise AssertionError("the parser accepts what the scan does not")
+        raise AssertionError("the parser accepts a head that the scan rejects")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The response head: splits change nothing, and the framing of what is accepted follows RFC 9112 6.3."""
+"""Fuzzes the response head: the result does not depend on splits, and the framing follows RFC 9112 6.3."""
 
 import random
 import re
@@ -41,7 +41,7 @@ def check(data: bytes, rng: random.Random) -> None:
         if found["reason"] == "none":
             check_meaning(data[:end], found, method)
     elif parse_response(data, method)["reason"] == "none":
-        raise AssertionError("the parser accepts what the scan does not")
+        raise AssertionError("the parser accepts a head that the scan rejects")
 
 
 if __name__ == "__main__":

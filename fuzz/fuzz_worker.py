@@ -1,8 +1,8 @@
-"""What comes from a worker, in which somebody else's code may run: records in shared memory, lines on its socket.
+"""Fuzzes the data from a worker, which an attacker may control: records in shared memory, and lines on its socket.
 
-An input is either, by its first octet. `R`: the head of the ring, where reading begins (8 octets each), and what lies
-in the ring from there on. The reader returns what a reader written in another way does, or refuses where that refuses.
-Anything else: lines, which are taken or refused, whole or in pieces alike.
+The first byte of an input selects one of them. `R`: the head of the ring, the position at which reading begins (8 bytes
+each), and the data from there on. The reader must agree with a second reader, and reject the same data. Anything else:
+lines, which are accepted or rejected no matter how they are split.
 """
 
 import json
@@ -25,7 +25,7 @@ block = bytearray(SIZE)
 
 
 def slow(head: int, tail: int) -> tuple[list[tuple[int, int]], bool]:
-    """Kind and length of texts of every record, and whether the ring is sound to its head."""
+    """Returns kind and length of texts of every record, and whether all data up to the head is valid."""
     found = []
     while tail != head:
         there, place = (head - tail) % 2**64, tail % RING
@@ -88,7 +88,7 @@ def check_ring(data: bytes) -> None:
 
 
 def taken(pieces: list[bytes]) -> list[str]:
-    """What comes of it, to the first line that is refused."""
+    """Returns the results, up to the first line that is rejected."""
     lines, found = Lines(), []
     for piece in pieces:
         for line in lines.take(piece):

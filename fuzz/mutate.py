@@ -1,4 +1,4 @@
-"""Random changes to a corpus, for a limited time or number of inputs: the harnesses share this."""
+"""The common part of the harnesses: mutates a corpus at random, for a limited time or number of inputs."""
 
 import argparse
 import random
@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 CORPUS = Path(__file__).parent / "corpus"
-# What a parser of HTTP may stumble over.
+# Pieces that are special to a parser of HTTP.
 WORDS = [
     b"\r", b"\n", b"\r\n", b"\r\n\r\n", b" ", b"\t", b":", b",", b";", b"\0", b"\x7f", b"\x80", b"/", b"?", b"#",
     b"@", b"%00", b"[::1]", b"*", b"0", b"f", b"HTTP/1.1", b"HTTP/1.0", b"GET ", b"Host: a\r\n", b"http://a/",
@@ -39,7 +39,7 @@ def change(data: bytes, seeds: list[bytes], rng: random.Random) -> bytes:
 
 
 def splits(data: bytes, rng: random.Random) -> list[list[bytes]]:
-    """Whole, octet by octet, and cut at random."""
+    """Returns the data whole, byte by byte, and cut at random."""
     cuts = sorted({0, len(data), *(rng.randint(0, len(data)) for _ in range(rng.randint(0, 6)))})
     return [[data], [data[i : i + 1] for i in range(len(data))], [data[a:b] for a, b in pairwise(cuts)]]
 
@@ -56,12 +56,12 @@ def scan_pieces(scan: Callable[[bytes, int], int], pieces: list[bytes]) -> int:
 
 
 def run(name: str, check: Callable[[bytes, random.Random], None]) -> None:
-    """Call `check` with changed inputs; print the input at which it fails, to be added to the corpus."""
+    """Calls `check` with mutated inputs. Prints the input if it fails. Add that input to the corpus."""
     options = argparse.ArgumentParser()
     options.add_argument("--seconds", type=float, default=10)
     options.add_argument("--inputs", type=int, default=None, help="try this many inputs, however long it takes")
-    options.add_argument("--seed", type=int, default=None, help="repeat a run")
-    options.add_argument("file", nargs="*", type=Path, help="check these inputs only")
+    options.add_argument("--seed", type=int, default=None, help="seed of a run to repeat")
+    options.add_argument("file", nargs="*", type=Path, help="check only these inputs")
     arguments = options.parse_args()
     seed = arguments.seed if arguments.seed is not None else time.time_ns() % 2**32
     rng = random.Random(seed)
@@ -82,4 +82,4 @@ def run(name: str, check: Callable[[bytes, random.Random], None]) -> None:
         except AssertionError:
             print(f"{name}: input {count} of seed {seed} fails: {data!r}", file=sys.stderr)
             raise
-    print(f"{name}: {count} inputs, seed {seed}: sound")
+    print(f"{name}: {count} inputs, seed {seed}: OK")

@@ -1,4 +1,4 @@
-"""Fixtures for all tests. Each one that runs something asserts at its end that nothing is left of it."""
+"""Fixtures for all tests. Each one that starts something asserts at its end that nothing is left of it."""
 
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -14,21 +14,21 @@ pytest.register_assert_rewrite("harness")
 from harness.server import Server  # noqa: E402
 from harness.upstream import Link, Upstream  # noqa: E402
 
-# How long an example takes depends on what else this machine does.
+# The time of an example depends on the load of the machine.
 hypothesis.settings.register_profile("ringway", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("ringway")
 
 
 @pytest.fixture
 def tmp_path(tmp_path: Path) -> Path:
-    """pytest's, and workers that another user runs may serve what lies in it."""
+    """pytest's temporary folder. Workers with another user can serve files in it."""
     tmp_path.chmod(0o755)
     return tmp_path
 
 
 @pytest.fixture
 def ringway(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Starts Ringway: `ringway({"host_routes": ...})`. Stopped, and looked at, when the test has ended."""
+    """Starts Ringway: `ringway({"host_routes": ...})`. Stops and checks it at the end of the test."""
     with ExitStack() as running:
 
         def start(config: Mapping[str, Any] | str, **options: Any) -> Server:
@@ -50,7 +50,7 @@ def upstream() -> Iterator[Callable[..., Upstream]]:
 
 @pytest.fixture(scope="session")
 def unused_port() -> Iterator[int]:
-    """A port of 127.0.0.1 that nobody listens on, now or later: it is bound, and connections are refused."""
+    """A port of 127.0.0.1 on which nothing ever listens: it is bound, and connections are refused."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()[1]
@@ -58,7 +58,7 @@ def unused_port() -> Iterator[int]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A `[tls]` section with a fresh certificate for localhost."""
+    """Returns a `[tls]` section with a new certificate for localhost."""
     from ringway.control.certificates.certificates import write_self_signed
 
     cert_path, key_path = write_self_signed(

@@ -1,8 +1,9 @@
-"""Is what is generated fresh, does every link between the documents lead somewhere, and does docs/architecture.md know
-every module of the engine? Exit status 1 if not.
+"""Checks the documents. Exits with status 1 if
 
-Generated: docs/configuration.md and docs/config.schema.json, from src/ringway/config/model.py; `make docs` makes them
-anew. Links: those to files of this repository, and to headings in them.
+- docs/configuration.md or docs/config.schema.json differ from what src/ringway/config/model.py and `sections`
+  generate (`make docs`),
+- a link to a file of this repository, or to a heading in it, has no target, or
+- docs/architecture.md does not list every module of the engine.
 """
 
 import re
@@ -21,11 +22,11 @@ _LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 def stale() -> Iterator[str]:
     for name, text in (("configuration.md", docs.markdown()), ("config.schema.json", docs.json_schema())):
         if (ROOT / "docs" / name).read_text(encoding="utf-8") != text:
-            yield f"docs/{name} is not what the model says: make docs"
+            yield f"docs/{name} is not up to date: run `make docs`"
 
 
 def anchors(text: str) -> set[str]:
-    """As GitHub makes them from headings."""
+    """Returns the anchors of all headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", text, re.M)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
@@ -33,20 +34,20 @@ def anchors(text: str) -> set[str]:
 def broken_links(root: Path) -> Iterator[str]:
     for path in sorted([*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("*/README.md")]):
         text = path.read_text(encoding="utf-8")
-        # Code is no prose.
+        # Ignore code.
         for link in _LINK.findall(re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.S)):
             if re.match(r"[a-z]+:", link):
                 continue
             place, _, anchor = link.partition("#")
             target = path.parent / place if place else path
             if not target.exists():
-                yield f"{path.relative_to(root)}: {link} leads nowhere"
+                yield f"{path.relative_to(root)}: the target of {link} does not exist"
             elif anchor and target.suffix == ".md" and anchor not in anchors(target.read_text(encoding="utf-8")):
                 yield f"{path.relative_to(root)}: no heading for {link}"
 
 
 def unknown_modules() -> Iterator[str]:
-    """The table of levels is written by hand; at least it must be whole and in order."""
+    """Checks the table of levels, which is written by hand: it must list every module, in its folder."""
     text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     table = text[text.index("## Levels of the engine") : text.index("## The loop")]
     folder = ""
@@ -58,7 +59,7 @@ def unknown_modules() -> Iterator[str]:
     for folder, modules in check_engine.levels(meson).items():
         for name in modules:
             if told.get(name) != folder:
-                yield f"docs/architecture.md does not say that {name} is a module of {folder}"
+                yield f"docs/architecture.md does not list the module {name} in the folder {folder}"
 
 
 def main() -> int:

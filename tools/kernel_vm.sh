@@ -1,11 +1,11 @@
 #!/bin/bash
 # kernel_vm.sh SCRIPT: boots Debian's cloud kernel, which has kernel TLS, in a virtual machine (QEMU, software emulation)
-# with this machine's files as its root, runs SCRIPT in it with bash, prints what that prints, and ends as it ended.
+# with this machine's files as its root. Runs SCRIPT in it with bash, prints its output, and fails if it fails.
 #
-# The kernel is downloaded once and unpacked, never installed: build/kernel keeps it. KERNEL=new: Debian's newest (from
-# the backports) instead of this system's, in build/kernel-new. KERNEL_VM_SECONDS (1500): how long the machine may run.
-# KERNEL_VM_COUNTED=1: one CPU, whose clock counts instructions, 2 ns each: what is measured there is the same each time.
-# Needs a Debian system and what `tools/need.sh kernel` installs.
+# Downloads the kernel once and unpacks it in build/kernel, without installing it. KERNEL=new: Debian's newest kernel (from
+# the backports) instead of this system's, in build/kernel-new. KERNEL_VM_SECONDS (1500): timeout of the machine.
+# KERNEL_VM_COUNTED=1: one CPU whose clock counts instructions, 2 ns each, so that measurements are reproducible.
+# Needs a Debian system and the packages of `tools/need.sh kernel`.
 set -euo pipefail
 script=$(readlink -f "$1")
 cd "$(dirname "$0")/.."
@@ -16,7 +16,7 @@ mkdir -p "$work"
 cd "$work"
 
 use_backports() {
-  # With lists of their own: those of this system stay as they are.
+  # With separate package lists, so that those of this system do not change.
   mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | head -1)
   mkdir -p apt/lists/partial apt/cache/archives/partial
   echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie-backports main" >apt/sources.list
@@ -29,7 +29,7 @@ CONF
   apt-get update --quiet >&2
 }
 
-download() { # packages, unpacked into ./unpacked
+download() { # PACKAGE...: downloads and unpacks into ./unpacked
   apt-get download --quiet "$@" >&2
   for package in *.deb; do
     dpkg -x "$package" unpacked
@@ -44,9 +44,9 @@ if [[ ! -d kernel ]]; then
   apt-cache show linux-image-cloud-amd64 >/dev/null 2>&1 || apt-get update --quiet >/dev/null
   [[ ${KERNEL:-} != new ]] || use_backports
   image=$(dependencies linux-image-cloud-amd64 'linux-image-[^ ]*' | head -1)
-  # Lists that are there may name a version that is not offered any more.
+  # The existing package lists can name a version that is no longer available.
   download "$image" || { apt-get update --quiet >&2 && download "$image"; }
-  # Newer kernels come in parts.
+  # Newer kernels consist of several packages.
   parts=$(dependencies "$image" 'linux-\(base\|binary\|modules\)-[0-9][^ ]*')
   # shellcheck disable=SC2086
   [[ -z $parts ]] || download $parts
@@ -89,7 +89,7 @@ hostname guest
 ip link set lo up
 script=$(sed -n 's/.*guest_script=\([^ ]*\).*/\1/p' /proc/cmdline)
 echo; echo "guest starts"
-# Temporary files stay in the machine, and are quick.
+# Keep temporary files in the machine's memory, which is fast.
 env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb \
   TMPDIR=/dev/shm chroot /mnt /bin/bash "$script"
 echo "guest exit: $?"
@@ -100,7 +100,7 @@ INIT
 fi
 
 run=$(mktemp -d)
-# Where Debian 12 and 13 put it.
+# The paths of Debian 12 and 13.
 for virtiofsd in /usr/lib/qemu/virtiofsd /usr/libexec/virtiofsd; do [[ -x $virtiofsd ]] && break; done
 "$virtiofsd" --socket-path="$run/fs.sock" -o source=/ -o cache=always -o sandbox=chroot >"$run/virtiofsd.log" 2>&1 &
 files=$!
@@ -108,15 +108,15 @@ trap 'kill $files 2>/dev/null || true; rm -rf "$run"' EXIT
 for _ in $(seq 100); do [[ -S $run/fs.sock ]] && break; sleep 0.1; done
 
 cpus=(-accel "tcg,thread=multi" -smp 2)
-# Emulated code is translated once where it always lies at the same address; the clock of the CPU needs no system call.
+# QEMU reuses translated code if its address does not change. Reading the clock of the CPU needs no system call.
 quick="norandmaps mitigations=off clocksource=tsc tsc=reliable"
-# What copies bytes one by one, or in registers that are emulated by calls, is many times slower than plain instructions.
+# Emulated string and vector instructions are many times slower than plain ones.
 quick+=" clearcpuid=rep_good,erms,fsrm"
 cpu=max,-erms,-fsrm,-avx2,-avx,-la57,-smap,-smep,-umip,-pku
 if [[ -n ${KERNEL_VM_COUNTED:-} ]]; then
   cpus=(-accel "tcg,thread=single" -smp 1 -icount "shift=1")
 else
-  # That clock is this machine's. On a busy one the kernel would measure it wrong, and its seconds be too short or too long.
+  # It is the clock of this machine. When the machine is busy, the guest would measure its frequency wrong.
   quick+=" tsc_early_khz=$(python3 "$here/tsc_khz.py")"
 fi
 timeout "${KERNEL_VM_SECONDS:-1500}" qemu-system-x86_64 "${cpus[@]}" -cpu "$cpu" -m 3G \

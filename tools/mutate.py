@@ -1,11 +1,12 @@
-"""Faults put back on purpose: does a test notice? `make mutate` (ARGS="redirect": those with that word in their name)
+"""Puts faults back on purpose and checks that tests notice them: `make mutate` (ARGS="redirect": only mutations with
+that word in their name).
 
-`tools/mutations/*.toml` lists them: a file, what stands there, what is written in its place, and the tests that must
-fail then. Each fault that was mended once has its line here, so that the test which guards it stays a test. The source
-is copied, changed there and built, one mutation after the other; the working tree is not touched. First the named
-tests run on the unchanged copy, where all must pass: a mutation of which one does not is left out, and counts as
-unnoticed. Those of one file run one after the other, so that each build compiles little more than that file. A file of
-plain Python is not built, but changed where it is installed: these come first, while what is built is right.
+`tools/mutations/*.toml` lists the mutations: a file, the text to replace, the replacement, and the tests that must fail
+then. Every fault that was fixed has a mutation here, so that its test stays effective. This program copies the source,
+and changes and builds the copy, one mutation at a time. It does not touch the working tree. It first runs the tests on
+the unchanged copy. If a test fails there, its mutations are skipped and count as unnoticed. Mutations of the same file
+run in a row, so that each build compiles little more than that file. Plain Python is not built: the program changes the
+installed file. These mutations come first, while the build is unchanged.
 
     [[mutation]]
     name = "the length of a redirect is not bounded"
@@ -14,7 +15,7 @@ plain Python is not built, but changed where it is installed: these come first, 
     after = "the text with the fault"
     tests = ["tests/protocol/test_refusals.py::test_redirect"]
 
-Exit code 1 when a mutation went unnoticed: then the test is to be mended, not the list.
+Exits with code 1 if a mutation was not noticed. Then fix the test, not the list.
 """
 
 import argparse
@@ -33,7 +34,7 @@ COPY = ROOT / "build/mutate"
 BUILD, SITE = "build/debug", "build/debug/site"
 OPTIONS = ["--buildtype=debug", "-Dengine_checks=true"]
 TESTS_WITHIN = 600
-"""Seconds. A mutation may well make a test wait for ever."""
+"""Seconds. A mutation can make a test wait forever."""
 
 
 @dataclass(frozen=True)
@@ -44,21 +45,21 @@ class Mutation:
     after: str
     tests: tuple[str, ...]
     list: str
-    """In which it stands."""
+    """The file in which it is listed."""
 
     @property
     def installed(self) -> Path:
-        """Where the file is installed if it is plain Python: of what is compiled no `.py` is."""
+        """The installed file, if it is plain Python. Compiled modules have no installed `.py`."""
         return COPY / SITE / self.file.removeprefix("src/")
 
     def problems(self, root: Path) -> Iterator[str]:
-        """Why it cannot be applied."""
+        """Yields the reasons why it cannot be applied."""
         path = root / self.file
         count = path.read_text(encoding="utf-8").count(self.before) if path.is_file() else 0
         if not path.is_file():
             yield f"there is no {self.file}"
         elif count != 1:
-            yield f"what it replaces stands {count} times in {self.file}, not once"
+            yield f"the text to replace is {count} times in {self.file}, not once"
         if self.before == self.after:
             yield "it changes nothing"
         if not self.tests:
@@ -85,7 +86,8 @@ def tracked() -> list[str]:
 
 
 def copy_tree() -> None:
-    """What is new or changed; what is gone goes. Times stay, so that only what has changed is compiled."""
+    """Copies new and changed files, and removes deleted ones. Other files keep their times, so that the build compiles
+    only what has changed."""
     wanted = {name for name in tracked() if (ROOT / name).is_file()}
     for name in wanted:
         source, place = ROOT / name, COPY / name
@@ -93,7 +95,7 @@ def copy_tree() -> None:
         if not place.exists() or place.read_bytes() != source.read_bytes():
             shutil.copy2(source, place)
             os.utime(place)
-    tools = COPY / ".venv"  # Cython's own files are looked for there; without them all is compiled each time
+    tools = COPY / ".venv"  # contains Cython's own files; without them everything is compiled each time
     if (ROOT / ".venv").exists() and not tools.exists():
         tools.symlink_to(ROOT / ".venv")
     for place in COPY.rglob("*"):
@@ -108,13 +110,13 @@ def copy_tree() -> None:
 
 
 def build() -> str:
-    """What went wrong, or ""."""
+    """Builds the copy. Returns the errors, or ""."""
     done = subprocess.run(["tools/variant.sh", BUILD, *OPTIONS], cwd=COPY, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else (done.stderr or done.stdout)[-3000:]
 
 
 def failing(tests: list[str]) -> tuple[set[str], str]:
-    """Which of the tests fail, as pytest names them, and the end of its output."""
+    """Runs the tests. Returns the names of those that fail, and the end of pytest's output."""
     environment = {**os.environ, "PYTHONPATH": str(COPY / SITE), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rfE", "--tb=no", *tests]
     try:
@@ -122,16 +124,20 @@ def failing(tests: list[str]) -> tuple[set[str], str]:
             command, cwd=COPY, env=environment, capture_output=True, text=True, timeout=TESTS_WITHIN, check=False
         )
     except subprocess.TimeoutExpired:
-        return set(tests), "they did not end"
+        return set(tests), "timeout"
     lines = done.stdout.splitlines()
     failed = {line.split()[1] for line in lines if line.startswith(("FAILED ", "ERROR "))}
+    if done.returncode < 0 or (done.returncode == 1 and not failed):
+        # A signal, or the exit of a timeout: the mutation can end pytest itself. Find the test that causes it.
+        alone = [failing([test])[0] for test in tests] if len(tests) > 1 else [set(tests)]
+        return set().union(*alone), f"pytest ended with {done.returncode}"
     if done.returncode not in (0, 1):
         return set(), done.stdout[-2000:] + done.stderr[-2000:]
     return failed, "\n".join(lines[-5:])
 
 
 def missed(mutation: Mutation) -> list[str]:
-    """Those of its tests that do not notice it. Raises RuntimeError when it cannot be built."""
+    """Returns the tests of the mutation that do not notice it. Raises RuntimeError if the build fails."""
     plain = mutation.installed.is_file()
     path = mutation.installed if plain else COPY / mutation.file
     right = path.read_text(encoding="utf-8")
@@ -150,9 +156,10 @@ def stands_in(test: str, failed: set[str]) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make mutate", description="Faults put back on purpose: does a test notice?")
-    parser.add_argument("words", nargs="*", help="only those with one of these words in their name or list")
-    parser.add_argument("--list", action="store_true", help="name them, and run none")
+    description = "Puts faults back on purpose and checks that tests notice them."
+    parser = argparse.ArgumentParser(prog="make mutate", description=description)
+    parser.add_argument("words", nargs="*", help="only mutations with one of these words in their name or list")
+    parser.add_argument("--list", action="store_true", help="list the mutations, run none")
     options = parser.parse_args()
     chosen = [
         one
@@ -162,6 +169,9 @@ def main() -> int:
     broken = [f"{one.list}: {one.name}: {text}" for one in chosen for text in one.problems(ROOT)]
     if broken:
         print(*broken, sep="\n", file=sys.stderr)
+        return 2
+    if not chosen:  # pytest without a test named would run all of them
+        print(f"no mutation has one of these words: {' '.join(options.words)}", file=sys.stderr)
         return 2
     if options.list:
         print(*(f"{one.list}: {one.name}" for one in chosen), sep="\n")

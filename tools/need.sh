@@ -1,17 +1,17 @@
 #!/bin/sh
-# need.sh build|test|kernel|budget|bench PYTHON: sees to it that what the machine must have is there.
+# need.sh build|test|kernel|budget|bench PYTHON: checks that the machine has the required packages.
 #
-# As root on a system with apt-get it installs what is missing; otherwise it says exactly what to install, on Debian,
-# Fedora and Arch, and fails. Nothing is installed that is there already.
+# As root on a system with apt-get it installs missing packages. Otherwise it prints what to install on Debian, Fedora and
+# Arch, and fails. It never installs a package whose programs are there already.
 set -eu
 what=$1
 python=$2
 
 debian= fedora= arch=
-with() { # a list, a word: the list with the word in it once
+with() { # LIST WORD: prints the list with the word in it once
   case " $1 " in *" $2 "*) echo "$1" ;; *) echo "$1 $2" ;; esac
 }
-missing() { # the packages that bring what is missing: Debian, Fedora, Arch
+missing() { # DEBIAN FEDORA ARCH: adds a missing package
   debian=$(with "$debian" "$1") fedora=$(with "$fedora" "$2") arch=$(with "$arch" "$3")
 }
 
@@ -45,7 +45,7 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
 }
 
 need_test() {
-  # Upstreams and clients of the tests. nginx lies in /usr/sbin, which is not on everybody's path.
+  # Upstreams and clients of the tests. nginx is in /usr/sbin, which is not in every PATH.
   PATH=$PATH:/usr/sbin:/sbin command -v nginx >/dev/null 2>&1 || missing nginx-light nginx nginx
   command -v curl >/dev/null 2>&1 || missing curl curl curl
   command -v openssl >/dev/null 2>&1 || missing openssl openssl openssl
@@ -56,7 +56,7 @@ need_test() {
 
 need_kernel() {
   need_test
-  # The machine, and what makes its file system; strace and wrk are clients of its tests.
+  # The virtual machine and the tools for its file system. Its tests use strace and wrk.
   command -v qemu-system-x86_64 >/dev/null 2>&1 || missing qemu-system-x86 qemu-system-x86-core qemu-system-x86
   [ -e /usr/lib/qemu/virtiofsd ] || [ -e /usr/libexec/virtiofsd ] || {
     case $(apt-cache policy virtiofsd 2>/dev/null) in
@@ -83,7 +83,7 @@ need_bench() {
 }
 
 with_apt() {
-  # A package that brings a service would start it at once (nginx, on port 80). Programs are wanted here, no services.
+  # Packages start their services at once (nginx on port 80). Prevent that: only the programs are needed.
   policy=/usr/sbin/policy-rc.d
   if [ ! -e $policy ]; then
     trap 'rm -f $policy' EXIT
@@ -94,7 +94,7 @@ with_apt() {
   export DEBIAN_FRONTEND=noninteractive
   # shellcheck disable=SC2086
   set -- apt-get install --yes --quiet --no-install-recommends $debian
-  # Lists that are there may still be good; if not, new ones.
+  # First try the existing package lists, then update them.
   "$@" </dev/null || { apt-get update --quiet </dev/null && "$@" </dev/null; }
 }
 
@@ -107,12 +107,12 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   exit 0
 fi
 {
-  echo "error: something is missing that Ringway needs ($what). Install it:"
+  echo "error: required packages are missing ($what). Install them:"
   echo
   echo "  Debian, Ubuntu   sudo apt-get install$debian"
   echo "  Fedora           sudo dnf install$fedora"
   echo "  Arch             sudo pacman -S --needed$arch"
   echo
-  echo "and call make again. (As root on Debian, make installs it by itself.)"
+  echo "and run make again. (As root on Debian, make installs them itself.)"
 } >&2
 exit 1

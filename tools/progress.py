@@ -1,5 +1,8 @@
-"""progress.py COMMAND...: runs a build and shows how far it is, from ninja's "[12/60]". On a terminal in one line that
-changes, else in a line for each tenth. What the command says is shown only if it fails; its exit code is passed on."""
+"""progress.py COMMAND...: runs a build and shows its progress, from the "[12/60]" of ninja.
+
+On a terminal it updates one line; otherwise it prints a line for each tenth. It shows the output of the command only if
+the command fails, and exits with its exit code.
+"""
 
 import re
 import subprocess
@@ -11,7 +14,7 @@ _WIDTH = 78
 
 
 def shown(lines: Iterable[str], terminal: bool) -> Iterator[str]:
-    """What is written for these lines of output."""
+    """Yields the text to print for these lines of output."""
     tenth = 0
     for line in lines:
         step = _STEP.search(line)

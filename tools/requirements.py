@@ -1,5 +1,5 @@
-"""Prints the requirements that pyproject.toml lists, for pip: `requirements.py run test` gives those of the project
-itself ("run") and those of its extra `test`."""
+"""Prints requirements from pyproject.toml for pip. `requirements.py run test` prints those of the project itself
+("run") and those of its extra `test`."""
 
 import sys
 import tomllib

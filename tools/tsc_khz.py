@@ -1,4 +1,4 @@
-"""Prints how fast the clock of this machine's CPU (RDTSC) runs, in kHz."""
+"""Prints the frequency of the CPU's time stamp counter (RDTSC) in kHz."""
 
 import ctypes
 import mmap

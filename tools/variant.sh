@@ -1,6 +1,6 @@
 #!/bin/sh
-# variant.sh DIR OPTION...: builds Ringway with these meson options in DIR and puts the package into DIR/site, where
-# PYTHONPATH finds it before the one that is installed. Compiles only what has changed.
+# variant.sh DIR OPTION...: builds Ringway with these meson options in DIR, and installs the package in DIR/site. Set
+# PYTHONPATH to DIR/site to use it instead of the installed one. Compiles only what has changed.
 set -eu
 folder=$1
 shift
@@ -14,7 +14,7 @@ run() {
   }
 }
 : >"$log"
-echo "building $folder (the first time: some minutes) ..."
+echo "building $folder (the first build takes some minutes) ..."
 if [ ! -e "$folder/build.ninja" ]; then
   run meson setup "$folder" "-Dpython.platlibdir=$site" "-Dpython.purelibdir=$site" "$@"
 fi

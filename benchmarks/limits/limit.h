@@ -1,7 +1,7 @@
-/* What both limit programs share: one io_uring, one ring of provided buffers, one listening socket.
+/* The common part of the limit programs: one io_uring, one ring of provided buffers, one listening socket.
  *
- * The limit programs do only what the kernel must be asked for in any case. They know no HTTP, have no deadlines and
- * no bounds: they are no servers to use, they show where the floor is. */
+ * The limit programs make only the system calls that no server can avoid. They do not parse HTTP and have no deadlines
+ * and no bounds. They are not servers for use: they show the lower limit of the cost. */
 #pragma once
 
 #include <liburing.h>
@@ -23,7 +23,7 @@ static struct io_uring ring;
 static struct io_uring_buf_ring *buffer_ring;
 static char *buffers;
 
-/* A completion's tag: 16 bits of operation, 32 bits of descriptor, 16 bits of buffer. */
+/* The tag of a completion: 16 bits of operation, 32 bits of descriptor, 16 bits of buffer. */
 static inline uint64_t tag(enum operation op, int fd, int buffer) {
     return (uint64_t)op << 48 | (uint64_t)fd << 16 | (uint64_t)buffer;
 }
@@ -34,7 +34,7 @@ static inline int tag_buffer(uint64_t data) { return (int)(data & 0xffff); }
 
 static inline char *buffer_at(int buffer) { return buffers + (size_t)buffer * BUFFER_BYTES; }
 
-/* A free submission entry; submits first when the queue is full. */
+/* Returns a free submission entry. Submits first if the queue is full. */
 static inline struct io_uring_sqe *submission(void) {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
     if (!sqe) {
@@ -131,7 +131,7 @@ static void start(int port) {
     arm_accept(listener);
 }
 
-/* Submits, waits for at least one completion, and hands each to its handler, for ever. */
+/* Runs forever: submits, waits for at least one completion, and passes each one to the handler. */
 static _Noreturn void run(void (*completed)(const struct io_uring_cqe *)) {
     for (;;) {
         io_uring_submit_and_wait(&ring, 1);

@@ -1,4 +1,4 @@
-/* Limit of serving: answers every read with one fixed response. Knows no HTTP.
+/* The limit of serving: answers every read with a fixed response. Does not parse HTTP.
  *
  * Usage: origin LISTEN_PORT BODY_BYTES */
 #define _GNU_SOURCE

@@ -1,10 +1,10 @@
-/* Limit of proxying: copies bytes between one client connection and one upstream connection. Knows no HTTP.
+/* The limit of proxying: copies bytes between a client connection and an upstream connection. Does not parse HTTP.
  *
  * Usage: relay LISTEN_PORT UPSTREAM_PORT */
 #define _GNU_SOURCE
 #include "limit.h"
 
-/* The descriptor that gets what this one receives; 0: none. */
+/* The descriptor to which the data of this one is sent. 0: none. */
 static int peer[65536];
 static struct sockaddr_in upstream;
 
@@ -13,7 +13,7 @@ static void accepted(int client) {
     must(other >= 0 && other < 65536 && client < 65536, "socket");
     no_delay(client);
     no_delay(other);
-    /* Blocking, but to loopback: the benchmark's connections are made once, before the clock matters. */
+    /* Blocks, but only on the loopback. The benchmark opens its connections before it measures. */
     if (connect(other, (struct sockaddr *)&upstream, sizeof upstream) != 0) {
         perror("connect");
         close(other);

@@ -1,4 +1,4 @@
-"""`python -m ringway` is the same program as `ringway`."""
+"""Makes `python -m ringway` the same program as `ringway`."""
 
 from ringway.cli import main
 

@@ -1,4 +1,4 @@
-"""The command line. Everything is imported where it is needed, so that --help and --version are quick."""
+"""The command line. Each command imports what it needs, so that --help and --version are fast."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ import sys
 import click
 
 from ringway import __version__
-from ringway.errors import ConfigError, RingwayError
+from ringway.errors import ConfigError, RingwayError, sentence_of
 
 _CONFIG = click.option(
     "--config",
@@ -37,8 +37,8 @@ def cli() -> None:
     Signals: SIGTERM and SIGINT drain and end Ringway (a second one ends it at once), SIGHUP reloads, SIGUSR2 upgrades,
     SIGUSR1 reopens the access log.
     """
-    # Some builds of OpenSSL, and Python's ssl, write the secrets of connections to the file that this names. Workers
-    # inherit what is left.
+    # Some builds of OpenSSL, and Python's ssl, write the secrets of connections to the file in this variable. Workers
+    # inherit the environment.
     os.environ.pop("SSLKEYLOGFILE", None)
 
 
@@ -55,7 +55,7 @@ def run(file: str) -> None:
     from ringway.control.running.supervisor import Supervisor
     from ringway.control.running.takeover import TakeOver
 
-    # First: at an upgrade the predecessor waits at the other end.
+    # First, because during an upgrade the old supervisor waits for this one.
     take_over = TakeOver.of_environment()
     try:
         code = Supervisor(load(file), take_over=take_over).run()
@@ -171,7 +171,7 @@ def schema() -> None:
 
 
 def main() -> None:
-    """The program: errors that we know are one line each on stderr and exit code 1."""
+    """Runs the program. Prints each known error as one line on stderr and exits with code 1."""
     try:
         cli(prog_name="ringway")
     except ConfigError as error:
@@ -185,6 +185,5 @@ def main() -> None:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        click.echo(f"error: {place}{os.strerror(error.errno) if error.errno else error}", err=True)
+        click.echo(f"error: {sentence_of(error)}", err=True)
         sys.exit(1)

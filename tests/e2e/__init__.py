@@ -1,1 +1,1 @@
-"""A package, so that its conftest is not taken for that of the protocol tests."""
+"""A package, so that pytest does not mix up its conftest with that of the protocol tests."""

@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: nginx, an origin in Python for large bodies, curl, one running site."""
+"""Fixtures of the end-to-end tests: nginx, an origin in Python for large bodies, curl, one running site."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -38,13 +38,14 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """An authority that nobody is told to trust."""
+    """An authority that nothing trusts by default."""
     return Authority(tmp_path_factory.mktemp("other"), "others")
 
 
 @dataclass
 class Site:
-    """Host `nginx` and host `python` go to these two, host `files` and `memory` are a folder, over TCP and TLS."""
+    """Hosts `nginx` and `python` are proxied to these two; hosts `files` and `memory` serve a folder. Over TCP and
+    TLS."""
 
     server: Server
     nginx: Nginx
@@ -99,7 +100,7 @@ def site(running_site: Site) -> Iterator[Site]:
 
 @pytest.fixture
 def upgraded(ringway: Callable[..., Server]) -> Iterator[Callable[..., Server]]:
-    """Starts a Ringway whose successors are ended with it."""
+    """Starts a Ringway. Ends its successors at the end of the test."""
     servers: list[Server] = []
 
     def start(*arguments: Any, **options: Any) -> Server:
@@ -113,7 +114,7 @@ def upgraded(ringway: Callable[..., Server]) -> Iterator[Callable[..., Server]]:
 
 
 class Names:
-    """The names that Ringway finds."""
+    """The names that Ringway can resolve."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -131,7 +132,7 @@ class Names:
         os.replace(new, self.file)
 
     def hang(self) -> None:
-        """From now on a lookup lasts until its line is written to the file."""
+        """Delays lookups until their line is written to the file."""
         new = self.file.with_suffix(".new")
         os.mkfifo(new)
         os.replace(new, self.file)

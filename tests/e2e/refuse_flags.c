@@ -1,4 +1,4 @@
-/* Stands in front of liburing (LD_PRELOAD): refuses set-up flags as an older kernel does, which knows nothing of them. */
+/* Loaded before liburing (LD_PRELOAD): rejects set-up flags like an older kernel that does not know them. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

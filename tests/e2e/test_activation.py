@@ -1,4 +1,4 @@
-"""Sockets that a service manager passes: sd_listen_fds(3), by a launcher of a few lines and by systemd's own."""
+"""Sockets from a service manager (sd_listen_fds(3)), passed by a short launcher and by systemd's own."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from harness.raw import Client
 from harness.server import toml
 from harness.waiting import DEADLINE
 
-# Becomes Ringway by exec, as a service manager does after the fork: these descriptors are then 3 and following.
+# Executes Ringway, as a service manager does after the fork. These descriptors become 3 and following.
 LAUNCHER = """
 import fcntl, os, sys
 numbers = [int(text) for text in sys.argv[1].split(",")]
@@ -29,7 +29,7 @@ os.execvp(sys.argv[3], sys.argv[3:])
 
 @contextlib.contextmanager
 def bound(count=1, family=socket.AF_INET, kind=socket.SOCK_STREAM, v6only=True, blocking=True):
-    """Sockets of one address that listen, inherited by whoever is started with `pass_fds`."""
+    """Listening sockets of one address, for a process that is started with `pass_fds`."""
     host, port = "::1" if family == socket.AF_INET6 else "127.0.0.1", 0
     if not v6only:
         host = "::"
@@ -70,8 +70,7 @@ def serves(address):
 
 @pytest.mark.parametrize("blocking", [True, False])
 def test_it_is_used_instead_of_a_new_one(ringway, tmp_path, blocking):
-    """Connections that came before wait in it, and it is there when Ringway has ended. What another program made of the
-    socket, or the epoll driver, is no matter."""
+    """Earlier connections wait in the socket, and it stays open when Ringway has ended. It can be blocking or not."""
     with bound(blocking=blocking) as (sock,):
         address = sock.getsockname()
         with Client(address) as early:
@@ -171,7 +170,7 @@ def test_workers_do_not_see_the_variables(ringway, tmp_path):
 
 
 def refusal(folder, sections, sockets):
-    """What it says instead of starting."""
+    """Returns the error that Ringway prints."""
     file = folder / "config.toml"
     file.write_text(toml(sections), encoding="utf-8")
     mark = f"{folder.name}-{os.getpid()}"
@@ -222,13 +221,13 @@ def test_one_for_ipv6_that_takes_ipv4_too(tmp_path):
 @pytest.mark.skipif(shutil.which("systemd-socket-activate") is None, reason="no systemd-socket-activate here")
 @pytest.mark.skipif(SANITIZED, reason="the launcher does not hand on what a sanitizer needs")
 def test_the_launcher_of_systemd(tmp_path):
-    """It starts Ringway when the first connection comes, which waits in the socket until then."""
+    """systemd starts Ringway at the first connection, which waits in the socket until then."""
     with bound() as (sock,):
-        port = sock.getsockname()[1]  # free again in a moment: the launcher wants to open it itself
+        port = sock.getsockname()[1]  # free again soon: the launcher opens this port itself
     file = tmp_path / "config.toml"
     file.write_text(toml(config(tmp_path, port)), encoding="utf-8")
     launch = ["systemd-socket-activate", "-l", f"127.0.0.1:{port}"]
-    launch.append(f"--setenv=PYTHONPATH={os.environ.get('PYTHONPATH', '')}")  # the debug build lies there
+    launch.append(f"--setenv=PYTHONPATH={os.environ.get('PYTHONPATH', '')}")  # the debug build is there
     run = [sys.executable, "-P", "-m", "ringway", "run", "--config", str(file)]
     with subprocess.Popen([*launch, *run], stderr=subprocess.PIPE, text=True) as launcher:
         try:

@@ -1,4 +1,4 @@
-"""Bodies of every size, both ways, in both framings, over TCP and TLS, to and from nginx and a Python server."""
+"""Bodies of every size, in both directions and with both framings, over TCP and TLS, with nginx and a Python server."""
 
 import json
 import time
@@ -36,7 +36,7 @@ def test_download(site, tls, host, framing, size):
     if framing == "length":
         assert got.fields("content-length") == [str(size)]
         assert got.fields("transfer-encoding") == []
-    # nginx knows the length of nothing even behind its filter.
+    # With a filter, nginx does not even know that a body is empty.
     elif size or host == "python":
         assert got.fields("transfer-encoding") == ["chunked"]
         assert got.fields("content-length") == []
@@ -47,7 +47,7 @@ def test_download(site, tls, host, framing, size):
 def test_download_that_ends_with_the_connection(site, tls, size):
     got = site.curl("python", f"/close/{size}", tls, keep=False)
     assert (got.code, got.status, got.size, got.sha256) == (0, 200, size, bulk.checksum(size)), got
-    # The client is told the end all the same: RFC 9112 6.3 leaves only the close to HTTP/1.0.
+    # The client can still tell the end: RFC 9112 6.3 uses the close only for HTTP/1.0.
     assert got.fields("transfer-encoding") == ["chunked"]
 
 
@@ -91,7 +91,7 @@ def test_file(site, tls, host, size):
 
 
 def test_one_connection_many_bodies(site):
-    """Bodies one after the other on one connection, each framed otherwise: none takes a byte of the next."""
+    """Bodies with different framings, one after the other on one connection. None reads a byte of the next."""
     with site.server.connect(tls=True) as client:
         for size in (0, 1, 65536, 65537, 200_000, 0, 3):
             for framing in ("length", "chunked"):

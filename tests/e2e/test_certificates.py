@@ -1,7 +1,8 @@
-"""Many certificates: which one a client gets on the wire, by SNI, and what happens when files change while it runs."""
+"""Several certificates: which one a client gets by SNI, and what happens when files change at run time."""
 
 import contextlib
 import os
+import signal
 import socket
 import ssl
 import time
@@ -9,7 +10,7 @@ import time
 import pytest
 from cryptography import x509
 from harness.certificates import make
-from harness.memory import resident, total
+from harness.memory import counters_of, resident, total
 from harness.raw import any_certificate
 from harness.waiting import DEADLINE
 
@@ -32,7 +33,7 @@ def site(folder, **tls):
 
 
 def shown(server, host, cipher=None, context=None):
-    """Serial number and names of the certificate that a client gets which asks for `host` (None: for no host)."""
+    """Returns serial number and names of the certificate for a client that asks for `host` (None: for no host)."""
     context = context or any_certificate()
     if cipher is not None:
         context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -75,14 +76,15 @@ def test_sni(many, host, name):
 
 
 def test_rsa_and_ecdsa_side_by_side(many):
-    """The client's ciphers decide."""
+    """The client's order of ciphers decides."""
     ecdsa, rsa = shown(many, "default.example", ECDSA), shown(many, "default.example", RSA)
     assert ecdsa[1] == rsa[1] == ["default.example"]
     assert ecdsa[0] != rsa[0]
 
 
 def test_a_session_of_one_host_does_not_come_back_as_anothers(many):
-    """Resumed or not: who asks for another host gets an answer, and a TLS 1.3 session goes on where it began."""
+    """A client that asks for another host on a resumed or new connection gets an answer. A TLS 1.3 session can be
+    resumed."""
     context = any_certificate()
     address = many.listener(tls=True).address
     session = None
@@ -104,7 +106,7 @@ def until(look, what, seconds=2 * DEADLINE):
 
 
 def test_a_certificate_changes_without_a_restart(ringway, tmp_path):
-    """Old connections go on, new ones get the new certificate, sessions are still resumed."""
+    """Old connections continue, new ones get the new certificate, and sessions can still be resumed."""
     server = ringway(site(tmp_path, **pair(tmp_path, "a", ["a.example"])))
     before = shown(server, "a.example")
     assert total(server, "certificates") == 1
@@ -131,7 +133,7 @@ def test_a_bad_new_certificate_is_told_and_the_old_one_stays(ringway, tmp_path):
 
 
 def test_a_folder_of_certificates(ringway, tmp_path):
-    """Files that come are served, those that go are not."""
+    """New files are served, and removed files are not."""
     folder = tmp_path / "certificates"
     folder.mkdir()
     pair(folder, "a", ["a.example"])
@@ -147,6 +149,52 @@ def test_a_folder_of_certificates(ringway, tmp_path):
     assert shown(server, "b.example")[1] == ["a.example"]
 
 
+def test_an_expired_certificate_alone_is_served_and_told(ringway, tmp_path):
+    """As in nginx, HAProxy and Caddy: clients that ignore the error are served, and reloads work."""
+    server = ringway(site(tmp_path, **pair(tmp_path, "a", ["a.example"], days=-1, begins=-9)))
+    server.wait_line(r'warning certificate ".*a\.crt" .*expired on')
+    assert shown(server, "a.example")[1] == ["a.example"]
+    server.reload()
+    assert shown(server, "a.example")[1] == ["a.example"]
+    checked = server.command("check")
+    assert checked.returncode == 0
+    assert "expired on" in checked.stdout + checked.stderr
+
+
+def test_an_empty_folder_keeps_plain_http_running(ringway, tmp_path):
+    """An ACME client can use plain HTTP to get the first certificate. Then Ringway serves TLS without a reload."""
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    config = site(tmp_path, certificates_path=str(folder))
+    config["server"]["plain_listen"] = "127.0.0.1:0"
+    server = ringway(config)
+    server.wait_line("warning .*every TLS handshake fails")
+    with server.connect() as client:
+        assert client.get("/").body == b"x"
+    with pytest.raises(ssl.SSLError):
+        shown(server, "a.example")
+    pair(folder, "a", ["a.example"])
+    server.wait_line(r'certificate ".*a\.crt" is in use')
+    assert shown(server, "a.example")[1] == ["a.example"]
+
+
+def test_a_renewal_counts_when_every_worker_has_taken_it(ringway, tmp_path):
+    config = site(tmp_path, **pair(tmp_path, "a", ["a.example"]))
+    config["server"]["threads"] = 2
+    server = ringway(config)
+    behind, other = server.workers.values()
+    os.kill(behind, signal.SIGSTOP)
+    try:
+        pair(tmp_path, "a", ["b.example"])
+        until(lambda: counters_of(other)["certificates"] == 2, "the worker has no new certificates")
+        assert counters_of(behind)["certificates"] == 1
+        assert "is in use" not in server.text
+    finally:
+        os.kill(behind, signal.SIGCONT)
+    server.wait_line(r'certificate ".*a\.crt" is in use, for b\.example')
+    assert counters_of(behind)["certificates"] == 2
+
+
 def test_a_worker_that_dies_comes_back_with_the_newest(ringway, tmp_path):
     server = ringway(site(tmp_path, **pair(tmp_path, "a", ["a.example"])))
     server.expected += [r"worker 0 \(pid \d+\) died: signal SIGKILL"]
@@ -159,7 +207,7 @@ def test_a_worker_that_dies_comes_back_with_the_newest(ringway, tmp_path):
 
 
 def test_thousands_of_certificates(ringway, tmp_path):
-    """They cost little until a client asks for them: a worker opens one when it is asked for the first time."""
+    """Unused certificates cost little: a worker opens one when a client first asks for it."""
     folder = tmp_path / "certificates"
     folder.mkdir()
     count = 2000
@@ -173,7 +221,7 @@ def test_thousands_of_certificates(ringway, tmp_path):
     assert shown(server, "nobody.example")[1] == ["host0.example"]
 
 
-# What is agreed to
+# Negotiation
 
 
 def test_min_version(ringway, tmp_path):
@@ -221,7 +269,8 @@ def test_curves(ringway, tmp_path):
 
 
 def test_a_host_name_that_is_none(many):
-    """A ClientHello whose server_name lies about its length: refused, or served by default, never read beyond."""
+    """A ClientHello with a wrong length of server_name: Ringway rejects it or serves the default, and never reads
+    beyond it."""
     hello = client_hello()
     at = hello.index(b"default.example")
     for change in (b"\xff\xff", b"\0\0", b"\0\x10"):

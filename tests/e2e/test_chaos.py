@@ -1,8 +1,8 @@
-"""Clients and an upstream that do anything at any moment; afterwards everything works and nothing is left open.
+"""Clients and an upstream do anything at any moment. Afterwards Ringway works and has left nothing open.
 
-What each of them gets is not looked at here: the other tests do that. Here the order of events is the test: resets
-while bytes are in flight, ends in the middle of heads and bodies, readers that stop, upstreams that close, speak out
-of turn or answer too early, over plain TCP and TLS. Seeds are fixed, the kernel's timing is not.
+The responses are not checked here; other tests do that. These tests are about the order of events: resets with bytes in
+flight, ends inside heads and bodies, readers that stop, upstreams that close, send out of turn or answer too early,
+over plain TCP and TLS. Seeds are fixed, the kernel's timing is not.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _LINGER_RESET = struct.pack("ii", 1, 0)
 
 
 def broken_off(writer: asyncio.StreamWriter) -> None:
-    """A reset instead of an end."""
+    """Closes with a reset."""
     import socket
 
     sock = writer.get_extra_info("socket")
@@ -32,7 +32,7 @@ def broken_off(writer: asyncio.StreamWriter) -> None:
 
 
 class ChaoticUpstream:
-    """Answers most requests, and the others in every wrong way."""
+    """Answers most requests correctly, and the others in every wrong way."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -96,7 +96,7 @@ class ChaoticUpstream:
 
 
 class ChaoticClient:
-    """One connection: some requests, ended in one of many ways."""
+    """One connection: some requests, then one of many ways to end."""
 
     def __init__(self, seed: int, address: tuple[str, int], tls: ssl.SSLContext | None) -> None:
         self.random = random.Random(seed)
@@ -131,7 +131,7 @@ class ChaoticClient:
             data = b"".join(self.request() for _ in range(self.random.choice([1, 1, 1, 3])))
             dice = self.random.randrange(12)
             if dice == 0:
-                writer.write(data[: self.random.randrange(len(data))])  # a part, and then the end
+                writer.write(data[: self.random.randrange(len(data))])  # send a part, then end
                 await asyncio.sleep(self.random.random() / 100)
                 return
             if dice == 1:
@@ -152,7 +152,7 @@ class ChaoticClient:
                 await self.read_some(reader)
                 return
             if dice == 5:
-                await reader.read(100)  # and reads no more
+                await reader.read(100)  # read no more
                 await asyncio.sleep(self.random.random() / 10)
                 return
             await self.read_some(reader)
@@ -167,7 +167,7 @@ class ChaoticClient:
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_anything_at_any_moment(ringway, certificate, tmp_path, seed, tls):
-    """Whatever happened, the server answers afterwards, and (the fixture looks) has nothing left open at its end."""
+    """The server still answers afterwards, and (the fixture checks this) has left nothing open at its end."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site/small").write_bytes(b"s" * 1000)
     (tmp_path / "site/large").write_bytes(b"l" * 3_000_000)
@@ -214,4 +214,4 @@ async def chaos(ringway, certificate, site, seed, tls):
     writer.close()
     origin.close()
     while tasks := [task for task in upstream.serving if task]:
-        await asyncio.wait(tasks)  # Ringway lets go of idle connections after half a second
+        await asyncio.wait(tasks)  # Ringway closes idle connections after half a second

@@ -1,4 +1,4 @@
-"""Client certificates: who gets in at which host, what its upstream is told, and that no way leads past the door."""
+"""Client certificates: which hosts accept a client, what their upstreams get, and that nothing bypasses the door."""
 
 import datetime
 import hashlib
@@ -31,8 +31,8 @@ IDENTITY = ["verified", "subject", "issuer", "serial", "fingerprint"]
 
 @dataclass
 class Doors:
-    """Hosts behind one certificate: `a` and `b` demand one of an authority each, `may` takes one of a's, `*.wild`
-    demands one of a's, and every other host, `open`, asks for none."""
+    """Hosts with one certificate. `a` and `b` demand a certificate of different authorities, `may` accepts one of a's
+    authority, `*.wild` demands one of it, and every other host, `open`, demands none."""
 
     server: Server
     upstream: Upstream
@@ -44,7 +44,7 @@ class Doors:
         return self.server.connect(tls=True, host=host, context=shows(pair, version))
 
     def forwarded(self, client, host, *lines, method="GET", body=b""):
-        """What the upstream got of a request that was answered."""
+        """Returns what the upstream got of an answered request."""
         target = self.upstream.on(OK)
         assert client.get(target, *lines, host=host, method=method, body=body).status == 200
         return self.upstream.request(target)
@@ -93,7 +93,7 @@ def doors(running):
 
 
 def answer(doors, host, pair=None, version=None, http_host=None):
-    """Status and reason of a request; the alert's name if there is no connection."""
+    """Returns status and reason of the response, or the name of the alert if there is no connection."""
     try:
         with doors.connect(host, pair, version) as client:
             response = client.get("/x", method="OPTIONS", host=http_host or host)
@@ -106,7 +106,7 @@ def own(pair):
     return x509.load_pem_x509_certificate(pair[0].read_bytes())
 
 
-# Who gets in
+# Who is accepted
 
 
 @BOTH
@@ -142,7 +142,7 @@ def test_required_and_none_shown(doors, version, alert):
 
 
 def told(doors, pattern, *how):
-    """A sentence in the log, of which there is at most one of the kind a second."""
+    """Waits for a line in the log. Each kind is logged at most once a second."""
 
     def look():
         answer(doors, *how)
@@ -182,7 +182,7 @@ def test_optional(doors, version):
 @BOTH
 @pytest.mark.parametrize("expired", [False, True])
 def test_optional_and_not_accepted(doors, version, expired):
-    """As with nginx: the handshake goes on, and the answer is 400."""
+    """As with nginx, the handshake succeeds and the response is 400."""
     authority = doors.a if expired else doors.b
     pair = authority.issue(["mallory"], expired=expired, client=True)
     assert answer(doors, "may.example", pair, version) == (400, "client_certificate_refused")
@@ -198,13 +198,14 @@ def test_hosts_that_ask_for_none(doors):
 
 @pytest.mark.parametrize("host", ["x.wild.example", "x.y.wild.example", "strict.wild.example", "STRICT.wild.example"])
 def test_a_wildcard_holds_for_all_below_it(doors, host):
-    """Also for one that has a section of its own, which says nothing of it."""
+    """This also applies to a host with a section that does not mention client certificates."""
     assert re.search("CERTIFICATE_REQUIRED", answer(doors, host))
     assert answer(doors, host, doors.a.issue(["alice"], client=True))[0] in (200, 404)
 
 
 def test_an_intermediate_authority(ringway, upstream, tmp_path):
-    """The client sends it along; it can also be named alone, and then the one above it is not trusted."""
+    """The client sends the intermediate certificate. The file can also name it alone; then the authority above it is
+    not trusted."""
     root = Authority(tmp_path, "root")
     middle = Authority(tmp_path, "middle", issuer=root)
     origin = upstream()
@@ -228,7 +229,7 @@ def test_an_intermediate_authority(ringway, upstream, tmp_path):
 
 
 def test_curl(doors):
-    """Another client, with other ways to show a certificate."""
+    """curl shows its certificate in other ways."""
     certificate, key = doors.a.issue(["curl"], client=True)
     port = doors.server.listener(tls=True).port
     where = ["--resolve", f"a.example:{port}:127.0.0.1"]
@@ -238,7 +239,7 @@ def test_curl(doors):
     assert curl(f"https://a.example:{port}{target}", *where).code != 0
 
 
-# Nobody gets past the door
+# Nothing bypasses the door
 
 
 @pytest.mark.parametrize(
@@ -256,7 +257,7 @@ def test_curl(doors):
     ],
 )
 def test_another_host_than_the_handshakes(doors, asked, host, status):
-    """RFC 9110 15.5.20. Hosts that want the same are as good as each other."""
+    """RFC 9110 15.5.20. A connection is good for all hosts with equal demands."""
     pair = doors.a.issue(["alice"], client=True)
     target = doors.upstream.on(OK)
     with doors.connect(asked, pair) as client:
@@ -264,7 +265,7 @@ def test_another_host_than_the_handshakes(doors, asked, host, status):
         assert response.status == status
         assert status == 200 or response.reason == "misdirected"
         if status == 421:
-            # In absolute-form it is the target that counts.
+            # In absolute-form the target decides.
             client.send(message(f"GET http://{host}{target} HTTP/1.1", f"Host: {host}"))
             assert client.response().status == 421
             own_target = doors.upstream.on(OK)
@@ -272,7 +273,8 @@ def test_another_host_than_the_handshakes(doors, asked, host, status):
 
 
 def test_another_hosts_after_a_reload(ringway, upstream, tmp_path):
-    """What counts is what the host wants now, whatever its number: a connection shows what it showed when it began."""
+    """The current demand of the host decides, whatever its number. A connection keeps the certificate of its
+    handshake."""
     a, b = Authority(tmp_path, "a"), Authority(tmp_path, "b")
     alice = a.issue(["alice"], client=True)
     origin = upstream()
@@ -292,7 +294,7 @@ def test_another_hosts_after_a_reload(ringway, upstream, tmp_path):
     ):
         for client, host in ((moves, "moves"), (stays, "stays"), (opens, "opens")):
             assert client.get("/", host=f"{host}.example").status == 200
-        # Before a's there is now another, so that all numbers are different.
+        # There is now another demand before that of `a`, so all numbers are different.
         server.reload(rules({"b.example": b, "moves.example": b, "stays.example": a, "opens.example": b}))
         assert (moves.get("/", host="moves.example").status, stays.get("/", host="stays.example").status) == (421, 200)
         assert moves.get("/", host="stays.example").status == 200
@@ -319,7 +321,7 @@ def test_plain_http(doors):
 
 
 def test_plain_http_that_is_sent_on(ringway, tmp_path):
-    """`redirect_https`: all but challenges of certificate authorities, which come by plain HTTP (RFC 8555 8.3)."""
+    """`redirect_https` redirects everything except challenges of authorities, which use plain HTTP (RFC 8555 8.3)."""
     (tmp_path / ".well-known/acme-challenge").mkdir(parents=True)
     (tmp_path / ".well-known/acme-challenge/token").write_text("proof")
     server = ringway(
@@ -342,7 +344,8 @@ def test_plain_http_that_is_sent_on(ringway, tmp_path):
 
 
 def test_plain_http_of_a_trusted_proxy(ringway, tmp_path):
-    """What it got by HTTPS is not sent on, but who came to it has shown us no certificate."""
+    """A request that a trusted proxy got over HTTPS is not redirected, but its client has shown no certificate to
+    Ringway."""
     (tmp_path / "f").write_text("secret")
     server = ringway(
         {
@@ -399,7 +402,7 @@ FORGED = [
 
 @pytest.mark.parametrize("host", ["a.example", "may.example", "open.example", None])
 def test_forged_fields(doors, host):
-    """RFC 9440 4: what a client says of itself goes nowhere, on no route; in trailers neither."""
+    """RFC 9440 4: identity fields from a client are never forwarded, on any route, nor in trailers."""
     forged = [f"{name}: forged" for name in FORGED]
     pair = doors.a.issue(["alice"], client=True) if host == "a.example" else None
     client = doors.connect(host, pair) if host else doors.server.connect()
@@ -415,7 +418,7 @@ def test_forged_fields(doors, host):
         assert b"forged" not in doors.upstream.received
 
 
-# What names may hold
+# Special characters in names
 
 
 def named(*values):
@@ -451,7 +454,7 @@ def test_names_that_are_too_long_are_refused_and_not_shortened(doors):
 @pytest.mark.parametrize("units", [10, 20])
 @pytest.mark.parametrize("size", [0, 2000, 3500, 70000])
 def test_long_names_fit_in_front_of_any_body(doors, units, size):
-    """They are longer than the room that buffers have in front (docs/decisions/0006)."""
+    """Identity fields that do not fit into the free space of a buffer (docs/decisions/0006)."""
     subject = named(*((NameOID.ORGANIZATIONAL_UNIT_NAME, f"{number:02}" + "u" * 60) for number in range(units)))
     with doors.connect("a.example", doors.a.issue(["x"], client=True, subject=subject)) as client:
         for framing in ("length", "chunked"):
@@ -478,7 +481,7 @@ class Resuming:
         self.session = None
 
     def ask(self, host):
-        """Whether it was resumed, and what the upstream got."""
+        """Returns whether the session was resumed, and what the upstream got."""
         target = self.doors.upstream.on(OK)
         address = self.doors.server.listener(tls=True).address
         with (
@@ -512,7 +515,7 @@ def test_a_session_without_a_certificate_has_none_when_it_is_resumed(doors, vers
 @BOTH
 @pytest.mark.parametrize("first", ["open.example", "may.example", "b.example"])
 def test_no_ticket_opens_another_door(doors, version, first):
-    """It is as if there were none: a full handshake, and the certificate that is missing there is missed."""
+    """Ringway ignores such a session: there is a full handshake, and the missing certificate is an error."""
     client = Resuming(doors, version, doors.b.issue(["bob"], client=True) if first == "b.example" else None)
     assert client.ask(first)[0] is False
     assert client.ask(first)[0] is True
@@ -529,7 +532,7 @@ def test_a_ticket_of_another_door_leads_to_a_full_handshake(doors, version):
         reused, request = client.ask(host)
         assert reused is False
         assert ("x-client-subject" in request) == (host != "open.example")
-    assert client.ask("x.wild.example")[0] is True  # which wants the same
+    assert client.ask("x.wild.example")[0] is True  # which has the same demand
 
 
 @BOTH
@@ -539,13 +542,13 @@ def test_a_ticket_does_not_outlive_the_certificate(doors, version):
     end = time.monotonic() + 4
     assert client.ask("a.example")[0] is False
     assert client.ask("a.example")[0] is True
-    wait(lambda: time.monotonic() > end + 1.5, "end of its time", 10)  # nothing tells when it has expired
+    wait(lambda: time.monotonic() > end + 1.5, "end of its time", 10)  # there is no event for the expiry
     with pytest.raises(ssl.SSLError, match=r"(?i)expired"):
         client.ask("a.example")
 
 
 def test_other_authorities_while_it_runs(ringway, upstream, tmp_path):
-    """A change of the file is taken; tickets of before open nothing, and a broken file changes nothing."""
+    """Ringway uses a changed file. Earlier tickets are then invalid. A broken file changes nothing."""
     a, b = Authority(tmp_path, "a"), Authority(tmp_path, "b")
     file = tmp_path / "clients.pem"
     file.write_bytes(a.path.read_bytes())
@@ -584,7 +587,7 @@ def test_other_authorities_while_it_runs(ringway, upstream, tmp_path):
 
 
 def test_the_clients_are_told_whose_certificates_are_wanted(doors):
-    """RFC 8446 4.2.4: so that a browser finds the one that fits."""
+    """RFC 8446 4.2.4: Ringway sends the names of authorities, so that a browser can select a certificate."""
     port = doors.server.listener(tls=True).port
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", "b.example"]
     found = subprocess.run(command, input=b"", capture_output=True, timeout=2 * DEADLINE, check=False)

@@ -1,4 +1,4 @@
-"""The other commands as a person runs them: demo, check, cert."""
+"""The other commands: demo, check, cert."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def call(*arguments, folder=None):
 
 
 class Demo:
-    """`ringway demo`, in a session of its own as under a terminal, with an empty folder for temporary files."""
+    """Runs `ringway demo` in its own session, as in a terminal, with an empty folder for temporary files."""
 
     def __init__(self, folder, *arguments):
         self.mark = uuid.uuid4().hex
@@ -56,7 +56,7 @@ class Demo:
         self.told = []
         for line in self.process.stdout:
             self.told.append(line)
-            if line.startswith("Ctrl-C ends it"):
+            if line.startswith("Ctrl-C ends the demo"):
                 break
         else:
             raise AssertionError(f"it ended: {self.process.stderr.read()}")
@@ -84,7 +84,7 @@ class Demo:
 def test_demo(tmp_path, number):
     with Demo(tmp_path, "--listen", "127.0.0.1:0") as demo:
         assert re.fullmatch(r"https://127\.0\.0\.1:[1-9]\d*/", demo.url)
-        # The curl lines that it prints work as they stand, in a shell that ends where "?" finds no file, too.
+        # The printed curl lines work unchanged, even in a shell that fails when "?" matches no file.
         lines = [line.strip() for line in demo.told if line.strip().startswith("curl ")]
         assert len(lines) >= 3
         for line in lines:
@@ -120,7 +120,7 @@ def test_demo(tmp_path, number):
 
 
 def test_demo_ends_while_a_browser_stays(tmp_path):
-    """An open keep-alive connection does not hold it up."""
+    """An open keep-alive connection does not delay the end."""
     with Demo(tmp_path, "--listen", "127.0.0.1:0") as demo:
         port = int(re.search(r":(\d+)/", demo.url)[1])
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -143,7 +143,7 @@ def test_demo_on_a_taken_port(tmp_path):
 
 
 def test_cert_and_check_and_run(ringway, tmp_path):
-    """The way of the README: a certificate, a look at the configuration, and it serves."""
+    """The steps of the README: make a certificate, check the configuration, run."""
     done = call("cert", "pair", "--curve", "secp384r1", "--host", "example.com", "--host", "127.0.0.1", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     text = subprocess.run(
@@ -208,7 +208,7 @@ def test_cert_and_check_and_run(ringway, tmp_path):
 
 
 def test_check_starts_nothing_and_opens_nothing(ringway, tmp_path):
-    """So it can be used beside a running Ringway with the same file."""
+    """`check` works while Ringway runs with the same file."""
     server = ringway({"host_routes": {"*": {"type": "File", "path": tmp_path}}})
     config = {
         "server": {"listen": f"127.0.0.1:{server.listener().port}"},
@@ -233,7 +233,8 @@ def test_check_says_whom_an_upstream_must_be(tmp_path):
     assert done.returncode == 0, done
     assert f"{url}  127.0.0.1; verified as app.example with {tmp_path}/tests.pem\n" in done.stdout
     assert f"{url}  127.0.0.1; NOT verified, with client certificate {certificate}\n" in done.stdout
-    assert f"warning: host_routes.two.verify: {url} is not verified" in done.stdout
+    line = next(line for line in done.stdout.splitlines() if "is not verified" in line)
+    assert re.fullmatch(rf"warning: .*config.toml:\d+: host_routes.two.verify: {url} is not verified, .*", line)
 
 
 def test_check_says_what_is_wrong(tmp_path):

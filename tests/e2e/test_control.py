@@ -1,4 +1,4 @@
-"""The control plane on the real process: workers that die, signals, draining, readiness, limits of descriptors."""
+"""The control plane of the real process: workers that die, signals, draining, readiness, limits of descriptors."""
 
 import os
 import re
@@ -36,7 +36,7 @@ def config(folder, workers=1, drain=5.0, **more):
 
 
 def begin_download(server, tls=False):
-    """A download of which next to nothing was read yet."""
+    """A download of which the client has read almost nothing."""
     client = server.connect(tls=tls, window=4096)
     client.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
     assert client.response_head().status == 200
@@ -69,7 +69,7 @@ def test_a_killed_worker_is_back_within_a_second_and_says_why(ringway, folder):
 
 
 def test_every_worker_killed_at_once(ringway, folder):
-    """Connections that come meanwhile wait in the sockets, which the supervisor holds."""
+    """New connections wait in the sockets, which the supervisor keeps open."""
     server = ringway(config(folder, workers=3))
     for pid in server.worker_pids:
         kill_worker(server, pid)
@@ -82,7 +82,7 @@ def test_every_worker_killed_at_once(ringway, folder):
 
 
 def test_a_reader_of_stderr_that_stands_still_holds_up_no_restart(ringway, folder):
-    """And what was to be said comes when it reads again, all of it and in order."""
+    """When the reader of stderr continues, it gets all lines, in order."""
     server = ringway(config(folder))
     (pid,) = server.worker_pids
     with server.full_stderr():
@@ -100,7 +100,7 @@ def test_a_reader_of_stderr_that_stands_still_holds_up_no_restart(ringway, folde
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_reader_of_stderr_that_stands_still_holds_up_no_end(ringway, folder, number):
-    """What runs is finished, then it ends, though not all could be said."""
+    """Running requests finish, then Ringway ends, although it could not write all lines."""
     server = ringway(config(folder))
     with begin_download(server) as client, server.full_stderr():
         server.tell_to_end(number)
@@ -116,7 +116,7 @@ def test_what_it_had_served_is_still_logged(ringway, folder):
         for number in range(20):
             assert client.get(f"/?{number}").status == 200
         kill_worker(server, server.worker_pids[0])
-    # The record of the last one may have died with the worker: it is written when the response has been sent.
+    # The record of the last response may have been lost with the worker: it is written after the response is sent.
     for number in range(19):
         assert server.record(f"/?{number}")["status"] == 200
     server.wait_for(lambda: len(server.worker_pids) == 2, "new worker")
@@ -145,7 +145,8 @@ def test_back_off_when_it_dies_again_and_again(ringway, folder):
 
 
 def test_nobody_waits_for_a_worker_that_is_away(ringway, folder):
-    """While it is not started again for some seconds, another one accepts from its sockets too, and gives them back."""
+    """While the supervisor backs off, another worker accepts from the sockets of the dead one, and later gives them
+    back."""
     server = ringway(config(folder, workers=2, server={"listen": ["127.0.0.1:0"] * 2, "threads": 2}))
     other = server.workers[1]
     server.wait_for(lambda: len(server.listeners) == 2, "listeners")
@@ -173,7 +174,7 @@ def test_nobody_waits_for_a_worker_that_is_away(ringway, folder):
 
 
 def test_workers_end_when_the_supervisor_is_killed(ringway, folder):
-    """Its end of the control socket closes: they drain, nobody has to look for them."""
+    """When the control socket of the workers closes, they drain by themselves."""
     server = ringway(config(folder, workers=2))
     pids = server.worker_pids
     with begin_download(server) as client:
@@ -287,7 +288,7 @@ def test_the_drain_deadline_ends_what_does_not(ringway, folder, origin, host):
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(DEADLINE) == 0
         assert 0.4 < time.monotonic() - began < 1.4 * PATIENCE
-        # Broken off: a response whose end is that of the connection would look whole otherwise.
+        # Aborted: otherwise a response that ends with the connection would look complete.
         with pytest.raises(ConnectionResetError):
             client.exactly(SIZE)
     assert server.record(target)["reason"] == "stopped"
@@ -295,7 +296,7 @@ def test_the_drain_deadline_ends_what_does_not(ringway, folder, origin, host):
 
 
 def test_ctrl_c(ringway, folder):
-    """The terminal sends SIGINT to the whole group: the workers leave it to the supervisor, which drains them."""
+    """The terminal sends SIGINT to the whole group. The workers ignore it, and the supervisor drains them."""
     server = ringway(config(folder, workers=2, drain=20), through=["setsid"])
     assert os.getpgid(server.process.pid) == server.process.pid
     with begin_download(server) as download:
@@ -334,7 +335,7 @@ def test_readiness_is_told_when_asked_for(ringway, folder, tmp_path, abstract):
         server.process.terminate()
         told = sock.recv(4096).decode().splitlines()
         assert "STOPPING=1" in told
-        assert "EXTEND_TIMEOUT_USEC=7000000" in told  # the five seconds to drain, and a little
+        assert "EXTEND_TIMEOUT_USEC=7000000" in told  # the drain timeout of five seconds, and some more
         server.process.wait(DEADLINE)
         sock.setblocking(False)
         with pytest.raises(BlockingIOError):
@@ -346,7 +347,8 @@ def test_readiness_is_told_when_asked_for(ringway, folder, tmp_path, abstract):
 
 
 def test_out_of_descriptors(ringway, folder, upstream):
-    """Accepting pauses instead of burning the CPU, nothing breaks, and all who waited are served afterwards."""
+    """Ringway pauses accepting and does not burn the CPU. Nothing breaks, and all waiting clients are served
+    afterwards."""
     origin = upstream()
     server = ringway(
         {
@@ -355,7 +357,7 @@ def test_out_of_descriptors(ringway, folder, upstream):
         through=["prlimit", "--nofile=64:64"],
     )
     (pid,) = server.worker_pids
-    # Fewer than were there when it shared them out (test_small_machines.py), as if the whole machine had no more.
+    # Fewer than at the start (test_small_machines.py), as if the whole machine had run out.
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (44, 44))
     clients: list[Client] = []
     try:
@@ -365,13 +367,13 @@ def test_out_of_descriptors(ringway, folder, upstream):
         assert 1 <= counters_of(pid)["accept_errors"] <= 20
         accepted = counters_of(pid)["clients"]
         assert 15 < accepted < 44
-        # Those that were accepted get an answer, though neither a file nor an upstream can be opened.
+        # Accepted connections get an answer, although Ringway can open neither a file nor an upstream.
         for host in ("files", "proxied"):
             response = clients[0].get("/", host=host)
             assert (response.status, response.reason) == (503, "too_many_open_files")
         for client in clients[:accepted]:
             client.close()
-        # The others waited for their turn.
+        # The others have waited.
         for client in clients[accepted:]:
             assert client.get("/", host="files").body == b"x"
         assert clients[-1].get("/", host="proxied").body == b"hello"
@@ -383,7 +385,7 @@ def test_out_of_descriptors(ringway, folder, upstream):
 
 
 def test_more_clients_than_client_connections(ringway, folder):
-    """The limit is met: further ones wait or are turned away, the ones inside are served, and then others."""
+    """At the limit, further clients wait or are rejected. The clients inside are served, and then others."""
     server = ringway(config(folder, limits={"client_connections": 10}))
     clients: list[Client] = []
     try:

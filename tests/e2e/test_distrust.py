@@ -1,4 +1,4 @@
-"""A worker that strangers have taken over can harm its own connections, and not the supervisor or other workers."""
+"""A compromised worker can harm its own connections, but not the supervisor or other workers."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ PAGE = {"host_routes": {"*": {"type": "Redirect", "to": "/x"}}}
 
 
 def memory_of(server, name):
-    """Of the supervisor, whose descriptors can be looked at by its user; to write into what is shared with a worker."""
+    """Opens a descriptor of the supervisor, in order to write into memory that it shares with a worker."""
     folder = f"/proc/{server.process.pid}/fd"
     for number in os.listdir(folder):
         with contextlib.suppress(FileNotFoundError):
@@ -55,7 +55,7 @@ def test_what_workers_only_read_is_sealed(ringway, certificate, name):
 
 
 def test_certificates_are_renewed_when_their_memory_is_full(ringway, tmp_path):
-    """Its size is sealed too: others follow in another one, which takes the place of the first."""
+    """The size of the memory is sealed, too. When it is full, another memory replaces it."""
     (tmp_path / "sitecustomize.py").write_text(
         "from ringway.control.machine import memory\nmemory.Published._LEAST = 0\nmemory.Published._BLOCKS = 2\n"
     )

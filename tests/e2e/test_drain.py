@@ -1,4 +1,4 @@
-"""What happens to the connections of clients when Ringway is told to end. The processes: test_control.py."""
+"""Draining: what happens to connections of clients when Ringway ends. test_control.py tests the processes."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -36,13 +36,13 @@ def drain(server):
 
 @TLS
 def test_who_asks_again_and_again_loses_no_request(ringway, folder, certificate, tls):
-    """Each connection ends after an answer that says so, never in front of a request that is on its way."""
+    """Each connection ends after a response that says so, and never right before a request in flight."""
     server = ringway(config(folder, 20, certificate if tls else None))
     clients = [server.connect(tls=tls) for _ in range(16)]
     begun = threading.Barrier(len(clients) + 1)
 
     def ask(client):
-        """How many answers came until one said that it is the last."""
+        """Returns the number of responses up to the one with `Connection: close`."""
         with client:
             assert client.get("/").keeps
             begun.wait(DEADLINE)
@@ -62,7 +62,7 @@ def test_who_asks_again_and_again_loses_no_request(ringway, folder, certificate,
 
 @TLS
 def test_a_connection_whose_answer_had_begun_is_kept_for_one_more_request(ringway, folder, certificate, tls):
-    """That answer did not say `Connection: close`, so a client may ask once more."""
+    """That response did not have `Connection: close`, so a client can send one more request."""
     server = ringway(config(folder, 20, certificate if tls else None))
     with server.connect(tls=tls, window=4096) as client:
         client.send(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -72,7 +72,7 @@ def test_a_connection_whose_answer_had_begun_is_kept_for_one_more_request(ringwa
         assert len(client.exactly(SIZE, 4 * DEADLINE)) == SIZE
         response = client.response()
         assert (response.status, response.body, response.keeps) == (200, b"x", False)
-        client.assert_ended()  # the second of them is not answered, and the answer said so
+        client.assert_ended()  # the second of them gets no response, as announced
     server.stop()
 
 
@@ -96,7 +96,7 @@ def test_idle_connections_end_while_others_go_on(ringway, folder, certificate, t
 
 
 def open_tunnel(client, origin):
-    """A tunnel to an upstream that sends back what it gets."""
+    """A tunnel to an upstream that echoes."""
 
     def serve(link, request):
         link.send(message("HTTP/1.1 101 Switching Protocols", "Connection: upgrade", "Upgrade: websocket"))

@@ -1,4 +1,4 @@
-"""Which I/O driver is chosen, what is said about it, and what only shows where the kernel tells by edges."""
+"""The choice of the I/O driver, what Ringway logs about it, and cases that only edge-triggered epoll has."""
 
 import os
 import re
@@ -43,12 +43,12 @@ def said(server):
 
 
 def kinds_of(pid):
-    """What a worker waits with: `io_uring`, `eventpoll`."""
+    """Returns what a worker waits with: `io_uring`, `eventpoll`."""
     links = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd") if entry.is_symlink()]
     return {match[1] for link in links if (match := re.fullmatch(r"anon_inode:\[(io_uring|eventpoll)\]", link))}
 
 
-# What is chosen
+# The choice
 
 
 @HAS_IO_URING
@@ -62,7 +62,7 @@ def test_auto_takes_io_uring_where_it_works(ringway, tmp_path):
     ("calls", "step"),
     [
         (["io_uring_setup"], "setting it up"),
-        # A sandbox that lets the ring be made, and refuses to use it.
+        # A sandbox that allows creating the ring but not using it.
         (["io_uring_enter"], "setting it up"),
         (["io_uring_register"], "setting it up"),
     ],
@@ -114,12 +114,12 @@ def test_check_tells_which_it_would_be(tmp_path):
     assert re.search(r"^  I/O driver +epoll, because io_uring cannot be used here \(setting it up: ", done.stdout, re.M)
 
 
-# By edges
+# Edges
 
 
 @DRIVERS
 def test_more_connections_than_are_accepted_in_a_turn(ringway, tmp_path, driver):
-    """They come while the worker stands still, so that one edge tells of all."""
+    """Several events happen while the worker is stopped, so that one edge reports all of them."""
     server = ringway(config(tmp_path, driver))
     (pid,) = server.worker_pids
     os.kill(pid, signal.SIGSTOP)
@@ -135,13 +135,13 @@ def test_more_connections_than_are_accepted_in_a_turn(ringway, tmp_path, driver)
 
 @DRIVERS
 def test_an_urgent_byte_hides_nothing(ringway, tmp_path, driver):
-    """A receive stops in front of it, with more behind it."""
+    """A receive stops before urgent data, and there is more after it."""
     server = ringway(config(tmp_path, driver))
     (pid,) = server.worker_pids
     with server.connect() as client:
         for _ in range(50):
             assert client.get("/", host="files").status == 200
-            # For io_uring it is not stopped: with SIGCONT pending tcp_recvmsg() gives EAGAIN in front of the byte.
+            # io_uring is not stopped here: with SIGCONT pending, tcp_recvmsg() returns EAGAIN before that byte.
             if driver == "epoll":
                 os.kill(pid, signal.SIGSTOP)
             try:
@@ -156,7 +156,7 @@ def test_an_urgent_byte_hides_nothing(ringway, tmp_path, driver):
 
 @DRIVERS
 def test_a_request_and_the_end_in_one_segment(ringway, tmp_path, driver):
-    """The end is told together with the last bytes, and no more after them."""
+    """One edge reports the last bytes and the end. There is no further event."""
     server = ringway(config(tmp_path, driver))
     (pid,) = server.worker_pids
     with server.connect() as client:
@@ -174,7 +174,7 @@ def test_a_request_and_the_end_in_one_segment(ringway, tmp_path, driver):
 @DRIVERS
 @pytest.mark.parametrize("mode", ["sendfile", "memory"])
 def test_a_stream_that_never_blocks_lets_others_in(ringway, tmp_path, driver, mode):
-    """The reader takes a large file as fast as it comes, again and again, while another client is served."""
+    """A client repeatedly reads a large file as fast as possible, while another client is served."""
     size = 64 << 20
     folder = tmp_path / "large"
     folder.mkdir()
@@ -210,7 +210,7 @@ def test_a_stream_that_never_blocks_lets_others_in(ringway, tmp_path, driver, mo
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_a_connection_is_registered_once(ringway, upstream, tmp_path):
-    """By what strace sees: requests over kept connections arm nothing."""
+    """strace shows that requests on kept connections arm nothing."""
     origin = upstream()
     sections = config(tmp_path, "epoll")
     sections["host_routes"]["proxied"] = {"type": "Proxy", "url": origin.url}

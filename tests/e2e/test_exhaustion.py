@@ -1,16 +1,16 @@
-"""What few clients can take of what all share, and that others are served meanwhile."""
+"""A few clients cannot use up shared resources: others are still served."""
 
+import contextlib
 import ssl
 import struct
+import time
 
 import pytest
 from harness.memory import total, wait_for_total
 from harness.raw import Ended, message
-from harness.records import Peer
+from harness.records import HELLO, Peer
 from harness.server import DRIVER
-from harness.waiting import PATIENCE
-
-HELLO = b"\x01\0\0\0"  # a ClientHello of no bytes: within a TLS 1.2 connection it asks for renegotiation
+from harness.waiting import DEADLINE, PATIENCE
 
 
 def files(folder, certificate, **more):
@@ -33,11 +33,12 @@ FOR_EVER = {"head": 3600, "write": 3600, "body": 3600, "first_byte": 3600, "upst
 FEW = {"buffer_bytes": 1048576, "body_buffer_bytes": 16384, "head_bytes": 8192}
 
 
-# Heads that do not end
+# Incomplete heads
 
 
 def test_half_heads_give_way(ringway, certificate, tmp_path):
-    """Each holds a buffer. The oldest are answered when all are taken and somebody waits, not after `head`."""
+    """Each holds a buffer. When all buffers are taken and a client waits, the oldest are answered, before the `head`
+    timeout."""
     server = ringway(files(tmp_path, certificate, limits=FEW, timeouts=FOR_EVER))
     clients = [server.connect(source=f"127.0.0.{2 + number % 8}") for number in range(150)]
     for client in clients:
@@ -50,11 +51,11 @@ def test_half_heads_give_way(ringway, certificate, tmp_path):
         client.close()
 
 
-# Answers that are not taken
+# Responses that are not read
 
 
 def endless(link):
-    """/endless never ends, everything else is an answer of 100 bytes, or of a megabyte."""
+    """/endless never ends. Other targets get a response of 100 bytes or a megabyte."""
     target = link.head().target
     size = {"/endless": 1 << 40, "/large": 1 << 20}.get(target, 100)
     link.send(message("HTTP/1.1 200 OK", f"Content-Length: {size}"))
@@ -63,7 +64,7 @@ def endless(link):
 
 
 def stopped(server, count, source="127.0.0.1"):
-    """So many clients that ask for /endless and never read more than the head."""
+    """Opens clients that request /endless and read only the head."""
     clients = [server.connect(source=source, window=4096) for _ in range(count)]
     for client in clients:
         client.send(message("GET /endless HTTP/1.1", "Host: a"))
@@ -75,7 +76,7 @@ def proxied(origin, **more):
 
 
 def test_who_does_not_read_gives_way(ringway, upstream):
-    """Sixty clients of one address hold all buffers, for as long as `write` allows. Somebody else is served."""
+    """Sixty clients of one address hold all buffers for the whole `write` timeout. Another client is still served."""
     origin = upstream(endless)
     server = ringway(proxied(origin, timeouts=FOR_EVER))
     clients = stopped(server, 60)
@@ -87,7 +88,7 @@ def test_who_does_not_read_gives_way(ringway, upstream):
 
 
 def test_an_answer_that_waits_for_our_buffers_is_not_the_upstreams_fault(ringway, upstream):
-    """All buffers are taken by clients of the same address, which have a while to read before they give way."""
+    """Clients of one address hold all buffers. They have some time to read before they give way."""
     origin = upstream(endless)
     server = ringway(proxied(origin, timeouts={**FOR_EVER, "first_byte": 3 * PATIENCE}))
     clients = stopped(server, 60)
@@ -116,7 +117,7 @@ def test_an_address_with_most_connections_makes_room_for_others(ringway, certifi
 
 
 def test_no_address_has_most_connections(ringway, certificate, tmp_path):
-    """Then who comes is refused, as ever."""
+    """No address has more than half of all connections, so none is evicted. A new client is rejected."""
     server = ringway(files(tmp_path, certificate, limits={"client_connections": 4}))
     idle = [server.connect(source=f"127.0.0.{2 + number // 2}") for number in range(4)]
     for client in idle:
@@ -135,7 +136,7 @@ def test_no_address_has_most_connections(ringway, certificate, tmp_path):
     DRIVER == "epoll", reason="it takes no buffer that it does not receive into: heads wait in the socket"
 )
 def test_a_request_waits_while_buffers_are_scarce(ringway, upstream):
-    """A head that has come is not acted on before there are buffers for its answer, or nothing moves."""
+    """A received head is not handled until there are buffers for its response. Otherwise nothing would move."""
 
     def silent(link):
         link.head()
@@ -147,7 +148,7 @@ def test_a_request_waits_while_buffers_are_scarce(ringway, upstream):
     for number, client in enumerate(waiting):
         client.send(message(f"GET /{number} HTTP/1.1", "Host: a"))
         origin.request(f"/{number}")
-        client.send(b"x" * 16000)  # of a next request: four buffers of the 64 that there are
+        client.send(b"x" * 16000)  # of a next request: four of the 64 buffers
     wait_for_total(server, "buffers", lambda count: count >= 16)
     assert total(server, "no_buffers") == 0
     with server.connect() as client:
@@ -158,11 +159,11 @@ def test_a_request_waits_while_buffers_are_scarce(ringway, upstream):
         client.reset()
 
 
-# What OpenSSL writes by itself
+# OpenSSL's own output
 
 
 def kinds_of(peer: Peer, last: int, count: int) -> list[int]:
-    """Types of the records that come, up to the `count`-th of type `last`."""
+    """Returns the types of received records, up to the `count`-th record of type `last`."""
     found: list[int] = []
     data = b""
     while found.count(last) < count:
@@ -177,7 +178,7 @@ def kinds_of(peer: Peer, last: int, count: int) -> list[int]:
 
 @pytest.mark.parametrize("reads", [False, True], ids=["silent", "reads"])
 def test_answers_to_renegotiation_are_bounded(ringway, certificate, tmp_path, reads):
-    """Each is refused by an alert of 31 bytes: after some hundred of them without a request the connection ends."""
+    """Each attempt is answered with an alert of 31 bytes. After some hundred without a request, the connection ends."""
     server = ringway(files(tmp_path, certificate))
     with Peer(server.listener(tls=True).address, tmp_path, ssl.TLSVersion.TLSv1_2, window=2048) as peer:
         peer.handshake()
@@ -187,7 +188,7 @@ def test_answers_to_renegotiation_are_bounded(ringway, certificate, tmp_path, re
                 if reads:
                     kinds_of(peer, 21, 1)
         except (ConnectionError, AssertionError):
-            return  # it has ended
+            return  # the connection has ended
         alerts = peer.rest()
         assert len(alerts) < 200 * 31
 
@@ -201,3 +202,39 @@ def test_some_renegotiations_between_requests_are_refused_and_no_more(ringway, c
             assert kinds_of(peer, 21, 60).count(21) == 60
             peer.raw(peer.craft_12(23, b"HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n"))
             assert kinds_of(peer, 23, 1) == [23]
+
+
+def updates(peer):
+    return peer.update(asked=True)
+
+
+def warnings_12(peer):
+    return peer.craft_12(21, b"\1\x5a")
+
+
+def warnings_13(peer):
+    return peer.craft(21, b"\1\x5a")
+
+
+@pytest.mark.parametrize(
+    ("version", "record"),
+    [
+        (ssl.TLSVersion.TLSv1_3, updates),
+        (ssl.TLSVersion.TLSv1_3, warnings_13),
+        (ssl.TLSVersion.TLSv1_2, warnings_12),
+    ],
+    ids=["key updates", "warnings of 1.3", "warnings of 1.2"],
+)
+def test_records_without_data_without_end(ringway, certificate, tmp_path, version, record):
+    """A client that does not read sends KeyUpdates that ask for one in return, or warnings (user_canceled). They hold
+    no buffers, and the connection ends."""
+    server = ringway(files(tmp_path, certificate, timeouts=FOR_EVER))
+    with Peer(server.listener(tls=True).address, tmp_path, version, window=2048) as peer:
+        peer.handshake()
+        end = time.monotonic() + DEADLINE
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() < end:
+                peer.raw(b"".join(record(peer) for _ in range(500)))
+                assert total(server, "buffers") < 20
+            pytest.fail("the connection goes on")
+    assert ask(server, "/a", "127.0.0.99").body == b"x"

@@ -1,4 +1,4 @@
-"""Files: what is found, what is refused, what stands in the fields. RFC 9110, unless said otherwise."""
+"""Files: what is found, what is rejected, and the fields of the response. Numbers refer to RFC 9110."""
 
 import email
 import email.policy
@@ -50,7 +50,7 @@ def folder(tmp_path_factory):
     os.mkfifo(root / "fifo")
     with socket.socket(socket.AF_UNIX) as sock:
         here = os.getcwd()
-        os.chdir(root)  # a Unix address is short
+        os.chdir(root)  # the path of a Unix socket must be short
         try:
             sock.bind("socket")
         finally:
@@ -93,7 +93,7 @@ def get(running):
     running.assert_sound()
 
 
-# What is answered
+# Responses
 
 
 @MODE
@@ -116,7 +116,7 @@ def test_get_and_head(get, host, tls):
 @MODE
 @TLS
 def test_after_head_the_connection_goes_on(running, host, tls):
-    """9.3.2: nothing of a body follows HEAD; the next response begins right there."""
+    """9.3.2: HEAD has no body, and the next response follows at once."""
     with running.connect(tls=tls) as client:
         for _ in range(3):
             assert client.get("/large.bin", method="HEAD", host=host).status == 200
@@ -230,7 +230,7 @@ def test_names_too_long_are_not_found(get):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
 def test_other_methods(get, method):
-    """15.5.6: 405 says which methods there are."""
+    """15.5.6: 405 lists the allowed methods."""
     got = get("/text.txt", "Content-Length: 0", method=method)
     assert (got.status, got.reason) == (405, "method_not_allowed")
     assert got.one("allow").replace(" ", "").split(",") == ["GET", "HEAD"]
@@ -253,7 +253,7 @@ def test_a_body_with_post_is_not_taken_for_a_request(running):
     running.assert_sound()
 
 
-# What is refused
+# Rejected requests
 
 
 @MODE
@@ -323,7 +323,7 @@ def test_prefixes(get):
     assert get("/pub/", host="paths").body == b"<p>start"
     assert get("/pub/docs", host="paths").one("location") == "/pub/docs/"
     got = get("/pub", host="paths")
-    # The folder itself without its slash: relative links of its index would not work.
+    # The folder without its final slash: relative links of its index would not work.
     assert (got.status, got.all("location")) == (301, ["/pub/"])
     assert get("/docs/index.html", host="paths").body == b"<p>docs"
     assert get("/docs/", host="paths").body == b"<p>docs"
@@ -347,22 +347,22 @@ def etag(get):
         (["If-Match: {etag}"], 200),
         (['If-Match: "other", {etag}'], 200),
         (['If-Match: "other"'], 412),
-        (["If-Match: W/{etag}"], 412),  # 8.8.3.2: by the strong comparison
+        (["If-Match: W/{etag}"], 412),  # 8.8.3.2: strong comparison
         (["If-None-Match: *"], 304),
         (["If-None-Match: {etag}"], 304),
-        (["If-None-Match: W/{etag}"], 304),  # by the weak one
+        (["If-None-Match: W/{etag}"], 304),  # weak comparison
         (['If-None-Match: "other", {etag}'], 304),
         (['If-None-Match: "other"'], 200),
         ([f"If-Modified-Since: {DATE}"], 304),
         ([f"If-Modified-Since: {LATER}"], 304),
         ([f"If-Modified-Since: {EARLIER}"], 200),
         (["If-Modified-Since: yesterday"], 200),  # 13.1.3: not a date, ignored
-        (["If-Modified-Since: Sunday, 13-Sep-20 12:26:40 GMT"], 304),  # 5.6.7: the obsolete forms too
+        (["If-Modified-Since: Sunday, 13-Sep-20 12:26:40 GMT"], 304),  # 5.6.7: obsolete forms, too
         (["If-Modified-Since: Sun Sep 13 12:26:40 2020"], 304),
         ([f"If-Unmodified-Since: {DATE}"], 200),
         ([f"If-Unmodified-Since: {EARLIER}"], 412),
         (["If-Unmodified-Since: yesterday"], 200),
-        # 13.2.2: which comes first
+        # 13.2.2: order of evaluation
         (["If-Match: {etag}", f"If-Unmodified-Since: {EARLIER}"], 200),
         (['If-None-Match: "other"', f"If-Modified-Since: {LATER}"], 200),
         (["If-None-Match: {etag}", f"If-Modified-Since: {EARLIER}"], 304),
@@ -371,7 +371,7 @@ def etag(get):
         (["If-None-Match: {etag}", "Range: bytes=0-1"], 304),
         (['If-None-Match: "other"', "Range: bytes=0-1"], 206),
         (['If-Match: "other"', "Range: bytes=0-1"], 412),
-        # 5.3: every line counts of a list, none of what is none.
+        # 5.3: all lines of a list field count, and only one line of other fields.
         (["If-Match: {etag}", 'If-Match: "other"'], 200),
         (['If-Match: "other"', "If-Match: {etag}"], 200),
         (['If-Match: "other"', 'If-Match: "zz"'], 412),
@@ -481,7 +481,7 @@ def test_several_ranges(get, host, tls, asked):
     for part, (first, last) in zip(parts, asked, strict=True):
         assert part["Content-Range"] == f"bytes {first}-{last}/500000"
         assert part["Content-Type"] == "application/octet-stream"
-    # The email package decodes what it takes for text: the bytes are compared as they came.
+    # The email package decodes text, so compare the received bytes.
     boundary = message.get_boundary().encode()
     rest = got.body
     for first, last in asked:
@@ -513,12 +513,12 @@ def test_not_satisfiable(get, host, asked):
         "bytes 0-1",
         "bytes=0-1;",
         "bytes=--1",
-        "bytes=0-400000,0-400000",  # 14.2: asks for more than there is
+        "bytes=0-400000,0-400000",  # 14.2: beyond the end of the file
         "bytes=" + ",".join(f"{n}-{n}" for n in range(0, 600, 2)),
     ],
 )
 def test_ranges_that_are_ignored(get, host, field):
-    """14.2: what is not understood, or not asked in good faith, gets the whole."""
+    """14.2: Ringway ignores ranges that are invalid or abusive, and sends the whole file."""
     got = get("/large.bin", f"Range: {field}", host=host)
     assert (got.status, len(got.body)) == (200, 500_000)
 

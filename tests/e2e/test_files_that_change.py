@@ -1,4 +1,4 @@
-"""Files that change, are cut while they are sent, or are more than may be kept open."""
+"""Files that change, that are truncated while they are sent, or that are more than can stay open."""
 
 import contextlib
 import os
@@ -12,11 +12,11 @@ from harness.raw import Client
 TLS = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 
 
-# Change
+# Changes
 
 
 def until(act, holds, seconds=5.0):
-    """Each try on a connection of its own: one connection carries only so many requests."""
+    """Each try has its own connection, because a connection allows only a limited number of requests."""
     end = time.monotonic() + seconds
     while not holds(found := act()):
         assert time.monotonic() < end, f"still {found}"
@@ -67,7 +67,7 @@ def test_follows_changes(ringway, certificate, tmp_path, mode, tls):
     until(get, lambda got: got.body == b"three")
     until(lambda: get("/", host="one"), lambda got: got.body == b"three")
     file.write_text("")
-    # What is cut short in place may break off the one request that believed in its length.
+    # Truncating a file in place can abort a request that relied on its length.
     until(get, lambda got: got is not None and (got.status, got.body) == (200, b""))
     assert cut <= 1
     file.unlink()
@@ -80,7 +80,7 @@ def test_follows_changes(ringway, certificate, tmp_path, mode, tls):
 
 
 def test_what_is_believed_and_for_how_long(ringway, tmp_path):
-    """`file_valid`: within it nothing is asked of the file system; 0 asks for each request."""
+    """`file_valid`: Ringway does not look at the file again within this time. With 0 it looks for each request."""
     (tmp_path / "a").write_text("one")
     server = ringway(
         {
@@ -100,7 +100,7 @@ def test_what_is_believed_and_for_how_long(ringway, tmp_path):
 
 @TLS
 def test_memory_larger_than_its_bounds(ringway, certificate, tmp_path, tls):
-    """What does not fit is served from the file; what fits pushes out what was there."""
+    """A file that does not fit into memory is served from disk. A file that fits evicts others."""
     for number in range(20):
         (tmp_path / str(number)).write_bytes(bytes([65 + number]) * 30_000)
     (tmp_path / "large").write_bytes(b"".join(bulk.pieces(200_000)))
@@ -125,7 +125,7 @@ def test_an_unreadable_file_is_forbidden(ringway, tmp_path):
     (tmp_path / "closed").mkdir()
     (tmp_path / "closed/index.html").write_text("x")
     (tmp_path / "closed").chmod(0)
-    # root may read everything, unless it gave that up
+    # root can read every file, unless it gave up that capability
     taken = "-dac_override,-dac_read_search"
     through = ["setpriv", f"--bounding-set={taken}", f"--inh-caps={taken}"] if os.geteuid() == 0 else []
     server = ringway({"host_routes": {"*": {"type": "File", "path": tmp_path}}}, through=through)
@@ -138,13 +138,13 @@ def test_an_unreadable_file_is_forbidden(ringway, tmp_path):
     assert until(lambda: alone(server, "/private"), lambda got: got.status == 200).body == b"x"
 
 
-# While it is sent
+# During sending
 
 
 @pytest.mark.parametrize("mode", ["sendfile", "memory"])
 @TLS
 def test_a_file_that_is_cut_while_it_is_sent(ringway, certificate, tmp_path, mode, tls):
-    """The connection is broken off: a client must not take what it got for the whole, and nothing is padded."""
+    """Ringway aborts the connection, so that the response does not look complete, and sends no padding."""
     size = 20_000_000
     bulk.write_file(tmp_path / "file", size)
     server = ringway(
@@ -172,7 +172,7 @@ def test_a_file_that_is_cut_while_it_is_sent(ringway, certificate, tmp_path, mod
     assert got < size
     record = server.record("/file")
     assert (record["reason"], record["client"], bool(record["tls"])) == ("file_cut", "127.0.0.1", tls)
-    # What is known of the file is not believed any more.
+    # Ringway no longer trusts what it knows about the file.
     with server.connect(tls=tls) as client:
         assert len(client.get("/file").body) == 50_000
 
@@ -214,7 +214,7 @@ def test_a_client_that_leaves_in_the_middle(ringway, tmp_path, mode):
     assert server.record("/file")["reason"] == "client_closed"
 
 
-# Many
+# Many files
 
 
 @pytest.mark.parametrize("mode", ["sendfile", "memory"])
@@ -246,7 +246,7 @@ def open_files(pid, folder):
 @pytest.mark.parametrize("mode", ["sendfile", "memory"])
 @TLS
 def test_200_connections_at_once(ringway, certificate, tmp_path, mode, tls):
-    """Each another file, and all of them together more than may be kept open."""
+    """Each client requests another file, and together they are more than can stay open."""
     for number in range(200):
         (tmp_path / str(number)).write_bytes(b"%06d" % number * 20_000)
     server = ringway(
@@ -254,7 +254,7 @@ def test_200_connections_at_once(ringway, certificate, tmp_path, mode, tls):
             "server": {"listen": "127.0.0.1:0", "plain_listen": "127.0.0.1:0"},
             "tls": certificate,
             "limits": {"open_files": 50},
-            # Before the first request: the first client waits until all have shaken hands.
+            # Before the first request: the first client waits until all have completed their handshakes.
             "timeouts": {"head": 600},
             "host_routes": {"*": {"type": "File", "path": tmp_path, "mode": mode}},
         }

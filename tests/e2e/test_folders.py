@@ -1,4 +1,4 @@
-"""Folders that become others, links out of them and into them, names that begin with a dot, and how files go out."""
+"""Folders that are replaced, symbolic links, names that begin with a dot, and how files are sent."""
 
 import os
 import shutil
@@ -27,18 +27,18 @@ def alone(server, target, *fields, **how):
 
 
 def release(folder, number):
-    """Each has a file that no other has."""
+    """Each has a file that the others do not have."""
     folder.mkdir(parents=True)
     (folder / "file.txt").write_text(f"release {number}")
     (folder / f"only-{number}.txt").write_text(f"only {number}")
     return folder
 
 
-# Folders that become others
+# Replaced folders
 
 
 def turn_link(base, number):
-    """As deployment tools do: a link beside it, renamed over it; the old release goes at once."""
+    """As deployment tools do: rename a new link over the old one, and remove the old release at once."""
     old = os.path.realpath(base / "current")
     release(base / f"releases/{number}/public", number)
     (base / "next").symlink_to(f"releases/{number}")
@@ -58,8 +58,14 @@ def make_anew(base, number):
     release(base / "current/public", number)
 
 
+@pytest.mark.parametrize("user", ["root", "nobody"])
 @pytest.mark.parametrize("replace", [turn_link, move, make_anew])
-def test_a_folder_is_followed(ringway, tmp_path, replace):
+def test_a_folder_is_followed(ringway, tmp_path, replace, user):
+    """Workers follow a folder themselves. The supervisor does it where the user of the workers cannot enter."""
+    if os.geteuid() != 0:
+        user = None
+    elif user == "nobody":
+        tmp_path.chmod(0o700)
     if replace is turn_link:
         release(tmp_path / "releases/0/public", 0)
         (tmp_path / "current").symlink_to("releases/0")
@@ -67,6 +73,7 @@ def test_a_folder_is_followed(ringway, tmp_path, replace):
         release(tmp_path / "current/public", 0)
     server = ringway(
         {
+            "server": {"listen": "127.0.0.1:0", **({"user": user} if user else {})},
             "timeouts": {"file_valid": 0.2},
             "host_routes": {"*": {"type": "File", "path": tmp_path / "current/public"}},
         }
@@ -84,7 +91,7 @@ def test_a_folder_is_followed(ringway, tmp_path, replace):
 
 @pytest.mark.parametrize("replace", [turn_link, move, make_anew])
 def test_nothing_is_missing_that_is_there(ringway, tmp_path, replace):
-    """What the new folder has is found at once, however long is believed what is known of the old one."""
+    """Files of the new folder are found at once, however long `file_valid` is."""
     if replace is turn_link:
         release(tmp_path / "releases/0/public", 0)
         (tmp_path / "current").symlink_to("releases/0")
@@ -100,7 +107,7 @@ def test_nothing_is_missing_that_is_there(ringway, tmp_path, replace):
 
 
 def test_a_folder_that_was_moved_away_is_gone(ringway, tmp_path):
-    """It is still there, but not where the configuration says."""
+    """The old folder still exists, but at another path."""
     release(tmp_path / "site", 0)
     server = ringway(
         {"timeouts": {"file_valid": 0.2}, "host_routes": {"*": {"type": "File", "path": tmp_path / "site"}}}
@@ -151,7 +158,7 @@ def linked(tmp_path):
     (root / "v2/a.txt").write_text("inside")
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/b.txt").write_text("outside")
-    (tmp_path / "rooted").mkdir()  # its path begins as the root's does
+    (tmp_path / "rooted").mkdir()  # a path with the same beginning as the root's
     (tmp_path / "rooted/c.txt").write_text("beside")
     (root / "file.txt").symlink_to(root / "v2/a.txt")
     (root / "latest").symlink_to(root / "v2")
@@ -187,7 +194,7 @@ def test_links(ringway, linked, mode):
             assert (target, got.status, got.reason) == (target, 403, "file_forbidden")
         assert alone(server, "/out", host="follow").body == b"outside"
         assert alone(server, "/out-folder/b.txt", host="follow").body == b"outside"
-        # One file is what the operator names, wherever it leads.
+        # An operator can name any single file, even a link that leads outside.
         assert alone(server, "/", host="single").body == b"outside"
 
 
@@ -239,11 +246,11 @@ def test_dot_files(ringway, tmp_path):
     assert alone(server, "/", host="single").body == b"dot"
 
 
-# How files go out
+# How files are sent
 
 
 def tls_records(sock, tls, incoming, outgoing, request, length):
-    """The lengths of the records of application data of one answer whose content ends after `length` bytes of body."""
+    """Returns the lengths of the data records of a response whose body has `length` bytes."""
     tls.write(request)
     sock.sendall(outgoing.read())
     raw = plain = b""
@@ -286,7 +293,7 @@ def test_head_and_body_are_one_record(ringway, certificate, tmp_path, mode, size
                 incoming.write(sock.recv(65536))
         sock.sendall(outgoing.read())
         request = b"GET /file HTTP/1.1\r\nHost: a\r\n\r\n"
-        tls_records(sock, tls, incoming, outgoing, request, size)  # with it come tickets
+        tls_records(sock, tls, incoming, outgoing, request, size)  # tickets arrive with it
         for _ in range(2):
             plain, sizes = tls_records(sock, tls, incoming, outgoing, request, size)
             assert plain.partition(b"\r\n\r\n")[2] == body
@@ -301,7 +308,7 @@ def test_head_and_body_are_one_record(ringway, certificate, tmp_path, mode, size
 @pytest.mark.parametrize("mode", ["sendfile", "memory"])
 @pytest.mark.parametrize("size", [3000, 3900, 5000, 16_384, 65_536, 200_000])
 def test_bodies_behind_heads(ringway, certificate, tmp_path, mode, tls, size):
-    """Whole ones, ranges, and two at once, of sizes around those of buffers and records."""
+    """Whole files, ranges, and two at once, with sizes near those of buffers and records."""
     body = b"".join(bulk.pieces(size))
     (tmp_path / "file").write_bytes(body)
     server = ringway(
@@ -326,7 +333,7 @@ def test_bodies_behind_heads(ringway, certificate, tmp_path, mode, tls, size):
 
 
 def test_validators(ringway, tmp_path):
-    """RFC 9110 8.8.2.1, 15.4.5; two copies of a file have one tag."""
+    """RFC 9110 8.8.2.1, 15.4.5; two copies of a file have the same ETag."""
     (tmp_path / "a.txt").write_text("x")
     os.utime(tmp_path / "a.txt", (1_700_000_000, 1_700_000_000))
     shutil.copy2(tmp_path / "a.txt", tmp_path / "b.txt")

@@ -1,4 +1,4 @@
-"""Bringing clients to HTTPS and keeping them there: `redirect_https`, and Strict-Transport-Security by host."""
+"""HTTPS only: `redirect_https`, and Strict-Transport-Security by host."""
 
 import pytest
 from harness.raw import message
@@ -76,7 +76,7 @@ def test_plain_requests_are_sent_on(server, host, target, location):
 
 @pytest.mark.parametrize("target", ["/x?y=1", "/.well-known/acme-challenge/token"])
 def test_plain_requests_to_the_port_of_https_are_sent_on(server, target):
-    """By mistake, as `http://host:443`."""
+    """A client that uses `http://host:443` by mistake."""
     port = server.listener(tls=True).port
     with server.connect_raw(tls=True) as client:
         client.send(message(f"GET {target} HTTP/1.1", f"Host: a.example:{port}"))
@@ -91,7 +91,7 @@ def test_plain_requests_to_the_port_of_https_are_sent_on(server, target):
 
 
 def test_a_target_that_is_too_long(server):
-    """The Location is bounded as it is written, with host and port."""
+    """The bound applies to the complete Location, with host and port."""
     for length in (2900, 3000, 3060, 3100, 7000):
         with server.connect() as client:
             response = client.get("/" + "x" * length, host="a.example")
@@ -104,7 +104,7 @@ def test_a_target_that_is_too_long(server):
 
 
 def test_a_challenge_is_answered(server):
-    """RFC 8555 8.3: the authority comes by plain HTTP."""
+    """RFC 8555 8.3: the authority uses plain HTTP."""
     with server.connect() as client:
         assert client.get("/.well-known/acme-challenge/token", host="a.example").body == b"proof"
         assert client.get("/.well-known/acme-challenge/none", host="a.example").status == 404
@@ -125,9 +125,9 @@ def test_without_a_host_there_is_nowhere_to_send_it(server):
         ("STRICT.example:443", "/", 200, "max-age=600; includeSubDomains"),
         ("any.example", "/", 200, "max-age=60"),
         ("any.example", "/moved/x", 308, "max-age=60"),
-        # The whole host is its own, but the paths of "*" hold for it too.
+        # The host answers every path itself, but the paths of "*" apply to it, too.
         ("strict.example", "/moved/x", 308, "max-age=600; includeSubDomains"),
-        # What it had from a wildcard it keeps, before what "*" has.
+        # It keeps what it inherits from a wildcard, before that of "*".
         ("below.wild.example", "/down/x", 308, "max-age=7"),
         ("below.wild.example", "/moved/x", 308, "max-age=7"),
         ("below.wild.example", "/x", 307, "max-age=7"),
@@ -137,7 +137,7 @@ def test_without_a_host_there_is_nowhere_to_send_it(server):
     ],
 )
 def test_strict_transport_security(server, host, target, status, value):
-    """RFC 6797 7.2: on TLS alone; also with redirects and errors; also for a host that only `"*"` serves."""
+    """RFC 6797 7.2: only over TLS, also with redirects and errors, also for a host that only `"*"` matches."""
     with server.connect(tls=True) as client:
         for method in ("GET", "HEAD"):
             response = client.get(target, method=method, host=host)
@@ -147,7 +147,7 @@ def test_strict_transport_security(server, host, target, status, value):
 
 
 def test_the_upstreams_own_comes_second(server):
-    """RFC 6797 8.1: a browser takes the first."""
+    """RFC 6797 8.1: a browser uses the first field."""
     with server.connect(tls=True) as client:
         response = client.get("/", host="app.example")
         assert response.body == b"hi"

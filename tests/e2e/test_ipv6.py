@@ -1,7 +1,12 @@
-"""IPv6 and dual stack: listeners, upstreams by address and by a name of both families, what is said about clients."""
+"""IPv6 and dual stack: listeners, upstreams by address and by a name with both families, client addresses."""
 
 import contextlib
+import os
+import re
+import shutil
 import socket
+import subprocess
+import sys
 
 import pytest
 from harness.authority import Authority
@@ -37,8 +42,20 @@ def test_both_families(ringway, tmp_path, certificate, tls):
     assert server.record("/a.txt?6")["client"] == "::1"
 
 
+@pytest.mark.parametrize("listen", [":0", 0, "localhost:0"])
+def test_one_free_port_for_both_families(ringway, tmp_path, listen):
+    """Whoever writes `":0"` wants one port; a reload keeps it."""
+    server = ringway(files(tmp_path, listen))
+    four, six = server.listeners
+    assert four.port == six.port
+    server.reload(files(tmp_path, listen, limits={"head_fields": 50}))
+    for host in ("127.0.0.1", "::1"):
+        with Client((host, four.port)) as link:
+            assert link.get("/a.txt").body == b"a"
+
+
 def test_both_families_at_one_port(ringway, tmp_path):
-    """[::] is IPv6 alone, so that 0.0.0.0 stands beside it; several workers, steered."""
+    """[::] is only IPv6, so that 0.0.0.0 can be open as well. Several workers, with steering."""
     with socket.create_server(("0.0.0.0", 0)) as taken:
         port = taken.getsockname()[1]
     config = files(tmp_path, [f"0.0.0.0:{port}", f"[::]:{port}"])
@@ -101,7 +118,7 @@ def test_a_tls_upstream_by_its_address(ringway, tmp_path):
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("order", ["127.0.0.1 ::1", "::1 127.0.0.1"])
 def test_a_name_of_both_families(ringway, names, host, order):
-    """One of them refuses: the next one is taken, for each request."""
+    """One of them refuses connections. Each request uses the next one."""
     names.set(app=order)
     with Upstream(host=host) as origin:
         server = ringway(
@@ -134,3 +151,60 @@ def test_the_proxy_protocol_over_ipv6(ringway, upstream):
     with server.connect() as link:
         assert link.get("/").body == b"hello"
         assert lines == [b"PROXY TCP6 ::1 ::1 %d %d" % (link.own_address[1], server.address[1])]
+
+
+LINK_LOCAL = """
+set -e
+ip link set lo up
+ip -6 address add fe80::7/64 dev lo nodad
+exec "$@"
+"""
+
+
+def in_a_network(script):
+    """A command that becomes Ringway in a network namespace of its own."""
+    command = ["unshare", "--net", "sh", "-c", script, "sh"]
+    done = subprocess.run([*command, "true"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no such network can be made here: {done.stderr.strip()[-200:]}")
+    return command
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a network namespace as root")
+@pytest.mark.skipif(shutil.which("unshare") is None or shutil.which("ip") is None, reason="no unshare or ip here")
+@pytest.mark.parametrize("driver", ["auto", "epoll"])
+def test_link_local_addresses(ringway, tmp_path, driver):
+    """To listen on and to forward to: here both at once. The zone is of this machine alone, so no field tells it."""
+    (tmp_path / "a.txt").write_text("a")
+    inside, outside = "[fe80::7%lo]:8080", f"unix:{tmp_path}/r.sock"
+    server = ringway(
+        {
+            "server": {"listen": [outside, inside]},
+            "performance": {"io_driver": driver},
+            "path_routes": {
+                "*": {
+                    "/up": {"type": "Proxy", "url": "http://[fe80::7%25lo]:8080"},
+                    "/": {"type": "File", "path": tmp_path},
+                }
+            },
+        },
+        through=in_a_network(LINK_LOCAL),
+    )
+    server.wait_line(re.escape(f" listening on http://{inside}"))
+    server.wait_line(re.escape(f"http://[fe80::7%25lo]:8080 is the address of this Ringway, which listens on {inside}"))
+    for options in ((), ("--http1.0", "--header", "Host:")):
+        got = curl("http://localhost/up/a.txt", "--unix-socket", f"{tmp_path}/r.sock", *options)
+        assert (got.status, got.body) == (200, b"a")
+    assert server.record("/a.txt")["client"] == "fe80::7"
+    assert {record["host"] for record in server.records if record["target"] == "/a.txt"} >= {"localhost"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes a network namespace as root")
+@pytest.mark.skipif(shutil.which("unshare") is None or shutil.which("ip") is None, reason="no unshare or ip here")
+def test_a_zone_that_is_no_interface(tmp_path):
+    file = tmp_path / "config.toml"
+    file.write_text('[server]\nlisten = "[fe80::7%d9]:8080"\n')
+    run = [sys.executable, "-P", "-m", "ringway", "run", "--config", str(file)]
+    done = subprocess.run([*in_a_network(LINK_LOCAL), *run], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "cannot listen on [fe80::7%d9]:8080: this machine has no interface d9; see `ip link`" in done.stderr

@@ -1,4 +1,4 @@
-"""The access log of the real process: what stands in it, where it goes, and that it follows a rotation."""
+"""The access log of the real process: its content, its destination, and log rotation."""
 
 import datetime
 import fcntl
@@ -14,7 +14,7 @@ import pytest
 from harness.memory import counters_of
 from harness.waiting import DEADLINE
 
-# The combined log format, and what Ringway adds.
+# The combined log format with Ringway's additions.
 COMBINED = re.compile(
     r'(?P<client>\S+) - - \[(?P<time>[^\]]+)\] "(?P<request>[^"]*)" (?P<status>\d+) (?P<bytes>\d+) '
     r'"(?P<referer>[^"]*)" "(?P<agent>[^"]*)" host="(?P<host>[^"]*)" first_byte=(?P<first_byte>\d+\.\d+) '
@@ -28,7 +28,7 @@ ABC = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
 
 @pytest.fixture
 def site(tmp_path, upstream, certificate):
-    """A configuration with all kinds of routes."""
+    """Returns a configuration with all kinds of routes."""
     root = tmp_path / "root"
     root.mkdir()
     (root / "a.txt").write_text("hello")
@@ -45,7 +45,7 @@ def site(tmp_path, upstream, certificate):
 
 
 def lines_of(path, count):
-    """The lines of the file, once there are so many."""
+    """Waits until the file has this many lines, and returns them."""
     end = time.monotonic() + DEADLINE
     while True:
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
@@ -56,7 +56,8 @@ def lines_of(path, count):
 
 
 def talk(server, origin):
-    """Seven requests of every kind, in order. The target of the slow one, and microseconds that it took at least."""
+    """Sends seven requests of every kind, in order. Returns the target of the slow one, and its minimum time in
+    microseconds."""
     gate = threading.Event()
     slow = origin.on(lambda link, request: (gate.wait(DEADLINE), link.send(ABC)))
     with server.connect() as client:
@@ -69,7 +70,7 @@ def talk(server, origin):
         origin.request(slow)
         began = time.monotonic_ns()
         for _ in range(20):
-            server.connect().close()  # something that takes its time, and makes no line
+            server.connect().close()  # a request that takes its time and writes no line
         least = (time.monotonic_ns() - began) // 1000
         gate.set()
         client.response()
@@ -142,7 +143,8 @@ def test_combined(ringway, site, tmp_path):
 
 
 def elapsed_us(server, least=20):
-    """Microseconds of so many requests by somebody else: before them the worker has seen all that was sent."""
+    """Returns the microseconds of some requests of another client. Before them, the worker has seen everything that was
+    sent."""
     with server.connect() as other:
         other.get("/a.txt?first", host="files")
         began = time.monotonic_ns()
@@ -152,12 +154,12 @@ def elapsed_us(server, least=20):
 
 
 def test_times_begin_with_the_first_byte_of_the_request(ringway, site):
-    """A head that comes slowly is part of the time; the pause between two requests is not."""
+    """The time includes a head that arrives slowly, but not the pause between two requests."""
     _, config = site
     server = ringway(config)
     with server.connect() as client:
         for turn in ("new", "kept"):
-            elapsed_us(server)  # a pause
+            elapsed_us(server)  # pause
             began = time.monotonic_ns()
             client.send(f"GET /a.txt?{turn} HTTP/1.1\r\nHo".encode())
             least = elapsed_us(server)
@@ -171,7 +173,7 @@ def test_times_begin_with_the_first_byte_of_the_request(ringway, site):
 @pytest.mark.parametrize("together", [True, False], ids=["with the one before", "after it"])
 @pytest.mark.parametrize("body", ["", "Content-Length: 2"], ids=["no body", "body"])
 def test_times_of_a_pipelined_request_begin_when_it_came(ringway, site, together, body):
-    """It waits for the one before it, and that is part of its time."""
+    """The time includes waiting for the request before it."""
     origin, config = site
     server = ringway(config)
     gate = threading.Event()
@@ -216,7 +218,7 @@ def test_nothing_that_a_client_sends_makes_a_line_of_its_own(ringway, site, tmp_
 
 
 def test_reopened_on_sigusr1(ringway, site, tmp_path):
-    """As logrotate does it: renamed, then told. Nothing is lost, nothing goes on in the old file."""
+    """As logrotate does: rename, then signal. No line is lost, and no new line goes to the old file."""
     _, config = site
     path = tmp_path / "access.log"
     server = ringway({**config, "access_log": {"path": str(path), "format": "json"}})
@@ -254,7 +256,7 @@ def test_a_reopening_that_fails_keeps_the_old_file(ringway, site, tmp_path):
 
 
 def test_it_goes_on_where_it_was(ringway, site, tmp_path):
-    """A second run appends; the file is for its owner and group alone."""
+    """A second run appends. Only owner and group can read the file."""
     _, config = site
     path = tmp_path / "access.log"
     for count in (1, 2):
@@ -262,7 +264,7 @@ def test_it_goes_on_where_it_was(ringway, site, tmp_path):
         with server.connect() as client:
             client.get("/a.txt", host="files")
         server.stop()
-        assert len(path.read_text().splitlines()) == count  # written before it ended
+        assert len(path.read_text().splitlines()) == count  # written before the end
     assert path.stat().st_mode & 0o777 == 0o640
 
 
@@ -282,12 +284,12 @@ def test_off_by_default(ringway, tmp_path):
 
 
 def test_a_full_log_drops_and_counts_but_never_waits(ringway, site):
-    """Requests go on, and what found no place is counted."""
+    """Requests continue, and dropped records are counted."""
     _, config = site
     server = ringway(config)
     (pid,) = server.worker_pids
     batch = b"GET /a.txt HTTP/1.1\r\nHost: files\r\nUser-Agent: %b\r\n\r\n" % (b"x" * 900) * 50
-    os.kill(server.process.pid, signal.SIGSTOP)  # nobody empties the ring
+    os.kill(server.process.pid, signal.SIGSTOP)  # nothing reads the ring
     try:
         sent = 0
         while counters_of(pid)["records_dropped"] == 0:
@@ -303,12 +305,12 @@ def test_a_full_log_drops_and_counts_but_never_waits(ringway, site):
     server.stop()
     dropped = re.search(r"worker 0: (\d+) access records dropped", server.text)
     assert dropped
-    # Each is either written or counted.
+    # Each request is either written or counted.
     assert len(server.records) + int(dropped[1]) == sent
 
 
 def test_a_reader_of_stdout_that_stands_still_holds_nothing_up(ringway, site):
-    """A worker that dies is started again, SIGTERM ends it all, and what is lost is told."""
+    """A worker that dies is restarted, SIGTERM ends everything, and lost lines are logged."""
     _, config = site
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)

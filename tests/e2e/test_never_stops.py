@@ -1,7 +1,7 @@
-"""Reloads, upgrades and killed workers while load runs on it: nobody notices but who was connected to a killed worker.
+"""Reloads, upgrades and killed workers under load: only connections of a killed worker notice.
 
-Load is wrk, plain and over TLS, and clients that look at every octet of every answer. `RINGWAY_TEST_ROUNDS` is the
-number of reloads (100 are a minute more); there is an upgrade for each twenty of them, and a kill for each five.
+The load is wrk, plain and over TLS, and clients that check every byte of every response. `RINGWAY_TEST_ROUNDS` is the
+number of reloads (100 take a minute more). There is an upgrade for every twenty reloads, and a kill for every five.
 """
 
 import os
@@ -29,7 +29,7 @@ pytestmark = [
 
 
 class Checkers:
-    """Clients that ask again and again, over connections that are kept, and look at every answer."""
+    """Clients that repeatedly send requests on kept connections and check every response."""
 
     def __init__(self, server, hosts):
         self._server = server
@@ -74,7 +74,7 @@ class Checkers:
 
 
 class Wrk:
-    """Load until it is told to end; `errors` is what it complains of then."""
+    """Runs load until it is stopped. `errors` has its complaints."""
 
     def __init__(self, url):
         self._process = subprocess.Popen(
@@ -114,7 +114,7 @@ def serve(link):
 
 
 def age(pid):
-    """Seconds since this process was started."""
+    """Returns the age of this process in seconds."""
     with open(f"/proc/{pid}/stat") as stream:
         ticks = int(stream.read().rpartition(")")[2].split()[19])
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
@@ -122,7 +122,7 @@ def age(pid):
 
 @pytest.fixture
 def scene(ringway, upstream, certificate, authority, tmp_path):
-    """A server, and the configurations that it goes through."""
+    """A server and its configurations."""
     bulk.write_file(tmp_path / "file", SIZE)
     pair = authority.issue(["file", "localhost"])
     other = {"cert_path": str(pair[0]), "key_path": str(pair[1])}
@@ -153,7 +153,7 @@ def urls(server):
 
 
 def test_reloads(scene):
-    """Routes are added, changed and removed, certificates are swapped; 50 WebSockets go on."""
+    """Reloads add, change and remove routes and replace certificates; 50 WebSockets continue."""
     server, config = scene
     tunnels = []
     for _ in range(TUNNELS):
@@ -191,7 +191,7 @@ def test_reloads(scene):
         ),
         f"descriptors as before: {before}",
     )
-    # Buffers that were touched stay; what a hundred rules took does not.
+    # Buffers that were used stay allocated. The memory of a hundred rules does not.
     for pid, then in zip(pids, memory, strict=True):
         assert resident(pid) < then + (24 << 20)
     for client in tunnels:
@@ -220,7 +220,7 @@ def test_upgrades(scene):
 
 
 def test_killed_workers(scene):
-    """Connections of the killed worker break; nobody is refused, and nobody else notices."""
+    """Only connections of the killed worker break. No client is rejected."""
     server, _ = scene
     server.expected.append("signal SIGKILL")
     at_risk = 0
@@ -229,7 +229,7 @@ def test_killed_workers(scene):
             wait(lambda: len(server.workers) == 2, "both workers")
             seen = checkers.answers
             pid = server.workers[number % 2]
-            # One that dies younger than a second, again and again, is waited for longer and longer.
+            # For workers that keep dying within a second, the supervisor backs off longer each time.
             wait(lambda pid=pid: age(pid) > 1.2, "a worker that has lived")
             at_risk += counters_of(pid)["clients"]
             os.kill(pid, signal.SIGKILL)
@@ -237,5 +237,5 @@ def test_killed_workers(scene):
             wait(lambda pid=pid, index=index: server.workers.get(index) != pid, "another worker")
             wait(lambda seen=seen: checkers.answers > seen + 20, "answers afterwards")
     assert not [failure for failure in checkers.failures if "refused" in failure]
-    # A client may come between the look and the kill.
+    # A client can connect between the check and the kill.
     assert len(checkers.failures) <= at_risk + max(2, ROUNDS // 5)

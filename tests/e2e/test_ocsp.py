@@ -1,4 +1,4 @@
-"""OCSP stapling on the wire, as `openssl s_client -status` sees it: from files, and from a responder."""
+"""OCSP stapling as `openssl s_client -status` sees it, from files and from a responder."""
 
 import functools
 import re
@@ -32,7 +32,7 @@ def serial_of(pair):
 
 
 def write(path, data):
-    """As a new file in its place, as programs that renew do."""
+    """Replaces a file atomically, as programs that renew do."""
     new = path.with_suffix(".new")
     new.write_bytes(data)
     new.replace(path)
@@ -40,7 +40,7 @@ def write(path, data):
 
 
 def stapled(server, authority, version="-tls1_3", *options):
-    """The serial number in the staple that a client is shown; None: there is none. OpenSSL verifies it."""
+    """Returns the serial number in the staple that a client gets (None: there is none). OpenSSL verifies the staple."""
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.listener(tls=True).port}", "-status", version]
     command += ["-CAfile", str(authority.path), "-verify_return_error", "-servername", "a.example", *options]
     done = subprocess.run(command, input=b"", capture_output=True, timeout=3 * DEADLINE, env=environment(), check=False)
@@ -74,7 +74,7 @@ def test_a_file(ringway, authority, tmp_path, version, kind):
 
 @VERSIONS
 def test_rsa_and_ecdsa_each_with_its_own(ringway, authority, tmp_path, version):
-    """The one that belongs to the certificate which the client can check."""
+    """Each client gets the staple of the certificate that it can verify."""
     pairs = {kind: issue(authority, ["a.example"], kind=kind) for kind in ("ECDSA", "RSA")}
     files = {kind: write(tmp_path / kind, say(authority, pair[0])) for kind, pair in pairs.items()}
     entries = [keys(pairs[kind], ocsp_path=files[kind]) for kind in pairs]
@@ -112,7 +112,7 @@ def test_who_does_not_ask_gets_none_and_all_is_well(ringway, authority, tmp_path
     ],
 )
 def test_a_response_that_is_not_shown(ringway, authority, tmp_path, how, why):
-    """The certificate serves all the same."""
+    """The certificate serves without a staple."""
     pair = issue(authority, ["a.example"])
     server = ringway({"tls": keys(pair, ocsp_path=write(tmp_path / "a.ocsp", say(authority, pair[0], **how)))})
     assert why in server.wait_line(r' warning certificate ".*" is not stapled with ".*a\.ocsp"')
@@ -120,7 +120,7 @@ def test_a_response_that_is_not_shown(ringway, authority, tmp_path, how, why):
 
 
 def test_signed_by_somebody_else(ringway, authority, tmp_path):
-    """Who has the issuer's name, and a key of his own."""
+    """The signer has the issuer's name, but another key."""
     pair = issue(authority, ["a.example"])
     twin = Authority(tmp_path)
     forged = say(authority, pair[0], signer=(twin.certificate, twin.key))
@@ -130,7 +130,7 @@ def test_signed_by_somebody_else(ringway, authority, tmp_path):
 
 
 def test_a_staple_expires(ringway, authority, tmp_path):
-    """It is shown as long as it is good, and not for a second longer."""
+    """Ringway sends the response until it expires, and not longer."""
     pair = issue(authority, ["a.example"])
     file = write(tmp_path / "a.ocsp", say(authority, pair[0], until=2 * DEADLINE / 3))
     server = ringway({"tls": keys(pair, ocsp_path=file)})
@@ -142,7 +142,7 @@ def test_a_staple_expires(ringway, authority, tmp_path):
 
 
 def test_a_new_certificate_waits_for_its_staple(ringway, authority, tmp_path):
-    """It is used at once; the old file is not about it."""
+    """Ringway uses the renewed certificate at once, without the old response, which does not match it."""
     pair = issue(authority, ["a.example"])
     file = write(tmp_path / "a.ocsp", say(authority, pair[0]))
     server = ringway({"tls": keys(pair, ocsp_path=file)})
@@ -156,7 +156,7 @@ def test_a_new_certificate_waits_for_its_staple(ringway, authority, tmp_path):
 
 
 def in_folder(folder, name, pair):
-    """The pair as `NAME.crt` and `NAME.key`."""
+    """Writes a pair as `NAME.crt` and `NAME.key`."""
     target = folder / f"{name}.crt", folder / f"{name}.key"
     for source, there in zip(pair, target, strict=True):
         source.replace(there)
@@ -164,7 +164,7 @@ def in_folder(folder, name, pair):
 
 
 def test_a_file_in_a_folder(ringway, authority, tmp_path):
-    """It lies beside its certificate, comes, is renewed and goes while that serves."""
+    """A response next to its certificate appears, is renewed and is removed while the certificate serves."""
     folder = tmp_path / "certificates"
     (folder / "b.example").mkdir(parents=True)
     pair = in_folder(folder, "a", issue(authority, ["a.example"]))
@@ -219,7 +219,7 @@ def test_each_certificate_is_asked_for(ringway, authority, responder):
 
 
 def test_it_is_fetched_again_before_it_expires(ringway, authority, responder):
-    """When half of its time is left."""
+    """Ringway fetches again when half of the lifetime is left."""
     pair = issue(authority, ["a.example"], responder.url)
     short, long = say(authority, pair[0], until=DEADLINE), say(authority, pair[0])
     responder.answer = short
@@ -231,7 +231,7 @@ def test_it_is_fetched_again_before_it_expires(ringway, authority, responder):
 
 
 def test_a_responder_that_fails_is_asked_again(ringway, authority, responder):
-    """Later and later; what it said last goes on until it expires."""
+    """Ringway backs off. It uses the last response until that expires."""
     pair = issue(authority, ["a.example"], responder.url)
     server = ringway({"tls": {**keys(pair), "ocsp_stapling": True}})
     server.wait_line(rf' warning OCSP of ".*": {responder.url} does not answer \(.*503.*\); not stapled')
@@ -243,7 +243,7 @@ def test_a_responder_that_fails_is_asked_again(ringway, authority, responder):
 
 
 def test_a_revoked_certificate(ringway, authority, responder):
-    """Told as an error, and nothing is shown: neither the last word, which would be a lie, nor this one."""
+    """Ringway logs an error, and staples neither the last response, which is no longer true, nor this one."""
     pair = issue(authority, ["a.example"], responder.url)
     responder.answer = say(authority, pair[0], until=DEADLINE)
     server = ringway({"tls": {**keys(pair), "ocsp_stapling": True}})
@@ -260,8 +260,8 @@ MUST = x509.TLSFeature([x509.TLSFeatureType.status_request])
 
 
 def test_must_staple_and_nothing_is_stapled(ringway, authority, tmp_path):
-    """What is to be done is told: with a file that is good no more, a responder that is not asked, neither, and neither
-    in a folder."""
+    """The log says what to do: for a file that has expired, a responder that is not asked, and neither of them, also in
+    a folder."""
     old = issue(authority, ["a.example"], extensions=[MUST])
     named = issue(authority, ["b.example"], "http://ocsp.example/", extensions=[MUST])
     silent = issue(authority, ["c.example"], extensions=[MUST])
@@ -284,7 +284,7 @@ def test_must_staple_and_nothing_is_stapled(ringway, authority, tmp_path):
 
 
 def test_must_staple_and_all_is_well(ringway, authority, responder, tmp_path):
-    """By a file and by a responder; until that fails for longer than its last response lasts."""
+    """By a file and by a responder, until the responder fails for longer than the last response is valid."""
     filed = issue(authority, ["b.example"], extensions=[MUST])
     fetched = issue(authority, ["a.example"], responder.url, extensions=[MUST])
     plain = issue(authority, ["c.example"])
@@ -299,7 +299,7 @@ def test_must_staple_and_all_is_well(ringway, authority, responder, tmp_path):
     server.wait_line(" warning OCSP of .*; not stapled; it is must-staple, so some clients reject it$", 3 * DEADLINE)
 
 
-# What is kept
+# The cache
 
 
 def test_a_reload_goes_on_with_what_was_fetched(ringway, authority, responder):
@@ -314,7 +314,7 @@ def test_a_reload_goes_on_with_what_was_fetched(ringway, authority, responder):
 
 
 def test_a_restart_goes_on_with_what_is_in_the_folder(ringway, authority, responder, tmp_path):
-    """From the first connection on; the responder is asked when it would have been anyhow."""
+    """The staple is there from the first connection on. The next fetch is when it would have been anyway."""
     pairs = [issue(authority, [name], responder.url) for name in ("a.example", "b.example")]
     responder.answers = {serial_of(pair): say(authority, pair[0]) for pair in pairs}
     cache = tmp_path / "cache"
@@ -332,7 +332,8 @@ def test_a_restart_goes_on_with_what_is_in_the_folder(ringway, authority, respon
 
 
 def test_a_file_in_the_cache_is_judged(ringway, authority, responder, tmp_path):
-    """One that says revoked, is about another certificate, or is nonsense, is not shown: the responder is asked."""
+    """A cached response that says revoked, is for another certificate, or is invalid is not stapled. Ringway asks the
+    responder."""
     pair = issue(authority, ["a.example"], responder.url)
     wrong = [say(authority, pair[0], "revoked"), say(authority, issue(authority, ["b.example"])[0]), b"nonsense"]
     config = {"tls": {**keys(pair), "ocsp_stapling": True, "ocsp_cache": str(tmp_path)}}
@@ -357,7 +358,7 @@ def test_what_was_revoked_is_forgotten(ringway, authority, responder, tmp_path):
 
 
 def test_a_folder_that_goes_away_is_told_once(ringway, authority, responder, tmp_path):
-    """And what was fetched is stapled all the same."""
+    """Fetched responses are still stapled."""
     pairs = [issue(authority, [name], responder.url) for name in ("a.example", "b.example")]
     cache = tmp_path / "cache"
     cache.mkdir()

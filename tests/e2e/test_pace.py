@@ -1,4 +1,4 @@
-"""Slow readers and slow writers: the other side is held back, and Ringway's memory stays where it was."""
+"""Slow readers and slow writers: Ringway applies back-pressure, and its memory does not grow."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ TLS = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 
 
 class Watch:
-    """How many bytes an upstream has sent or got so far."""
+    """Counts the bytes that an upstream has sent or received so far."""
 
     def __init__(self):
         self.bytes = 0
@@ -25,7 +25,8 @@ class Watch:
         self.changed = time.monotonic()
 
     def wait_standstill(self, least):
-        """Until at least so many have passed and then none for half a second: back-pressure has reached it."""
+        """Waits until at least this many bytes have passed, and then none for half a second: back-pressure has set
+        in."""
         end = time.monotonic() + DEADLINE
         waiting = threading.Event()
         while self.bytes < least or time.monotonic() - self.changed < 0.5:
@@ -34,7 +35,7 @@ class Watch:
 
 
 def sender(watch, size):
-    """Serves a body of this size and counts what the kernel took of it."""
+    """Sends a body of this size, and counts what the kernel accepts."""
 
     def serve(link):
         link.head()
@@ -69,14 +70,14 @@ def test_a_reader_that_stops_holds_the_upstream_back(ringway, upstream, certific
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert client.response_head().status == 200
         watch.wait_standstill(MIB // 2)
-        # What the kernel and Ringway hold between the two: far from the whole.
+        # The amount that the kernel and Ringway can buffer is far less than the whole body.
         assert watch.bytes < 32 * MIB
         assert resident(pid) - before < 8 * MIB
         assert bulk.checksum_of(read_slowly(client, LARGE, pid, before)) == (LARGE, bulk.checksum(LARGE))
 
 
 def read_slowly(client, size, pid, before):
-    """In pieces that are unequal and small, with a look at Ringway's memory now and then."""
+    """Sends small pieces of different sizes, and checks Ringway's memory now and then."""
     end = time.monotonic() + 6 * DEADLINE
     left = size
     number = 0
@@ -158,7 +159,7 @@ def test_an_upstream_that_does_not_read_holds_the_client_back(ringway, upstream,
 
 @TLS
 def test_a_body_in_drops(ringway, upstream, certificate, tls):
-    """A client that writes a few bytes at a time: they go on to the upstream as they come."""
+    """A client writes a few bytes at a time, and Ringway forwards them as they arrive."""
     seen = threading.Semaphore(0)
 
     def serve(link):
@@ -180,7 +181,7 @@ def test_a_body_in_drops(ringway, upstream, certificate, tls):
 
 @TLS
 def test_a_response_in_drops(ringway, upstream, certificate, tls):
-    """Server-sent events: each goes on to the client as it comes."""
+    """Server-sent events: Ringway forwards each one as it arrives."""
     wanted = threading.Semaphore(0)
 
     def serve(link):
@@ -206,7 +207,7 @@ def test_a_response_in_drops(ringway, upstream, certificate, tls):
 
 @pytest.mark.slow
 def test_many_readers_that_stop_share_a_bounded_memory(ringway, upstream, certificate):
-    """40 downloads of which nobody reads: what Ringway holds is 40 times a little, and all of it comes back."""
+    """40 downloads that are not read: Ringway holds 40 times a small amount, and releases all of it."""
     watch = Watch()
     size = 32 * MIB
     origin = upstream(sender(watch, size))
@@ -220,8 +221,8 @@ def test_many_readers_that_stop_share_a_bounded_memory(ringway, upstream, certif
         for client in clients:
             assert client.response_head(2 * DEADLINE).status == 200
         watch.wait_standstill(MIB)
-        # The kernel gives back a buffer when it is done with it, which may be later than the last byte moved.
-        wait(lambda: resident(pid) - before < 48 * MIB, "memory that came back")
+        # The kernel may return a buffer later than the last byte moved.
+        wait(lambda: resident(pid) - before < 48 * MIB, "release of memory")
     finally:
         for client in clients:
             client.close()
@@ -229,7 +230,7 @@ def test_many_readers_that_stop_share_a_bounded_memory(ringway, upstream, certif
 
 @TLS
 def test_no_buffers_left_means_waiting_not_failing(ringway, upstream, certificate, tls):
-    """The bound of `buffer_bytes` is far below what 40 stopped readers would like: some wait, all get theirs."""
+    """`buffer_bytes` is far less than 40 stopped readers need. Some wait, and all get their body."""
     watch = Watch()
     size = 2 * MIB
     origin = upstream(sender(watch, size))
@@ -261,7 +262,7 @@ def test_no_buffers_left_means_waiting_not_failing(ringway, upstream, certificat
 @TLS
 @pytest.mark.parametrize("mode", ["sendfile", "memory"])
 def test_files_with_few_buffers(ringway, certificate, tmp_path, mode, tls):
-    """A small `buffer_bytes`, and 40 readers that take their time: handshakes, files, all whole."""
+    """A small `buffer_bytes`, and 40 slow readers: handshakes and files are complete."""
     size = 500_000
     bulk.write_file(tmp_path / "file", size)
     server = ringway(
@@ -290,7 +291,7 @@ def test_files_with_few_buffers(ringway, certificate, tmp_path, mode, tls):
 
 @TLS
 def test_uploads_with_few_buffers(ringway, upstream, certificate, tls):
-    """The other way round: 16 bodies at once through the least that is allowed."""
+    """The other direction: 16 bodies at once with the minimum of buffers."""
     size = MIB
     origin = upstream(bulk.serve)
     limits = {"request_body_bytes": 0, "buffer_bytes": MIB}
@@ -314,9 +315,9 @@ def test_uploads_with_few_buffers(ringway, upstream, certificate, tls):
 
 @pytest.mark.parametrize("kind", ["proxy", "sendfile", "memory"])
 def test_stopped_readers_hold_others_back_only_for_a_while(ringway, upstream, certificate, tmp_path, kind):
-    """All buffers are with clients that do not read. Others wait, and get theirs when the deadline has ended those.
+    """Clients that do not read hold all buffers. Others wait, and get their files when those clients time out.
 
-    Files need them for the records of TLS, which the kernel would make without.
+    Files need buffers for the records of TLS, unless the kernel makes the records.
     """
     size = 4 * MIB
     bulk.write_file(tmp_path / "file", size)
@@ -353,7 +354,7 @@ def test_stopped_readers_hold_others_back_only_for_a_while(ringway, upstream, ce
 
 
 def test_records_of_one_byte_share_buffers(ringway, upstream, certificate):
-    """What a client sends costs memory by its bytes, not by its records."""
+    """The memory for received data depends on its bytes, not on the number of records."""
     size = 60_000
     read = threading.Event()
 
@@ -369,7 +370,7 @@ def test_records_of_one_byte_share_buffers(ringway, upstream, certificate):
         client.send(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
         for _ in range(size):
             client.send(b"x")
-        # More than all buffers, if each record had one. Another client is served meanwhile.
+        # More than all buffers, if each record used one. Another client is served meanwhile.
         with server.connect(tls=True) as other:
             other.send(b"GET / HTTP/9.9\r\n\r\n")
             assert other.response().status == 505

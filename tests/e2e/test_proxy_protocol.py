@@ -1,4 +1,4 @@
-"""The PROXY protocol: from trusted proxies in front, to upstreams behind; with curl, nginx and exact bytes."""
+"""The PROXY protocol from trusted proxies and to upstreams, with curl, nginx and exact bytes."""
 
 import contextlib
 import ipaddress
@@ -59,7 +59,7 @@ def server(ringway, certificate, tmp_path):
     )
 
 
-# --- in
+# --- from proxies
 
 
 @pytest.mark.parametrize("tls", [False, True])
@@ -84,7 +84,7 @@ def test_plain(server, header, client, size):
 @pytest.mark.parametrize(("header", "client"), NAMED)
 @pytest.mark.parametrize("size", [1, 23, 10000])
 def test_before_tls(server, header, client, size):
-    """The header and the ClientHello in one segment, and in pieces that end in either."""
+    """The header and the ClientHello in one segment, and split anywhere in either of them."""
     with server.connect_raw(tls=True) as link:
         come, go = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = any_certificate().wrap_bio(come, go, server_hostname="localhost")
@@ -111,7 +111,7 @@ def test_before_tls(server, header, client, size):
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_only_from_trusted_proxies(server, tls):
-    # The reset may come before the client's own system says that it is connected.
+    # The reset can arrive before connect() has returned.
     with contextlib.suppress(ConnectionResetError), server.connect_raw(tls=tls, source="127.0.0.2") as link:
         link.try_send(V1 + GET)
         link.assert_ended()
@@ -149,7 +149,7 @@ def test_the_header_has_a_deadline(server, tls, start):
 @pytest.mark.parametrize("start", [b"", V1[:20], V1])
 @pytest.mark.parametrize("tls", [False, True])
 def test_an_end_before_or_after_the_header(server, tls, start):
-    """As load balancers look whether a port is open. Nobody need be told."""
+    """Load balancers probe ports in this way. Ringway does not log it."""
     with server.connect_raw(tls=tls) as link:
         link.send(start)
         link.finish()
@@ -158,7 +158,8 @@ def test_an_end_before_or_after_the_header(server, tls, start):
 
 
 def test_who_the_header_names_is_trusted_or_not(ringway, upstream):
-    """A proxy of connections passes on what clients say: X-Forwarded-For counts if the one whom it names is trusted."""
+    """A proxy at the connection level forwards what clients send: X-Forwarded-For counts only if the address in the
+    header is trusted."""
     origin = upstream()
     server = ringway(
         {
@@ -201,7 +202,7 @@ def test_only_on_the_listeners_that_are_named(ringway, tmp_path):
         assert sock.recv(100).startswith(b"HTTP/1.1 200 OK")
 
 
-# --- out
+# --- to upstreams
 
 
 def proxied(url, **route):
@@ -209,7 +210,7 @@ def proxied(url, **route):
 
 
 def header_of(link) -> bytes:
-    """Octet by octet, so that what follows it stays in the socket."""
+    """Reads byte by byte, so that what follows stays in the socket."""
     header = b""
     while not header.endswith(b"\n") or header == SIGNATURE[: len(header)]:
         header += link.sock.recv(1)
@@ -220,7 +221,7 @@ def header_of(link) -> bytes:
 
 
 def test_a_connection_for_each_request(ringway, upstream):
-    """It names one client, so it is not kept."""
+    """The connection names one client, so it is not kept."""
     headers = []
 
     def serve(link):
@@ -274,7 +275,7 @@ def test_whom_trusted_proxies_name(ringway, upstream, version):
             link.send(header)
             assert link.get("/", "X-Forwarded-For: 203.0.113.77").body == b"hello"
     if version == "v1":
-        # Of the last one the proxy's port is known, and not the client's.
+        # Of the last proxy the port is known, but not that of the client.
         wanted = [V1, b"PROXY TCP6 2001:db9::9 2001:db9::1 1 2\r\n", b"PROXY TCP4 203.0.113.77 198.51.100.1 0 443\r\n"]
     else:
         last = packed("203.0.113.77", 0, "198.51.100.1", 443)

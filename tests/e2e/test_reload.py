@@ -1,4 +1,4 @@
-"""`ringway reload` and SIGHUP: everything of the configuration is taken while it serves, and nobody is cut off."""
+"""`ringway reload` and SIGHUP: every part of the configuration can change at run time, and no connection is closed."""
 
 import contextlib
 import os
@@ -50,7 +50,7 @@ def test_routes_change_within_a_connection(ringway):
 
 
 def test_all_who_ask_at_once_are_answered(ringway):
-    """One reload is under way, the others wait for the next: also when that needs new workers."""
+    """One reload runs, and the other requests wait for the next one, also if that needs new workers."""
     server = ringway(site("/one"))
     server.rewrite(site("/two", server={"listen": "127.0.0.1:0", "threads": 2}))
     answers = []
@@ -73,9 +73,19 @@ def test_sighup_reloads(ringway):
         assert goes_to(client) == "/two"
 
 
-@pytest.mark.slow  # all of it happens in the five seconds that names are waited for
+def test_each_reload_tells_the_warnings_once(ringway):
+    server = ringway(site("/one"))
+    server.reload(site("/two"))
+    server.wait_line(" info reloaded, 1 worker$")
+    told = [line for line in server.lines if " warning " in line]
+    expected = [rf'\.toml:\d+: host_routes\."\*"\.to: redirects to itself: "{to}" matches' for to in ("/one", "/two")]
+    assert len(told) == 2
+    assert all(re.search(pattern, line) for pattern, line in zip(expected, told, strict=True)), told
+
+
+@pytest.mark.slow  # all of this happens within the five seconds that Ringway waits for names
 def test_names_that_take_their_time_hold_up_nothing_else(ringway, upstream, names):
-    """While a lookup hangs a worker that dies is started again; who asks is answered, in order."""
+    """While a lookup hangs, a worker that dies is restarted, and requests are answered in order."""
     origin = upstream()
     server = ringway(site("/one"), env=names.env)
     names.hang()
@@ -95,7 +105,7 @@ def test_names_that_take_their_time_hold_up_nothing_else(ringway, upstream, name
     with server.connect() as client:
         assert goes_to(client) == "/one"
         assert " info reloaded" not in server.text
-        with open(names.file, "w", encoding="ascii") as answer:  # whoever looks up has opened it
+        with open(names.file, "w", encoding="ascii") as answer:  # every lookup has opened it
             names.set(app="127.0.0.1")
             answer.write("app 127.0.0.1\n")
         for thread in asked:
@@ -127,7 +137,7 @@ def test_a_change_of_the_file_reloads_where_that_is_wanted(ringway):
 
 
 def test_included_files_are_followed_too(ringway, tmp_path):
-    """`reload_on_change` looks at what `include` names, at files that are new as well."""
+    """`reload_on_change` watches the files of `include`, including new ones."""
     included = tmp_path / "sites" / "a.toml"
     included.parent.mkdir()
     config = {"include": f"{included.parent}/*.toml", **site("/one", server={"reload_on_change": True})}
@@ -184,7 +194,7 @@ def test_nobody_to_ask(tmp_path):
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_a_download_ends_under_its_old_rules(ringway, upstream, certificate, tmp_path, tls):
-    """Its file, its upstream and its route are gone from the configuration."""
+    """Its file, its upstream and its route are removed from the configuration."""
     size = 8 * MIB
     go_on = threading.Event()
 
@@ -276,12 +286,12 @@ def test_upstreams_change(ringway, upstream):
 
 
 def at(*hosts):
-    """Listeners at these addresses of the loopback, each at a free port."""
+    """Returns listeners at these addresses of the loopback, each at a free port."""
     return {"listen": [f"{host}:0" for host in hosts]}
 
 
 def place(server, host, times=1):
-    """Where it listens, the last of so many times."""
+    """Returns the addresses of the last listeners."""
     server.wait_for(lambda: sum(listener.host == host for listener in server.listeners) >= times, f"listener at {host}")
     return next(listener.address for listener in reversed(server.listeners) if listener.host == host)
 
@@ -295,7 +305,7 @@ def test_listeners_come_and_go(ringway):
         with server.connect_to(place(server, "127.0.0.3")) as other:
             assert goes_to(other) == "/one"
             server.reload(site("/two", server=at("127.0.0.3")))
-            # What is idle at an address that is given up is closed, and nobody gets in there any more.
+            # Idle connections to a removed address are closed, and it accepts no connection any more.
             client.assert_ended()
             assert goes_to(other) == "/two"
         wait(lambda: not server.listens_at(first), "refusal")
@@ -305,7 +315,7 @@ def test_listeners_come_and_go(ringway):
 
 
 def test_as_many_listeners_as_a_worker_has_places_for(ringway):
-    """More descriptors than a message to it may have."""
+    """More descriptors than one message can have."""
     hosts = [f"127.0.1.{number}" for number in range(1, 254)] + ["127.0.2.1", "127.0.2.2"]
     server = ringway(site(server=at("127.0.0.2")))
     server.reload(site("/two", server=at("127.0.0.2", *hosts)))
@@ -315,7 +325,7 @@ def test_as_many_listeners_as_a_worker_has_places_for(ringway):
 
 
 def test_a_busy_connection_of_a_listener_that_goes(ringway, upstream):
-    """Its response says that it is the last."""
+    """The response says that it is the last one."""
     asked, go_on = threading.Event(), threading.Event()
 
     def serve(link):
@@ -345,7 +355,7 @@ def test_another_number_of_workers(ringway, before, after):
     client = server.connect()
     assert goes_to(client) == "/one"
     server.reload(site("/two", server={"listen": "127.0.0.1:0", "threads": after}))
-    client.assert_ended()  # it was idle in a worker that drains
+    client.assert_ended()  # it was idle in a draining worker
     client.close()
     server.wait_line(" info worker 0 stopped, nothing left open")
     for _ in range(20):
@@ -357,8 +367,8 @@ def test_another_number_of_workers(ringway, before, after):
 
 @ADDRESSES
 def test_new_workers_that_cannot_start_change_nothing(ringway):
-    """Less address space than they need: the old workers go on."""
-    server = ringway(site("/one"), through=("env",))  # the address space of a fork would be that of the tests
+    """The new workers get too little address space. The old ones continue."""
+    server = ringway(site("/one"), through=("env",))  # a fork would have the address space of the tests
     server.expected.append("not reloaded|could not start")
     resource.prlimit(server.process.pid, resource.RLIMIT_AS, (GIB, GIB))
     server.rewrite(site("/two", server={"threads": 2, "listen": "127.0.0.1:0"}, limits={"buffer_bytes": 4 * GIB}))
@@ -370,8 +380,8 @@ def test_new_workers_that_cannot_start_change_nothing(ringway):
 
 
 def test_too_few_descriptors_change_nothing(ringway):
-    """However far a reload with more workers comes before there are none left: the one that there was goes on, and
-    what was opened or started for it is gone."""
+    """A reload with more workers runs out of descriptors at any point. The old worker continues, and everything that
+    was opened or started for the reload is gone."""
     server = ringway(site("/one"))
     server.expected.append("not reloaded|could not start")
     pid = server.process.pid
@@ -387,7 +397,7 @@ def test_too_few_descriptors_change_nothing(ringway):
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (before + room, most[1]))
         count = len(outcomes())
         server.process.send_signal(signal.SIGHUP)
-        server.wait_for(lambda count=count: len(outcomes()) > count, "what came of it")
+        server.wait_for(lambda count=count: len(outcomes()) > count, "result of the reload")
         if "info reloaded" in outcomes()[-1]:
             break
         wait(lambda: children_of(pid) == [worker] and descriptors_of(pid) == before, "all of it is gone")
@@ -395,17 +405,19 @@ def test_too_few_descriptors_change_nothing(ringway):
             assert goes_to(client) == "/one"
     assert "info reloaded" in outcomes()[-1]
     assert any("cannot be started" in line for line in outcomes())
+    refused = [line for line in outcomes() if "not reloaded" in line]
+    assert [line for line in refused if not re.search(r"not enough file descriptors, RLIMIT_NOFILE is \d+", line)] == []
     wait(lambda: len(children_of(pid)) == 3 and worker not in children_of(pid), "three new workers alone")
     with server.connect() as client:
         assert goes_to(client) == "/two"
-    # Those that were killed, of whom some may have been ready, stopped with something left open.
+    # Killed workers, some of which may have been ready, left something open.
     server.tell_to_end()
     assert server.process.wait(3 * DEADLINE) == 0
     server.kill()
 
 
 def test_who_asks_waits_for_a_descriptor(ringway):
-    """And the supervisor sleeps meanwhile instead of asking the kernel again and again."""
+    """Meanwhile the supervisor sleeps and does not poll the kernel."""
     server = ringway(site("/one"))
     pid = server.process.pid
 
@@ -413,7 +425,7 @@ def test_who_asks_waits_for_a_descriptor(ringway):
         return int(re.search(r"\nvoluntary_ctxt_switches:\s*(\d+)", Path(f"/proc/{pid}/status").read_text())[1])
 
     def used():
-        """Of this machine's and of the supervisor's time, in seconds."""
+        """Returns the elapsed time and the supervisor's CPU time, in seconds."""
         ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         return time.monotonic(), sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
@@ -439,7 +451,7 @@ def test_tls_comes_and_goes(ringway, certificate):
     with server.connect() as client:
         assert goes_to(client) == "/one"
         server.reload(site("/two", tls=certificate))
-        # The connection began without TLS and goes on; whoever comes now must speak it.
+        # A connection that began without TLS continues. New ones must use TLS.
         assert goes_to(client) == "/two"
         with server.connect_to(server.address, tls=True) as other:
             assert goes_to(other) == "/two"
@@ -461,7 +473,7 @@ def test_the_access_log_goes_elsewhere(ringway, tmp_path):
 
 
 def test_many_reloads_leave_nothing(ringway, upstream, certificate, tmp_path):
-    """Descriptors and memory of worker and supervisor are what they were; so are those of the rules before."""
+    """Descriptors and memory of worker and supervisor are the same as before, and so are those of the old rules."""
     (tmp_path / "index.html").write_text("here")
 
     def config(number):
@@ -525,8 +537,8 @@ def test_a_unix_socket_comes_and_goes(ringway, tmp_path, threads):
 
 
 def test_one_worker_that_refuses_goes_on_where_the_others_do_not(ringway, tmp_path):
-    """A Unix socket is given up by one of two who share it: the other one accepts there in peace until the next reload.
-    Then it takes what is new, too."""
+    """One of two Ringways that share a Unix socket gives it up. The other one accepts there until the next reload, and
+    then applies its change, too."""
     path = tmp_path / "r.sock"
     server = ringway(site("/one", server={"threads": 2, "listen": ["127.0.0.1:0", f"unix:{path}"]}))
     server.expected.append("worker 1 cannot use the new configuration")
@@ -539,7 +551,7 @@ def test_one_worker_that_refuses_goes_on_where_the_others_do_not(ringway, tmp_pa
     server.rewrite(site("/two", server=new))
     done = server.command("reload")
     assert done.returncode == 1
-    assert "worker 1 cannot use the new configuration and keeps the old one: Too many open files" in done.stderr
+    assert "worker 1 cannot use the new configuration and keeps the old one: not enough file descriptors" in done.stderr
     assert not path.exists()
     resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
     assert listens_at(pid, path)
@@ -556,7 +568,7 @@ def test_one_worker_that_refuses_goes_on_where_the_others_do_not(ringway, tmp_pa
 
 
 def listens_at(pid, path):
-    """Whether this process still has a Unix socket that was bound there."""
+    """Whether this process still has a Unix socket with this path."""
     with open("/proc/net/unix", encoding="ascii", errors="replace") as stream:
         return any(line.split()[6] in sockets_of(pid) for line in stream if line.rstrip().endswith(str(path)))
 

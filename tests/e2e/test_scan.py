@@ -1,4 +1,4 @@
-"""What `[tls]` agrees to, as an outside scanner sees it: sslyze, and in it the check by Mozilla's profiles."""
+"""What `[tls]` negotiates, as another project's scanner sees it: sslyze, with its check of Mozilla's profiles."""
 
 import json
 import subprocess
@@ -12,13 +12,13 @@ from harness.waiting import DEADLINE
 SCANNER = Path(sys.prefix) / "scanner" / "bin" / "sslyze"
 SCANS = "certinfo sslv2 sslv3 tlsv1 tlsv1_1 tlsv1_2 tlsv1_3 elliptic_curves reneg compression fallback heartbleed robot"
 SCANS += " openssl_ccs ems resum early_data"
-pytestmark = pytest.mark.slow  # handshakes by the hundred, and by deadlines of the scanner's own
+pytestmark = pytest.mark.slow  # hundreds of handshakes, with the scanner's own timeouts
 
 
 @pytest.fixture
 def scan(ringway, authority, tmp_path):
-    """Starts Ringway with these keys of `[tls]`, an RSA certificate beside an ECDSA one. Gives what sslyze found out,
-    and what it says about a profile of Mozilla's: "" when there is nothing."""
+    """Starts Ringway with these keys of `[tls]`, and an RSA and an ECDSA certificate. Returns the results of sslyze,
+    and its complaints about a profile of Mozilla ("": none)."""
     pairs = [authority.issue(["localhost"], kind=kind) for kind in ("ECDSA", "RSA")]
     pairs = [{"cert_path": str(certificate), "key_path": str(key)} for certificate, key in pairs]
 
@@ -72,7 +72,7 @@ def test_the_default_is_mozillas_intermediate(scan):
 
 
 def test_what_has_a_name(scan):
-    """Every attack that the scanner knows. Early data is never taken: it can be replayed (RFC 8446 8)."""
+    """Every attack that the scanner knows. Early data is never accepted, because it can be replayed (RFC 8446 8)."""
     found, _ = scan("intermediate")
     assert not found["tls_compression"]["supports_compression"]
     assert found["session_renegotiation"]["supports_secure_renegotiation"]
@@ -94,7 +94,7 @@ def test_tls_1_3_alone_is_mozillas_modern(scan):
 
 
 def test_what_is_configured_is_what_is_seen(scan):
-    """And the scanner does tell: a curve that Mozilla's profile has not."""
+    """The scanner does complain about a curve outside of Mozilla's profile."""
     ciphers = ["TLS_AES_256_GCM_SHA384", "ECDHE-RSA-AES256-GCM-SHA384"]
     found, wrong = scan("intermediate", ciphers=ciphers, curves=["P-521", "P-384"])
     assert suites(found, "tls_1_2") == {"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"}

@@ -1,4 +1,4 @@
-"""A reload with other sizes: tables and buffers change in place, under a download that stands still and a tunnel."""
+"""A reload with other sizes: tables and buffers change in place, during a stopped download and a tunnel."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ ADDRESSES = pytest.mark.skipif(SANITIZED, reason="the address sanitizer needs mo
 
 
 class Meanwhile:
-    """A download that stands still and a tunnel, which go on under whatever becomes of the configuration."""
+    """A stopped download and a tunnel, which continue whatever the configuration becomes."""
 
     SIZE = 8 * MIB
 
@@ -43,7 +43,7 @@ class Meanwhile:
         self.say()
 
     OPEN = 3
-    """Connections that it has."""
+    """The number of its connections."""
 
     @staticmethod
     def _talk(link):
@@ -59,7 +59,7 @@ class Meanwhile:
             "server": {"listen": "127.0.0.1:0", "plain_listen": "127.0.0.1:0"},
             "tls": self._certificate,
             "limits": {"request_body_bytes": 0, **limits},
-            "timeouts": {"write": 600, "upstream": 600},  # readers stand still until the test lets them go on
+            "timeouts": {"write": 600, "upstream": 600},  # readers wait until the test lets them continue
             "host_routes": {
                 "*": {"type": "File", "path": self._folder},
                 "proxied": {"type": "Proxy", "url": self._proxied},
@@ -76,7 +76,7 @@ class Meanwhile:
         assert self._tunnel.exactly(4) == b"WORD"
 
     def end(self):
-        """Both went on to their ends, in the one worker that there was."""
+        """Asserts that both completed, in the same worker."""
         self.say()
         self._tunnel.send(b"end.")
         for client in self._clients:
@@ -94,7 +94,7 @@ def meanwhile(ringway, upstream, certificate, tmp_path):
 
 
 def transfers(server, size=3 * MIB + 7):
-    """Bodies from a file and an upstream, and one to it, over both listeners: whole."""
+    """Transfers bodies from a file, from an upstream and to it, over both listeners, and checks them."""
     body = b"".join(bulk.pieces(size))
     for tls in (False, True):
         with server.connect(tls=tls) as client:
@@ -113,7 +113,7 @@ def address_space(pid):
 
 
 def let_in(server):
-    """A connection that was served; None: it was closed at once."""
+    """Returns a connection that was served. None: Ringway closed it at once."""
     client = server.connect()
     try:
         assert client.get("/missing").status == 404
@@ -130,7 +130,7 @@ def test_client_connections(meanwhile):
     going.reload(client_connections=Meanwhile.OPEN + 2)
     more = [let_in(server), let_in(server)]
     assert let_in(server) is None
-    # Below those that are in: they go on, each with further requests.
+    # Fewer than there are now. They continue, each with further requests.
     going.reload(client_connections=1)
     for client in more:
         assert client.get("/missing").status == 404
@@ -142,7 +142,7 @@ def test_client_connections(meanwhile):
     with let_in(server):
         assert let_in(server) is None
     assert counters_of(going.pid)["refused"] == 4
-    # More than there was ever room for.
+    # More than the table ever had.
     going.server.reload(going.config(client_connections=300))
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(let_in(server)) for _ in range(300)]
@@ -164,7 +164,7 @@ def test_open_files(meanwhile, tmp_path):
                 found += os.readlink(f"/proc/{pid}/fd/{name}").startswith(f"{tmp_path}/")
         return found
 
-    # With few clients the table has no places beside those of the files.
+    # With few clients, the table has no places in addition to those of files.
     going = meanwhile(open_files=16, client_connections=16)
     for most in (16, 1000, 20, 300, 16):
         going.reload(open_files=most, client_connections=16)
@@ -185,7 +185,7 @@ def test_body_buffer_bytes(meanwhile):
 
 
 def test_a_head_that_only_the_new_buffers_can_hold(ringway, upstream):
-    """Also one that began in a buffer of the old size, and did not fit in it."""
+    """Also for a head that began in a buffer of the old size and does not fit into it."""
     long = "x" * 50_000
     first = 7000  # more than a small buffer, less than the old bound of a head
     go_on = threading.Event()
@@ -223,20 +223,20 @@ def test_a_head_that_only_the_new_buffers_can_hold(ringway, upstream):
     assert server.worker_pids == [pid]
 
 
-@pytest.mark.slow  # hundreds of megabytes of TLS, while deadlines run
+@pytest.mark.slow  # hundreds of megabytes over TLS, with deadlines
 def test_buffer_bytes(meanwhile):
-    """Readers that stand still take as many buffers as there are: more when there are more. When there are fewer
-    nothing breaks, and new ones wait until these have gone on."""
-    size = 8 * MIB  # more than the kernel keeps of a connection
+    """Stopped readers hold as many buffers as there are, and more after a reload with more. After a reload with fewer
+    nothing breaks, and new readers wait until these have continued."""
+    size = 8 * MIB  # more than the kernel buffers for a connection
     going = meanwhile(buffer_bytes=MIB)
     server = going.server
-    most = 64 + 16  # buffers in a MiB, small and large
+    most = 64 + 16  # buffers per MiB, small and large
 
     def held():
         return counters_of(going.pid)["buffers"]
 
     def standstill():
-        """Until nothing has gone out for a while: what is held then is held until somebody reads."""
+        """Waits until nothing has been sent for a while. What is held then is held until a reader continues."""
         sent = -1
         while sent != (sent := counters_of(going.pid)["client_bytes_out"]):
             threading.Event().wait(0.5)
@@ -270,7 +270,7 @@ def test_buffer_bytes(meanwhile):
         going.reload(buffer_bytes=256 * MIB)
         standstill()
         assert held() > most
-        server.reload(going.config(buffer_bytes=MIB))  # the tunnel waits as well
+        server.reload(going.config(buffer_bytes=MIB))  # the tunnel waits, too
         ask(clients[40:])
         standstill()
         assert held() > most
@@ -283,7 +283,7 @@ def test_buffer_bytes(meanwhile):
 
 
 def test_what_the_kernel_holds_ready_is_called_back(ringway, certificate, tmp_path):
-    """It was more than all that there are to be: a file would wait for buffers."""
+    """Buffers that were ready for receiving in the kernel exceed the new maximum. A file must not wait for buffers."""
     size = 3 * MIB
     bulk.write_file(tmp_path / "large", size)
 
@@ -300,7 +300,7 @@ def test_what_the_kernel_holds_ready_is_called_back(ringway, certificate, tmp_pa
 
 @pytest.mark.skipif(SANITIZED, reason="the address sanitizer keeps what was freed")
 def test_a_slow_reader_holds_its_own_buffers_alone(ringway, upstream, certificate):
-    """Others that had buffers of the old size give the memory back although it still has some."""
+    """A pool with buffers of the old size releases their memory, although some of them are still in use."""
     size = 4 * MIB
     origin = upstream(bulk.serve)
 
@@ -358,7 +358,7 @@ def test_upstream_connections(ringway, upstream):
 
 @ADDRESSES
 def test_no_memory_for_what_a_reload_allows(meanwhile):
-    """The worker says so, and goes on as before."""
+    """The worker reports the error, and continues as before."""
     going = meanwhile(buffer_bytes=16 * MIB)
     going.server.expected.append("cannot use the new configuration")
     most = address_space(going.pid) + GIB
@@ -377,7 +377,7 @@ def test_no_memory_for_what_a_reload_allows(meanwhile):
 
 
 def test_many_changes_of_sizes_leave_nothing(meanwhile):
-    """What buffers and tables took before is given back, also while somebody is still under way."""
+    """The memory of old buffers and tables is released, also while a request is still running."""
     going = meanwhile()
     changes = [
         {"buffer_bytes": 512 * MIB, "open_files": 2000},
@@ -404,7 +404,7 @@ def test_many_changes_of_sizes_leave_nothing(meanwhile):
 
 
 def test_pipelined_requests_under_smaller_buffers(ringway, upstream):
-    """What was received into larger buffers than there are now goes on into as many as it takes."""
+    """Data in larger buffers than the new ones is moved into as many buffers as it needs."""
     go = threading.Event()
 
     def serve(link):
@@ -423,12 +423,14 @@ def test_pipelined_requests_under_smaller_buffers(ringway, upstream):
         }
 
     server = ringway(config(65536))
-    one = message("GET /" + "x" * 900 + " HTTP/1.1", "Host: a")
+    one = message(
+        "GET /" + "x" * 5000 + " HTTP/1.1", "Host: a"
+    )  # longer than a small buffer: what follows it is copied
     many = 65000 // len(one)
     with server.connect() as client:
         client.send(message("POST /held HTTP/1.1", "Host: a", "Content-Length: 10"))
         up.link(0)
-        # The body is received into a large buffer, and what follows it too.
+        # The body, and what follows it, is received into a large buffer.
         client.send(b"0123456789" + one * many)
         wait(lambda: counters_of(server.worker_pids[0])["client_bytes_in"] > many * len(one), "all is there")
         server.reload(config(16384))

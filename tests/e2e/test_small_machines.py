@@ -1,4 +1,4 @@
-"""Few descriptors, little memory, one CPU, nothing that may be written to: it serves, or says what is lacking."""
+"""Few descriptors, little memory, one CPU, a read-only root: Ringway serves, or says what is insufficient."""
 
 import os
 import re
@@ -26,7 +26,7 @@ def folder(tmp_path):
 
 
 def both(folder, origin):
-    """Files and an upstream."""
+    """Returns a configuration with files and an upstream."""
     return {"files": {"type": "File", "path": folder}, "proxied": {"type": "Proxy", "url": origin.url}}
 
 
@@ -41,7 +41,7 @@ def test_few_descriptors_are_told_at_a_reload_too(ringway, folder):
 
 
 def test_256_descriptors(ringway, folder, upstream):
-    """Whoever is let in gets a file, and an upstream; the others wait until there is room for them."""
+    """Every accepted client gets a file and a response of the upstream. The others wait until there is room."""
     server = ringway({"host_routes": both(folder, upstream())}, through=["prlimit", "--nofile=256:256"])
     server.wait_line(" info starting 1 worker, each can open 256 files")
     (pid,) = server.worker_pids
@@ -52,7 +52,7 @@ def test_256_descriptors(ringway, folder, upstream):
         server.wait_line(r" warning worker 0: cannot accept connections, they wait \(Too many open files\)")
         let_in = counters_of(pid)["clients"]
         assert 128 < let_in < 200
-        # More files than descriptors: they are kept open only as far as there is room.
+        # More files than descriptors: they stay open only as long as there is room.
         for number, client in enumerate(clients[:let_in]):
             assert client.get(f"/{number}.txt", host="files").body == f"file {number}".encode()
             if number % 4 == 0:
@@ -68,7 +68,7 @@ def test_256_descriptors(ringway, folder, upstream):
 
 
 def test_one_after_the_other_with_few_descriptors(ringway, folder, upstream):
-    """Whatever is kept for later (files, idle connections to upstreams) leaves room for the next client."""
+    """What is kept for later (files, idle connections to upstreams) leaves room for the next client."""
     server = ringway({"host_routes": both(folder, upstream())}, through=["prlimit", "--nofile=64:64"])
     for number in range(300):
         with server.connect() as client:
@@ -81,8 +81,8 @@ def test_one_after_the_other_with_few_descriptors(ringway, folder, upstream):
 
 
 def test_what_supervisor_and_worker_take(ringway, folder):
-    """64 MiB hold both, with room for what is under way: so much they have at most before anybody connects."""
-    # The memory of a fork would be that of the tests.
+    """64 MiB are enough for supervisor and worker, and for requests. This is the maximum without connections."""
+    # A fork would have the memory of the tests.
     server = ringway({"host_routes": {"*": {"type": "File", "path": folder}}}, through=("env",))
     (pid,) = server.worker_pids
     assert private(server.process.pid) + private(pid) < 40 << 20
@@ -90,22 +90,23 @@ def test_what_supervisor_and_worker_take(ringway, folder):
 
 
 def private(pid):
-    """Bytes that are nobody else's: what a control group counts, but for pages of files that can be read again."""
+    """Returns the private memory in bytes: what a control group counts, without pages of files."""
     if "ASAN_OPTIONS" in os.environ:
-        return 0  # what was freed is kept, and shadow memory
+        return 0  # freed memory, which the sanitizer keeps, and shadow memory
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_Dirty:"))
 
 
 def memory_group(most):
-    """A control group of this test that may take so many bytes, or a reason why there is none."""
+    """Creates a control group with this memory limit, or returns the reason why there is none."""
     for base, limit in (("/sys/fs/cgroup", "memory.max"), ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")):
         group = Path(base) / f"ringway-test-{os.getpid()}"
         try:
             group.mkdir()
         except OSError:
             continue
-        # A folder of a control group is born with its files; v1 hangs its controllers into a plain folder, where not.
+        # The kernel creates the files of a control group's folder. Without a mounted v1 controller it is a plain
+        # folder.
         if (group / limit).exists():
             (group / limit).write_text(str(most))
             return group
@@ -116,7 +117,7 @@ def memory_group(most):
 @ROOT
 @ROOMY
 def test_64_mib(ringway, folder, upstream):
-    """In a control group of 64 MiB: it starts, says which bounds are larger than that, and serves."""
+    """In a control group of 64 MiB Ringway starts, says which limits exceed that, and serves."""
     group = memory_group(64 << 20)
     if group is None:
         pytest.skip("no control group for memory can be made here")
@@ -155,7 +156,7 @@ FEW_LOCKED = ["setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock", "pr
 @ROOT
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv here")
 def test_locked_memory_that_does_not_hold_the_rings_of_all_workers(ringway, folder):
-    """Newer kernels count them. One ring alone would fit, so the trial says yes; then all workers take epoll."""
+    """Newer kernels count the rings. A single ring fits, so the trial succeeds, but all workers fall back to epoll."""
     config = {"server": {"threads": 4}, "host_routes": {"*": {"type": "File", "path": folder}}}
     server = ringway({**config, "performance": {"io_driver": "auto"}}, through=FEW_LOCKED)
     said = [line for line in server.lines if "I/O driver: epoll, because io_uring cannot be used here" in line]
@@ -172,7 +173,7 @@ def test_locked_memory_that_does_not_hold_the_rings_of_all_workers(ringway, fold
 @ROOT
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="no setpriv here")
 def test_locked_memory_that_does_not_hold_the_rings_that_are_a_must(ringway, folder):
-    """It starts, or the line says what to raise."""
+    """Ringway starts, or the error says what to raise."""
     config = {"server": {"threads": 4}, "host_routes": {"*": {"type": "File", "path": folder}}}
     said = "started"
     try:
@@ -185,7 +186,7 @@ def test_locked_memory_that_does_not_hold_the_rings_that_are_a_must(ringway, fol
 
 @pytest.mark.skipif(SANITIZED, reason="the address sanitizer needs more address space than there is")
 def test_little_address_space(ringway, folder):
-    """No room for tables to grow in: it starts, and says at a reload that it cannot have more."""
+    """Tables cannot grow: Ringway starts, and a reload reports the error."""
 
     def config(clients):
         return {"limits": {"client_connections": clients}, "host_routes": {"*": {"type": "File", "path": folder}}}
@@ -207,7 +208,7 @@ def test_little_address_space(ringway, folder):
 
 
 def test_one_cpu(ringway, folder):
-    """As many workers as CPUs, without a word about it in the file."""
+    """There are as many workers as CPUs, with no key in the file."""
     cpu = min(os.sched_getaffinity(0))
     server = ringway(
         {"server": {"threads": 0}, "host_routes": {"*": {"type": "File", "path": folder}}},
@@ -218,7 +219,7 @@ def test_one_cpu(ringway, folder):
         assert client.get("/1.txt").status == 200
 
 
-# A root that cannot be written to
+# A read-only root
 
 READ_ONLY = """
 set -e
@@ -234,7 +235,7 @@ exec "$@"
 
 
 def read_only(folder):
-    """A command that becomes Ringway in a mount namespace of its own in which nothing can be written."""
+    """Returns a command that executes Ringway in its own mount namespace, where nothing can be written."""
     command = ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", str(folder)]
     done = subprocess.run([*command, "true"], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -245,7 +246,7 @@ def read_only(folder):
 @ROOT
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="no unshare here")
 def test_a_read_only_root(ringway, folder, certificate, upstream):
-    """Nothing is written unless it is configured: memory is shared by memfds, and there is no file of a pid."""
+    """Ringway writes no file unless configured: shared memory uses memfds, and there is no pid file."""
     server = ringway(
         {
             "server": {"plain_listen": "127.0.0.1:0"},

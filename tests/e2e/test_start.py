@@ -1,4 +1,4 @@
-"""What keeps Ringway from starting: one clear line, exit code 1, and nothing is left running. And what it survives."""
+"""What keeps Ringway from starting: one clear line, exit code 1, no process left. And what does not."""
 
 import datetime
 import os
@@ -20,7 +20,7 @@ ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="gives up a right of root")
 
 
 class Attempt:
-    """`ringway run` with a configuration that cannot work."""
+    """Runs `ringway run` with a configuration that cannot work."""
 
     def __init__(self, config, folder, through=()):
         file = folder / "config.toml"
@@ -75,7 +75,7 @@ def test_a_taken_port(attempt):
 
 
 def test_a_port_that_another_ringway_has(attempt, ringway, tmp_path):
-    """Both set SO_REUSEPORT: without care they would share it in silence."""
+    """Both set SO_REUSEPORT: without a check they would silently share the port."""
     server = ringway({"host_routes": {"*": {"type": "File", "path": tmp_path}}})
     port = server.listener().port
     assert "the port is in use" in attempt(server={"listen": f"127.0.0.1:{port}"}).error
@@ -84,7 +84,7 @@ def test_a_port_that_another_ringway_has(attempt, ringway, tmp_path):
 
 
 def test_the_second_of_two_listeners_is_taken(attempt):
-    """Nothing is half started: the first is not served either."""
+    """Ringway does not start partly: the first listener does not serve, either."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         found = attempt(server={"listen": ["127.0.0.1:0", f"127.0.0.1:{port}"], "threads": 2})
@@ -158,7 +158,7 @@ def test_kernel_tls_without_fallback(attempt, certificate):
 
 
 def pair(folder):
-    """A certificate and its key, both of this test alone."""
+    """Makes a certificate and its key for this test."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -216,8 +216,9 @@ def test_everything_wrong_is_said_at_once(attempt, certificate):
 
 @pytest.mark.parametrize("limit", [10, 14, 18, 22, 24])
 def test_far_too_few_descriptors(attempt, limit):
-    """Wherever they end: the sockets, the shared memory, the worker's process, its ring."""
-    assert "Too many open files" in attempt(through=["prlimit", f"--nofile={limit}:{limit}"]).error
+    """The limit is reached at any point: for the sockets, the shared memory, the worker's process, its ring."""
+    error = attempt(through=["prlimit", f"--nofile={limit}:{limit}"]).error
+    assert f"not enough file descriptors, RLIMIT_NOFILE is {limit}" in error
 
 
 # IPv6, several listeners

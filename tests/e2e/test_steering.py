@@ -1,4 +1,4 @@
-"""Where connections from 64 loopback addresses arrive, measured by the workers' counters."""
+"""Which workers get connections from 64 loopback addresses, by the counters of the workers."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ def start(ringway, folder, balancing, workers=WORKERS, **sections):
 
 
 def served_by(server, source):
-    """The number of the worker that serves a new connection from this address."""
+    """Returns the number of the worker that serves a new connection from this address."""
     pids = [server.workers[number] for number in range(len(server.workers))]
     before = [counters_of(pid)["requests"] for pid in pids]
     with Client(server.address, source=source) as client:
@@ -41,7 +41,7 @@ def test_cbpf_keeps_an_address_at_its_worker(ringway, tmp_path):
     for _ in range(3):
         assert {address: served_by(server, address) for address in ADDRESSES} == home
     counts = [list(home.values()).count(worker) for worker in range(WORKERS)]
-    # Random places would leave a worker below 6 of 64 once in a thousand times; the program is no worse.
+    # A random distribution gives a worker fewer than 6 of 64 once in a thousand times. The program is not worse.
     assert min(counts) >= 4, counts
 
 
@@ -58,7 +58,7 @@ def test_the_kernel_spreads_even_one_address(ringway, tmp_path):
 
 @pytest.mark.parametrize("balancing", ["cbpf", "kernel"])
 def test_all_at_once(ringway, tmp_path, balancing):
-    """Three connections from every address, open together: each is answered, every worker has some."""
+    """Three connections from every address, open at the same time: each is answered, and every worker has some."""
     server = start(ringway, tmp_path, balancing)
     clients = []
     try:
@@ -77,7 +77,7 @@ def test_all_at_once(ringway, tmp_path, balancing):
 
 
 def test_a_restarted_worker_takes_its_old_place(ringway, tmp_path):
-    """The sockets outlive the worker, so every address still meets the worker of the same number."""
+    """The sockets outlive the worker, so every address still reaches the worker with the same number."""
     server = start(ringway, tmp_path, "cbpf", workers=2)
     home = {address: served_by(server, address) for address in ADDRESSES[:8]}
     server.expected.append(r"worker 0 \(pid \d+\) died: signal SIGKILL")

@@ -1,4 +1,4 @@
-"""TLS on the wire: by Python's ssl, by openssl, and by hand."""
+"""TLS with Python's ssl, with openssl, and with raw records."""
 
 import os
 import socket
@@ -88,7 +88,7 @@ def test_no_weak_cipher(server):
 
 
 def test_alpn_without_a_protocol_of_ours(server):
-    """RFC 7301 3.2: a client that speaks only h2 is told so."""
+    """RFC 7301 3.2: a client that offers only h2 gets an alert."""
     with pytest.raises(ssl.SSLError, match=r"(?i)no.application.protocol"):
         server.connect(tls=True, context=context(alpn=["h2"]))
     with server.connect(tls=True, context=context(alpn=["h2", "http/1.1"])) as client:
@@ -126,7 +126,7 @@ def test_openssl(server, option):
     text = done.stdout.decode("latin-1")
     assert "HTTP/1.1 200 OK" in text
     assert "ALPN protocol: http/1.1" in text
-    # close_notify came: otherwise it says "unexpected eof".
+    # close_notify arrived: otherwise openssl prints "unexpected eof".
     assert b"eof" not in done.stderr.lower()
 
 
@@ -135,7 +135,7 @@ def test_openssl(server, option):
 
 @VERSION
 def test_a_session_is_resumed_by_another_worker(server, version):
-    """Tickets are sealed with keys that all workers share. RFC 5077, RFC 8446 4.6.1."""
+    """Tickets are encrypted with keys that all workers share. RFC 5077, RFC 8446 4.6.1."""
     made = context(version)
     tickets_at = {}
     session = None
@@ -165,7 +165,7 @@ def test_a_session_is_resumed_by_another_worker(server, version):
 
 @VERSION
 def test_each_resumption_can_be_resumed_again(server, version):
-    """RFC 8446 C.4: a ticket of TLS 1.3 is used once, so a resumed connection brings the next."""
+    """RFC 8446 C.4: a TLS 1.3 ticket is used once, so a resumed connection gets the next one."""
     made = context(version)
     session = None
     for number in range(4):
@@ -204,14 +204,14 @@ def test_close_notify_from_both_sides(server, version):
     with server.connect(tls=True, context=context(version)) as client:
         assert client.get("/").body == b"x"
         client.sock.settimeout(DEADLINE)
-        plain = client.sock.unwrap()  # sends ours, waits for theirs
+        plain = client.sock.unwrap()  # sends its own, waits for the peer's
         plain.settimeout(DEADLINE)
         assert plain.recv(100) == b""
         plain.close()
 
 
 def test_a_client_that_ends_without_close_notify(server):
-    """Between requests nothing is lost by it."""
+    """Nothing is lost between requests."""
     with server.connect(tls=True) as client:
         assert client.get("/").body == b"x"
         os.close(client.sock.detach())
@@ -221,7 +221,7 @@ def test_a_client_that_ends_without_close_notify(server):
 
 
 def test_the_end_of_a_body_by_close_notify_alone(server):
-    """A client that only ends its side (RFC 8446 6.1) still gets its answer, in full."""
+    """A client that only ends its side (RFC 8446 6.1) still gets its complete response."""
     with server.connect(tls=True) as client:
         client.send(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         response = client.response()
@@ -229,11 +229,11 @@ def test_the_end_of_a_body_by_close_notify_alone(server):
         assert client.to_end() == b""
 
 
-# Bytes in every shape
+# Bytes in every form
 
 
 class ByHand:
-    """TLS whose ciphertext the test carries itself."""
+    """TLS without a socket: the test transports the records."""
 
     def __init__(self, address, version=None):
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -248,7 +248,7 @@ class ByHand:
         self.sock.close()
 
     def do(self, act, piece=1):
-        """Until `act` has what it wants; what it has to say goes out in pieces."""
+        """Runs `act` until it has what it needs, and sends its output in pieces."""
         end = time.monotonic() + 3 * DEADLINE
         while True:
             assert time.monotonic() < end
@@ -290,7 +290,7 @@ def test_byte_by_byte(server, version):
 
 @VERSION
 def test_many_records_in_one_segment(server, version):
-    """One request a byte a record, all of it in one send, and a second request behind it."""
+    """One byte per record, a whole request in one send, and a second request after it."""
     with ByHand(server.listener(tls=True).address, version) as hand:
         hand.handshake(1 << 20)
         for _ in range(2):
@@ -328,7 +328,7 @@ def test_keep_alive_and_pipelining(server, version):
 
 
 def test_a_request_in_the_flight_of_finished(server):
-    """TLS 1.3: the request comes with the end of the handshake, in one segment."""
+    """TLS 1.3: the request arrives in one segment with the end of the handshake."""
     with ByHand(server.listener(tls=True).address, ssl.TLSVersion.TLSv1_3) as hand:
         with pytest.raises(ssl.SSLWantReadError):
             hand.tls.do_handshake()
@@ -345,7 +345,7 @@ def test_a_request_in_the_flight_of_finished(server):
         assert hand.do(lambda: hand.tls.read(65536)).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-# What is no TLS
+# Not TLS
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_a_request_in_the_flight_of_finished(server):
     ids=["http", "zeros", "ones", "no hello", "too long", "alert", "data first", "random", "ssh"],
 )
 def test_garbage_on_the_tls_port(server, garbage):
-    """The connection ends soon, and in order or not; nobody else notices."""
+    """The connection ends soon, with FIN or RST, and no other client notices."""
     address = server.listener(tls=True).address
     with socket.create_connection(address, DEADLINE) as sock:
         try:
@@ -396,7 +396,7 @@ def test_plain_http_on_the_tls_port_is_answered_and_closed_at_once(server):
 
 
 def test_half_a_handshake_and_then_nothing(ringway, certificate, tmp_path):
-    """A byte now and then does not hold the connection beyond the deadline."""
+    """A byte now and then does not keep the connection beyond the deadline."""
     server = ringway(
         {
             "tls": certificate,
@@ -417,7 +417,7 @@ def test_half_a_handshake_and_then_nothing(ringway, certificate, tmp_path):
 
 
 def test_tls_on_the_plain_port(server):
-    """A client that speaks TLS to the plain port gets 400, with a sentence that says what may be wrong."""
+    """A client that uses TLS on the plain port gets 400, with a sentence about the likely reason."""
     hello = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context().wrap_bio(*hello, server_hostname="localhost")
     with pytest.raises(ssl.SSLWantReadError):
@@ -432,7 +432,7 @@ def test_tls_on_the_plain_port(server):
 
 
 def test_broken_ciphertext_ends_the_connection(server):
-    """A record that fails its check: the connection is dead, no other one is."""
+    """A record that fails its check ends this connection, and no other one."""
     with ByHand(server.listener(tls=True).address) as hand:
         hand.handshake(1 << 20)
         hand.tls.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -454,7 +454,7 @@ def test_renegotiation_is_refused(server):
         stderr=subprocess.STDOUT,
         env=environment(),
     ) as process:
-        # Its input stays open: it ends because of the alert.
+        # Its input stays open, so it ends because of the alert.
         process.stdin.write(b"R\n")
         process.stdin.flush()
         text = b"".join(process.stdout)

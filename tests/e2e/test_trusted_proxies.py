@@ -1,4 +1,4 @@
-"""`[server] trusted_proxies`: whom the access log and upstreams are told that a request comes from."""
+"""`[server] trusted_proxies`: the client that the access log and upstreams get."""
 
 import pytest
 from harness.raw import message
@@ -23,7 +23,7 @@ def server(ringway, origin, tmp_path):
 
 
 def forwarded(server, origin, *fields, source="127.0.0.1", version="HTTP/1.1"):
-    """What the upstream and the access log were told: X-Forwarded-For, -Proto, -Host, and the client."""
+    """Returns what the upstream and the access log got: X-Forwarded-For, -Proto, -Host, and the client."""
     target = origin.on(OK)
     with server.connect(source=source) as client:
         client.send(message(f"GET {target} {version}", "Host: app", *fields))
@@ -79,7 +79,7 @@ def test_a_trusted_peer_is_believed(server, origin, fields, told):
     ],
 )
 def test_nobody_else_is(server, origin, field):
-    """127.0.0.2 is the first address behind 127.0.0.0/31."""
+    """127.0.0.2 is the first address after 127.0.0.0/31."""
     assert forwarded(server, origin, field, source="127.0.0.2") == ("127.0.0.2", "http", "app", "127.0.0.2")
 
 
@@ -88,7 +88,7 @@ SAYS += ["X-Forwarded-User", "X-Original-URL"]
 
 
 def test_what_else_a_trusted_peer_says_passes(server, origin):
-    """But for what is not a proxy's to say either, and what is no name of such a field but becomes one behind CGI."""
+    """Ringway still removes fields that no proxy can set, and names that become such a field in CGI."""
     target = origin.on(OK)
     with server.connect() as client:
         client.get(target, *(f"{name}: y" for name in SAYS), "Proxy: z", "X_Forwarded_Ssl: z", host="app")
@@ -157,12 +157,12 @@ def test_each_request_for_itself(server, origin):
         client.send(b"GET /bad HTTP/1.1\r\nX-Forwarded-For: 203.0.113.4\r\n\r\n")
         assert client.response().status == 400
     clients = [server.record(t)["client"] for t in (target, "/a.txt", "/a.txt?", "/missing", "/bad")]
-    # What is refused at the door was not understood, so nothing in it is believed.
+    # A rejected request was not parsed completely, so its fields do not count.
     assert clients == ["203.0.113.1", "203.0.113.2", "127.0.0.1", "203.0.113.3", "127.0.0.1"]
 
 
 def test_a_chain_as_long_as_a_head(server, origin):
-    """It is in the head already, so what is written anew is hardly longer, whatever the bound of a head."""
+    """The field is in the head already, so the rewritten head is hardly longer, whatever the bound of a head is."""
     chain = ", ".join(["10.1.1.1"] * 700)
     told = forwarded(server, origin, f"X-Forwarded-For: 203.0.113.9, {chain}")
     assert told[0] == f"203.0.113.9, {chain}, 127.0.0.1"
@@ -184,7 +184,7 @@ def test_https_at_the_proxy_is_no_reason_for_a_redirect(ringway, certificate, tm
         }
     )
     cases = [("127.0.0.1", "HTTPS", 200), ("127.0.0.1", "http", 308), ("127.0.0.2", "https", 308)]
-    # Several proxies in a row, each of which adds its own; who forwards a WebSocket.
+    # Several proxies in a row, each of which adds its own entry. WebSockets are forwarded with these fields, too.
     cases += [("127.0.0.1", "https, https", 200), ("127.0.0.1", "wss", 200), ("127.0.0.1", "ws", 308)]
     cases += [("127.0.0.1", "https, http", 308)]
     for source, proto, status in cases:

@@ -1,4 +1,4 @@
-"""Unix sockets: as listeners that all workers share, and as upstreams."""
+"""Unix sockets as listeners that all workers share, and as upstreams."""
 
 import contextlib
 import os
@@ -79,7 +79,7 @@ def test_many_requests_large_bodies_and_ends(ringway, upstream, path, tmp_path):
 
 
 def test_all_workers_share_it(ringway, tmp_path, path):
-    """The one that is killed takes nothing along but its own connections."""
+    """A killed worker loses only its own connections."""
     server = ringway(files(tmp_path, f"unix:{path}", threads=3))
     server.expected.append(r"worker \d \(pid \d+\) died")
     with Client(path) as held:
@@ -137,7 +137,7 @@ def test_what_has_taken_its_place_stays(ringway, tmp_path, path):
 @pytest.mark.parametrize(
     ("listen", "told"),
     [
-        ("unix:relative.sock", "is not the absolute path of a Unix socket; write it like"),
+        ("unix:relative.sock", "is not the absolute path of a Unix socket; begin it with a slash"),
         ("unix:/missing-folder/r.sock", 'the folder "/missing-folder" does not exist'),
         ("unix:/etc/passwd", '"/etc/passwd" exists and is not a socket'),
         (f"unix:/{'x' * 120}", "is longer than 107 bytes"),
@@ -174,7 +174,7 @@ def test_draining_refuses_and_finishes(ringway, upstream, path):
         server.tell_to_end()
         server.wait_line(": draining, ")
         with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
-            while True:  # one that still gets in is ended
+            while True:  # a connection that still gets in is ended
                 with Client(path) as late:
                     late.assert_ended()
         assert not os.path.lexists(path)
@@ -184,11 +184,11 @@ def test_draining_refuses_and_finishes(ringway, upstream, path):
     server.stop()
 
 
-# --- who they are
+# --- clients
 
 
 def test_clients_without_an_address(ringway, upstream, path):
-    """X-Forwarded-For is left out where there is nothing to say; the other fields are as ever."""
+    """Ringway sends no X-Forwarded-For, because there is no address. The other fields are as usual."""
     origin = upstream()
     server = ringway({"server": {"listen": f"unix:{path}"}, "host_routes": {"*": {"type": "Proxy", "url": origin.url}}})
     target = origin.on(OK)
@@ -263,7 +263,7 @@ def test_an_upstream(ringway, upstream, tmp_path):
         ("/x?y", "app", "127.0.0.1"),
         ("/v2/z", "app", "127.0.0.1"),
     ]
-    assert len(origin.links) == 1  # kept and used again
+    assert len(origin.links) == 1  # kept and reused
     assert server.record("/x?y")["upstream"] == origin.url
 
 
@@ -295,7 +295,7 @@ def test_an_upstream_that_comes_and_goes(ringway, upstream, tmp_path):
 
 
 def test_an_upstream_whose_backlog_is_full(ringway, tmp_path):
-    """io_uring waits for room until the deadline, epoll cannot and says so at once; nothing of it is left."""
+    """Connecting waits for room until the deadline, and leaves nothing open."""
     path = str(tmp_path / "app.sock")
     server = ringway(
         {
@@ -308,7 +308,7 @@ def test_an_upstream_whose_backlog_is_full(ringway, tmp_path):
         listener.bind(path)
         listener.listen(0)
         with contextlib.suppress(BlockingIOError):
-            while True:  # until there is no room
+            while True:  # until the backlog is full
                 waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
                 waiting.setblocking(False)
                 waiting.connect(path)
@@ -326,7 +326,7 @@ def test_a_kept_connection_that_closes_is_replaced(ringway, upstream, tmp_path):
 
 
 def test_large_bodies_both_ways(ringway, upstream, tmp_path, path):
-    """From one Unix socket to the other."""
+    """From one Unix socket to another."""
     origin = upstream(bulk.serve, path=str(tmp_path / "app.sock"))
     config = {"type": "Proxy", "url": origin.url}
     ringway({"server": {"listen": f"unix:{path}"}, "limits": {"request_body_bytes": 0}, "host_routes": {"*": config}})
@@ -337,7 +337,7 @@ def test_large_bodies_both_ways(ringway, upstream, tmp_path, path):
 
 @pytest.mark.parametrize("driver", SITE_DRIVERS)
 def test_a_full_backlog_is_waited_for(ringway, tmp_path, driver):
-    """As long as a connection may take: an application that is busy is no application that is not there."""
+    """Connecting waits as long as the deadline allows: a busy application is not an absent one."""
     path = str(tmp_path / "busy.sock")
     with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as waiting:
         listener.bind(path)
@@ -358,7 +358,7 @@ def test_a_full_backlog_is_waited_for(ringway, tmp_path, driver):
         )
         with server.connect() as client, server.connect() as other:
             client.send(message("GET / HTTP/1.1", "Host: a"))
-            for _ in range(3):  # by then the worker has met the full backlog
+            for _ in range(3):  # by now the worker has hit the full backlog
                 assert other.get("/", host="moved").status == 308
             waiting.close()
             listener.settimeout(DEADLINE)

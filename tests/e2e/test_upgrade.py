@@ -1,4 +1,4 @@
-"""`ringway upgrade` and SIGUSR2: another process takes over the sockets, and the old one ends when it is done."""
+"""`ringway upgrade` and SIGUSR2: a new process takes over the sockets, and the old one drains and ends."""
 
 import os
 import re
@@ -28,7 +28,7 @@ def test_the_new_process_serves_and_the_old_one_ends(upgraded):
     assert len(server.control_sockets) == 1
     with server.connect() as client:
         assert client.get("/").one("location") == "/two"
-    # The door went over too: the same command reaches the new process, and so does an upgrade of it.
+    # The control socket was handed over, too: the same command reaches the new process and upgrades it.
     server.rewrite(site("/three"))
     assert server.command("reload").returncode == 0
     with server.connect() as client:
@@ -91,7 +91,7 @@ def test_a_new_process_that_cannot_start_changes_nothing(ringway):
 
 
 def test_a_new_process_that_takes_its_time_to_end(ringway, tmp_path):
-    """What it ended with is told all the same."""
+    """The log says how the new process ended."""
     (tmp_path / "sitecustomize.py").write_text(
         "import atexit, os, time\nif 'RINGWAY_TAKE_OVER' in os.environ:\n    atexit.register(time.sleep, 1)\n"
     )
@@ -104,7 +104,7 @@ def test_a_new_process_that_takes_its_time_to_end(ringway, tmp_path):
 
 
 def test_tickets_of_before_open_afterwards(upgraded, certificate):
-    """TLS 1.2: a session of the old process is resumed by the new one."""
+    """TLS 1.2: the new process resumes a session of the old one."""
     import ssl
 
     server = upgraded(site("/one", tls=certificate))
@@ -127,7 +127,7 @@ def test_tickets_of_before_open_afterwards(upgraded, certificate):
 
 
 def test_unix_sockets_go_over(upgraded, tmp_path):
-    """The file stays, also when a successor cannot start; the last process removes it."""
+    """The file stays, also if a new process cannot start. The last process removes it."""
     path, other = tmp_path / "r.sock", tmp_path / "other.sock"
     listen = ["127.0.0.1:0", f"unix:{path}"]
     server = upgraded(site("/one", server={"listen": [*listen, f"unix:{other}"], "threads": 2}))

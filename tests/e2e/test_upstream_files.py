@@ -1,4 +1,4 @@
-"""Files of TLS to upstreams that change while it runs, and secrets that go nowhere else."""
+"""Files for TLS to upstreams that change at run time, and secrets that must not leak."""
 
 import os
 import re
@@ -13,19 +13,19 @@ from harness.waiting import DEADLINE, wait
 
 
 def put(source, target):
-    """Certificate and key into the place of others."""
+    """Replaces certificate and key."""
     source[0].replace(target[0])
     source[1].replace(target[1])
 
 
 def taken(server, number):
-    """Until every worker has so many blocks."""
+    """Waits until every worker has loaded this many blocks."""
     wait_for_total(server, "peers", lambda count: count >= number, 3 * DEADLINE)
 
 
 @pytest.fixture
 def shown(ringway, upstream, authority):
-    """Ringway, an upstream that asks who it is, and the files that it shows."""
+    """Ringway, an upstream that demands a client certificate, and the files."""
     pair = authority.issue(["old.example"], client=True)
     origin = upstream(context=authority.serves("127.0.0.1", clients=authority))
     server = ringway(config(origin.url, authority, cert_path=pair[0], key_path=pair[1]))
@@ -33,7 +33,7 @@ def shown(ringway, upstream, authority):
 
 
 def test_a_new_client_certificate(shown, authority):
-    """From the next connection on; what the old one opened is not used again."""
+    """New connections use the new certificate, and the old connection is not reused."""
     server, origin, pair = shown
     with server.connect() as client:
         for _ in range(2):
@@ -47,13 +47,13 @@ def test_a_new_client_certificate(shown, authority):
         for _ in range(2):
             assert client.get().body == b"hello"
     assert [link.client for link in origin.links] == ["old.example", "new.example"]
-    # No session of the old identity either.
+    # No session of the old identity, either.
     assert total(server, "upstream_resumed") == 0
     assert total(server, "idle_dropped") == 0
 
 
 def test_a_request_under_way_ends_as_it_began(ringway, upstream, authority):
-    """Its connection is not used again afterwards."""
+    """Its connection is not reused afterwards."""
     pair = authority.issue(["old.example"], client=True)
     origin = upstream(context=authority.serves("127.0.0.1", clients=authority))
     server = ringway(config(origin.url, authority, cert_path=pair[0], key_path=pair[1]))
@@ -98,7 +98,7 @@ def test_a_tunnel_outlives_the_files(ringway, upstream, authority):
 
 
 def test_authorities_that_change(ringway, upstream, authority, tmp_path):
-    """Who is not trusted any more is not, whatever connection or session there was; and the other way round."""
+    """An upstream that is no longer trusted is rejected, whatever connection or session exists. And the reverse."""
     trusted = tmp_path / "trusted.pem"
     trusted.write_bytes(authority.path.read_bytes())
     other = Authority(tmp_path, "another")
@@ -118,7 +118,7 @@ def test_authorities_that_change(ringway, upstream, authority, tmp_path):
 
 
 def test_what_others_have_goes_on(ringway, upstream, authority):
-    """New files of one upstream cost another neither its connections nor its session."""
+    """New files of one upstream do not affect connections and session of another."""
     pair = authority.issue(["old.example"], client=True)
     origin = upstream(context=authority.serves("127.0.0.1", clients=authority))
     still = upstream(context=authority.serves("127.0.0.1"))
@@ -148,7 +148,7 @@ def test_bad_new_files_are_told_and_the_old_ones_stay(shown):
 
 
 def test_what_expires_soon_is_told(ringway, upstream, authority):
-    """At the start, by `ringway check`, and of new files. What the tests issue lasts two days."""
+    """Ringway warns at the start, in `ringway check`, and for new files. Certificates of the tests last two days."""
     pair = authority.issue(["client"], client=True)
     origin = upstream(context=authority.serves("127.0.0.1", clients=authority))
     server = ringway(config(origin.url, authority, cert_path=pair[0], key_path=pair[1]))
@@ -165,7 +165,8 @@ def test_what_expires_soon_is_told(ringway, upstream, authority):
 
 
 def test_workers_read_no_file_and_are_told_no_key(ringway, upstream, authority):
-    """One that starts when the files are gone has the newest: from memory, not by a command line or an environment."""
+    """A worker that starts when the files are gone has the newest: from memory, not from a command line or
+    environment."""
     pair = authority.issue(["old.example"], client=True)
     origin = upstream(context=authority.serves("127.0.0.1", clients=authority))
     server = ringway(config(origin.url, authority, cert_path=pair[0], key_path=pair[1]))
@@ -191,7 +192,7 @@ def test_workers_read_no_file_and_are_told_no_key(ringway, upstream, authority):
 
 @pytest.mark.parametrize("kernel", [False, True])
 def test_no_environment_switches_key_logging_on(ringway, upstream, authority, tmp_path, kernel):
-    """Python's ssl, and OpenSSL where it is built so, write secrets to the file that SSLKEYLOGFILE names."""
+    """Python's ssl, and some builds of OpenSSL, write secrets to the file in SSLKEYLOGFILE."""
     log = tmp_path / "keys.log"
     pair = authority.issue(["localhost"])
     origin = upstream(context=authority.serves("127.0.0.1"))

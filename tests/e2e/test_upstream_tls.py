@@ -1,6 +1,7 @@
-"""TLS to upstreams from the first request on: sessions, connections, ends in order and not, bodies, tunnels.
+"""TLS to upstreams after the handshake: sessions, connections, proper and improper ends, bodies, tunnels.
 
-With Python's ssl, nginx and openssl on the other side."""
+The upstreams are Python's ssl, nginx and openssl.
+"""
 
 import functools
 import itertools
@@ -43,7 +44,7 @@ def test_sessions_are_resumed(ringway, upstream, authority, version):
 
 @VERSION
 def test_a_session_that_the_upstream_forgot(ringway, authority, version):
-    """Another process behind the same address: a full handshake, and all is well."""
+    """Another process at the same address: there is a full handshake, and the request succeeds."""
     with Upstream(context=of_version(authority.serves("127.0.0.1"), version)) as one:
         server = ringway({"limits": {"upstream_idle": 0}, **config(one.url, authority)})
         with server.connect() as client:
@@ -122,7 +123,7 @@ def test_a_fresh_connection_is_not_replaced(ringway, upstream, authority):
 
 
 class Openssl:
-    """`openssl s_server`, which speaks what it is told on its stdin."""
+    """`openssl s_server`, which sends what the test writes to its stdin."""
 
     def __init__(self, pair, *options):
         command = [
@@ -152,7 +153,7 @@ class Openssl:
         self.process.communicate()
 
     def until(self, pattern):
-        """What it says is used up to there."""
+        """Everything up to that point is used."""
         while not (found := re.search(pattern, self.said)):
             assert select.select([self.process.stdout], [], [], DEADLINE)[0], self.said
             data = self.process.stdout.read1(65536)
@@ -167,7 +168,7 @@ class Openssl:
 
 
 def test_a_change_of_keys_while_idle_is_no_end(ringway, authority):
-    """RFC 8446 4.6.3: the other side asks for new keys of ours, too. It says nothing that is data."""
+    """RFC 8446 4.6.3: the upstream also requests new keys of Ringway. The message contains no data."""
     with Openssl(authority.issue(["127.0.0.1"]), "-tls1_3") as origin:
         server = ringway(config(f"https://127.0.0.1:{origin.port}", authority))
         with server.connect() as client:
@@ -183,7 +184,7 @@ def test_a_change_of_keys_while_idle_is_no_end(ringway, authority):
 
 
 def test_an_answer_to_nothing_is_not_used(ringway, upstream, authority):
-    """RFC 9112 9.2: what comes before the request. TLS 1.2: the upstream has the last word of the handshake."""
+    """RFC 9112 9.2: data before the request. In TLS 1.2 the upstream sends the last flight of the handshake."""
     context = of_version(authority.serves("127.0.0.1"), ssl.TLSVersion.TLSv1_2)
 
     def serve(link):
@@ -201,7 +202,7 @@ def test_an_answer_to_nothing_is_not_used(ringway, upstream, authority):
 @pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
 @pytest.mark.parametrize("size", [0, 10, 300_000])
 def test_a_body_that_ends_with_the_connection(ringway, upstream, authority, size, version):
-    """RFC 9112 9.8: whole if close_notify said so, cut if not."""
+    """RFC 9112 9.8: complete with close_notify, aborted without."""
     body = b"x" * size
     origin = upstream(context=authority.serves("127.0.0.1"))
     server = ringway(config(origin.url, authority))
@@ -223,7 +224,7 @@ def test_a_body_that_ends_with_the_connection(ringway, upstream, authority, size
 
 
 def test_a_body_that_is_whole_needs_no_end(ringway, upstream, authority):
-    """Its length said so: whoever cuts the connection then takes nothing away."""
+    """The length determines the end, so an end without close_notify loses nothing."""
     origin = upstream(context=authority.serves("127.0.0.1"))
 
     def serve(link, request):
@@ -240,18 +241,18 @@ def test_a_body_that_is_whole_needs_no_end(ringway, upstream, authority):
 @pytest.mark.parametrize("size", [400_000, 700_000, 4_000_000])
 @pytest.mark.parametrize("end", ["close", "cut"])
 def test_the_end_waits_for_a_slow_client(ringway, upstream, authority, end, size):
-    """All that came before it is delivered, however much of it is not even decrypted when it comes."""
+    """Everything before the end is delivered, even if it is not yet decrypted when the end arrives."""
     origin = upstream(context=authority.serves("127.0.0.1"))
 
     def serve(link, request):
-        # The worker finds as much as the kernel holds, and the end, all at once.
+        # The worker finds as much as the kernel can hold, and the end, at the same time.
         (worker,) = server.worker_pids
         os.kill(worker, signal.SIGSTOP)
         link.send(message("HTTP/1.1 200 OK", f"Content-Length: {size}"))
         sending = threading.Thread(target=bulk.send_body, args=(link.sock, size, False))
         sending.start()
         sending.join(0.2)
-        if sending.is_alive():  # the kernel holds no more
+        if sending.is_alive():  # the kernel's buffer is full
             os.kill(worker, signal.SIGCONT)
             sending.join()
         getattr(link, end)()
@@ -272,7 +273,7 @@ def test_the_end_waits_for_a_slow_client(ringway, upstream, authority, end, size
 
 @pytest.fixture(scope="module")
 def bodies(tmp_path_factory, authority, certificate):
-    """Ringway in front of nginx and a Python server, TLS everywhere."""
+    """Ringway before nginx and a Python server, with TLS everywhere."""
     folder = tmp_path_factory.mktemp("nginx-tls")
     with (
         Nginx(folder, authority.issue(["localhost"])) as nginx,
@@ -364,7 +365,7 @@ ASK = ["Host: a", "Connection: Upgrade", "Upgrade: websocket"]
 
 
 def tunnel(ringway, upstream, authority, talk):
-    """A client that is connected to `talk`, through a tunnel."""
+    """A client that is connected to `talk` through a tunnel."""
     context = authority.serves("127.0.0.1")
 
     def serve(link):
@@ -383,7 +384,7 @@ def tunnel(ringway, upstream, authority, talk):
 
 
 def test_tunnel(ringway, upstream, authority):
-    """Both ways, many and large, then ended by the client; the upstream has the last word."""
+    """In both directions, many and large messages. The client ends first, and the upstream sends the last message."""
     size = 1_000_000
 
     def talk(link):
@@ -425,7 +426,7 @@ def test_tunnel_that_the_upstream_ends_first(ringway, upstream, authority):
 
 
 def test_tunnel_that_is_cut(ringway, upstream, authority):
-    """What was said before still comes; then it is broken off, not ended."""
+    """Earlier data still arrives. Then the tunnel is aborted, without a proper end."""
 
     def talk(link):
         link.send(b"x" * 100_000)

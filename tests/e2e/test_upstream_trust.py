@@ -1,4 +1,4 @@
-"""TLS to upstreams until the first request: who is trusted, what is asked for and shown, and what fails."""
+"""TLS to upstreams up to the first request: trust, names, client certificates, and failures."""
 
 import ssl
 
@@ -12,13 +12,13 @@ NO_AUTHORITIES = {"SSL_CERT_FILE": "/nonexistent", "SSL_CERT_DIR": "/nonexistent
 
 
 def sees_names(context):
-    """The list of the names that clients ask for by SNI."""
+    """Returns the list of names that clients send by SNI."""
     asked = []
     context.sni_callback = lambda sock, name, context: asked.append(name)
     return asked
 
 
-# Trusted
+# Trusted upstreams
 
 
 @VERSION
@@ -84,7 +84,7 @@ def test_a_folder_of_authorities_of_the_system(ringway, upstream, authority, tmp
 
 
 def test_the_very_certificate_is_trusted(ringway, upstream, authority):
-    """Pinned: its authority is not known."""
+    """Pinned: its authority is unknown."""
     pair = authority.issue(["127.0.0.1"])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*pair)
@@ -95,7 +95,7 @@ def test_the_very_certificate_is_trusted(ringway, upstream, authority):
 
 
 def test_the_address_in_the_url_is_checked_and_not_sent(ringway, upstream, authority):
-    """RFC 6066 3: an address is no host name."""
+    """RFC 6066 3: an address is not a host name."""
     context = authority.serves("127.0.0.1")
     asked = sees_names(context)
     origin = upstream(context=context)
@@ -131,7 +131,7 @@ def test_a_wildcard_is_for_one_label(ringway, upstream, authority):
         assert client.get(host="two").reason == "upstream_untrusted"
 
 
-# Not trusted
+# Untrusted upstreams
 
 
 @VERSION
@@ -140,7 +140,7 @@ def test_another_authority(ringway, upstream, authority, other, version):
     server = ringway(config(origin.url, authority))
     refused(server, "upstream_untrusted")
     server.wait_line(rf" warning worker 0: rejected the certificate of {origin.url} \(.*issuer certificate\)$")
-    # The upstream is told why, and no byte of the request.
+    # The upstream gets an alert with the reason, and no byte of the request.
     origin.journal.until(lambda: origin.failures, "failure of the handshake")
     assert "ALERT_UNKNOWN_CA" in origin.failures[0].upper().replace(" ", "_")
     assert not origin.requests
@@ -189,16 +189,16 @@ def test_events_come_once_a_second_at_most(ringway, upstream, authority, other):
 
 
 def test_not_verified(ringway, upstream, other):
-    """Whatever it shows is taken, and each start says so."""
+    """Any certificate is accepted, and Ringway warns at each start."""
     origin = upstream(context=other.serves("elsewhere.example", expired=True))
     server = ringway(config(origin.url, verify=False))
-    server.wait_line(rf' warning host_routes."\*".verify: {origin.url} is not verified')
+    server.wait_line(rf' warning .*\.toml:\d+: host_routes."\*".verify: {origin.url} is not verified')
     with server.connect() as client:
         assert client.get().body == b"hello"
 
 
 def test_what_differs_in_any_way_shares_no_connection(ringway, upstream, authority, other):
-    """Nor a session of TLS: what one route does not trust, another's connection does not bring in."""
+    """This also applies to TLS sessions: a route cannot reuse a connection or session that it would not trust."""
     origin = upstream(context=authority.serves("127.0.0.1", "localhost", "app.example"))
     pair = authority.issue(["client"], client=True)
     shown = {"cert_path": pair[0], "key_path": pair[1]}
@@ -236,7 +236,7 @@ def test_client_certificate(ringway, upstream, authority, version):
 
 @VERSION
 def test_client_certificate_is_missing(ringway, upstream, authority, version):
-    """With TLS 1.3 the upstream says so only after the handshake."""
+    """With TLS 1.3 the upstream rejects the client only after the handshake."""
     origin = upstream(context=of_version(authority.serves("127.0.0.1", clients=authority), version))
     server = ringway(config(origin.url, authority))
     refused(server, "upstream_tls_failed")
@@ -254,7 +254,7 @@ def test_client_certificate_is_anothers(ringway, upstream, authority, other):
     server.wait_line(rf"no TLS connection to {origin.url} \(.*unknown ca")
 
 
-# No TLS
+# Not TLS
 
 
 def test_it_speaks_no_tls(ringway, upstream, authority):
@@ -294,7 +294,7 @@ def test_tls_1_1_is_refused(ringway, upstream, authority):
 
 @pytest.mark.parametrize("said", [b"", b"\x16\x03\x03\x40\x00\x02"], ids=["nothing", "half a record"])
 def test_the_handshake_never_ends(ringway, upstream, authority, said):
-    """`connect` is one deadline for both."""
+    """`connect` is one deadline for connecting and handshake."""
 
     def serve(link):
         link.some(100)

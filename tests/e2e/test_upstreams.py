@@ -1,4 +1,5 @@
-"""Names of upstreams: none, several addresses, others later. And what a Python server and nginx make of a request."""
+"""Names of upstreams: unresolved, with several addresses, changing. And requests as a Python server and nginx see
+them."""
 
 import contextlib
 import select
@@ -48,7 +49,7 @@ def test_a_name_that_does_not_resolve_is_503_until_it_does(ringway, upstream, na
 
 
 def test_of_two_addresses_one_refuses(ringway, upstream, names):
-    """Every request is served, by the other one."""
+    """The other address serves every request."""
     origin = upstream()
     names.set(app="127.0.0.2 127.0.0.1")
     server = ringway(config(origin.port, limits={"upstream_idle": 0}), env=names.env)
@@ -67,7 +68,7 @@ def test_of_two_addresses_one_refuses(ringway, upstream, names):
 
 
 def test_of_two_addresses_one_is_not_trusted(ringway, names, tmp_path):
-    """Every request is served, by the other one, and no byte of it goes to the one that is not."""
+    """The other address serves every request, and the bad one gets no byte of it."""
     authority, stranger = Authority(tmp_path), Authority(tmp_path, "stranger")
     with (
         Upstream(context=authority.serves("app")) as one,
@@ -79,14 +80,14 @@ def test_of_two_addresses_one_is_not_trusted(ringway, names, tmp_path):
         with server.connect() as client:
             for number in range(6):
                 assert client.get(f"/{number}").body == b"hello"
-        # After that it comes last, for ten seconds.
+        # After that it is tried last, for ten seconds.
         assert len(two.failures) == 1
         assert not two.requests
 
 
 @contextlib.contextmanager
 def silent(host, port):
-    """An address that does not answer: the backlog is full, so what asks for a connection is dropped."""
+    """An address that does not answer: its backlog is full, so the kernel drops connection requests."""
     with contextlib.ExitStack() as open_ones:
         listener = open_ones.enter_context(socket.socket())
         listener.bind((host, port))
@@ -100,7 +101,8 @@ def silent(host, port):
 
 @pytest.mark.parametrize("driver", SITE_DRIVERS)
 def test_of_two_addresses_one_does_not_answer(ringway, upstream, names, driver):
-    """RFC 8305: the other one is tried long before the deadline of connecting, and first for a while. It is told."""
+    """RFC 8305: the other address is tried long before the connect timeout, and tried first for a while. Ringway logs
+    it."""
     origin = upstream()
     names.set(app="127.0.0.2 127.0.0.1")
     more = {
@@ -128,7 +130,7 @@ def test_no_address_answers(ringway, names, unused_port):
             response = client.get("/")
             assert (response.status, response.reason) == (504, "upstream_connect_timeout")
         server.wait_line(rf"cannot connect to http://app:{port}")
-        # Nobody waits any more: both attempts are given up.
+        # The client is gone, so both attempts are aborted.
         with server.connect() as client:
             client.send(b"GET /left HTTP/1.1\r\nHost: a\r\n\r\n")
         assert server.record("/left")["reason"] == "client_closed"
@@ -153,7 +155,7 @@ def test_two_addresses_share_the_connections(ringway, names):
 
 
 def test_another_address_is_used_from_then_on(ringway, upstream, names):
-    """Idle connections to the old one are not used any more."""
+    """Idle connections to the old address are not reused."""
     origin = upstream()
     names.set(app="127.0.0.1")
     server = ringway(config(origin.port), env=names.env)
@@ -161,7 +163,7 @@ def test_another_address_is_used_from_then_on(ringway, upstream, names):
         assert client.get("/").status == 200
         names.set(app="127.0.0.3")
         response = until(server, client, "is now at 127.0.0.3")
-        # Nobody listens there.
+        # Nothing listens there.
         assert (response.status, response.reason) == (502, "upstream_refused")
         names.set(app="127.0.0.1")
         response = until(server, client, "is now at 127.0.0.1")
@@ -170,7 +172,7 @@ def test_another_address_is_used_from_then_on(ringway, upstream, names):
 
 
 def test_localhost_by_the_systems_own_lookup(ringway, upstream):
-    """As the seed has it; where localhost is ::1 first, its refusal is passed over."""
+    """As in the seed. If localhost is ::1 first, its refusal is ignored."""
     origin = upstream()
     server = ringway({"host_routes": {"*": {"type": "Proxy", "url": f"http://localhost:{origin.port}"}}})
     with server.connect() as client:
@@ -179,7 +181,7 @@ def test_localhost_by_the_systems_own_lookup(ringway, upstream):
 
 
 def test_an_upstream_that_comes_back(ringway, certificate):
-    """Gone and back on the same port: 502 in between, then served again; connections of the pool do not matter."""
+    """The upstream goes away and comes back on the same port: 502 in between. Pooled connections do not matter."""
     with Upstream() as first:
         port = first.port
         server = ringway(
@@ -209,7 +211,7 @@ def test_an_upstream_that_comes_back(ringway, certificate):
 
 
 def test_100_requests_at_once(ringway, upstream, certificate):
-    """As many connections to the upstream as are needed, kept, and used again."""
+    """Ringway opens as many connections to the upstream as it needs, keeps them, and reuses them."""
     origin = upstream()
     server = ringway(
         {
@@ -236,7 +238,7 @@ def test_100_requests_at_once(ringway, upstream, certificate):
 
 
 def test_more_at_once_than_upstream_connections(ringway, upstream):
-    """Beyond the limit: 503 at once, nobody waits for ever; the ones inside are answered."""
+    """Beyond the limit: 503 at once, and no client waits forever. The requests inside are answered."""
     go_on = threading.Event()
     origin = upstream()
 
@@ -255,7 +257,7 @@ def test_more_at_once_than_upstream_connections(ringway, upstream):
     try:
         for client in clients:
             client.send(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-        # Which came first nobody knows: those that are answered.
+        # Their order is unknown, so find those that are answered.
         links = {client.sock: client for client in clients}
         answered = wait(lambda: (found := select.select(links, [], [], 0)[0])[2:] and found, "three answers")
         refused = [links.pop(link) for link in answered]

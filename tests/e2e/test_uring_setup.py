@@ -1,4 +1,4 @@
-"""The io_uring driver asks for less where the kernel refuses. Ringway serves all the same, and says what it found."""
+"""The io_uring driver uses fewer features if the kernel refuses some. Ringway still serves, and logs what it found."""
 
 import os
 import re
@@ -18,16 +18,16 @@ SIZE = 3_000_000
 
 @pytest.fixture(scope="module")
 def refusing(tmp_path_factory):
-    """The environment in which these flags are refused."""
+    """The environment in which the kernel refuses these flags."""
     library = tmp_path_factory.mktemp("refuse") / "refuse_flags.so"
     source = Path(__file__).with_name("refuse_flags.c")
     subprocess.run(
-        # With liburing, so that RTLD_NEXT finds it: an extension module's libraries are in no scope but its own.
+        # With liburing, so that RTLD_NEXT finds it: the libraries of an extension module are only in its own scope.
         ["gcc", "-Wall", "-shared", "-fPIC", "-o", library, source, "-Wl,--no-as-needed", "-luring", "-ldl"],
         check=True,
         timeout=DEADLINE,
     )
-    # Behind the libraries of a sanitizer, which must be first.
+    # After the libraries of a sanitizer, which must be first.
     preload = " ".join(filter(None, [os.environ.get("LD_PRELOAD"), str(library)]))
     return lambda flags: {"LD_PRELOAD": preload, "RINGWAY_TEST_REFUSED_FLAGS": str(flags)}
 
@@ -76,7 +76,7 @@ def echo(body):
 
 
 def test_check_says_what_was_found(refusing, tmp_path):
-    """`ringway check` looks as a worker does."""
+    """`ringway check` does the same trial as a worker."""
     file = tmp_path / "config.toml"
     file.write_text('[server]\nlisten = "127.0.0.1:0"\n[host_routes]\n"*" = { type = "Redirect", to = "/" }\n')
     found = {}

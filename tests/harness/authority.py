@@ -1,4 +1,4 @@
-"""A certificate authority of the tests' own, and contexts of Python's ssl for an upstream that speaks TLS."""
+"""A certificate authority for tests, and contexts of Python's ssl for upstreams with TLS."""
 
 import datetime
 import ipaddress
@@ -13,12 +13,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _LONG = datetime.timedelta(days=2)
 _OLD = datetime.timedelta(days=30)
-"""Since when they are valid: so those that last two days more are about to expire."""
+"""Certificates are valid from so long ago. Those with two days left are therefore about to expire."""
 
 
 class Authority:
-    """`path` is its certificate. `issue(...)` makes others', each pair in files of its own. `issuer`: another authority
-    has signed its certificate, which clients then send along."""
+    """A certificate authority. `path`: the file of its certificate. `issue(...)` makes certificates, each pair in new
+    files. `issuer`: the authority that signs this one's certificate; issued files then contain that certificate too."""
 
     def __init__(
         self,
@@ -64,8 +64,8 @@ class Authority:
         subject: x509.Name | None = None,
         lasting: datetime.timedelta = _LONG,
     ) -> tuple[Path, Path]:
-        """Certificate and key for these host names and IP addresses. `extensions`: further ones. `purposes`: in the
-        place of that of a server or a client."""
+        """Issues a certificate for these host names and IP addresses, and returns its file and that of its key.
+        `extensions`: further extensions. `purposes`: replaces the purpose of a server or client."""
         self._issued += 1
         key = rsa.generate_private_key(65537, 2048) if kind == "RSA" else ec.generate_private_key(ec.SECP256R1())
         subject = subject or x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
@@ -77,7 +77,7 @@ class Authority:
             .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage(purposes or [purpose]), critical=False)
-            # RFC 5280 4.2.1.1: it must be there; strict verifiers look for it.
+            # RFC 5280 4.2.1.1 requires this, and strict verifiers check it.
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
         )
         for extension in extensions:
@@ -97,7 +97,8 @@ class Authority:
         return files
 
     def serves(self, *names: str, expired: bool = False, clients: "Authority | None" = None) -> ssl.SSLContext:
-        """For a server of these names. `clients`: whose certificates its clients must show."""
+        """Returns a context for a server with these names. `clients`: the authority of the certificates that its
+        clients must show."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*self.issue(names, expired))
         if clients is not None:

@@ -1,4 +1,4 @@
-"""Bodies too large to hold: made, sent, received and checked piece by piece."""
+"""Large bodies: generates, sends, receives and checks them piece by piece."""
 
 import functools
 import hashlib
@@ -15,13 +15,13 @@ SIZES = {"0B": 0, "1B": 1, "64KiB": 65536, "10MiB": 10 << 20}
 GIB = 1 << 30
 
 PIECE = 65536
-# A prime number of bytes: nothing that goes by powers of two can swap or repeat two parts of it unseen.
+# A prime number of bytes, so that the checksum shows when pieces of a power of two are swapped or repeated.
 _BLOCK = random.Random(7).randbytes(1_048_583)
 _TWICE = memoryview(_BLOCK + _BLOCK)
 
 
 def pieces(size: int, piece: int = PIECE) -> Iterator[memoryview]:
-    """A body of `size` bytes, the same for each call."""
+    """Yields a body of `size` bytes, the same in every call."""
     at = 0
     while at < size:
         start = at % len(_BLOCK)
@@ -32,12 +32,12 @@ def pieces(size: int, piece: int = PIECE) -> Iterator[memoryview]:
 
 @functools.cache
 def checksum(size: int) -> str:
-    """SHA-256 of that body."""
+    """Returns the SHA-256 of that body."""
     return checksum_of(pieces(size, 1 << 20))[1]
 
 
 def checksum_of(parts: Iterable[bytes | memoryview]) -> tuple[int, str]:
-    """Size and SHA-256 of what comes."""
+    """Returns size and SHA-256 of these parts."""
     digest = hashlib.sha256()
     size = 0
     for part in parts:
@@ -47,7 +47,7 @@ def checksum_of(parts: Iterable[bytes | memoryview]) -> tuple[int, str]:
 
 
 def send_body(sock: socket.socket, size: int, chunked: bool) -> None:
-    """That body, with Content-Length (which the head has said) or in chunks of uneven sizes."""
+    """Sends that body, plain (the head has Content-Length) or in chunks of different sizes."""
     if not chunked:
         for part in pieces(size):
             sock.sendall(part)
@@ -72,7 +72,8 @@ def write_file(path: Path, size: int) -> Path:
 
 
 def serve(link: Link) -> None:
-    """For an Upstream. `GET /length/N`, `/chunked/N`, `/close/N`: N bytes, framed so. Other methods: what was sent."""
+    """Serves an Upstream. `GET /length/N`, `/chunked/N` and `/close/N` get N bytes with that framing. Other methods get
+    size and checksum of their body."""
     while True:
         request = link.head(seconds=3600)
         if request.method == "GET":

@@ -1,4 +1,4 @@
-"""Certificates for tests: of every kind, for any host, with any life."""
+"""Makes certificates for tests: of any kind, for any hosts, with any lifetime."""
 
 import datetime
 import functools
@@ -32,9 +32,9 @@ def make(
     fresh_key: bool = True,
     begins: float = -1,
 ) -> dict[str, str]:
-    """Writes a certificate and its key, as a pair of configuration keys. `begins`: in so many days. `issuer`: a
-    name; otherwise self-signed (the signature is its own in any case). `fresh_key`: False takes one key for all, which
-    is quick."""
+    """Writes a certificate and its key. Returns the two configuration keys. `begins`: the start of its validity, in
+    days from now. `issuer`: the name of the issuer (the certificate is self-signed in any case). `fresh_key`: False
+    uses one key for all certificates, which is faster."""
     key = _key(kind, next(_made) if fresh_key and kind == "ECDSA" else 0)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])])
     other = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]) if issuer else name

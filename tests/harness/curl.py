@@ -1,4 +1,4 @@
-"""curl, with its output read piece by piece."""
+"""Runs curl and reads its output piece by piece."""
 
 import contextlib
 import subprocess
@@ -12,7 +12,7 @@ from harness.foreign import environment
 
 @dataclass
 class Curl:
-    """What curl got. `body` only when it was kept; size and checksum always."""
+    """The response that curl got. `body` is empty if it was not kept; size and checksum are always set."""
 
     status: int
     version: str
@@ -36,12 +36,12 @@ def curl(
     seconds: float = 60,
     secure: bool = False,
 ) -> Curl:
-    """Runs curl, reads its output through a small buffer. `upload` writes the body of the request to its stdin."""
+    """Runs curl. `upload` writes the body of the request to its stdin."""
     command = ["curl", "--silent", "--show-error", "--http1.1", "--max-time", str(seconds)]
     command += [] if secure else ["--insecure"]
     command += ["--dump-header", "/dev/stderr", "--write-out", "%{stderr}\n~%{http_code} %{http_version}"]
     if upload is not None:
-        command += ["--upload-file", "-"]  # in chunks: curl does not know the length
+        command += ["--upload-file", "-"]  # in chunks, because curl does not know the length
     with subprocess.Popen(
         [*command, *options, url],
         stdin=subprocess.PIPE if upload is not None else subprocess.DEVNULL,
@@ -56,7 +56,7 @@ def curl(
             try:
                 upload(process.stdin)
             except BrokenPipeError:
-                pass  # the answer came before the end of the body: it tells why
+                pass  # the response arrived before the end of the body, and gives the reason
             finally:
                 with contextlib.suppress(BrokenPipeError):
                     process.stdin.close()

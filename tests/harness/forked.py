@@ -1,8 +1,8 @@
-"""Ringway as a fork of the process that runs the tests, instead of a new interpreter.
+"""Starts Ringway as a fork of the test process, instead of as a new interpreter.
 
-Nine tenths of a start are imports. On an emulated machine that is five seconds each time, so there
-(RINGWAY_TEST_FORK=1) the tests have imported Ringway once, and what would be executed becomes a copy of them that
-calls its main(). So do the workers of such a copy; the successor of an upgrade is executed by Ringway itself as ever.
+Imports take nine tenths of a start. On an emulated machine these are five seconds. There (RINGWAY_TEST_FORK=1) the test
+process imports Ringway once. Instead of a program it starts a copy of itself, which calls main(). Workers of such a
+copy are forks, too. In an upgrade, Ringway executes the new supervisor as usual.
 """
 
 import os
@@ -27,14 +27,15 @@ if FORK:
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """In which the tests run Ringway: theirs, and what one of them adds."""
+    """Returns the environment for Ringway: that of the tests, with the variables of one test."""
     return {**os.environ, "PYTHONUNBUFFERED": "1", **(more or {})}
 
 
 def popen(
     command: Sequence[str], env: dict[str, str], close_fds: bool = True, **streams: Any
 ) -> "subprocess.Popen[Any]":
-    """As subprocess.Popen. Executed even so: what inherits descriptors, has another environment, or is not Ringway."""
+    """Works like subprocess.Popen. It forks only Ringway, and only with the usual environment and no other
+    descriptors."""
     alike = close_fds and env == environment() and list(command[:4]) == _PROGRAM
     if not FORK or not alike:
         return subprocess.Popen(command, env=env, close_fds=close_fds, **streams)
@@ -43,13 +44,13 @@ def popen(
 
 def _fork(become: Callable[[], NoReturn], **options: Any) -> "subprocess.Popen[Any]":
     with warnings.catch_warnings():
-        # The other threads of this process hold nothing that the copy uses.
+        # The other threads of this process hold no lock that the copy needs.
         warnings.simplefilter("ignore", DeprecationWarning)
         return subprocess.Popen(["forked"], preexec_fn=become, **options)
 
 
 def _become(arguments: list[str], env: dict[str, str]) -> NoReturn:
-    """In the copy, whose streams are in place already. The parent waits for the end of a pipe, which is closed here."""
+    """Runs in the copy, whose streams are in place already. Closes the pipe on which the parent waits."""
     _as_executed(kept=[])
     os.environ.clear()
     os.environ.update(env)
@@ -60,7 +61,7 @@ def _become(arguments: list[str], env: dict[str, str]) -> NoReturn:
 
 
 class _Workers:
-    """What the supervisor takes for the module subprocess."""
+    """Replaces the module subprocess in the supervisor."""
 
     DEVNULL = subprocess.DEVNULL
 
@@ -74,7 +75,7 @@ class _Workers:
 
 
 def _as_executed(kept: Sequence[int]) -> None:
-    """Descriptors and signals as an interpreter begins with them."""
+    """Sets descriptors and signals as in a new interpreter."""
     last = 2
     for fd in [*sorted(kept), os.sysconf("SC_OPEN_MAX")]:
         os.closerange(last + 1, fd)

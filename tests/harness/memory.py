@@ -1,4 +1,4 @@
-"""What the processes of a running Ringway say about themselves: counters in shared memory, memory in /proc."""
+"""Looks into the processes of a running Ringway: counters in shared memory, and memory and descriptors in /proc."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from ringway.engine.base import counters
 
 
 def counters_of(pid: int) -> dict[str, int]:
-    """The counters of the worker that is process `pid`: its memfd, opened a second time."""
+    """Returns the counters of the worker with this pid, from its memfd."""
     folder = Path(f"/proc/{pid}/fd")
     for name in os.listdir(folder):
         with contextlib.suppress(FileNotFoundError):  # closed meanwhile
@@ -22,17 +22,17 @@ def counters_of(pid: int) -> dict[str, int]:
 
 
 def descriptors_of(pid: int) -> int:
-    """How many it has open."""
+    """Returns the number of its open descriptors."""
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def children_of(pid: int) -> list[int]:
-    """Processes that its main thread has started, also those that it has not waited for yet."""
+    """Returns the child processes of its main thread, including zombies."""
     return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
 
 
 def sockets_of(pid: int) -> set[str]:
-    """Inodes of the sockets that a process has."""
+    """Returns the inodes of the sockets of a process."""
     folder = Path(f"/proc/{pid}/fd")
     found = set()
     for name in os.listdir(folder):
@@ -44,28 +44,27 @@ def sockets_of(pid: int) -> set[str]:
 
 
 def total(server: Server, name: str) -> int:
-    """One counter of all workers that run now."""
+    """Returns the sum of a counter over all workers that run now."""
     return sum(counters_of(pid)[name] for pid in server.workers.values())
 
 
 def wait_for_total(server: Server, name: str, look: Callable[[int], bool], seconds: float = DEADLINE) -> None:
-    """Until a counter of all workers is as wanted."""
+    """Waits until `look` accepts the sum of a counter over all workers."""
     end = time.monotonic() + seconds
     while not look(now := total(server, name)):
-        assert time.monotonic() < end, f"within {seconds:g} s {name} did not become as wanted: {now}"
-        time.sleep(0.001)  # as below
+        assert time.monotonic() < end, f"after {seconds:g} s {name} is still {now}"
+        time.sleep(0.001)  # see below
 
 
 class Rest:
-    """What the workers of a server that several tests share hold when nobody is connected. Each test ends with
-    `assert_back()`, so that what it leaves behind is not found at the end of all of them alone.
+    """The gauges of the workers of a shared server without connections. Each test ends with `assert_back()`, which
+    finds what this test has leaked.
 
-    Idle connections to upstreams are no rest of a test: neither they nor the operation that watches each of them count.
-    Files that are kept open do not either.
+    Idle connections to upstreams, the operations that watch them, and files that stay open do not count.
     """
 
     def __init__(self, server: Server) -> None:
-        """Asks for something first: from then on everything that a worker waits for is submitted."""
+        """Sends a request first. From then on, each worker has submitted all operations that it waits for."""
         self._server = server
         with server.connect() as client:
             client.get("/", host="nobody.invalid")
@@ -74,11 +73,11 @@ class Rest:
         self._least = self._held()
 
     def assert_back(self, seconds: float = DEADLINE) -> None:
-        """Waits until all of it is given back."""
+        """Waits until everything is released."""
         try:
             self._wait(self._least, seconds)
         except AssertionError:
-            self._least = self._held()  # the tests that follow have nothing to do with it
+            self._least = self._held()  # do not fail the following tests
             raise
 
     def _held(self) -> dict[int, dict[str, int]]:
@@ -91,10 +90,10 @@ class Rest:
         return held
 
     def _wait(self, wanted: dict[int, dict[str, int]], seconds: float = DEADLINE) -> None:
-        # Gauges tell nobody when they change: they are looked at again, as soon as other processes had the CPU.
+        # There is no event for a change of a gauge, so poll.
         end = time.monotonic() + seconds
         while more := _more(self._held(), wanted):
-            assert time.monotonic() < end, f"within {seconds:g} s these were not given back: {', '.join(more)}"
+            assert time.monotonic() < end, f"within {seconds:g} s these were not released: {', '.join(more)}"
             time.sleep(0.001)
 
 
@@ -108,7 +107,7 @@ def _more(held: dict[int, dict[str, int]], wanted: dict[int, dict[str, int]]) ->
 
 
 def resident(pid: int) -> int:
-    """VmRSS in bytes. Under the address sanitizer always 0: it keeps what was freed, which says nothing about us."""
+    """Returns VmRSS in bytes. With the address sanitizer always 0, because the sanitizer keeps freed memory."""
     if "ASAN_OPTIONS" in os.environ:
         return 0
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
@@ -118,19 +117,19 @@ def resident(pid: int) -> int:
 
 
 def left_with(mark: str) -> list[str]:
-    """Processes that inherited this mark in the environment of the one that was started."""
+    """Returns the processes with this mark in their environment, which child processes inherit."""
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
             if mark.encode() in path.read_bytes():
                 found.append(path.parent.name)
         except OSError:
-            continue  # gone, or not ours
+            continue  # it has ended, or belongs to another user
     return found
 
 
 def runs(pid: int) -> bool:
-    """Whether this process is there and has not ended."""
+    """Whether this process exists and is not a zombie."""
     try:
         return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):

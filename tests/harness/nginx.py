@@ -1,4 +1,4 @@
-"""nginx as an upstream: a generated configuration in a folder of its own, on a port that nobody else can take."""
+"""nginx as an upstream, with a generated configuration in its own folder, on a port that no other process can take."""
 
 import socket
 import subprocess
@@ -28,7 +28,7 @@ http {{
     server {{
         listen 127.0.0.1:{port}{tls};
         root {folder}/root;
-        # A filter that may change the length: nginx then answers in chunks.
+        # A filter can change the length, so nginx answers in chunks.
         location /chunked/ {{
             alias {folder}/root/length/;
             sub_filter_types *;
@@ -44,9 +44,9 @@ http {{
 
 
 class Nginx:
-    """`/length/NAME` and `/chunked/NAME` answer the files of `files`; `PUT /up/NAME` writes them to `uploads`. With a
-    `pair` (certificate and key) it speaks TLS. `proxied`: it awaits the PROXY protocol's header, and says in the field
-    X-Ends what that said."""
+    """Serves the files of `files` at `/length/NAME` and `/chunked/NAME`, and writes `PUT /up/NAME` to `uploads`. Uses
+    TLS with a `pair` (certificate and key). `proxied`: expects the header of the PROXY protocol, and returns its
+    content in the field X-Ends."""
 
     def __init__(self, folder: Path, pair: tuple[Path, Path] | None = None, proxied: bool = False) -> None:
         self.folder = folder
@@ -74,9 +74,9 @@ class Nginx:
             config.write_text(_CONFIG.format(folder=self.folder, port=self.port, tls=tls))
             descriptor = listener.fileno()
             self.process = subprocess.Popen(
-                # It ends with the tests, even when those are killed.
+                # nginx ends with the tests, even if they are killed.
                 ["setpriv", "--pdeathsig", "TERM", "nginx", "-c", str(config), "-p", str(self.folder)],
-                # The way in which nginx hands its listeners to its successor when it is upgraded.
+                # In this way nginx hands its listeners to a new version in an upgrade.
                 env=environment(NGINX=f"{descriptor};"),
                 pass_fds=[descriptor],
                 stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""What an authority says about certificates that it issued, and a responder that says it over HTTP."""
+"""Makes OCSP responses, and a responder that serves them over HTTP."""
 
 import base64
 import datetime
@@ -25,7 +25,7 @@ STATUS = {
 
 
 def issue(authority: Authority, names: list[str], url: str | None = None, **how: Any) -> tuple[Path, Path]:
-    """A certificate with its issuer's behind it, and its key. `url`: of the responder that it names."""
+    """Issues a certificate, followed by that of its issuer, and its key. `url`: the responder that it names."""
     extensions = list(how.pop("extensions", []))
     if url is not None:
         place = x509.UniformResourceIdentifier(url)
@@ -51,8 +51,8 @@ def say(
     by_hash: bool = False,
     algorithm: hashes.HashAlgorithm | None = None,
 ) -> bytes:
-    """A response in DER form; times in seconds from now. `signer`: certificate (sent along) and key,
-    instead of the authority's."""
+    """Returns a response in DER form. Times are in seconds from now. `signer`: certificate and key of the signer, if
+    that is not the authority. The response includes that certificate."""
     now = datetime.datetime.now(datetime.UTC)
     leaf = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
     own, key = signer or (authority.certificate, authority.key)
@@ -77,12 +77,13 @@ def say(
 
 
 class Responder:
-    """`answer` is what it says next: bytes, or a number, which is a status of HTTP. `asked`: serial numbers."""
+    """A responder. `answer`: its answer to the next request, or a status of HTTP. `asked`: the serial numbers of all
+    requests."""
 
     def __init__(self) -> None:
         self.answer: bytes | int = 503
         self.answers: dict[int, bytes] = {}
-        """By serial number, in the place of `answer`."""
+        """Answers by serial number. They replace `answer`."""
         self.asked: list[int] = []
         self.methods: list[str] = []
         self.journal = Journal()

@@ -1,4 +1,4 @@
-"""A client that says exact bytes and reads answers as they lie on the wire."""
+"""A client that sends exact bytes and reads responses byte for byte."""
 
 import contextlib
 import select
@@ -16,11 +16,11 @@ Fields = list[tuple[str, str]]
 
 
 class Ended(Exception):
-    """The other side ended the connection where more was expected."""
+    """The peer ended the connection when more data was expected."""
 
 
 def parse_fields(lines: Sequence[bytes]) -> Fields:
-    """Names in lower case, values without the space around them, in their order."""
+    """Returns the fields in order, with names in lower case and values without surrounding whitespace."""
     found = []
     for line in lines:
         name, colon, value = line.partition(b":")
@@ -30,19 +30,19 @@ def parse_fields(lines: Sequence[bytes]) -> Fields:
 
 
 def message(start: str, *fields: str, body: bytes = b"") -> bytes:
-    """The bytes of a message: its first line, its field lines, its body."""
+    """Returns the bytes of a message: first line, field lines, body."""
     return "\r\n".join([start, *fields, "", ""]).encode("latin-1") + body
 
 
 def chunked(*chunks: bytes, trailers: str = "") -> bytes:
-    """A body in the chunked coding, RFC 9112 7.1."""
+    """Returns a body in the chunked coding (RFC 9112 7.1)."""
     return b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + f"0\r\n{trailers}\r\n".encode(
         "latin-1"
     )
 
 
 class Message:
-    """What requests and responses have in common."""
+    """The common part of requests and responses."""
 
     fields: Fields
     body: bytes
@@ -51,9 +51,9 @@ class Message:
         return [value for own, value in self.fields if own == name.lower()]
 
     def one(self, name: str) -> str:
-        """Its value; it must stand there once."""
+        """Returns the value of a field that must appear exactly once."""
         values = self.all(name)
-        assert len(values) == 1, f"{name} stands {len(values)} times in {self.fields}"
+        assert len(values) == 1, f"{name} appears {len(values)} times in {self.fields}"
         return values[0]
 
     def __contains__(self, name: str) -> bool:
@@ -62,7 +62,7 @@ class Message:
 
 @dataclass
 class Response(Message):
-    """One response. `framing` says how its end was known: none, length, chunked or close."""
+    """One response. `framing`: what determined its end (none, length, chunked or close)."""
 
     version: str
     status: int
@@ -76,14 +76,14 @@ class Response(Message):
 
     @property
     def reason(self) -> str:
-        """The code in the body of a response of Ringway's own: the second line begins with it."""
+        """The reason in the body of Ringway's own response, at the beginning of the second line."""
         lines = self.body.decode("latin-1").split("\n")
         assert lines[0].startswith(f"{self.status} "), f"not a response of Ringway's own: {self}"
         return lines[1].partition(":")[0]
 
     @property
     def keeps(self) -> bool:
-        """Whether the connection stays for another request, by RFC 9112 9.3."""
+        """Whether the connection persists (RFC 9112 9.3)."""
         options = ",".join(self.all("connection")).lower().replace(" ", "").split(",")
         if "close" in options or self.framing == "close":
             return False
@@ -91,30 +91,30 @@ class Response(Message):
 
 
 class Reader:
-    """Takes bytes off a socket, all within one deadline per call."""
+    """Reads from a socket, with one deadline for each call."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.received = b""
-        """Everything that ever came, also what was not looked at."""
+        """Everything that was received, including what was not read yet."""
         self._at = 0
 
     @property
     def rest(self) -> bytes:
-        """What came and was not read yet."""
+        """What was received but not read yet."""
         return self.received[self._at :]
 
     def more(self, end: float) -> bool:
-        """Waits for more bytes; False: the other side has ended."""
+        """Waits for more bytes. False: the peer has ended the connection."""
         left = end - time.monotonic()
         if left <= 0:
-            raise AssertionError(f"nothing more came in time; unread so far: {self.rest[-300:]!r}")
+            raise AssertionError(f"received nothing more in time; unread so far: {self.rest[-300:]!r}")
         self.sock.settimeout(left)
         try:
             data = self.sock.recv(65536)
         except TimeoutError:
-            raise AssertionError(f"nothing more came in time; unread so far: {self.rest[-300:]!r}") from None
-        except ssl.SSLZeroReturnError:  # close_notify, after ours
+            raise AssertionError(f"received nothing more in time; unread so far: {self.rest[-300:]!r}") from None
+        except ssl.SSLZeroReturnError:  # close_notify, after this side's
             data = b""
         self.received += data
         return bool(data)
@@ -124,7 +124,7 @@ class Reader:
             raise Ended(f"the connection ended; unread so far: {self.rest[-300:]!r}")
 
     def line(self, end: float) -> bytes:
-        """Up to CR LF, without it; a bare CR or LF in it is a fault."""
+        """Reads a line and returns it without CR LF. A bare CR or LF in it fails the test."""
         while (at := self.received.find(b"\r\n", self._at)) < 0:
             self.need(end)
         found = self.received[self._at : at]
@@ -136,11 +136,11 @@ class Reader:
         parts = [self.received[self._at : self._at + count]]
         have = len(parts[0])
         self._at += have
-        # Large bodies come by pieces: joined once, not at each step.
+        # Join the pieces of a large body only once.
         while have < count:
             left = end - time.monotonic()
             if left <= 0:
-                raise AssertionError(f"{have} of {count} bytes came in time")
+                raise AssertionError(f"received only {have} of {count} bytes in time")
             self.sock.settimeout(left)
             data = self.sock.recv(min(count - have, 1 << 20))
             if not data:
@@ -153,7 +153,7 @@ class Reader:
         return b"".join(parts)
 
     def some(self, most: int, end: float) -> bytes:
-        """At least one byte, at most `most`, and forgets all that was read."""
+        """Returns one to `most` bytes, and forgets everything that was read."""
         if not self.rest:
             self.received, self._at = b"", 0
             self.sock.settimeout(max(0.001, end - time.monotonic()))
@@ -166,19 +166,19 @@ class Reader:
         return found
 
     def passing_line(self, end: float) -> bytes:
-        """As `line`, and forgets all that was read."""
+        """Reads a line, and forgets everything that was read before."""
         self.received, self._at = self.rest, 0
         return self.line(end)
 
     def lines(self, end: float) -> list[bytes]:
-        """Up to the empty line."""
+        """Reads lines up to the empty line."""
         found = []
         while line := self.line(end):
             found.append(line)
         return found
 
     def chunked(self, end: float) -> tuple[list[bytes], Fields]:
-        """Chunks and trailers, RFC 9112 7.1."""
+        """Reads a chunked body and returns chunks and trailers (RFC 9112 7.1)."""
         chunks = []
         while True:
             size = int(self.line(end).partition(b";")[0], 16)
@@ -196,8 +196,8 @@ class Reader:
 
 
 class Client:
-    """A connection to Ringway. `window` bounds what it takes in without reading; `source` is its own address. A text in
-    the place of an address is the path of a Unix socket."""
+    """A connection to Ringway. `address`: a host and port, or the path of a Unix socket. `window`: size of the receive
+    buffer. `source`: its own address."""
 
     def __init__(
         self,
@@ -220,7 +220,7 @@ class Client:
             if not isinstance(address, str):
                 self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if tls:
-                # An end without close_notify is an error: it may have been anybody's.
+                # An end without close_notify is an error, because an attacker can cause it.
                 self.sock = (context or any_certificate()).wrap_socket(
                     self.sock, server_hostname=host, suppress_ragged_eofs=False
                 )
@@ -242,38 +242,38 @@ class Client:
         host, port = self.sock.getsockname()[:2]
         return host, port
 
-    # Saying
+    # Sending
 
     def send(self, data: bytes) -> None:
         self.sock.settimeout(DEADLINE)
         self.sock.sendall(data)
 
     def send_pieces(self, data: bytes, size: int = 1) -> None:
-        """One segment for each piece, as far as the kernel lets us choose."""
+        """Sends each piece in its own segment, as far as the kernel allows."""
         for at in range(0, len(data), size):
             self.send(data[at : at + size])
 
     def drip(self, data: bytes, seconds: float, every: float = 0.02) -> int:
-        """A byte at a time until the other side says something or ends; returns how many were sent. `seconds` is how
-        long it may take until then, and `data` must last as long."""
+        """Sends a byte at a time until the peer sends something or ends. Returns how many it sent. Fails if that takes
+        longer than `seconds`, or if `data` does not suffice."""
         end = time.monotonic() + seconds
         sent = 0
         while not select.select([self.sock], [], [], every)[0]:
-            assert time.monotonic() < end, "a byte at a time was borne with for too long"
-            assert sent < len(data), "it wanted more than there is"
+            assert time.monotonic() < end, "the peer tolerated a byte at a time for too long"
+            assert sent < len(data), "the data did not suffice"
             if not self.try_send(data[sent : sent + 1]):
                 break
             sent += 1
         return sent
 
     def pour(self, data: bytes, seconds: float = DEADLINE) -> int:
-        """As much of it as the other side takes until it says something or ends; returns how much that was."""
+        """Sends as much as the peer receives, until it sends something or ends. Returns how much it sent."""
         end = time.monotonic() + seconds
         sent = 0
         self.sock.setblocking(False)
         while sent < len(data):
             readable, writable, _ = select.select([self.sock], [self.sock], [], max(0.0, end - time.monotonic()))
-            assert readable or writable, "the other side neither takes nor says anything"
+            assert readable or writable, "the peer neither receives nor sends anything"
             if readable:
                 break
             try:
@@ -285,7 +285,7 @@ class Client:
         return sent
 
     def try_send(self, data: bytes) -> bool:
-        """False: the other side does not want it any more."""
+        """Sends data. False: the peer has closed the connection."""
         try:
             self.send(data)
         except (ConnectionError, ssl.SSLError):
@@ -293,11 +293,11 @@ class Client:
         return True
 
     def finish(self) -> None:
-        """FIN: no more from us, we still read."""
+        """Sends FIN. Reading is still possible."""
         self.sock.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
-        """RST."""
+        """Closes the connection with RST."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
@@ -305,10 +305,11 @@ class Client:
         with contextlib.suppress(OSError):
             self.sock.close()
 
-    # Listening
+    # Receiving
 
     def response(self, method: str = "GET", seconds: float = DEADLINE) -> Response:
-        """The next response, interim ones (1xx) too. `method`: of the request, it decides whether there is a body."""
+        """Reads the next response, which can be interim (1xx). `method`: the method of the request, which decides
+        whether there is a body."""
         end = time.monotonic() + seconds
         response = self.response_head(seconds)
         # RFC 9112 6.3
@@ -329,7 +330,7 @@ class Client:
         return response
 
     def response_head(self, seconds: float = DEADLINE) -> Response:
-        """The next head; what follows it stays unread."""
+        """Reads the next head, and nothing after it."""
         end = time.monotonic() + seconds
         start, *lines = self.reader.lines(end)
         version, status, phrase = start.decode("latin-1").split(" ", 2)
@@ -341,30 +342,30 @@ class Client:
         return self.reader.exactly(count, time.monotonic() + seconds)
 
     def to_end(self, seconds: float = DEADLINE) -> bytes:
-        """All that still comes, until the other side ends in order (FIN)."""
+        """Returns everything until the peer ends the connection with FIN."""
         return self.reader.to_end(time.monotonic() + seconds)
 
     def assert_ended(self, seconds: float = DEADLINE) -> None:
-        """The other side has ended (FIN or RST) and has said nothing more."""
+        """Asserts that the peer ends the connection (FIN or RST) and sends nothing more."""
         try:
             rest = self.to_end(seconds)
         except (ConnectionError, ssl.SSLError):
             rest = self.reader.rest
-        assert rest == b"", f"more came before the end: {rest[:300]!r}"
+        assert rest == b"", f"received more before the end: {rest[:300]!r}"
 
     def assert_broken(self, seconds: float = DEADLINE) -> bytes:
-        """The other side breaks it off (RST) and does not end it in order (FIN): what came is not the whole. Returns
-        what came before."""
+        """Asserts that the peer aborts the connection (RST), so that its data does not count as complete. Returns what
+        was received before."""
         try:
             rest = self.to_end(seconds)
         except (ConnectionResetError, ssl.SSLEOFError):
             return self.reader.rest
-        raise AssertionError(f"it ended in order, after {rest[-300:]!r}")
+        raise AssertionError(f"the connection ended with FIN, after {rest[-300:]!r}")
 
     def get(
         self, target: str = "/", *fields: str, method: str = "GET", body: bytes = b"", host: str = "localhost"
     ) -> Response:
-        """One request with Host and these fields, and its response."""
+        """Sends a request with Host and these fields, and reads its response."""
         self.send(message(f"{method} {target} HTTP/1.1", f"Host: {host}", *fields, body=body))
         return self.response(method)
 

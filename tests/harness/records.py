@@ -1,4 +1,4 @@
-"""A TLS client whose records are in the test's hand: OpenSSL makes them, the test sends them, in pieces, late or never.
+"""A TLS client that gives tests control over its records: OpenSSL makes them, and the test decides how to send them.
 
 with Peer(address, folder) as peer:
     finished = peer.handshake(hold=True)          # the last flight is not sent
@@ -22,9 +22,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from harness.raw import any_certificate
 from harness.waiting import DEADLINE
 
+HELLO = b"\x01\0\0\0"
+"""An empty ClientHello, which asks for renegotiation in a TLS 1.2 connection."""
+
 
 def expand_label(secret: bytes, label: str, length: int) -> bytes:
-    """HKDF-Expand-Label of RFC 8446 7.1 with an empty context, for one block."""
+    """HKDF-Expand-Label (RFC 8446 7.1) with an empty context, for one block."""
     text = b"tls13 " + label.encode()
     info = struct.pack("!HB", length, len(text)) + text + b"\0"
     digest = hashlib.sha384 if len(secret) == 48 else hashlib.sha256
@@ -32,7 +35,7 @@ def expand_label(secret: bytes, label: str, length: int) -> bytes:
 
 
 def expand_12(master: bytes, seed: bytes, length: int, digest: str) -> bytes:
-    """PRF of RFC 5246 5."""
+    """The PRF of TLS 1.2 (RFC 5246 5)."""
     found, last = b"", seed
     while len(found) < length:
         last = hmac.digest(master, last, digest)
@@ -41,8 +44,8 @@ def expand_12(master: bytes, seed: bytes, length: int, digest: str) -> bytes:
 
 
 def data_records(came: bytes) -> list[int]:
-    """Lengths of those that hold data, as they are on the wire. In TLS 1.3 an alert looks like data of 19 bytes, and is
-    left out."""
+    """Returns the lengths of the records with data. In TLS 1.3 an alert looks like data of 19 bytes, and is left
+    out."""
     found = []
     while came:
         kind, _, length = struct.unpack("!BHH", came[:5])
@@ -52,8 +55,17 @@ def data_records(came: bytes) -> list[int]:
     return found
 
 
+def record_kinds(came: bytes) -> list[int]:
+    """Returns the types of these records, as they are on the wire."""
+    found = []
+    while came:
+        found.append(came[0])
+        came = came[5 + struct.unpack("!H", came[3:5])[0] :]
+    return found
+
+
 class Peer:
-    """`folder` takes the key log. `ended` says how the other side ended once `receive()` met the end."""
+    """A connection. `folder`: for the key log. `ended`: how the peer ended it, set by `receive()`."""
 
     def __init__(
         self,
@@ -78,11 +90,11 @@ class Peer:
         self.sock.connect(address)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.first = b""
-        """The first bytes that came: the ServerHello is among them."""
+        """The first bytes that were received, which include the ServerHello."""
         self.records = 0
-        """Sealed with the client's application keys so far."""
-        self.updates = 0
-        """KeyUpdates that were crafted: how often the keys were made anew."""
+        """Number of records encrypted with the client's application keys so far."""
+        self._secret = b""
+        """The secret for the keys of crafted records. A KeyUpdate replaces it."""
         self.ended = ""
 
     def __enter__(self) -> "Peer":
@@ -93,21 +105,22 @@ class Peer:
     ) -> None:
         self.sock.close()
 
-    # Saying
+    # Sending
 
     def raw(self, data: bytes, piece: int = 0) -> None:
-        """Bytes as they are; `piece`: so many at a time, each its own segment as far as the kernel lets us choose."""
+        """Sends raw bytes. `piece`: how many at a time, each piece in its own segment as far as the kernel allows."""
         for at in range(0, len(data), piece or max(1, len(data))):
             self.sock.sendall(data[at : at + (piece or len(data))])
 
     def hello(self) -> bytes:
-        """The ClientHello."""
+        """Returns the ClientHello."""
         with contextlib.suppress(ssl.SSLWantReadError):
             self.tls.do_handshake()
         return self.outgoing.read()
 
     def handshake(self, hold: bool = False) -> bytes:
-        """To its end. `hold`: the last flight is returned instead of sent (TLS 1.3: the client has the last word)."""
+        """Completes the handshake. `hold`: returns the last flight and does not send it (in TLS 1.3 that is one of the
+        client)."""
         self.raw(self.hello())
         while True:
             self._take()
@@ -122,18 +135,18 @@ class Peer:
             return flight
 
     def seal(self, data: bytes) -> bytes:
-        """As data records."""
+        """Returns records with this data."""
         self.tls.write(data)
         self.records += -(-len(data) // 16384)
         return self.outgoing.read()
 
     def craft(self, kind: int, payload: bytes, broken: bool = False) -> bytes:
-        """TLS 1.3: one record of this content type. After it the records that OpenSSL seals have wrong numbers, so all
-        that follows is crafted too. `broken`: one bit of it is wrong."""
-        lines = [line.split() for line in self.keylog.read_text().splitlines() if line.startswith("CLIENT_TRAFFIC")]
-        secret = bytes.fromhex(lines[-1][2])
-        for _ in range(self.updates):
-            secret = expand_label(secret, "traffic upd", len(secret))
+        """Returns a TLS 1.3 record of this content type. OpenSSL does not count it, so all later records must be
+        crafted too. `broken`: one bit of it is wrong."""
+        if not self._secret:
+            lines = [line.split() for line in self.keylog.read_text().splitlines() if line.startswith("CLIENT_TRAFFIC")]
+            self._secret = bytes.fromhex(lines[-1][2])
+        secret = self._secret
         name = (self.tls.cipher() or ("",))[0]
         key = expand_label(secret, "key", 16 if "128" in name else 32)
         iv = expand_label(secret, "iv", 12)
@@ -147,7 +160,7 @@ class Peer:
         return head + bytes(sealed)
 
     def craft_12(self, kind: int, payload: bytes) -> bytes:
-        """TLS 1.2 with AES-GCM: as craft()."""
+        """Does the same for TLS 1.2 with AES-GCM."""
         words = next(line.split() for line in self.keylog.read_text().splitlines() if line.startswith("CLIENT_RANDOM"))
         seed = b"key expansion" + self.first[11:43] + bytes.fromhex(words[1])
         name = (self.tls.cipher() or ("",))[0]
@@ -160,34 +173,34 @@ class Peer:
         return struct.pack("!BHH", kind, 0x0303, 8 + len(sealed)) + number + sealed
 
     def update(self, asked: bool) -> bytes:
-        """KeyUpdate, RFC 8446 4.6.3: what is crafted after it is under the next keys. `asked`: the other side shall
-        change its own."""
+        """Returns a KeyUpdate (RFC 8446 4.6.3). Records that are crafted later use the next keys. `asked`: the peer
+        must change its keys, too."""
         record = self.craft(22, bytes([24, 0, 0, 1, asked]))
         self.records = 0
-        self.updates += 1
+        self._secret = expand_label(self._secret, "traffic upd", len(self._secret))
         return record
 
     def goodbye(self) -> bytes:
-        """close_notify."""
+        """Returns close_notify."""
         with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLSyscallError):
             self.tls.unwrap()
         return self.outgoing.read()
 
     def finish(self) -> None:
-        """FIN."""
+        """Sends FIN."""
         self.sock.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
-        """RST."""
+        """Closes the connection with RST."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
-    # Listening
+    # Receiving
 
     def _take(self) -> bool:
-        """More from the socket into OpenSSL. False: the other side has ended."""
+        """Passes more data from the socket to OpenSSL. False: the peer has ended the connection."""
         ready, _, _ = select.select([self.sock], [], [], DEADLINE)
-        assert ready, f"nothing came within {DEADLINE:g} s"
+        assert ready, f"received nothing within {DEADLINE:g} s"
         try:
             data = self.sock.recv(65536)
         except ConnectionResetError:
@@ -201,8 +214,8 @@ class Peer:
         return bool(data)
 
     def receive(self, wanted: int | None = None) -> bytes:
-        """So many bytes of plaintext, or all to the end. Then `ended` is "close_notify", "eof" (an end without it),
-        "reset", or the name of the alert that came."""
+        """Returns `wanted` bytes of plaintext, or everything to the end. Then `ended` is "close_notify", "eof" (an end
+        without close_notify), "reset", or the name of the received alert."""
         found = b""
         more = True
         while wanted is None or len(found) < wanted:
@@ -230,14 +243,14 @@ class Peer:
         return found
 
     def ticket(self) -> None:
-        """Reads on until a session ticket is there: in TLS 1.3 it comes behind the handshake, and looks like data."""
+        """Reads until there is a session ticket. In TLS 1.3 it follows the handshake and looks like data."""
         while self.tls.session is None or not self.tls.session.has_ticket:
-            assert self._take(), "it ended before a ticket came"
+            assert self._take(), "the connection ended before a ticket"
             with contextlib.suppress(ssl.SSLWantReadError):
                 self.tls.read(1)
 
     def rest(self) -> bytes:
-        """What still comes, as it is, until the other side ends by FIN or RST."""
+        """Returns the raw bytes until the peer ends the connection with FIN or RST."""
         found = b""
         with contextlib.suppress(ConnectionResetError):
             while data := self.sock.recv(65536):
@@ -245,11 +258,11 @@ class Peer:
         return found
 
     def response(self) -> bytes:
-        """One response with Content-Length, whole; its body."""
+        """Reads a response with Content-Length and returns its body."""
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             octet = self.receive(1)
-            assert octet, f"it ended ({self.ended}) after {head!r}"
+            assert octet, f"the connection ended ({self.ended}) after {head!r}"
             head += octet
         length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
         return self.receive(length)

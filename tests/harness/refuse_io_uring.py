@@ -1,8 +1,8 @@
-"""Becomes another program, in which the kernel refuses system calls of io_uring:
+"""Executes another program without permission for system calls of io_uring:
 
     python refuse_io_uring.py io_uring_setup[,...] PROGRAM [ARGUMENT ...]
 
-A seccomp filter, as containers' default profiles are: EPERM. It stays for everything that the program starts.
+A seccomp filter makes them fail with EPERM, like the default profiles of containers. Child processes inherit it.
 """
 
 import ctypes
@@ -26,7 +26,7 @@ class _Program(ctypes.Structure):
 
 
 def refuse(numbers: list[int]) -> None:
-    """From here on, for this process and its children."""
+    """Makes these system calls fail, in this process and in its children."""
     steps = [(_LOAD_NUMBER, 0, 0, 0)]  # the number is the first member of struct seccomp_data
     for place, number in enumerate(numbers):
         steps.append((_IF_EQUAL, len(numbers) - place, 0, number))  # to the last step

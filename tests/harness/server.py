@@ -1,4 +1,4 @@
-"""The real program: `python -m ringway run`, started on free ports, ended with SIGTERM, and looked at afterwards."""
+"""Runs the real program: starts `python -m ringway run` on free ports, ends it with SIGTERM, and checks the end."""
 
 import contextlib
 import itertools
@@ -46,7 +46,7 @@ class Listener:
 
 
 def toml(config: Mapping[str, Any]) -> str:
-    """A TOML document of nested dicts; dicts that lie deeper than a table's values become tables."""
+    """Returns nested dicts as a TOML document. Dicts become tables, and dicts in lists become inline tables."""
     return "\n".join(_table((), config)) + "\n"
 
 
@@ -72,10 +72,10 @@ def _value(value: object) -> str:
 
 
 class Server:
-    """A running Ringway. Use it in a `with`, or by the fixture `ringway`: the end of either asserts that it ended in
-    order with nothing left open.
+    """A running Ringway. Use it in a `with` block or through the fixture `ringway`. At the end both assert that Ringway
+    ended properly and left nothing open.
 
-    `config` is a dict (or TOML text). What a dict does not say: one worker that stays the user who runs the tests, one
+    `config` is a dict or a TOML text. A dict has these defaults: one worker, which keeps the user of the tests, one
     plain listener on a free port of 127.0.0.1, an access log that `record()` reads, five seconds to drain.
     """
 
@@ -89,18 +89,17 @@ class Server:
         stdout: int = subprocess.PIPE,
         close_fds: bool = True,
     ) -> None:
-        """`through`: a command that becomes Ringway by exec, as `("prlimit", "--nofile=64:64")` does. `stdout`: a
-        descriptor in the place of the pipe from which `records` come. `close_fds`: False, and it inherits what may be
-        inherited."""
+        """`through`: a command that executes Ringway, such as `("prlimit", "--nofile=64:64")`. `stdout`: a descriptor
+        that replaces the pipe of `records`. `close_fds`: False lets Ringway inherit inheritable descriptors."""
         self.file = folder / f"config-{next(_numbers)}.toml"
         self.file.write_text(config if isinstance(config, str) else toml(_completed(config)), encoding="utf-8")
         self.listeners: list[Listener] = []
         self.lines: list[str] = []
-        """What it said on stderr so far."""
+        """The lines of its log so far."""
         self.records: list[dict[str, Any]] = []
         """The lines of its access log so far, if that goes to stdout as JSON."""
         self.expected: list[str] = []
-        """Regular expressions of lines that are no fault in this test."""
+        """Regular expressions for lines that are not errors in this test."""
         self._journal = Journal()
         self._reading = threading.Event()
         self._reading.set()
@@ -137,7 +136,7 @@ class Server:
         try:
             self.wait_line(r" info ready$| error |^error: ", START_WITHIN)
             if not any(line.endswith(" info ready") for line in self.lines):
-                raise AssertionError("it did not start:\n" + "\n".join(self.lines))
+                raise AssertionError("Ringway did not start:\n" + "\n".join(self.lines))
         except BaseException:
             self.kill()
             raise
@@ -154,7 +153,8 @@ class Server:
             self.stop()
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Ends it and asserts that it ended well: every worker with nothing left open, no error, no child left."""
+        """Ends it and asserts that every worker left nothing open, and that there was no error and no process is
+        left."""
         if self._ended:
             return
         if not self._told_to_end:
@@ -163,7 +163,7 @@ class Server:
             code = self.process.wait(END_WITHIN)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"it did not end within {END_WITHIN:g} s:\n{self.text}") from None
+            raise AssertionError(f"Ringway did not end within {END_WITHIN:g} s:\n{self.text}") from None
         left = self._workers_left()
         sockets = self.control_sockets
         self.kill()
@@ -176,27 +176,27 @@ class Server:
         assert workers == sound, f"not every worker stopped with nothing left open:\n{self.text}"
 
     def tell_to_end(self, number: int = signal.SIGTERM) -> None:
-        """The signal alone; `stop()` then waits and looks. (A second signal would cut short what is being drained.)"""
+        """Only sends the signal. `stop()` then waits and checks, without a second signal, which would end the drain."""
         self._told_to_end = True
         self.process.send_signal(number)
 
     # Changing it
 
     def rewrite(self, config: Mapping[str, Any]) -> None:
-        """Another configuration into its file, at once: whoever reads it sees the one or the other."""
+        """Replaces its configuration file atomically."""
         fresh = self.file.with_suffix(".new")
         fresh.write_text(toml(_completed(config)), encoding="utf-8")
         fresh.rename(self.file)
 
     def command(self, name: str, seconds: float = START_WITHIN) -> "subprocess.CompletedProcess[str]":
-        """`ringway reload` or `ringway upgrade`, as an operator calls it."""
+        """Runs `ringway reload` or `ringway upgrade`."""
         program = [sys.executable, "-P", "-m", "ringway", name, "--config", str(self.file)]
         with forked.popen(program, self._env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             output = process.communicate(timeout=seconds)
         return subprocess.CompletedProcess(program, process.returncode, *output)
 
     def reload(self, config: Mapping[str, Any] | None = None) -> "subprocess.CompletedProcess[str]":
-        """Takes another configuration, or what stands in its file. It must be taken."""
+        """Reloads another configuration, or its file. Asserts that this succeeds."""
         if config is not None:
             self.rewrite(config)
         done = self.command("reload")
@@ -204,7 +204,7 @@ class Server:
         return done
 
     def kill(self) -> None:
-        """No questions asked; also after an orderly end, to collect what it said."""
+        """Kills it without checks. Also collects its output, so it is called after a proper end, too."""
         self._ended = True
         if self.process.poll() is None:
             self.process.kill()
@@ -222,14 +222,15 @@ class Server:
 
     @property
     def control_sockets(self) -> list[Path]:
-        """Where `ringway reload` finds it, if it is there."""
+        """The existing control sockets of this Ringway."""
         names = (Path(folder) / place.name_of(str(self.file)) for folder in place.folders(os.geteuid()))
         return [path for path in names if path.exists()]
 
     def assert_sound(self) -> None:
-        """Nothing that it said so far tells of a fault."""
+        """Asserts that its log has no line about an error so far."""
         faults = [line for line in self.lines if _BROKEN.search(line) and not self._is_expected(line)]
         assert not faults, f"{faults} in:\n{self.text}"
+        assert "[Errno" not in self.text, f"an error as Python writes it:\n{self.text}"
 
     def _is_expected(self, line: str) -> bool:
         return any(re.search(pattern, line) for pattern in self.expected)
@@ -237,7 +238,7 @@ class Server:
     def _workers_left(self) -> list[int]:
         return [pid for pid in self.worker_pids if _is_worker(pid)]
 
-    # What it says
+    # Its output
 
     @property
     def text(self) -> str:
@@ -245,23 +246,23 @@ class Server:
 
     @property
     def worker_pids(self) -> list[int]:
-        """Of all workers that were ever ready."""
+        """The pids of all workers that were ever ready."""
         found = (re.search(r"worker \d+ \(pid (\d+)\) ready", line) for line in self.lines)
         return [int(match[1]) for match in found if match]
 
     @property
     def workers(self) -> dict[int, int]:
-        """Number of the worker to the process that was ready last."""
+        """The last ready pid of each worker, by its number."""
         found = (re.search(r"worker (\d+) \(pid (\d+)\) ready", line) for line in self.lines)
         return {int(match[1]): int(match[2]) for match in found if match}
 
     def wait_line(self, pattern: str, seconds: float = START_WITHIN) -> str:
-        """The first line of stderr in which the regular expression is found."""
+        """Waits for a line of stderr that matches the regular expression. Returns the first one."""
 
         def look() -> str | None:
             found = next((line for line in self.lines if re.search(pattern, line)), None)
             if found is None and self._ended_reading():
-                raise AssertionError(f"it ended without a line {pattern!r}:\n{self.text}")
+                raise AssertionError(f"Ringway ended without a line {pattern!r}:\n{self.text}")
             return found
 
         try:
@@ -270,14 +271,14 @@ class Server:
             raise AssertionError(f"{error}; it said:\n{self.text}") from None
 
     def wait_for(self, look: Callable[[], Found], what: str, seconds: float = START_WITHIN) -> Found:
-        """The first true result of `look`, which is asked again with every line of stderr or of the access log."""
+        """Waits for a true result of `look` and returns it. Calls it after every line of stderr or the access log."""
         try:
             return self._journal.until(look, what, seconds)
         except AssertionError as error:
             raise AssertionError(f"{error}; it said:\n{self.text}") from None
 
     def record(self, target: str | None = None, **wanted: object) -> dict[str, Any]:
-        """The first access record with this target and these values; it is waited for."""
+        """Waits for an access record with this target and these values. Returns the first one."""
         if target is not None:
             wanted["target"] = target
 
@@ -305,13 +306,13 @@ class Server:
 
     @contextlib.contextmanager
     def full_stderr(self) -> Iterator[None]:
-        """Meanwhile nobody reads its stderr, and the pipe takes not a byte more."""
-        # Another file description of the same pipe: the one that Ringway has stays as it is.
+        """During the block, nothing reads its stderr, and the pipe is full."""
+        # A new file description of the pipe, so that O_NONBLOCK does not affect Ringway's.
         pipe = os.open(f"/proc/{self.process.pid}/fd/2", os.O_WRONLY | os.O_NONBLOCK)
         self._reading.clear()
         try:
             os.write(pipe, b"filled by the test\n")
-            assert self._stands.wait(START_WITHIN)  # who reads has taken what there is, and takes no more
+            assert self._stands.wait(START_WITHIN)  # the reader has read everything and now waits
             for size in (1000, 100, 10, 1):
                 with contextlib.suppress(BlockingIOError):
                     while True:
@@ -338,15 +339,15 @@ class Server:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Of the first plain listener."""
+        """The address of the first plain listener."""
         return self.listener().address
 
     def connect_raw(self, tls: bool = False, **options: Any) -> Client:
-        """A client that speaks no TLS of its own, to a listener that may want it."""
+        """Connects a client without TLS, also to a TLS listener."""
         return Client(self.listener(tls).address, **options)
 
     def connect_to(self, address: tuple[str, int], tls: bool = False, **options: Any) -> Client:
-        """To a listener that a reload has brought."""
+        """Connects a client to a listener that was added by a reload."""
         return Client(address, tls=tls, **options)
 
     def listens_at(self, address: tuple[str, int]) -> bool:
@@ -355,18 +356,18 @@ class Server:
         return False
 
     def connect(self, tls: bool = False, **options: Any) -> Client:
-        """A raw client; see `harness.raw.Client` for the options."""
+        """Connects a client. See `harness.raw.Client` for the options."""
         return Client(self.listener(tls).address, tls=tls, **options)
 
 
 DRIVER = os.environ.get("RINGWAY_TEST_DRIVER")
-"""The I/O driver of every Ringway whose configuration names none: the whole suite can run on either."""
+"""The I/O driver of every Ringway whose configuration names none. So the whole suite can run on either driver."""
 
 SITE_DRIVERS = [DRIVER] if DRIVER else ["auto", "epoll"]
-"""Those on which the tests run that share a Ringway."""
+"""The drivers for tests that share a Ringway."""
 
 KERNEL_TLS = os.environ.get("RINGWAY_TEST_KERNEL_TLS") == "1"
-"""Every test that speaks TLS does it through the kernel: the whole suite is then one of kernel TLS too."""
+"""Whether every Ringway with TLS uses kernel TLS. Then the whole suite tests kernel TLS, too."""
 
 
 def _completed(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -375,7 +376,7 @@ def _completed(config: Mapping[str, Any]) -> dict[str, Any]:
     if DRIVER:
         config = {**config, "performance": {"io_driver": DRIVER, **config.get("performance", {})}}
     defaults: dict[str, dict[str, Any]] = {
-        # Root stays root: pytest's folders are closed to others. tests/e2e/test_user.py is about the others.
+        # Root stays root, because other users cannot read pytest's folders. tests/e2e/test_user.py tests other users.
         "server": {"listen": "127.0.0.1:0", "threads": 1, "user": str(os.geteuid())},
         "timeouts": {"drain": 5},
         "access_log": {"path": "stdout", "format": "json"},
@@ -385,7 +386,7 @@ def _completed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_worker(pid: int) -> bool:
-    """Whether this number still is a worker of Ringway that runs (not a zombie, not somebody else by now)."""
+    """Whether this pid still is a running worker of Ringway, and not a zombie or another process."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
         return state != "Z" and b"ringway" in Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -1,4 +1,4 @@
-"""A worker that stands still while several things happen to it, so that it finds them all at once."""
+"""Stops a worker while several things happen, so that it finds all of them at once."""
 
 import contextlib
 import fcntl
@@ -16,7 +16,7 @@ from harness.waiting import wait
 
 @contextlib.contextmanager
 def standing(server: Server, racing: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Its only worker is stopped (SIGSTOP) meanwhile. `racing` is done while it may not have noticed yet."""
+    """Stops the only worker (SIGSTOP) during the block. Calls `racing` when the worker may not have stopped yet."""
     (pid,) = server.worker_pids
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -28,7 +28,7 @@ def standing(server: Server, racing: Callable[[], None] = lambda: None) -> Itera
 
 
 def arrived(sock: socket.socket) -> None:
-    """Waits until the other side's kernel has all that was sent."""
+    """Waits until the peer's kernel has received everything that was sent."""
     left = bytearray(4)
 
     def look() -> bool:

@@ -1,4 +1,4 @@
-"""The processes that took over from a Ringway which a test started."""
+"""The processes that took over from the Ringway of a test in an upgrade."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""TLS for tests: one version alone, and a side that can end and still read."""
+"""TLS for tests: contexts with only one version, and a side that can send close_notify and still read."""
 
 import contextlib
 import socket
@@ -18,13 +18,13 @@ def of_version(context: ssl.SSLContext, version: ssl.TLSVersion) -> ssl.SSLConte
 
 
 class Half:
-    """One side of TLS in which an end is said and what still comes is read: `unwrap()` of an SSLSocket throws away what
-    it has not read."""
+    """One side of a TLS connection that can send close_notify and still read. `unwrap()` of an SSLSocket discards
+    unread data."""
 
     def __init__(
         self, sock: socket.socket, context: ssl.SSLContext, server_hostname: str | None = None, early: bytes = b""
     ) -> None:
-        """A client of `server_hostname`, or without one the server. `early` goes with the end of the handshake."""
+        """A client of `server_hostname`, or a server if that is None. Sends `early` with the end of the handshake."""
         self.sock = sock
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(
@@ -55,7 +55,7 @@ class Half:
             return b""
 
     def end(self) -> None:
-        """close_notify. Nothing is fed to it, so it cannot trip over data that came."""
+        """Sends close_notify. Passes no input to OpenSSL, so that received data cannot make it fail."""
         with contextlib.suppress(ssl.SSLWantReadError):
             self.tls.unwrap()
         self.sock.sendall(self.outgoing.read())

@@ -1,13 +1,13 @@
-"""An upstream that answers exact bytes and remembers what it was sent.
+"""An upstream that answers exact bytes and records what it receives.
 
     with Upstream() as upstream:
-        target = upstream.on(b"HTTP/1.1 204 No Content\\r\\n\\r\\n")    # a target of its own, answered so
-        target = upstream.on(lambda link, request: ...)                # or by a function with the connection in hand
-    with Upstream(serve=lambda link: ...) as upstream:                 # or the whole connection is the test's
-    with Upstream(context=authority.serves("localhost")) as upstream:  # over TLS, see `harness.authority`
+        target = upstream.on(b"HTTP/1.1 204 No Content\\r\\n\\r\\n")    # a new target with this answer
+        target = upstream.on(lambda link, request: ...)                # or a function that answers
+    with Upstream(serve=lambda link: ...) as upstream:                 # or a function that serves whole connections
+    with Upstream(context=authority.serves("localhost")) as upstream:  # with TLS, see `harness.authority`
 
-Every connection has a thread. A function that ends leaves the connection open for the next request, unless it closed
-it; `Ended` (the other side closed) ends a connection without a fault, any other exception fails the test.
+Every connection has a thread. When a function returns, the connection stays open for the next request, unless the
+function closed it. `Ended` (the peer closed the connection) ends it; any other exception fails the test.
 """
 
 import contextlib
@@ -43,26 +43,26 @@ class Request(Message):
 
 
 class Link:
-    """One connection, seen from the upstream."""
+    """One connection, on the side of the upstream."""
 
     def __init__(self, upstream: "Upstream", sock: socket.socket, number: int) -> None:
         self.upstream = upstream
         self.sock = sock
         self.number = number
-        """From 0, in the order of accepting."""
+        """From 0, in the order of accept()."""
         self.reader = Reader(sock)
         self.requests: list[Request] = []
         self.closed = False
         self.resumed: bool | None = None
-        """With TLS, once the handshake is through: a session was resumed."""
+        """Whether a TLS session was resumed, after the handshake."""
         self.client = ""
-        """The first name of the certificate that it was shown."""
+        """The first name in the client's certificate."""
 
     def secure(self, context: ssl.SSLContext) -> None:
-        """TLS from here on. Raises Ended if the handshake fails; `upstream.failures` then says why."""
+        """Starts TLS. Raises Ended if the handshake fails, and adds the reason to `upstream.failures`."""
         self.sock.settimeout(DEADLINE)
         try:
-            # An end without close_notify is no end.
+            # An end without close_notify is an error.
             self.sock = context.wrap_socket(self.sock, server_side=True, suppress_ragged_eofs=False)
         except OSError as error:
             with self.upstream.journal:
@@ -79,7 +79,8 @@ class Link:
         return self.sock
 
     def head(self, seconds: float = DEADLINE) -> Request:
-        """The next request's head, noted in `upstream.requests`; its body stays unread. Raises Ended at the end."""
+        """Reads the head of the next request, not its body, and adds it to `upstream.requests`. Raises Ended at the end
+        of the connection."""
         end = time.monotonic() + seconds
         start, *lines = self.or_ended(lambda: self.reader.lines(end))
         method, target, version = start.decode("latin-1").split(" ")
@@ -105,7 +106,7 @@ class Link:
         return request.body
 
     def request(self, seconds: float = DEADLINE) -> Request:
-        """The next request with its body."""
+        """Reads the next request with its body."""
         request = self.head(seconds)
         self.body(request, seconds)
         return request
@@ -114,7 +115,7 @@ class Link:
         return self.or_ended(lambda: self.reader.exactly(count, time.monotonic() + seconds))
 
     def to_end(self, seconds: float = DEADLINE) -> bytes:
-        """All that still comes, until Ringway ends the connection, by FIN or RST."""
+        """Returns everything until Ringway ends the connection with FIN or RST."""
         try:
             return self.reader.to_end(time.monotonic() + seconds)
         except (ConnectionError, ssl.SSLEOFError):
@@ -125,38 +126,38 @@ class Link:
         self.or_ended(lambda: self.sock.sendall(data))
 
     def finish(self) -> None:
-        """FIN; still reads."""
+        """Sends FIN. Reading is still possible."""
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """An end in order: with TLS, close_notify goes before."""
+        """Closes the connection properly: with TLS it sends close_notify first."""
         if not self.closed and isinstance(self.sock, ssl.SSLSocket):
             with contextlib.suppress(OSError, ValueError):
-                self.sock.settimeout(0)  # Ringway's own is not waited for
+                self.sock.settimeout(0)  # do not wait for Ringway's close_notify
                 self.sock.unwrap()
         self.cut()
 
     def cut(self) -> None:
-        """FIN, without close_notify."""
+        """Closes the connection with FIN, without close_notify."""
         self.closed = True
         self.sock.close()
 
     def reset(self) -> None:
-        """RST."""
+        """Closes the connection with RST."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.cut()
 
     def some(self, most: int, seconds: float = DEADLINE) -> bytes:
-        """What comes next, at most so many bytes; nothing of it is kept: for bodies too large to hold."""
+        """Returns the next data, at most `most` bytes, and does not keep it (for large bodies)."""
         return self.or_ended(lambda: self.reader.some(most, time.monotonic() + seconds))
 
     def line(self, seconds: float = DEADLINE) -> bytes:
-        """The next line, not kept either."""
+        """Returns the next line, and does not keep it."""
         return self.or_ended(lambda: self.reader.passing_line(time.monotonic() + seconds))
 
     def or_ended(self, action: Callable[[], Found]) -> Found:
-        """Ended instead of the errors of a connection that the other side, or the harness, has closed."""
+        """Runs an action. Raises Ended instead of errors if the peer or the harness has closed the connection."""
         try:
             return action()
         except (ConnectionError, ssl.SSLEOFError) as error:
@@ -171,9 +172,9 @@ Answer = bytes | Callable[[Link, Request], None]
 
 
 class Upstream:
-    """`serve` gets each new connection; without it requests are answered by their target, see `on`.
+    """An upstream. `serve` gets each new connection; without it, the target of a request selects the answer (see `on`).
 
-    `requests` are all requests whose heads came, in order; `links` all connections. `backlog` is that of listen().
+    `requests`: all requests, in the order of their heads. `links`: all connections.
     """
 
     def __init__(
@@ -184,13 +185,13 @@ class Upstream:
         context: ssl.SSLContext | None = None,
         path: str | None = None,
     ) -> None:
-        """`path`: of a Unix socket, in the place of host and port."""
+        """`path`: the path of a Unix socket, instead of host and port."""
         self.context = context
         self.path = path
         self.requests: list[Request] = []
         self.links: list[Link] = []
         self.failures: list[str] = []
-        """Handshakes that failed, as the upstream sees it."""
+        """Errors of failed handshakes."""
         self.faults: list[BaseException] = []
         self.journal = Journal()
         self.ending = False
@@ -227,7 +228,7 @@ class Upstream:
     def close(self) -> None:
         self.ending = True
         for sock in [self._listener, *(link.sock for link in self.links)]:
-            # Wakes the threads that wait in it.
+            # Wake the threads that wait for this socket.
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -235,21 +236,21 @@ class Upstream:
             thread.join(DEADLINE)
 
     def assert_sound(self) -> None:
-        """No handler failed so far."""
+        """Asserts that no handler has failed so far."""
         if self.faults:
             raise AssertionError(f"the upstream's handler failed: {self.faults[0]!r}") from self.faults[0]
 
     def on(self, answer: Answer, target: str | None = None) -> str:
-        """Answers this target (by default a fresh one, `/t<number>`), with whatever query, so; returns it. Bytes are
-        sent once the whole request has come; a function is called once its head has come."""
+        """Sets the answer for a target (by default a new one, `/t<number>`) with any query. Returns the target. Bytes
+        are sent after the whole request was received. A function is called after its head was received."""
         target = target or f"/t{next(self._targets)}"
         self._answers[target] = answer
         return target
 
-    # Waiting for what happens
+    # Waiting
 
     def request(self, target: str, seconds: float = DEADLINE) -> Request:
-        """The request for this target (whatever its query), once its head has come."""
+        """Waits for the head of a request for this target (with any query)."""
         return self.journal.until(
             lambda: next((r for r in self.requests if r.target.partition("?")[0] == target), None),
             f"request for {target}",
@@ -260,13 +261,13 @@ class Upstream:
         return [r for r in self.requests if r.target.partition("?")[0] == target]
 
     def link(self, number: int, seconds: float = DEADLINE) -> Link:
-        """The connection of this number, once it has come."""
+        """Waits for the connection with this number."""
         self.journal.until(lambda: len(self.links) > number, f"connection {number}", seconds)
         return self.links[number]
 
     @property
     def received(self) -> bytes:
-        """All bytes of all connections, also those that were no request."""
+        """All bytes that all connections received, even if they are not a request."""
         return b"".join(link.reader.received for link in self.links)
 
     # Threads
@@ -302,7 +303,7 @@ class Upstream:
                 self.journal.notify_all()
 
     def _by_target(self, link: Link) -> None:
-        # An idle connection may wait as long as the test runs: closing the upstream ends it.
+        # An idle connection can wait as long as the test runs. Closing the upstream ends it.
         while not link.closed:
             request = link.head(seconds=3600)
             answer = self._answers.get(request.target.partition("?")[0], HELLO)
@@ -324,8 +325,8 @@ def _listen(address: tuple[str, int] | str) -> socket.socket:
 
 
 def answers(*given: bytes | None) -> Callable[[Link], None]:
-    """For `serve`: each request on a connection gets the next of these, from the first again on the next connection;
-    None closes instead of answering, and so does the end of the list."""
+    """Returns a function for `serve`: the requests of each connection get these answers, in order. It closes the
+    connection instead of answering for None, and at the end of the list."""
 
     def serve(link: Link) -> None:
         for answer in given:

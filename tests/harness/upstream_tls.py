@@ -1,4 +1,4 @@
-"""Routes to upstreams over TLS, and what is seen when no connection to one can be had."""
+"""Routes to upstreams with TLS, and checks for connections to them that fail."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from harness.server import Server
 
 
 def to(url: str, authority: Authority | None = None, **more: Any) -> dict[str, Any]:
-    """A route. An `authority` of None: the system's."""
+    """Returns a route. Without `authority` it trusts the authorities of the system."""
     trusted = {} if authority is None else {"ca_path": authority.path}
     return {"type": "Proxy", "url": url, **trusted, **more}
 

@@ -1,4 +1,4 @@
-"""Waiting with a deadline: for a condition that another thread brings about."""
+"""Waiting for a condition, with a deadline."""
 
 import os
 import threading
@@ -7,20 +7,20 @@ from collections.abc import Callable
 from typing import TypeVar
 
 PATIENCE = float(os.environ.get("RINGWAY_TEST_PATIENCE", "1"))
-"""Factor on every deadline of the tests: more under sanitizers or on a slow machine. On Ringway's own where a test sets
-them so low that they would pass there by themselves."""
+"""Factor for every deadline of the tests, for sanitizers or a slow machine. Tests also use it for Ringway's own
+timeouts that could expire too early there."""
 
 DEADLINE = 10.0 * PATIENCE
-"""Seconds that a wait for something that must happen may take."""
+"""Maximum seconds of a wait for something that must happen."""
 
 Found = TypeVar("Found")
 
 
 class Journal(threading.Condition):
-    """A condition on which tests wait for what a thread of the harness notes down."""
+    """A condition that threads of the harness notify, and that tests wait for."""
 
     def until(self, look: Callable[[], Found], what: str, seconds: float = DEADLINE) -> Found:
-        """The first true result of `look`, which is asked again whenever something was noted."""
+        """Waits for a true result of `look` and returns it. Calls it after every notification."""
         end = time.monotonic() + seconds
         with self:
             while not (found := look()):
@@ -32,7 +32,7 @@ class Journal(threading.Condition):
 
 
 def wait(look: Callable[[], Found], what: str, seconds: float = DEADLINE) -> Found:
-    """The first true result of `look`: for what nobody tells, the kernel's tables or a file."""
+    """Polls until `look` returns a true result, and returns that. For conditions without an event, such as files."""
     end = time.monotonic() + seconds
     pause = threading.Event()
     while not (found := look()):

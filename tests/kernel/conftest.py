@@ -1,4 +1,5 @@
-"""Tests of kernel TLS. They need a kernel that has it: `make test-kernel` brings one. Elsewhere they are skipped."""
+"""Fixtures for tests of kernel TLS. These need a kernel with that support, as in `make test-kernel`, and are skipped
+elsewhere."""
 
 import functools
 import os
@@ -26,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Statistics:
-    """/proc/net/tls_stat since this was made."""
+    """Changes of /proc/net/tls_stat since this was created."""
 
     def __init__(self) -> None:
         self.expected_errors = 0
@@ -42,7 +43,7 @@ class Statistics:
 
 @pytest.fixture
 def statistics() -> Iterator[Statistics]:
-    """No record failed to decrypt, unless the test sets `expected_errors`."""
+    """Asserts at the end that the kernel decrypted every record, unless the test sets `expected_errors`."""
     found = Statistics()
     yield found
     assert found["TlsDecryptError"] == found.expected_errors
@@ -63,13 +64,13 @@ def origin() -> Iterator[Upstream]:
 
 
 class KernelServer(Server):
-    """`directions`: what it gives to the kernel."""
+    """`directions`: those that the kernel takes over."""
 
     directions = "both"
 
 
 def settings(certificate: dict[str, str], folder: Path, origin: Upstream, **tls: object) -> dict[str, Any]:
-    """Kernel TLS is a must here: what is not handed over shows itself as a refusal."""
+    """Kernel TLS is mandatory here: a connection that cannot be handed over is rejected."""
     to_folder = {"type": "File", "path": folder}
     return {
         "server": {"listen": "127.0.0.1:0", "threads": 1},
@@ -85,7 +86,7 @@ def settings(certificate: dict[str, str], folder: Path, origin: Upstream, **tls:
 
 @pytest.fixture
 def settings_with(certificate: dict[str, str], folder: Path, origin: Upstream) -> Callable[..., dict[str, Any]]:
-    """Settings of a server of one's own, with these keys in `[tls]`."""
+    """Returns settings for a separate server with these keys in `[tls]`."""
     return functools.partial(settings, certificate, folder, origin)
 
 
@@ -104,7 +105,7 @@ def running_servers(
 
 @pytest.fixture(params=["both", "send"])
 def server(request: pytest.FixtureRequest, running_servers: dict[str, KernelServer]) -> Iterator[KernelServer]:
-    """Once with both directions in the kernel, once with sending alone."""
+    """Once with both directions in the kernel, once with only sending."""
     yield running_servers[request.param]
     running_servers[request.param].assert_sound()
 

@@ -1,4 +1,4 @@
-"""TLS by the kernel, as OpenSSL, curl, wrk and Python's ssl see it. `make test-kernel` runs this."""
+"""Kernel TLS with OpenSSL, curl, wrk and Python's ssl as clients. `make test-kernel` runs this."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ from harness.curl import curl
 from harness.foreign import environment
 from harness.memory import total
 from harness.raw import any_certificate, message
-from harness.records import Peer, data_records
+from harness.records import HELLO, Peer, data_records, record_kinds
 from harness.waiting import DEADLINE, PATIENCE
 
 from ringway.control.machine import kernel_tls
@@ -46,7 +46,7 @@ def asked(server, host, path, *options, **more):
 
 @pytest.mark.parametrize(("version", "suite", "cipher"), CIPHERS, ids=[f"{v}-{c}" for v, _, c in CIPHERS])
 def test_every_version_and_cipher(server, statistics, version, suite, cipher):
-    """curl: a small and a large file, a copy in memory, a proxied body: all of it by the kernel."""
+    """curl: a small and a large file, a copy in memory, a proxied body, all encrypted by the kernel."""
     options = ["--tls-max", version, "--ciphers", suite] if version == "1.2" else ["--tls13-ciphers", suite]
     target = f"/large?{version}-{cipher}"
     got = asked(server, "a", target, *options)
@@ -94,11 +94,11 @@ def test_pipelined(server, statistics, count, version):
                 assert client.response().body == TEXT
 
 
-# Files without a byte of them in user space
+# Files that never reach user space
 
 
 def test_no_byte_of_a_file_enters_user_space(both, statistics):
-    """By the worker's own counter, and by what strace sees it do."""
+    """By the worker's counter, and by strace."""
     pid = both.workers[0]
     before = total(both, "sendfile_bytes")
     with subprocess.Popen(
@@ -119,7 +119,7 @@ def test_no_byte_of_a_file_enters_user_space(both, statistics):
     assert total(both, "sendfile_bytes") - before == 4_000_000
     sent = [int(found[1]) for line in lines if "sendfile(" in line and (found := re.search(r"= (\d+)$", line))]
     assert sum(sent) == 4_000_000
-    # Whether it lies in the page cache is asked by reading its last byte; nothing else is read.
+    # The worker reads the last byte to check whether the file is in the page cache. It reads nothing else.
     read = [
         int(found[1])
         for line in lines
@@ -128,13 +128,14 @@ def test_no_byte_of_a_file_enters_user_space(both, statistics):
     assert sum(read) < 100, lines
 
 
-# What was read before the kernel took over
+# Data that was read before the kernel took over
 
 
 @pytest.mark.parametrize("pieces", [0, 1, 7], ids=["one segment", "octets", "sevens"])
 @pytest.mark.parametrize("requests", [1, 3])
 def test_requests_that_came_with_the_end_of_the_handshake(server, statistics, tmp_path, pieces, requests):
-    """Records behind the client's Finished, already read when the keys are handed over: counted, and not lost."""
+    """Records after the client's Finished that are already read when the keys are handed over: counted, and not
+    lost."""
     with Peer(server.listener(tls=True).address, tmp_path) as peer:
         flight = peer.handshake(hold=True)
         flight += b"".join(peer.seal(GET) for _ in range(requests))
@@ -152,7 +153,8 @@ def test_requests_that_came_with_the_end_of_the_handshake(server, statistics, tm
 
 @pytest.mark.parametrize("part", [1, 4, 5, 6, 30, -1])
 def test_half_a_record_came_with_the_end_of_the_handshake(server, statistics, tmp_path, part):
-    """The other half comes later: until then the direction stays with OpenSSL, and goes over behind that record."""
+    """The other half of a record comes later. Until then the direction stays with OpenSSL, and is handed over after
+    that record."""
     with Peer(server.listener(tls=True).address, tmp_path) as peer:
         flight = peer.handshake(hold=True)
         record = peer.seal(GET)
@@ -169,7 +171,7 @@ def test_half_a_record_came_with_the_end_of_the_handshake(server, statistics, tm
 
 
 def time_to_read(server, peer):
-    """Returns once the worker has read what was sent: a second connection was served after it."""
+    """Waits until the worker has read what was sent: it has then served a second connection."""
     with server.connect(tls=True) as other:
         assert other.get("/small").body == TEXT
 
@@ -184,7 +186,7 @@ def test_the_request_is_half_a_head(server, statistics, tmp_path):
         assert peer.response() == TEXT
 
 
-# The end, and the sequence before it
+# The end, and the record number before it
 
 
 @VERSION
@@ -200,11 +202,11 @@ def test_close_notify_is_a_record_of_its_own(server, statistics, tmp_path, versi
 @pytest.mark.parametrize(("host", "target"), [("a", "/large"), ("proxied", "/length/4000000")], ids=["file", "proxied"])
 @VERSION
 def test_a_slow_reader_gets_all_of_it_and_the_end(server, statistics, tmp_path, version, host, target):
-    """The socket is full when the last byte is handed over: what the kernel still holds is not lost by the close."""
+    """The socket is full when the last byte is handed over. The close does not lose what the kernel still holds."""
     with Peer(server.listener(tls=True).address, tmp_path, version, window=4096) as peer:
         peer.handshake()
         peer.raw(peer.seal(message(f"GET {target} HTTP/1.1", f"Host: {host}", "Connection: close")))
-        time_to_read(server, peer)  # by now its socket is full
+        time_to_read(server, peer)  # by now the socket is full
         assert hashlib.sha256(peer.response()).hexdigest() == bulk.checksum(4_000_000)
         assert peer.receive() == b""
         assert peer.ended == "close_notify"
@@ -213,7 +215,7 @@ def test_a_slow_reader_gets_all_of_it_and_the_end(server, statistics, tmp_path, 
 @VERSION
 @pytest.mark.parametrize("sent", [b"", GET, BYE], ids=["idle", "a request", "the last request"])
 def test_the_client_ends_first(server, statistics, tmp_path, version, sent):
-    """close_notify and FIN, alone and right behind a request, which is still answered."""
+    """close_notify and FIN, alone and right after a request, which still gets its response."""
     target = f"/small?{version.name}-{len(sent)}"
     with Peer(server.listener(tls=True).address, tmp_path, version) as peer:
         peer.handshake()
@@ -221,7 +223,7 @@ def test_the_client_ends_first(server, statistics, tmp_path, version, sent):
         request = sent.replace(b"/small", target.encode())
         peer.raw((peer.seal(request) if sent else b"") + peer.goodbye())
         peer.finish()
-        # Python's ssl reads no more once it has said close_notify: what it was answered is known from the log.
+        # Python's ssl does not read after it has sent close_notify, so the log shows the response.
         came = data_records(peer.rest())
     if sent:
         record = server.record(target)
@@ -232,7 +234,7 @@ def test_the_client_ends_first(server, statistics, tmp_path, version, sent):
 
 
 def test_half_close(server, statistics, tmp_path):
-    """FIN right behind the request: the answer still comes."""
+    """FIN right after the request: the response still arrives."""
     for data in (GET, BYE):
         with Peer(server.listener(tls=True).address, tmp_path) as peer:
             peer.handshake()
@@ -247,7 +249,7 @@ def test_half_close(server, statistics, tmp_path):
         peer.rest()
 
 
-# Records that are no data
+# Records without data
 
 
 ALERTS = {40: "fatal", 80: "fatal", 90: "user_canceled", 0: "close_notify"}
@@ -255,7 +257,7 @@ ALERTS = {40: "fatal", 80: "fatal", 90: "user_canceled", 0: "close_notify"}
 
 @pytest.mark.parametrize("description", ALERTS, ids=list(ALERTS.values()))
 def test_alerts(server, statistics, tmp_path, description):
-    """RFC 8446 6: close_notify and fatal alerts end it; user_canceled alone does not."""
+    """RFC 8446 6: close_notify and fatal alerts end the connection; user_canceled alone does not."""
     before = total(server, "ktls_alerts")
     with Peer(server.listener(tls=True).address, tmp_path) as peer:
         peer.handshake()
@@ -277,16 +279,16 @@ def test_alerts(server, statistics, tmp_path, description):
     ("kind", "payload", "alert"),
     [
         (22, bytes([1, 0, 0, 0]), "unexpected_message"),
-        (22, bytes([24, 0, 0, 2, 0, 0]), "unexpected_message|decode_error"),
+        (22, bytes([24, 0, 0, 2, 0, 0]), "unexpected_message|decode_error|illegal_parameter"),  # the last: OpenSSL 3.0
         (22, bytes([24, 0, 0, 1, 2]), "illegal_parameter"),
         (25, b"x", "unexpected_message"),
         (20, b"\1", "unexpected_message"),
     ],
     ids=["handshake", "long key update", "wrong key update", "unknown", "change cipher spec"],
 )
-def test_what_has_no_business_there(both, statistics, tmp_path, kind, payload, alert):
-    """RFC 8446 5, 4.6: refused with an alert that says so."""
-    with Peer(both.listener(tls=True).address, tmp_path) as peer:
+def test_what_has_no_business_there(server, statistics, tmp_path, kind, payload, alert):
+    """RFC 8446 5, 4.6: rejected with the right alert, whether or not the kernel also receives."""
+    with Peer(server.listener(tls=True).address, tmp_path) as peer:
         peer.handshake()
         peer.raw(peer.seal(GET))
         assert peer.response() == TEXT
@@ -295,22 +297,43 @@ def test_what_has_no_business_there(both, statistics, tmp_path, kind, payload, a
         assert re.search(alert, peer.ended), peer.ended
 
 
-def test_a_record_that_was_tampered_with(server, statistics, tmp_path):
-    """RFC 8446 5.2: bad_record_mac."""
+BROKEN = b"\x17\x03\x03\x00\x20" + b"x" * 32
+
+
+@VERSION
+@pytest.mark.parametrize("more", [b"", b"x" * 100_000], ids=["alone", "and more"])
+def test_a_record_that_was_tampered_with(server, statistics, tmp_path, version, more):
+    """RFC 8446 5.2: bad_record_mac. The kernel sends the alert, even if OpenSSL reads the record."""
     statistics.expected_errors = 1 if server.directions == "both" else 0
-    with Peer(server.listener(tls=True).address, tmp_path) as peer:
+    with Peer(server.listener(tls=True).address, tmp_path, version) as peer:
         peer.handshake()
         peer.raw(peer.seal(GET))
         assert peer.response() == TEXT
-        peer.raw(peer.craft(23, GET, broken=True))
+        peer.raw(BROKEN + (more if server.directions == "send" else b""))
+        assert peer.receive() == b""
+        assert "bad_record_mac" in peer.ended
+        if server.directions == "send":
+            peer.raw(b"x")  # the connection ends with FIN, whatever follows the record
+            assert peer.rest() == b""
+
+
+@VERSION
+def test_a_broken_record_in_the_middle_of_a_response(server, statistics, tmp_path, version):
+    """The socket is full when the record arrives. If OpenSSL reads, its alert follows the data that was sent before. If
+    the kernel reads, a reset aborts the response."""
+    statistics.expected_errors = 1 if server.directions == "both" else 0
+    with Peer(server.listener(tls=True).address, tmp_path, version, window=4096) as peer:
+        peer.handshake()
+        peer.raw(peer.seal(message("GET /large HTTP/1.1", "Host: a")))
+        assert peer.receive(1000)
+        peer.raw(BROKEN)
         peer.receive()
-        if server.directions == "both":
-            assert "bad_record_mac" in peer.ended
+        assert "bad_record_mac" in peer.ended or (server.directions == "both" and peer.ended == "reset")
 
 
-def test_a_record_that_is_too_long(both, statistics, tmp_path):
+def test_a_record_that_is_too_long(server, statistics, tmp_path):
     """RFC 8446 5.2: record_overflow."""
-    with Peer(both.listener(tls=True).address, tmp_path) as peer:
+    with Peer(server.listener(tls=True).address, tmp_path) as peer:
         peer.handshake()
         peer.raw(peer.seal(GET))
         assert peer.response() == TEXT
@@ -319,10 +342,35 @@ def test_a_record_that_is_too_long(both, statistics, tmp_path):
         assert "record_overflow" in peer.ended
 
 
+def test_renegotiation(server, statistics, tmp_path):
+    """RFC 5746 4.5: a warning, and the connection continues."""
+    with Peer(server.listener(tls=True).address, tmp_path, TLS12) as peer:
+        peer.handshake()
+        peer.raw(peer.seal(GET))
+        assert peer.response() == TEXT
+        peer.raw(peer.craft_12(22, HELLO) + peer.craft_12(23, BYE))
+        assert record_kinds(peer.rest()) == [21, 23, 21]  # the warning, the response, close_notify
+
+
+@VERSION
+def test_alerts_before_the_kernel_sends(ringway, settings_with, statistics, tmp_path, version):
+    """`ktls_after`: the kernel reads, and OpenSSL still sends."""
+    statistics.expected_errors = 1
+    server = ringway(settings_with(ktls_after=1_000_000))
+    with Peer(server.listener(tls=True).address, tmp_path, version) as peer:
+        peer.handshake()
+        peer.raw(peer.seal(GET))
+        assert peer.response() == TEXT
+        assert total(server, "ktls_send") == 0
+        peer.raw(BROKEN)
+        assert peer.receive() == b""
+        assert "bad_record_mac" in peer.ended
+
+
 @pytest.mark.parametrize("key", [b"k", b"K"], ids=["update", "update and ask for one"])
 def test_key_update(server, statistics, key):
-    """RFC 8446 4.6.3, by `openssl s_client`. A kernel that takes no second key: the connection is closed with a reason.
-    Where only sending is the kernel's, an update that asks for none in return is OpenSSL's to follow."""
+    """RFC 8446 4.6.3, with `openssl s_client`. If the kernel accepts no second key, Ringway closes the connection with
+    a reason. If the kernel only sends, OpenSSL handles updates that do not ask for one in return."""
     before = total(server, "ktls_key_updates")
     by_openssl = server.directions == "send" and key == b"k"
     with subprocess.Popen(
@@ -355,7 +403,7 @@ REKEYS = pytest.mark.skipif(not kernel_tls.found().rekeys, reason="this kernel t
 @REKEYS
 @pytest.mark.parametrize("suite", ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"])
 def test_new_keys_again_and_again(server, statistics, suite):
-    """Each cipher: keys of the client's alone, and of both."""
+    """Each cipher: new keys of the client only, and of both sides."""
     with subprocess.Popen(
         ["openssl", "s_client", "-connect", f"127.0.0.1:{server.listener(tls=True).port}", "-ciphersuites", suite],
         stdin=subprocess.PIPE,
@@ -380,7 +428,7 @@ def test_new_keys_again_and_again(server, statistics, suite):
 
 @REKEYS
 def test_new_keys_in_one_segment_with_requests(server, statistics, tmp_path):
-    """What lies behind a KeyUpdate is under the new keys already; several that ask for one have one answer or more."""
+    """Data after a KeyUpdate uses the new keys. Several requests for an update get one answer or more."""
     with Peer(server.listener(tls=True).address, tmp_path) as peer:
         peer.handshake()
         peer.raw(b"".join(part for n in range(6) for part in (peer.craft(23, GET), peer.update(asked=n % 2 == 1))))
@@ -396,11 +444,12 @@ def test_new_keys_in_one_segment_with_requests(server, statistics, tmp_path):
 @REKEYS
 @pytest.mark.parametrize(("host", "target"), [("a", "/large"), ("proxied", "/length/4000000")], ids=["file", "proxied"])
 def test_new_keys_in_the_middle_of_a_response(server, statistics, tmp_path, host, target):
-    """The socket is full when the client asks: sending changes keys between two records, and nothing is lost."""
+    """The socket is full when the client requests new keys. Sending changes keys between two records, and nothing is
+    lost."""
     with Peer(server.listener(tls=True).address, tmp_path, window=4096) as peer:
         peer.handshake()
         peer.raw(peer.craft(23, message(f"GET {target} HTTP/1.1", f"Host: {host}")))
-        time_to_read(server, peer)  # by now its socket is full
+        time_to_read(server, peer)  # by now the socket is full
         peer.raw(peer.update(asked=True) + peer.craft(23, GET))
         time_to_read(server, peer)
         assert hashlib.sha256(peer.response()).hexdigest() == bulk.checksum(4_000_000)
@@ -425,7 +474,7 @@ def read_until(stream, text):
     return found
 
 
-# Connections that die
+# Connections that are aborted
 
 
 def steps():
@@ -457,7 +506,7 @@ def test_killed_at_every_step(server, statistics, tmp_path, step, how):
 
 
 def test_thousands_of_short_connections(server, statistics):
-    """wrk, a handshake for each request; none fails, and the kernel had each of them."""
+    """wrk, with a handshake for each request. No request fails, and the kernel took over each connection."""
     before = total(server, "ktls_send")
     port = server.listener(tls=True).port
     done = subprocess.run(
@@ -481,7 +530,7 @@ def test_thousands_of_short_connections(server, statistics):
     assert "Non-2xx" not in done.stdout
     assert "Socket errors" not in done.stdout or re.search(r"connect 0, read 0, write 0", done.stdout), done.stdout
     served = int(re.search(r"(\d+) requests in", done.stdout)[1])
-    assert served > 50  # how many is the machine's affair
+    assert served > 50  # the number depends on the machine
     assert total(server, "ktls_send") - before >= served
 
 
@@ -489,7 +538,7 @@ def test_thousands_of_short_connections(server, statistics):
 
 
 def test_the_kernel_takes_over_after_so_many_bytes(ringway, settings_with, statistics, tmp_path):
-    """`ktls_after`: until then OpenSSL writes, behind it the numbers go on."""
+    """`ktls_after`: up to that point OpenSSL encrypts, and the kernel continues with the next record number."""
     server = ringway(settings_with(ktls_after=1_000_000))
     with server.connect(tls=True) as client:
         for _ in range(3):
@@ -507,7 +556,7 @@ def test_the_kernel_takes_over_after_so_many_bytes(ringway, settings_with, stati
 @pytest.mark.parametrize("asked", [False, True], ids=["update", "update and ask for one"])
 @pytest.mark.parametrize("directions", ["send", pytest.param("both", marks=REKEYS)])
 def test_new_keys_before_the_kernel_sends(ringway, settings_with, statistics, tmp_path, directions, asked):
-    """OpenSSL changes keys; the kernel gets the newest ones."""
+    """OpenSSL changes keys, and the kernel gets the newest ones."""
     server = ringway(settings_with(ktls_after=1_000_000, ktls_directions=directions))
     with Peer(server.listener(tls=True).address, tmp_path) as peer:
         peer.handshake()
@@ -523,7 +572,7 @@ def test_new_keys_before_the_kernel_sends(ringway, settings_with, statistics, tm
 
 @pytest.mark.parametrize("fallback", [True, False], ids=["fallback", "must"])
 def test_a_cipher_that_the_kernel_does_not_know(ringway, settings_with, statistics, fallback):
-    """With a fallback OpenSSL serves it; without one the connection is refused, and the log says why."""
+    """With a fallback, OpenSSL serves the connection. Without one, Ringway rejects it and logs the reason."""
     path = os.pathsep.join([str(Path(__file__).parent / "less"), os.environ.get("PYTHONPATH", "")])
     server = ringway(settings_with(ktls_fallback_enabled=fallback), env={"PYTHONPATH": path})
     context = any_certificate()
@@ -546,9 +595,9 @@ def test_a_cipher_that_the_kernel_does_not_know(ringway, settings_with, statisti
 
 
 def test_memory_of_openssl_is_given_back(both, statistics):
-    """`tls` counts OpenSSL's connections: none for those that the kernel has both ways."""
+    """The gauge `tls` counts connections of OpenSSL, and none that the kernel has in both directions."""
     end = time.monotonic() + DEADLINE
-    while total(both, "tls"):  # connections that earlier tests broke off
+    while total(both, "tls"):  # connections that earlier tests aborted
         assert time.monotonic() < end
         with both.connect(tls=True) as client:
             assert client.get("/small").body == TEXT
@@ -564,7 +613,7 @@ def test_memory_of_openssl_is_given_back(both, statistics):
 
 
 def test_a_slow_writer(server, statistics):
-    """A body that drips in records of one byte, beside one that pours."""
+    """A body that arrives slowly in records of one byte, and one that arrives fast."""
     with server.connect(tls=True) as client:
         client.send(message("POST /up HTTP/1.1", "Host: proxied", "Content-Length: 300"))
         client.send_pieces(b"x" * 300, 1)
@@ -572,7 +621,7 @@ def test_a_slow_writer(server, statistics):
 
 
 def test_many_at_once(server, statistics):
-    """Eight clients at a time, large bodies both ways, all checked."""
+    """Eight clients at a time with large bodies in both directions, all checked."""
     faults = []
 
     def work(number):

@@ -1,4 +1,4 @@
-"""One Ringway for all protocol tests that leave it as they found it: a proxied host, a host of files."""
+"""One Ringway for all protocol tests that do not change it: a proxied host, and a host of files."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ BODY_LIMIT = 100_000
 
 @dataclass
 class Site:
-    """Hosts `proxied` and `half-closing` (its clients may end their side) go to `upstream`;
-    host `files` is `folder`, `memory` is it from memory; others are not known.
+    """Hosts `proxied` and `half-closing` (with `half_close`) go to `upstream`. Host `files` is `folder`, and `memory`
+    is the same from memory. Other hosts are unknown.
 
-    `refusing` is a port of the machine on which nobody listens, behind host `refused`.
+    `refusing` is a port of the machine on which nothing listens, behind host `refused`.
     """
 
     server: Server
@@ -30,13 +30,13 @@ class Site:
         return self.server.connect()
 
     def settle(self) -> None:
-        """Once this returns, the upstream has seen everything that was sent to it before."""
+        """Waits until the upstream has seen everything that was sent to it before."""
         target = self.upstream.on(b"HTTP/1.1 204 No Content\r\n\r\n")
         with self.connect() as client:
             assert client.get(target, host="proxied").status == 204
 
     def assert_not_forwarded(self, text: str) -> None:
-        """The upstream has seen no byte of a request in which this text stands."""
+        """Asserts that the upstream has seen no byte of a request that contains this text."""
         self.settle()
         assert text.encode() not in self.upstream.received
 

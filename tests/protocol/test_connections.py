@@ -1,4 +1,4 @@
-"""Connections of clients: kept, closed, pipelined, half-closed; HEAD."""
+"""Connections of clients: persistent, closed, pipelined, half-closed; HEAD."""
 
 import contextlib
 import threading
@@ -14,7 +14,7 @@ ROUTES = ["proxied", "files", "memory"]
 
 
 def target_for(site, host: str, answer: bytes = HI) -> tuple[str, bytes]:
-    """A target on this host, and the body that it answers with."""
+    """A target on this host, and the body of its response."""
     if host in ("proxied", "half-closing"):
         return site.upstream.on(answer), b"hi"
     return "/a.txt", b"a file\n"
@@ -34,7 +34,7 @@ def test_kept_by_default(site, host):
 @pytest.mark.parametrize("host", ROUTES)
 @pytest.mark.parametrize("option", ["close", "Close", "x, close", "keep-alive, close"])
 def test_close_asked_for(site, host, option):
-    """9112-9.6: the answer says close, and what follows is not served."""
+    """9112-9.6: the response has close, and requests after it are not served."""
     target, body = target_for(site, host)
     with site.connect() as client:
         request = message(f"GET {target} HTTP/1.1", f"Host: {host}", f"Connection: {option}")
@@ -60,7 +60,7 @@ def test_http_1_0_closes(site, host):
 
 @pytest.mark.parametrize("host", ROUTES)
 def test_http_1_0_keep_alive(site, host):
-    """9112-9.3: 1.0 with keep-alive is told so."""
+    """9112-9.3: a 1.0 client with keep-alive gets keep-alive."""
     target, body = target_for(site, host)
     with site.connect() as client:
         for _ in range(3):
@@ -86,7 +86,7 @@ def test_later_minor_versions(site, minor):
 @pytest.mark.parametrize("host", ROUTES)
 @pytest.mark.parametrize("size", [0, 1, 7, 100], ids=["whole", "byte by byte", "sevens", "hundreds"])
 def test_pipelined(site, host, size):
-    """9112-9.3.2: answered in their order."""
+    """9112-9.3.2: responses are in the order of the requests."""
     target, body = target_for(site, host)
     count = 20
     data = b"".join(message(f"GET {target}?{i} HTTP/1.1", f"Host: {host}") for i in range(count))
@@ -102,7 +102,7 @@ def test_pipelined(site, host, size):
 
 @pytest.mark.parametrize("size", [0, 1, 50], ids=["whole", "byte by byte", "fifties"])
 def test_pipelined_with_bodies(site, size):
-    """9112-9.3.2, 6: its framing alone tells where a body ends, and empty lines behind it are passed over."""
+    """9112-9.3.2, 6: only the framing determines the end of a body, and empty lines after it are ignored."""
     target = site.upstream.on(HI)
     bodies = [b"", b"x", b"GET /smuggled HTTP/1.1\r\nHost: proxied\r\n\r\n", b"0\r\n\r\n", b"y" * 300]
     data = b""
@@ -126,7 +126,7 @@ def test_pipelined_with_bodies(site, size):
 
 
 def test_many_pipelined(site):
-    """More than any buffer holds: they wait in the kernel, and all are answered."""
+    """More than all buffers can hold: the requests wait in the kernel, and all get a response."""
     count = 3000
     one = message("GET /t HTTP/1.1", "Host: files", "X: " + "y" * 40)
     with site.connect() as client:
@@ -142,7 +142,7 @@ def test_many_pipelined(site):
 
 
 def test_pipelined_behind_an_answer_of_our_own(site):
-    """Answers of all kinds keep their order."""
+    """Responses of all kinds keep their order."""
     target = site.upstream.on(HI)
     data = message("GET / HTTP/1.1", "Host: nobody")
     data += message(f"GET {target} HTTP/1.1", "Host: proxied")
@@ -160,7 +160,8 @@ def test_pipelined_behind_an_answer_of_our_own(site):
 @pytest.mark.parametrize("host", ["half-closing", "files", "memory"])
 @pytest.mark.parametrize("count", [1, 3])
 def test_half_close(site, host, count):
-    """9112-9.6: a client that ends its side gets its answers, then the end; from an upstream if the route says so."""
+    """9112-9.6: a client that ends its side gets its responses, then the end. From an upstream this needs
+    `half_close`."""
     target, body = target_for(site, host)
     with site.connect() as client:
         client.send(message(f"GET {target} HTTP/1.1", f"Host: {host}") * count)
@@ -173,7 +174,7 @@ def test_half_close(site, host, count):
 @pytest.mark.parametrize("where", ["before the head", "within the body", "after an interim response"])
 @pytest.mark.parametrize("request_body", [b"", b"hi"])
 def test_client_that_leaves(site, where, request_body):
-    """FIN while its answer is awaited, or on its way: the upstream is told at once, by the end of its connection."""
+    """FIN while Ringway waits for a response or forwards it: Ringway closes the connection to the upstream at once."""
     said = {
         "before the head": b"",
         "within the body": message("HTTP/1.1 200 OK", "Content-Length: 10", body=b"hello"),
@@ -201,7 +202,7 @@ def test_client_that_leaves(site, where, request_body):
 
 
 def test_client_that_leaves_with_the_last_octet(site):
-    """The body ends and so does the client: nobody waits for an answer."""
+    """Body and connection of the client end together: Ringway does not wait for a response."""
 
     def serve(link, request):
         with contextlib.suppress(Ended):
@@ -220,7 +221,7 @@ def test_client_that_leaves_with_the_last_octet(site):
 
 
 def test_clients_that_left_use_up_no_connections(ringway, upstream):
-    """Five such clients, and five connections are what an upstream may have."""
+    """Five such clients, with a limit of five connections to the upstream."""
     up = upstream(lambda link: (link.head(3600), link.to_end(3600)))
     server = ringway(
         {
@@ -236,7 +237,7 @@ def test_clients_that_left_use_up_no_connections(ringway, upstream):
 
 
 def test_half_close_while_the_upstream_thinks(site):
-    """The end of the client's side comes while nothing was answered yet."""
+    """The client ends its side before any response."""
     ended = site.upstream.journal.__class__()
     go = []
 
@@ -249,7 +250,7 @@ def test_half_close_while_the_upstream_thinks(site):
         client.send(message(f"GET {target} HTTP/1.1", "Host: half-closing"))
         site.upstream.request(target)
         client.finish()
-        # Another client's round trip: by now the worker has seen the end.
+        # A round trip of another client: by now the worker has seen the end.
         site.settle()
         with ended:
             go.append(True)
@@ -259,7 +260,7 @@ def test_half_close_while_the_upstream_thinks(site):
 
 
 def test_end_within_a_head(site):
-    """9112-8: an incomplete request is not answered; nothing of it is forwarded."""
+    """9112-8: an incomplete request gets no response, and nothing of it is forwarded."""
     with site.connect() as client:
         client.send(b"GET /mark-incomplete HTTP/1.1\r\nHost: proxied\r\n")
         client.finish()
@@ -268,7 +269,7 @@ def test_end_within_a_head(site):
 
 
 def test_end_within_a_body(site):
-    """9112-8: the upstream must not take what came for the whole."""
+    """9112-8: the upstream must not take an incomplete request as complete."""
     seen = []
 
     def serve(link, request):
@@ -289,7 +290,7 @@ def test_end_within_a_body(site):
 @pytest.mark.parametrize("host", ROUTES)
 @pytest.mark.parametrize("minor", [0, 1])
 def test_head(site, host, minor):
-    """9110-9.3.2: the fields of GET, no body, and the connection goes on."""
+    """9110-9.3.2: the fields of GET, no body, and the connection persists."""
     target, body = target_for(site, host)
     with site.connect() as client:
         keep = "Connection: keep-alive"
@@ -301,7 +302,7 @@ def test_head(site, host, minor):
         assert response.one("content-length") == str(len(body))
         same = [field for field in whole.fields if field[0] != "date"]
         assert [field for field in response.fields if field[0] != "date"] == same
-        # No byte of a body stands before the next answer.
+        # There is no byte of a body before the next response.
         client.send(message(f"GET {target} HTTP/1.{minor}", f"Host: {host}", keep))
         assert client.response().body == body
 
@@ -322,7 +323,7 @@ def test_head_of_answers_of_our_own(site, host):
     ids=["length", "chunked", "until close", "empty"],
 )
 def test_head_proxied_framing(site, fields):
-    """9112-6.3: whatever the upstream's fields announce, HEAD has no body."""
+    """9112-6.3: the response to HEAD has no body, whatever the upstream's fields say."""
 
     def serve(link, request):
         link.send(message("HTTP/1.1 200 OK", *fields, "X-Mark: y"))
@@ -337,7 +338,7 @@ def test_head_proxied_framing(site, fields):
 
 
 def test_requests_per_connection(ringway, tmp_path):
-    """The last request that a connection may bring is told so."""
+    """The response to the last allowed request says so."""
     (tmp_path / "t").write_text("t")
     server = ringway(
         {
@@ -352,7 +353,7 @@ def test_requests_per_connection(ringway, tmp_path):
 
 
 def test_reset_by_the_client_is_noticed(site):
-    """A client that is gone takes its exchange along: the upstream's connection is closed."""
+    """When a client is gone, its exchange ends, and the upstream's connection is closed."""
     seen = []
 
     def serve(link, request):
@@ -378,7 +379,7 @@ def test_reset_by_the_client_is_noticed(site):
 )
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_what_comes_behind_the_last_request_does_not_cost_its_answer(ringway, certificate, tmp_path, more, tls):
-    """9112-9.6: closing now would reset the connection, and the client would lose what it has not read."""
+    """9112-9.6: a close would now reset the connection, and the client would lose unread data."""
     size = 3_000_000
     (tmp_path / "large").write_bytes(bytes(range(250)) * (size // 250))
     server = ringway(
@@ -394,12 +395,12 @@ def test_what_comes_behind_the_last_request_does_not_cost_its_answer(ringway, ce
         got = b""
         while len(got) < size:
             got += client.exactly(min(50_000, size - len(got)))
-            client.try_send(more)  # also when the server has handed all of it to the kernel, long before it is read
+            client.try_send(more)  # also if the kernel has accepted all of it long before the client reads it
         assert got == bytes(range(250)) * (size // 250)
 
 
 def test_pipelined_beyond_the_bound_of_a_connection(ringway, tmp_path):
-    """`requests_per_connection`: the answers up to it arrive whole, whatever else was sent."""
+    """`requests_per_connection`: the responses up to it arrive complete, whatever else was sent."""
     (tmp_path / "file").write_bytes(b"x" * 1_000_000)
     server = ringway(
         {
@@ -417,12 +418,12 @@ def test_pipelined_beyond_the_bound_of_a_connection(ringway, tmp_path):
 
 
 def test_what_a_test_leaves_open_is_found(site):
-    """Of the harness: the end of each test looks at what the worker still holds."""
+    """Tests the harness: at the end of each test it checks what the worker still holds."""
     rest = Rest(site.server)
     target = site.upstream.on(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     with site.connect() as client:
         assert client.get(target, host="proxied").status == 200
-        with pytest.raises(AssertionError, match="not given back: 1 clients of worker 0"):
+        with pytest.raises(AssertionError, match="not released: 1 clients of worker 0"):
             rest.assert_back(seconds=0)
     rest = Rest(site.server)
-    rest.assert_back()  # an idle connection to the upstream may stay
+    rest.assert_back()  # an idle connection to the upstream can stay

@@ -1,5 +1,5 @@
-"""Every wait has a deadline. What is asserted is how it ends and which reason is logged, not how long it took: each
-deadline under test is a fraction of a second, all others are far beyond what a test may take."""
+"""Every wait has a deadline. The tests check how it ends and which reason is logged, not how long it took. Each tested
+deadline is a fraction of a second, and all others are much longer than a test."""
 
 import contextlib
 import socket
@@ -12,12 +12,12 @@ from harness.waiting import DEADLINE
 HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 SHORT = 0.3
 LARGE = 40_000_000
-"""More than the kernel takes from a sender whose receiver has stopped."""
+"""More than the kernel accepts from a sender whose receiver has stopped."""
 
 
 @pytest.fixture
 def patient(ringway, upstream, tmp_path):
-    """Starts Ringway with these timeouts; host `files` is a folder, any other the upstream. Returns both."""
+    """Starts Ringway with these timeouts. Host `files` is a folder, all others go to the upstream. Returns both."""
 
     def start(serve=None, limits=(), tls=None, **timeouts):
         up = upstream(serve)
@@ -36,7 +36,7 @@ def patient(ringway, upstream, tmp_path):
 
 
 def hold(link):
-    """Reads everything, says nothing."""
+    """Reads everything, sends nothing."""
     link.to_end(3600)
 
 
@@ -45,7 +45,7 @@ def hold(link):
 
 @pytest.mark.parametrize("host", ["x", "files"])
 def test_head_at_a_byte_a_time(patient, host):
-    """9110-15.5.9: the whole head is due from its first byte on, however steadily it drips."""
+    """9110-15.5.9: the deadline of the whole head starts at its first byte, however steadily the head arrives."""
     server, up = patient(head=SHORT)
     with server.connect() as client:
         client.drip(message("GET /mark HTTP/1.1", f"Host: {host}", "X: " + "y" * 8000), DEADLINE)
@@ -68,14 +68,14 @@ def test_head_that_stops(patient, part):
 
 
 def test_nothing_at_all(patient):
-    """Who says nothing is told nothing."""
+    """A client that sends nothing gets no response."""
     server, _ = patient(head=SHORT)
     with server.connect() as client:
         client.assert_ended()
 
 
 def test_second_head_at_a_byte_a_time(patient):
-    """The same on a connection that was kept."""
+    """The same on a persistent connection."""
     server, _ = patient(answers(HI), head=SHORT)
     with server.connect() as client:
         assert client.get().body == b"hi"
@@ -86,7 +86,7 @@ def test_second_head_at_a_byte_a_time(patient):
 
 @pytest.mark.parametrize("host", ["x", "files"])
 def test_idle_between_requests(patient, host, tmp_path):
-    """9112-9.3: closed without a word."""
+    """9112-9.3: closed without a response."""
     (tmp_path / "index.html").write_text("hi")
     server, _ = patient(answers(HI), keepalive=SHORT)
     with server.connect() as client:
@@ -97,7 +97,7 @@ def test_idle_between_requests(patient, host, tmp_path):
 @pytest.mark.parametrize("coding", ["Content-Length: 100000", "Transfer-Encoding: chunked"])
 @pytest.mark.parametrize("begun", [b"", b"3e8\r\n" + b"x" * 500], ids=["nothing", "some"])
 def test_body_that_stops(patient, coding, begun):
-    """9110-15.5.9; the upstream does not get an end that was none."""
+    """9110-15.5.9; the upstream does not see a normal end."""
     server, up = patient(hold, body=SHORT)
     with server.connect() as client:
         client.send(message("POST /x HTTP/1.1", "Host: x", coding) + begun)
@@ -110,7 +110,7 @@ def test_body_that_stops(patient, coding, begun):
 
 
 def test_body_at_a_byte_a_time(patient):
-    """Fewer than `progress_bytes` in all that time are no progress."""
+    """Fewer than `progress_bytes` in the whole time do not count as progress."""
     server, _ = patient(hold, body=SHORT)
     with server.connect() as client:
         client.send(message("POST /x HTTP/1.1", "Host: x", "Content-Length: 100000"))
@@ -120,7 +120,7 @@ def test_body_at_a_byte_a_time(patient):
 
 
 def test_body_that_goes_on_is_borne_with(patient):
-    """Progress renews the deadline: what takes longer than it in all is served."""
+    """Progress extends the deadline, so a body can take longer than it in total."""
 
     def serve(link):
         link.request(60)
@@ -140,7 +140,7 @@ def test_body_that_goes_on_is_borne_with(patient):
 
 @pytest.mark.parametrize("coding", ["length", "chunked", "until close"])
 def test_reader_that_stops(patient, coding):
-    """A client that takes nothing any more is cut off; its upstream, too."""
+    """A client that stops reading is disconnected, and so is its upstream."""
 
     def serve(link):
         link.head()
@@ -185,7 +185,7 @@ def test_handshake_at_a_byte_a_time(patient, certificate):
 
 
 def test_head_after_the_handshake(patient, certificate):
-    """The handshake's deadline is over with it; the head has its own."""
+    """The handshake's deadline ends with the handshake. The head has its own."""
     server, _ = patient(tls=certificate, head=SHORT)
     with server.connect(tls=True) as client:
         client.send(b"GET / HTTP/1.1\r\n")
@@ -199,7 +199,7 @@ def test_head_after_the_handshake(patient, certificate):
 
 @pytest.fixture
 def deaf():
-    """A port that takes no connection and refuses none: its backlog is full."""
+    """A port that neither accepts nor refuses connections: its backlog is full."""
     with contextlib.ExitStack() as opened:
         listener = opened.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -254,7 +254,7 @@ def test_first_byte(patient, begun):
 
 
 def test_first_byte_counts_from_the_end_of_the_request(patient):
-    """A body that takes longer than `first_byte` to come is no fault of the upstream."""
+    """A request body that takes longer than `first_byte` is not the upstream's fault."""
 
     def serve(link):
         link.request(60)
@@ -271,7 +271,7 @@ def test_first_byte_counts_from_the_end_of_the_request(patient):
 
 
 def test_first_byte_while_the_client_waits_for_100(patient):
-    """RFC 9110 10.1.1: who waits for 100 is not late; the upstream is."""
+    """RFC 9110 10.1.1: a client that waits for 100 is not late; the upstream is."""
     server, _ = patient(lambda link: link.to_end(3600), first_byte=SHORT, body=60)
     with server.connect() as client:
         client.send(message("POST /x HTTP/1.1", "Host: x", "Expect: 100-continue", "Content-Length: 3"))
@@ -283,7 +283,7 @@ def test_first_byte_while_the_client_waits_for_100(patient):
 @pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
 @pytest.mark.parametrize("coding", [["Content-Length: 10"], ["Transfer-Encoding: chunked"], []])
 def test_response_that_stops(patient, coding, version):
-    """9112-8: cut, and in no framing does it look whole."""
+    """9112-8: aborted, and not complete in any framing."""
 
     def serve(link):
         link.request()
@@ -300,7 +300,7 @@ def test_response_that_stops(patient, coding, version):
 
 
 def test_response_that_trickles_is_borne_with(patient):
-    """An upstream's byte is progress: server-sent events trickle."""
+    """Bytes of the upstream are progress, as with slow server-sent events."""
 
     def serve(link):
         link.request()
@@ -364,7 +364,7 @@ def test_idle_tunnel(patient):
 
 
 def test_drain_finishes_what_runs(patient):
-    """SIGTERM: no new connections, idle ones closed, what runs is finished and says that it is the last."""
+    """SIGTERM: no new connections, idle ones are closed, and running requests finish with a last response."""
     journal = []
 
     def serve(link):

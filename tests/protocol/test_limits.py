@@ -1,4 +1,5 @@
-"""Each bound of `[limits]` that has no test beside its rule: what keeps to it passes, what does not is refused."""
+"""Each bound of `[limits]` that is not tested elsewhere: up to the bound requests succeed, beyond it they are
+rejected."""
 
 import pytest
 from harness.memory import total, wait_for_total
@@ -10,7 +11,7 @@ HI = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
 @pytest.fixture
 def bounded(ringway, upstream, tmp_path):
-    """Starts Ringway with these limits; host `files` is a folder, any other the upstream. Returns both."""
+    """Starts Ringway with these limits. Host `files` is a folder, all others go to the upstream. Returns both."""
 
     def start(serve=None, timeouts=(), **limits):
         up = upstream(serve)
@@ -33,7 +34,7 @@ def test_head_fields_of_a_request(bounded):
 
 @pytest.mark.parametrize("limit", [100, 101, 1000])
 def test_as_many_head_fields_as_wanted(bounded, limit):
-    """In a request and in the answer to it, and not one more."""
+    """In a request and in its response; one more is rejected."""
     fields = ["X: y"] * (limit - 2)
     hi = message("HTTP/1.1 200 OK", "Content-Length: 2", "Date: x", *fields, body=b"hi")
     server, up = bounded(answers(hi, hi), head_fields=limit, head_bytes=16384)
@@ -60,7 +61,7 @@ def test_head_fields_of_a_response(bounded, start):
 
 
 def test_chunk_line(bounded):
-    """9112-7.1.1: the size, its extensions and the line end."""
+    """9112-7.1.1: the size, its extensions and the end of the line."""
     server, _ = bounded(answers(HI), chunk_line_bytes=40)
     head = message("POST / HTTP/1.1", "Host: x", "Transfer-Encoding: chunked")
     with server.connect() as client:
@@ -83,7 +84,7 @@ def test_chunk_line_of_a_response(bounded):
 
 
 def test_trailer(bounded):
-    """6585-5, 9112-7.1.2: all field lines and the empty one."""
+    """6585-5, 9112-7.1.2: all field lines and the empty line."""
     server, up = bounded(answers(HI), trailer_bytes=64)
     head = message("POST / HTTP/1.1", "Host: x", "Transfer-Encoding: chunked")
     with server.connect() as client:
@@ -96,7 +97,7 @@ def test_trailer(bounded):
 
 
 def test_ranges(bounded, tmp_path):
-    """9110-14.2: who asks for more ranges than that gets the whole file."""
+    """9110-14.2: a request for more ranges gets the whole file."""
     (tmp_path / "file").write_bytes(bytes(range(100)))
     server, _ = bounded(ranges=2)
     with server.connect() as client:
@@ -107,7 +108,8 @@ def test_ranges(bounded, tmp_path):
 
 @pytest.mark.parametrize("size", [16384, 1048576])
 def test_body_buffer(bounded, tmp_path, size):
-    """Bodies of a buffer and beside it pass whole both ways, whatever a buffer holds."""
+    """Bodies with the size of a buffer, and a byte more or less, pass complete in both directions, for any size of
+    buffers."""
     server, _ = bounded(
         echo, head_bytes=8192, buffer_bytes=max(16 * size, 1 << 20), body_buffer_bytes=size, request_body_bytes=0
     )
@@ -127,7 +129,7 @@ def echo(link):
 
 
 def test_what_is_pipelined(bounded):
-    """What a client sends while it waits stays in the kernel beyond the bound: with one of them, not with the other."""
+    """What a waiting client sends beyond the bound stays in the kernel, with one of them and not with the other."""
     more = message("GET / HTTP/1.1", "Host: x", "X: " + "y" * 900) * 2000
     started = []
     for bound in (4096, 1048576):
@@ -141,14 +143,15 @@ def test_what_is_pipelined(bounded):
 
     (narrow, narrow_server), (wide, wide_server) = started
     wait_for_total(wide_server, "buffers", lambda count: count > 150)
-    # The kernel brings 32 more at once before it hears that it shall stop.
+    # The kernel delivers 32 more at once before it stops.
     assert total(narrow_server, "buffers") < 75
     narrow.reset()
     wide.reset()
 
 
 def test_linger(bounded):
-    """Who goes on sending after the last answer is read for so long: one of two clients is still, the other not."""
+    """Ringway reads for this time from a client that keeps sending after the last response. One of two clients sends
+    nothing."""
     ends = {}
     for linger in (3600, 0.3):
         server, _ = bounded(timeouts={"linger": linger}, request_body_bytes=10)

@@ -1,4 +1,4 @@
-"""Upstreams that speak out of turn: what lies in an idle connection answers nobody's request."""
+"""Upstreams that send out of turn: data in an idle connection never becomes the response to a request."""
 
 import os
 import queue
@@ -14,7 +14,7 @@ from harness.upstream_tls import to
 from harness.waiting import DEADLINE
 
 FORGED = message("HTTP/1.1 200 OK", "Content-Length: 6", body=b"forged")
-# What the first request is, its answer, and what the upstream says behind that.
+# The first request, its response, and what the upstream sends after that.
 SPOKEN = {
     "body of an answer to HEAD": ("HEAD", message("HTTP/1.1 200 OK", f"Content-Length: {len(FORGED)}"), FORGED),
     "body of a 204": ("GET", message("HTTP/1.1 204 No Content"), FORGED),
@@ -42,14 +42,14 @@ def config(route, driver, **more):
 @pytest.mark.parametrize("driver", SITE_DRIVERS)
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_unread_when_the_next_request_comes(ringway, upstream, authority, driver, tls):
-    """Whichever the worker is told of first. The request (POST, which could not be sent again) goes out once."""
+    """Whichever event the worker sees first. The request (a POST, which is not retried) is sent once."""
     answers = {f"/first/{kind}": answer for kind, (_, answer, _) in enumerate(SPOKEN.values())}
 
     told: queue.Queue[bytes | None] = queue.Queue()
     spoken: queue.Queue[bool] = queue.Queue()
 
     def serve(link):
-        # One thread for a TLS connection: OpenSSL does not bear two.
+        # One thread for a TLS connection, because OpenSSL does not allow two.
         while True:
             request = link.request(seconds=3600)
             link.send(answers.get(request.target, MINE))
@@ -94,7 +94,7 @@ def test_unread_when_the_next_request_comes(ringway, upstream, authority, driver
 
 @pytest.mark.parametrize("driver", SITE_DRIVERS)
 def test_while_a_turn_is_under_way(ringway, upstream, driver):
-    """The worker is stopped when it has just been told of the request: what comes now it was not told of."""
+    """The worker is stopped right after the event of the request, so it has no event for data that arrives now."""
     up = upstream(lambda link: [link.send(MINE) for _ in iter(lambda: link.request(seconds=3600), None)])
     server = ringway(config(to(up.url), driver))
     for number in range(10):
@@ -111,7 +111,7 @@ def test_while_a_turn_is_under_way(ringway, upstream, driver):
 
 @pytest.mark.parametrize("driver", SITE_DRIVERS)
 def test_behind_an_answer_that_fills_a_buffer(ringway, upstream, driver):
-    """It is told in two pieces, the second of which comes when a pipelined request wants the connection already."""
+    """The data arrives in two pieces. The second one arrives when a pipelined request already needs the connection."""
     size = 16384
     first = message("HTTP/1.1 200 OK", f"Content-Length: {size - 100}", "X: ")
     first = first[:-4] + b"y" * (100 - len(first)) + b"\r\n\r\n" + b"a" * (size - 100)
@@ -138,7 +138,7 @@ def test_behind_an_answer_that_fills_a_buffer(ringway, upstream, driver):
 
 @pytest.mark.parametrize("part", [b"\x17", b"\x17\x03\x03\x00\x40", b"\x17\x03\x03\x00\x40aaaa"])
 def test_part_of_a_record(ringway, upstream, authority, part):
-    """Over TLS what is to come of it might be anything: such a connection is not used again. (RFC 8446 5.1)"""
+    """Over TLS the unread data could be anything, so such a connection is not reused. (RFC 8446 5.1)"""
 
     def serve(link):
         while True:
@@ -153,14 +153,14 @@ def test_part_of_a_record(ringway, upstream, authority, part):
             bare.send(part)
             arrived(bare)
         assert client.get("/second").body == b"mine"
-        # By now it was read, and nobody is to see it.
+        # By now it was read, and no client may see it.
         assert client.get("/third").body == b"mine"
     assert up.requests_for("/second")[0].link.number == 1
     assert up.requests_for("/third")[0].link.number == 1
 
 
 def test_more_than_announced_behind_a_long_body(ringway, upstream):
-    """What stands behind the last octet of a body that was passed on by pieces is dropped, with its connection."""
+    """Data after the last byte of a streamed body is dropped, and its connection is closed."""
     size = 200_000
     go = threading.Event()
 
@@ -188,9 +188,9 @@ def test_more_than_announced_behind_a_long_body(ringway, upstream):
 
 
 def test_request_sent_in_part_is_not_sent_again(ringway):
-    """RFC 9110 9.2.2: of a POST that broke off half way nobody knows whether it was acted on."""
+    """RFC 9110 9.2.2: if a POST was aborted halfway, it may have been processed."""
     with socket.socket() as listener:
-        # Small segments and a small window: the connection's buffers take but a part of the request.
+        # Small segments and a small window: the buffers of the connection hold only a part of the request.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         listener.bind(("127.0.0.1", 0))
@@ -208,8 +208,8 @@ def test_request_sent_in_part_is_not_sent_again(ringway):
                 assert client.response().body == b"mine"
                 value = "X: " + "y" * 7000
                 client.send(message("POST /second HTTP/1.1", "Host: a", "Content-Length: 2", *[value] * 8, body=b"hi"))
-                link.recv(1)  # it has begun to come
-            # Closed with bytes unread: a reset.
+                link.recv(1)  # the request has begun to arrive
+            # Closed with unread bytes: a reset.
             response = client.response()
             assert (response.status, response.reason) == (502, "upstream_closed")
         listener.setblocking(False)
@@ -218,7 +218,8 @@ def test_request_sent_in_part_is_not_sent_again(ringway):
 
 
 def test_pool_of_old_rules_is_not_used(ringway, upstream):
-    """What finishes under old rules after a reload leaves no idle connection behind; the new rules have their own."""
+    """A request that finishes under old rules after a reload leaves no idle connection. The new rules have their
+    own."""
     go = threading.Event()
 
     def serve(link):

@@ -1,4 +1,4 @@
-"""The same rules where they meet TLS: records and requests do not end together, and close_notify is an end."""
+"""The same rules over TLS: records and requests do not end together, and close_notify is an end."""
 
 import select
 import threading
@@ -56,7 +56,7 @@ def test_large_file(secure, host):
 
 @pytest.mark.parametrize("coding", ["length", "chunked"])
 def test_bodies_both_ways(secure, coding):
-    """9112-6: an echo of more than all buffers hold."""
+    """9112-6: an echo of more than all buffers can hold."""
     server, upstream = secure
     size = 3_000_000
     body = bytes(i * 7 % 251 for i in range(size))
@@ -84,7 +84,8 @@ def test_bodies_both_ways(secure, coding):
 @pytest.mark.parametrize("host", ["half-closing", "files"])
 @pytest.mark.parametrize("answered", [False, True], ids=["at once", "once answered"])
 def test_half_close(secure, host, answered):
-    """9112-9.6, 9.8: close_notify ends the client's side; the answer still comes, and then ours."""
+    """9112-9.6, 9.8: close_notify ends the client's side. The response still arrives, and then Ringway's
+    close_notify."""
     server, upstream = secure
     target = upstream.on(HI) if host == "half-closing" else "/a.txt"
     with server.connect_raw(tls=True) as client:
@@ -109,7 +110,7 @@ def test_half_close(secure, host, answered):
     ids=["close", "1.0", "refused", "not read"],
 )
 def test_end_in_order(secure, request_head):
-    """9112-9.8: with close_notify, so that nobody else can have ended it."""
+    """9112-9.8: with close_notify, so that an attacker cannot have caused the end."""
     server, _ = secure
     with server.connect(tls=True) as client:
         client.send(request_head)
@@ -135,7 +136,7 @@ def test_cut_body_is_not_ended_in_order(secure, coding, version):
 
 
 def test_until_close(secure):
-    """9112-6.3 rule 8, to a client of 1.0: the end is in order there."""
+    """9112-6.3 rule 8, for a 1.0 client: the end is a normal end there."""
     server, upstream = secure
 
     def serve(link, request):

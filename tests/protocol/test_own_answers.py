@@ -1,4 +1,4 @@
-"""Answers of our own: what is written is bounded, however long the route is that they are made of."""
+"""Ringway's own responses: their length is bounded, however long the route is."""
 
 import random
 
@@ -7,7 +7,7 @@ from harness.raw import message
 
 OFTEN = "https://example.com{path}?a={path}&b={path}&c={path}&d={path}&e={path}&f={path}&g={path}&h={path}&i={path}"
 LOCATION_BYTES = 3072 - len("Location: \r\n")
-"""Of a Location's value, at most: LOCATION_BYTES_MAX in heads.pxd."""
+"""The maximum length of a Location's value: LOCATION_BYTES_MAX in heads.pxd."""
 
 
 def redirecting(ringway, to, **more):
@@ -15,7 +15,7 @@ def redirecting(ringway, to, **more):
 
 
 def test_the_path_ten_times(ringway):
-    """One request is refused, and what others have sent so far stays as it is."""
+    """One request is rejected, and what other clients have sent so far does not change."""
     server = redirecting(ringway, OFTEN)
     waiting = [server.connect() for _ in range(20)]
     for client in waiting:
@@ -33,7 +33,7 @@ def test_the_path_ten_times(ringway):
 
 @pytest.mark.parametrize("to", ["/{path}", "{path}{path}", "https://a{path}/" + "x" * 2000, OFTEN])
 def test_up_to_the_bound(ringway, to):
-    """The longest path that fits is answered, one byte more is 414, and so on for what lies around it."""
+    """The longest path that fits gets a response, and one byte more gets 414, also with other text around the path."""
     server = redirecting(ringway, "https://h/" + to if to.startswith("{") else to)
     to = "https://h/" + to if to.startswith("{") else to
     times = to.count("{path}")
@@ -50,7 +50,8 @@ def test_up_to_the_bound(ringway, to):
 
 
 def test_random_routes(ringway):
-    """Long routes and long targets, by all that writes a Location, with Strict-Transport-Security and without."""
+    """Long routes and long targets, for every Location that Ringway writes, with and without
+    Strict-Transport-Security."""
     rng = random.Random(2026)
     routes = {}
     for number in range(40):
@@ -71,7 +72,7 @@ def test_random_routes(ringway):
 
 
 def test_a_folder_with_a_long_query(ringway, tmp_path):
-    """The slash that is added counts too."""
+    """The added slash counts, too."""
     (tmp_path / "d").mkdir()
     server = ringway({"host_routes": {"*": {"type": "File", "path": tmp_path}}})
     with server.connect() as client:
@@ -84,7 +85,7 @@ def test_a_folder_with_a_long_query(ringway, tmp_path):
 
 
 def test_strict_transport_security_counts(ringway, certificate, tmp_path):
-    """A small file from memory goes out with its head in one buffer, if all of that fits."""
+    """A small file from memory is sent in one buffer with its head, if everything fits."""
     for size in range(3000, 4100, 50):
         (tmp_path / str(size)).write_bytes(b"x" * size)
     value = "max-age=1234567890; includeSubDomains; preload"
@@ -104,7 +105,7 @@ def test_strict_transport_security_counts(ringway, certificate, tmp_path):
 
 
 def test_what_cannot_be_read_ends_the_connection(ringway, tmp_path):
-    """9112-9.3: where the next request begins is not known any more."""
+    """9112-9.3: the beginning of the next request is unknown."""
     server = ringway({"host_routes": {"*": {"type": "File", "path": tmp_path}}})
     with server.connect() as client:
         client.send(message("GET / HTTP/1.1", "Host: a", "X: " + "y" * 9000))

@@ -1,6 +1,8 @@
-"""What is ambiguous is refused: a status with a reason, `Connection: close`, the connection ended, nothing forwarded.
+"""Ambiguous requests are rejected: a status with a reason, `Connection: close`, the connection ends, nothing is
+forwarded.
 
-Each case is a whole request; a second, harmless one follows it in the same segment and must never be answered."""
+Each case is a complete request. A second, harmless request follows in the same segment and must never get a response.
+"""
 
 import itertools
 import uuid
@@ -16,7 +18,7 @@ Y = b"yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy"
 
 
 def get(*lines: bytes) -> bytes:
-    """A sound request line and Host, then these lines."""
+    """A valid request line and Host, followed by these lines."""
     return b"\r\n".join([b"GET TARGET HTTP/1.1", b"Host: HOST", *lines, b"", b""])
 
 
@@ -35,7 +37,7 @@ def host(field: bytes, start: bytes = b"GET TARGET HTTP/1.1") -> bytes:
 
 CHUNKED = b"Transfer-Encoding: chunked"
 
-# What is refused, by status and reason code: its name with the section, and the request with HOST and TARGET in it
+# Rejected requests by status and reason: name with the section, and the request with HOST and TARGET in it
 REFUSED_HEADS = {
     (400, "bad_request_line"): [
         ("9112-3 lower-case version", line(b"GET TARGET http/1.1")),
@@ -167,7 +169,7 @@ REFUSED_HEADS = {
 }
 HEADS = [(name, data, *answer) for answer, cases in REFUSED_HEADS.items() for name, data in cases]
 
-# Bodies that are broken where they begin, so that nothing of the request may be forwarded if all of it came together.
+# Bodies that are invalid at their beginning, so that nothing of a request that arrives at once may be forwarded.
 CHUNKS = [
     ("9112-7.1.1 no extension behind the semicolon", b"3;\r\nabc\r\n0\r\n\r\n", 400, "bad_chunk"),
     ("9112-7.1.1 an extension's name is a token", b"3;[x]=1\r\nabc\r\n0\r\n\r\n", 400, "bad_chunk"),
@@ -200,7 +202,7 @@ def ids(cases):
 
 
 def fresh(data: bytes, host: str) -> tuple[bytes, str]:
-    """The request, and the text that marks it at the upstream."""
+    """Returns the request, and the text that identifies it at the upstream."""
     mark = f"mark{next(_targets)}x"
     return data.replace(b"TARGET", f"/{mark}".encode()).replace(b"HOST", host.encode()), mark
 
@@ -224,7 +226,7 @@ def test_refused_head(site, route, name, data, status, reason):
 
 @pytest.mark.parametrize(("name", "data", "status", "reason"), HEADS, ids=ids(HEADS))
 def test_refused_head_in_pieces(site, name, data, status, reason):
-    """The same, however it is cut: byte by byte (long ones by larger pieces)."""
+    """The same with any split: byte by byte (long ones in larger pieces)."""
     data, mark = fresh(data, "proxied")
     with site.connect() as client:
         size = 1 + len(data) // 400
@@ -248,7 +250,7 @@ def test_refused_chunks(site, host, name, body, status, reason):
 
 @pytest.mark.parametrize(("name", "body", "status", "reason"), CHUNKS, ids=ids(CHUNKS))
 def test_refused_chunks_under_way(site, name, body, status, reason):
-    """The head is at the upstream already: it must not take what it got for a whole request."""
+    """The upstream has the head already. It must not take this as a complete request."""
     cut = []
 
     def serve(link, request):
@@ -279,7 +281,7 @@ def test_largest_head_is_served(site, host):
 
 @pytest.mark.parametrize("chunks", [1, 4])
 def test_chunked_body_too_large(site, chunks):
-    """9110-15.5.14: nobody knows its length before, so it is ended where it passes the limit."""
+    """9110-15.5.14: the length is unknown before, so the request ends when it exceeds the limit."""
     seen = []
 
     def serve(link, request):
@@ -301,7 +303,7 @@ def test_chunked_body_too_large(site, chunks):
 
 @pytest.mark.parametrize("together", [True, False], ids=["in one segment", "head first"])
 def test_small_chunked_body_too_large(ringway, upstream, together):
-    """9110-15.5.14, with a limit so small that all of the body comes with the head."""
+    """9110-15.5.14, with a limit so small that the whole body arrives with the head."""
     up = upstream(lambda link: link.to_end())
     to_upstream = {"type": "Proxy", "url": up.url}
     server = ringway({"limits": {"request_body_bytes": 10}, "host_routes": {"*": to_upstream}})
@@ -329,7 +331,7 @@ def test_length_of_body_at_limit(site):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_files_allow_get_and_head(site, method):
-    """9110-15.5.6: 405 with Allow, and the connection goes on."""
+    """9110-15.5.6: 405 with Allow, and the connection persists."""
     with site.connect() as client:
         response = client.get("/a.txt", method=method, host="files")
         assert (response.status, response.reason) == (405, "method_not_allowed")
@@ -339,7 +341,7 @@ def test_files_allow_get_and_head(site, method):
 
 
 def test_unknown_method(site):
-    """9110-9.1, 15.6.2: files do not know it, an application may."""
+    """9110-9.1, 15.6.2: file routes do not know the method, but an application may."""
     target = site.upstream.on(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     with site.connect() as client:
         response = client.get("/a.txt", method="BREW", host="files")
@@ -362,7 +364,7 @@ def test_unknown_method(site):
     ],
 )
 def test_trace(site, host, allowed):
-    """9110-9.3.8: it would show fields that we add. 15.5.6: Allow says what this resource takes."""
+    """9110-9.3.8: TRACE would show fields that Ringway adds. 15.5.6: Allow lists the methods of this resource."""
     with site.connect() as client:
         response = client.get("/mark-trace", method="TRACE", host=host)
         assert (response.status, response.reason) == (405, "method_not_allowed")
@@ -371,7 +373,7 @@ def test_trace(site, host, allowed):
 
 
 def test_no_route(site):
-    """9110-15.5.5; the connection goes on."""
+    """9110-15.5.5; the connection persists."""
     with site.connect() as client:
         response = client.get("/a.txt", host="nobody")
         assert (response.status, response.reason) == (404, "no_route")
@@ -390,7 +392,7 @@ def test_options_for_the_server(site):
 
 
 def test_refusal_outlives_a_body_that_goes_on(site):
-    """9112-9.6: who still sends gets the answer, not a reset before it."""
+    """9112-9.6: a client that still sends gets the response, and no reset before it."""
     with site.connect() as client:
         client.send(message("PUT /x HTTP/1.1", "Host: files", "Content-Length: 90000"))
         response = client.response()
@@ -422,12 +424,12 @@ def test_empty_lines_before_a_request(site, host):
     ids=["empty lines", "method", "target", "absolute", "version", "fold"],
 )
 def test_the_log_of_a_refused_head_has_nothing_of_another_request(site, head):
-    """A refused head is logged as far as it was read; what stood in its place before is somebody else's."""
+    """A rejected head is logged as far as it was read. The log must not contain data of earlier requests."""
     secret = "secret" * 30 + uuid.uuid4().hex
     with site.connect() as client:
         fields = [f"User-Agent: {secret}", f"Referer: {secret}"]
         assert client.get(f"/a.txt?{secret}", *fields, host="files").status == 200
-    site.server.record(f"/a.txt?{secret}")  # and with it those of the tests before are here
+    site.server.record(f"/a.txt?{secret}")  # and the records of the tests before are there as well
     seen = len(site.server.records)
     with site.connect() as client:
         client.send(head)

@@ -1,4 +1,4 @@
-"""What is forwarded of a request: its target, its fields, its body; Expect."""
+"""How requests are forwarded: target, fields, body; Expect."""
 
 import pytest
 from harness.raw import chunked, message
@@ -42,7 +42,7 @@ def test_head_as_it_leaves(site):
 
 @pytest.mark.parametrize("host", ["proxied", "PrOxIeD", "proxied:8080", "proxied:80", "proxied:"])
 def test_host_preserved(site, host):
-    """9110-7.2, and first in the head as it recommends."""
+    """9110-7.2, and first in the head, as recommended there."""
     request = forwarded(site, host=host)
     assert request.fields[0] == ("host", host)
     assert request.one("host") == host
@@ -81,7 +81,7 @@ def test_hop_by_hop_removed(site, field):
 
 
 def test_proxy_authorization_passes(site):
-    """9110-11.7.2: a proxy may pass it on, for who authenticates behind it."""
+    """9110-11.7.2: a proxy can forward it, for authentication behind it."""
     request = forwarded(site, "Proxy-Authorization: Basic eDp5")
     assert request.one("proxy-authorization") == "Basic eDp5"
 
@@ -91,7 +91,7 @@ def test_proxy_authorization_passes(site):
     ["x-one, x-two", "X-ONE,,X-Two , close", "x-one\r\nConnection: x-two", "keep-alive, x-two, x-one"],
 )
 def test_named_by_connection_removed(site, connection):
-    """9110-7.6.1: in any case, in a list or in several fields, before and behind."""
+    """9110-7.6.1: in any case, in a list or in several fields, before and after the field."""
     request = forwarded(site, "X-One: 1", f"Connection: {connection}", "X-Two: 2", "X-Three: 3")
     for name in ("connection", "x-one", "x-two"):
         assert name not in request
@@ -100,7 +100,7 @@ def test_named_by_connection_removed(site, connection):
 
 @pytest.mark.parametrize("name", ["host", "content-length", "transfer-encoding", "x-forwarded-for"])
 def test_not_named_away(site, name):
-    """9110-7.6.1: what framing, routing or the upstream's trust rest on stays whatever Connection says."""
+    """9110-7.6.1: fields for framing, routing or trust stay, whatever Connection lists."""
     fields = ["Transfer-Encoding: chunked"] if name == "transfer-encoding" else ["Content-Length: 2"]
     body = chunked(b"ab") if name == "transfer-encoding" else b"ab"
     request = forwarded(site, *fields, f"Connection: {name}", method="POST", body=body)
@@ -115,7 +115,7 @@ def test_not_named_away(site, name):
         *("X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Ssl", "X-Forwarded-Scheme", "X-Forwarded-Server"),
         *("X-Forwarded-By", "x-forwarded", "X-Forwarded-User", "X-Forwarded-Client-Cert", "X-FORWARDED-ANYTHING-ELSE"),
         *("Front-End-Https", "X-Scheme", "X-Url-Scheme", "X-Original-URL", "X-Rewrite-URL", "Proxy", "HTTP2-Settings"),
-        # CGI and WSGI make one name of these and those above.
+        # CGI and WSGI map these and the names above to the same name.
         *(
             "X_Forwarded_For",
             "x-forwarded_proto",
@@ -140,7 +140,7 @@ def test_forwarded_is_never_trusted(site, field):
 
 @pytest.mark.parametrize("field", ["Content_Length", "Transfer_Encoding", "transfer-encoding_"])
 def test_what_frames_is_not_sent_in_disguise(site, field):
-    """3875-4.1.18: to an application behind CGI `Content_Length` is CONTENT_LENGTH. Other names keep their `_`."""
+    """3875-4.1.18: for an application behind CGI, `Content_Length` is CONTENT_LENGTH. Other names keep their `_`."""
     request = forwarded(site, f"{field}: 5", "X_Other: stays", "Content-Length: 2", method="POST", body=b"ab")
     assert (field in request) == field.endswith("_")
     assert request.one("x_other") == "stays"
@@ -175,7 +175,7 @@ def test_forwarded_over_tls(ringway, upstream, certificate):
 
 
 def test_other_fields_stay_as_they_are(site):
-    """9110-5.3: order, repetition, case and content, whatever they are."""
+    """9110-5.3: order, repetition, case and content stay, whatever they are."""
     fields = [
         "X-B: 1", "X-A: \xe9\xff", "x-b: 2", "Cookie: a=b; c=d", "Authorization: Basic x", "Accept-Encoding: gzip, br",
         "If-None-Match: \"x\"", "Range: bytes=0-1", "Via: 1.0 fred", "X-Empty:", "Content-Type: a/b", "User-Agent: x",
@@ -186,14 +186,14 @@ def test_other_fields_stay_as_they_are(site):
 
 
 def test_http_1_0(site):
-    """9110-2.5, 7.6: forwarded in our own version; Host may be absent in 1.0 and is made then."""
+    """9110-2.5, 7.6: forwarded with Ringway's own version. A 1.0 request can have no Host, and then gets one."""
     request = forwarded(site, version="HTTP/1.0")
     assert request.version == "HTTP/1.1"
     assert "connection" not in request
 
 
 def test_http_1_0_without_host(ringway, upstream):
-    """9110-7.2: the upstream gets a Host nevertheless."""
+    """9110-7.2: the upstream still gets a Host."""
     up = upstream()
     server = ringway({"host_routes": {"*": {"type": "Proxy", "url": up.url}}})
     with server.connect() as client:
@@ -207,7 +207,7 @@ def test_http_1_0_without_host(ringway, upstream):
 
 @pytest.fixture(scope="module")
 def prefixes(running_site, tmp_path_factory):
-    """The issue's rules of prefixes, in one server of its own."""
+    """The rules for prefixes, in a separate server."""
     from harness.server import Server
 
     up = running_site.upstream
@@ -262,7 +262,7 @@ def prefixes(running_site, tmp_path_factory):
         ("example.com", "/based/", "/v2/"),
         ("example.com", "/based", "/v2"),
         ("example.com", "/slashed/users", "/v3/users"),
-        # on segment boundaries
+        # at segment boundaries
         ("example.com", "/apix", "/root/apix"),
         ("example.com", "/API/users", "/root/API/users"),
         ("example.com", "/x/api/users", "/root/x/api/users"),
@@ -274,7 +274,7 @@ def prefixes(running_site, tmp_path_factory):
         ("example.com", "/kept/users", "/kept/users"),
         ("example.com", "/kept", "/kept"),
         ("example.com", "/kept-based/users", "/v4/kept-based/users"),
-        # hosts: without case, without port, subdomains, any
+        # hosts: any case, any port, subdomains, any host
         ("EXAMPLE.com:8443", "/api/users", "/users"),
         ("example.com", "/", "/root/"),
         ("www.example.com", "/api/users", "/sub/api/users"),
@@ -282,12 +282,12 @@ def prefixes(running_site, tmp_path_factory):
         ("notexample.com", "/x", "/any/x"),
         ("other", "/everywhere/x", "/everywhere-of-any/x"),
         ("[::1]:80", "/x", "/any/x"),
-        # the paths of "*" hold for every host, behind its own ones
+        # the paths of "*" apply to every host, after its own
         ("example.com", "/everywhere/x", "/everywhere-of-any/x"),
         ("www.example.com", "/everywhere", "/everywhere-of-any"),
         ("example.com", "/api/v2/x/y", "/version2/x/y"),
         ("www.example.com", "/api/v2/x/y", "/api-of-any/y"),
-        # dot segments are gone, and then the rest is what was matched
+        # dot segments are removed, and the rest is matched
         ("example.com", "/api/./users", "/users"),
         ("example.com", "/api/a/../users", "/users"),
         ("example.com", "/x/../api/users", "/users"),
@@ -297,7 +297,7 @@ def prefixes(running_site, tmp_path_factory):
         ("example.com", "/api/%2e%2E/x", "/root/x"),
         ("example.com", "/api/.%2e/x", "/root/x"),
         ("example.com", "/api/./%7euser", "/~user"),
-        # RFC 9110 7.7: anything else is forwarded as it was sent, and the normal form chooses the route
+        # RFC 9110 7.7: everything else is forwarded as it was sent, and the normal form selects the route
         ("example.com", "/%61pi/users", "/users"),
         ("example.com", "/%61p%69/%75sers", "/%75sers"),
         ("example.com", "/api/%7Euser", "/%7Euser"),
@@ -313,17 +313,17 @@ def prefixes(running_site, tmp_path_factory):
         ("example.com", "/api/..%2Fx", "/..%2Fx"),
         ("example.com", "/api/%c3%a9", "/%c3%a9"),
         ("example.com", "/api/.a/%c3%a9", "/.a/%c3%a9"),
-        # a prefix that was matched with an encoded slash in it
+        # a matched prefix that contains an encoded slash
         ("example.com", "/in%2fone/%7euser", "/~user"),
         ("example.com", "/in%2fone", "/"),
         ("example.com", "/api/%252e", "/%252e"),
-        # nor are empty segments anything else than what they are
+        # empty segments do not change, either
         ("example.com", "/api//users", "//users"),
         ("example.com", "//api/users", "/root//api/users"),
         # names that only look like dot segments
         ("example.com", "/api/.../x", "/.../x"),
         ("example.com", "/api/..x/.y", "/..x/.y"),
-        # the query is nobody's business
+        # the query does not change
         ("example.com", "/api/x?../%2e%2e/%zz??", "/x?../%2e%2e/%zz??"),
     ],
 )
@@ -381,7 +381,7 @@ def test_prefix_of_files(prefixes, host, sent, status, body):
 @pytest.mark.parametrize("coding", ["length", "chunked"])
 @pytest.mark.parametrize("together", [True, False], ids=["one segment", "head first"])
 def test_body(site, size, coding, together):
-    """9112-6: framed as it came."""
+    """9112-6: forwarded with the same framing."""
     target = site.upstream.on(OK)
     body = bytes(i * 7 % 251 for i in range(size))
     field = "Transfer-Encoding: chunked" if coding == "chunked" else f"Content-Length: {size}"
@@ -404,7 +404,7 @@ def test_body(site, size, coding, together):
 
 
 def test_length_zero_is_forwarded(site):
-    """9110-8.6: POST without content says so."""
+    """9110-8.6: POST without content is marked as such."""
     assert forwarded(site, "Content-Length: 0", method="POST").one("content-length") == "0"
     assert "content-length" not in forwarded(site, method="POST")
 
@@ -421,7 +421,7 @@ def test_chunked_byte_by_byte(site):
 
 @given(data=st.data())
 def test_body_in_any_pieces(running_site, data):
-    """9112-6, 7.1: no split of the bytes makes a difference."""
+    """9112-6, 7.1: the result does not depend on splits."""
     site = running_site
     body = data.draw(st.binary(max_size=300))
     cuts = sorted(data.draw(st.lists(st.integers(0, 400), max_size=6)))
@@ -445,14 +445,14 @@ def test_body_in_any_pieces(running_site, data):
 
 
 def test_extensions_are_not_forwarded(site):
-    """9112-7.1.1: a recipient ignores those that it does not know; ours is a coding of its own."""
+    """9112-7.1.1: a recipient ignores unknown extensions; Ringway writes its own chunks."""
     request = forwarded(site, "Transfer-Encoding: chunked", method="POST", body=b"3;evil=1\r\nabc\r\n0;evil\r\n\r\n")
     assert request.body == b"abc"
     assert b"evil" not in request.link.reader.received.rpartition(request.head)[2]
 
 
 def test_trailers(site):
-    """9110-6.5: passed on, save those that decide about framing, routing, authentication."""
+    """9110-6.5: forwarded, except those for framing, routing and authentication."""
     trailers = (
         "X-Sum: 1\r\nContent-Length: 9\r\nHost: evil\r\nTransfer-Encoding: x\r\nAuthorization: evil\r\nX-Two: 2\r\n"
     )
@@ -463,7 +463,7 @@ def test_trailers(site):
 
 
 def test_body_of_get_to_files(site):
-    """9110-9.3.1: content in GET means nothing, but what follows it is the next request."""
+    """9110-9.3.1: content in GET has no meaning, but the next request follows it."""
     with site.connect() as client:
         client.send(message("GET /a.txt HTTP/1.1", "Host: files", "Content-Length: 3", body=b"abc"))
         assert client.response().body == b"a file\n"
@@ -474,7 +474,8 @@ def test_body_of_get_to_files(site):
 
 
 def test_body_of_get_to_files_that_comes_late(site):
-    """9112-9.3: what is not here when it is answered is not read; the answer says that the connection ends."""
+    """9112-9.3: the rest of a body that has not arrived before the response is not read. The response announces the
+    close."""
     with site.connect() as client:
         client.send(message("GET /a.txt HTTP/1.1", "Host: files", "Content-Length: 30"))
         response = client.response()
@@ -488,7 +489,7 @@ def test_body_of_get_to_files_that_comes_late(site):
 
 
 def test_expect_passed_on(site):
-    """9110-10.1.1: the upstream's 100 reaches the client before it sends its body."""
+    """9110-10.1.1: the client gets the upstream's 100 before it sends its body."""
     order = []
 
     def serve(link, request):
@@ -514,7 +515,7 @@ def test_expect_passed_on(site):
 
 @pytest.mark.parametrize("status", [200, 403, 417])
 def test_expect_answered_at_once(site, status):
-    """9110-10.1.1: a final answer without 100. The body may never come, so the connection ends."""
+    """9110-10.1.1: a final response without 100. The body may never come, so the connection ends."""
 
     def serve(link, request):
         link.send(message(f"HTTP/1.1 {status} x", "Content-Length: 2", body=b"no"))
@@ -547,7 +548,7 @@ def test_expect_with_the_body_at_once(site):
 
 
 def test_expect_of_http_1_0(site):
-    """9110-10.1.1: ignored, and no 1xx goes to such a client."""
+    """9110-10.1.1: ignored, and such a client gets no 1xx."""
 
     def serve(link, request):
         link.send(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -563,7 +564,7 @@ def test_expect_of_http_1_0(site):
 
 
 def test_expect_to_files(site):
-    """9110-10.1.1: the final answer at once."""
+    """9110-10.1.1: the final response at once."""
     with site.connect() as client:
         client.send(message("PUT /a.txt HTTP/1.1", "Host: files", "Expect: 100-continue", "Content-Length: 3"))
         response = client.response()

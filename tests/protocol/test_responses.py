@@ -1,4 +1,4 @@
-"""What is passed on of a response: its framing, its fields, interim ones; and what becomes of it for HTTP/1.0."""
+"""How responses are forwarded: framing, fields, interim responses; and conversion for HTTP/1.0."""
 
 import pytest
 from harness.raw import chunked, message
@@ -9,7 +9,7 @@ CHUNKED = "Transfer-Encoding: chunked"
 
 
 def then_close(answer):
-    """A handler that answers so and closes."""
+    """Returns a handler that sends this and closes."""
 
     def serve(link, request):
         link.body(request)
@@ -50,7 +50,7 @@ def test_length(site, size, version):
 
 @pytest.mark.parametrize("size", [0, 1, 1000, 65536, 300_000])
 def test_chunked(site, size):
-    """9112-7.1: chunked in, chunked out, and both connections go on."""
+    """9112-7.1: chunked in, chunked out, and both connections persist."""
     body = bytes(i * 7 % 251 for i in range(size))
     chunks = [body[at : at + 9000] for at in range(0, size, 9000)]
     target = site.upstream.on(message("HTTP/1.1 200 OK", CHUNKED, body=chunked(*chunks)))
@@ -62,7 +62,7 @@ def test_chunked(site, size):
 
 
 def test_chunked_byte_by_byte(site):
-    """9112-7.1.1: extensions are read over, in every split."""
+    """9112-7.1.1: extensions are ignored, with any split."""
     body = b"3;a=b\r\nabc\r\n000A ;x\r\n".replace(b" ;", b";") + b'0123456789\r\n0;last="1"\r\n\r\n'
     target = site.upstream.on(in_pieces(message("HTTP/1.1 200 OK", CHUNKED, body=body)))
     with site.connect() as client:
@@ -72,7 +72,7 @@ def test_chunked_byte_by_byte(site):
 
 @given(data=st.data())
 def test_chunked_in_any_pieces(running_site, data):
-    """9112-7.1: no split makes a difference, also not to what follows."""
+    """9112-7.1: the result does not depend on splits, and neither does what follows."""
     chunks = data.draw(st.lists(st.binary(min_size=1, max_size=60), max_size=5))
     cuts = sorted(data.draw(st.lists(st.integers(0, 300), max_size=6)))
     answer = message("HTTP/1.1 200 OK", CHUNKED, body=chunked(*chunks))
@@ -90,7 +90,7 @@ def test_chunked_in_any_pieces(running_site, data):
 
 
 def test_chunks_are_not_held_back(site):
-    """What has come goes out, though more is to follow."""
+    """Ringway sends what has arrived, although more will follow."""
     more = site.upstream.journal.__class__()
     taken = []
 
@@ -114,7 +114,7 @@ def test_chunks_are_not_held_back(site):
 
 
 def test_trailers(site):
-    """9110-6.5: passed on, save those that must not stand there."""
+    """9110-6.5: forwarded, except those that are not allowed there."""
     trailers = "X-Sum: 1\r\nContent-Length: 9\r\nSet-Cookie: evil\r\nTransfer-Encoding: x\r\nX-Two: 2\r\n"
     answer = message("HTTP/1.1 200 OK", CHUNKED, "Trailer: X-Sum", body=chunked(b"abc", trailers=trailers))
     target = site.upstream.on(answer)
@@ -128,7 +128,7 @@ def test_trailers(site):
 @pytest.mark.parametrize("body", [b"", b"abc", b"x" * 200_000], ids=["empty", "small", "large"])
 @pytest.mark.parametrize("keep", [[], ["Connection: keep-alive"]], ids=["", "keep-alive"])
 def test_chunked_to_http_1_0(site, body, keep):
-    """9112-6.1, 7.1: an HTTP/1.0 client knows no chunks: decoded, without trailers, ended by the close."""
+    """9112-6.1, 7.1: an HTTP/1.0 client does not know chunks: decoded, without trailers, ended by the close."""
     chunks = [body[at : at + 9000] for at in range(0, len(body), 9000)]
     target = site.upstream.on(message("HTTP/1.1 200 OK", CHUNKED, body=chunked(*chunks, trailers="X-Sum: 1\r\n")))
     with site.connect() as client:
@@ -141,7 +141,7 @@ def test_chunked_to_http_1_0(site, body, keep):
 @pytest.mark.parametrize("body", [b"", b"abc", b"x" * 200_000], ids=["empty", "small", "large"])
 @pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
 def test_until_close(site, body, version):
-    """9112-6.3 rule 8: chunked for a 1.1 client, whose connection goes on; until close for a 1.0 client."""
+    """9112-6.3 rule 8: chunked for a 1.1 client, whose connection persists; until close for a 1.0 client."""
     target = site.upstream.on(then_close(message("HTTP/1.1 200 OK", body=body)))
     with site.connect() as client:
         response = get(client, target, version)
@@ -155,7 +155,7 @@ def test_until_close(site, body, version):
 
 
 def test_until_close_from_http_1_0(site):
-    """9112-9.3: an upstream that speaks 1.0."""
+    """9112-9.3: an upstream with HTTP/1.0."""
     target = site.upstream.on(then_close(b"HTTP/1.0 200 OK\r\n\r\nabc"))
     with site.connect() as client:
         response = get(client, target)
@@ -180,7 +180,7 @@ def test_without_body(site, status, fields):
 
 @pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
 def test_status_line(site, version):
-    """9112-4: the phrase stays, the version is ours."""
+    """9112-4: the phrase stays, and the version is Ringway's."""
     target = site.upstream.on(b"HTTP/1.1 299 A  strange \xe9 phrase\r\nContent-Length: 0\r\n\r\n")
     with site.connect() as client:
         response = get(client, target, version)
@@ -188,7 +188,7 @@ def test_status_line(site, version):
 
 
 def test_status_line_without_phrase(site):
-    """9112-4: the phrase may be empty; the space before it is forgotten by many."""
+    """9112-4: the phrase can be empty; many servers omit the space before it."""
     for answer in (b"HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n"):
         target = site.upstream.on(answer)
         with site.connect() as client:
@@ -233,7 +233,7 @@ def test_named_by_connection_removed(site):
 
 @pytest.mark.parametrize("framing", [["Content-Length: 2"], [CHUNKED]], ids=["length", "chunked"])
 def test_close_of_the_upstream_is_its_own(site, framing):
-    """9110-7.6.1: Connection is about one connection. The client's goes on, the upstream's is not used again."""
+    """9110-7.6.1: Connection applies to one connection. The client's persists, and the upstream's is not reused."""
     body = b"ab" if framing != [CHUNKED] else chunked(b"ab")
     target = site.upstream.on(message("HTTP/1.1 200 OK", "Connection: close", *framing, body=body))
     with site.connect() as client:
@@ -246,7 +246,7 @@ def test_close_of_the_upstream_is_its_own(site, framing):
 
 
 def test_upstream_of_http_1_0_is_not_used_again(site):
-    """9112-9.3: not unless it says keep-alive."""
+    """9112-9.3: not without keep-alive."""
     plain = site.upstream.on(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nab")
     kept = site.upstream.on(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nab")
     with site.connect() as client:
@@ -259,7 +259,7 @@ def test_upstream_of_http_1_0_is_not_used_again(site):
 
 
 def test_date(site):
-    """9110-6.6.1: kept, or added where it is missing."""
+    """9110-6.6.1: kept, or added if missing."""
     there = site.upstream.on(b"HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Length: 0\r\n\r\n")
     missing = site.upstream.on(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     with site.connect() as client:
@@ -282,7 +282,7 @@ def test_other_fields_stay_as_they_are(site):
 
 @pytest.mark.parametrize("status", [100, 102, 103, 199])
 def test_interim_passed_on(site, status):
-    """9110-15.2: to 1.1 clients, as many as there are, without framing or Connection."""
+    """9110-15.2: forwarded to 1.1 clients, any number of them, without framing or Connection."""
     interim = message(f"HTTP/1.1 {status} Early", "Link: </a.css>", "Connection: keep-alive")
     target = site.upstream.on(interim * 3 + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
     with site.connect() as client:
@@ -316,7 +316,7 @@ def test_interim_withheld_from_http_1_0(site):
 
 
 def test_interim_goes_out_at_once(site):
-    """Early hints are of use only before the answer is ready."""
+    """Early hints are useful only before the response is ready."""
     journal = site.upstream.journal.__class__()
     seen = []
 
@@ -345,7 +345,7 @@ def test_interim_before_head(site):
 
 
 def test_interim_announces_no_body(site):
-    """9112-6.3 rule 1: 1xx never has one; its Content-Length is not passed on (9110-8.6)."""
+    """9112-6.3 rule 1: 1xx never has a body; its Content-Length is not forwarded (9110-8.6)."""
     answer = message("HTTP/1.1 103 x", "Content-Length: 5") + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
     target = site.upstream.on(answer)
     with site.connect() as client:
@@ -357,7 +357,7 @@ def test_interim_announces_no_body(site):
 
 
 def test_head_across_buffers_behind_interim_responses(site):
-    """However much came before it in the same receive: a head may lie across the end of a buffer."""
+    """However much came before it in the same receive: a head can extend across the end of a buffer."""
     interim = message("HTTP/1.1 103 Early Hints", "X: " + "y" * 1000)
     final = message("HTTP/1.1 200 OK", "Content-Length: 2", "X: " + "y" * 5000, body=b"hi")
     for count in range(55, 70):  # of 64 KiB, the size of a buffer

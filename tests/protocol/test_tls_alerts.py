@@ -1,14 +1,16 @@
-"""What TLS says when it fails or is missing: fatal alerts reach the client, plain HTTP gets an answer."""
+"""TLS that fails or is missing: fatal alerts reach the client, and plain HTTP gets a response."""
 
 import contextlib
 import os
 import select
 import ssl
 import subprocess
+import threading
 import time
 
 import pytest
 from harness.raw import any_certificate, message
+from harness.records import HELLO, Peer
 from harness.server import Server
 from harness.tls import VERSION, Half, of_version
 from harness.upstream import Upstream
@@ -35,7 +37,7 @@ def secure(tmp_path_factory, certificate):
 
 @pytest.fixture
 def shake(secure):
-    """Brings clients through the handshake."""
+    """Connects clients and completes the handshake."""
     with contextlib.ExitStack() as clients:
 
         def begin(version):
@@ -46,7 +48,7 @@ def shake(secure):
 
 
 def sealed(half, data):
-    """A record with it, not sent yet."""
+    """Returns a record with this data, not sent yet."""
     half.tls.write(data)
     return bytearray(half.outgoing.read())
 
@@ -58,7 +60,7 @@ def broken(half, data=GET):
 
 
 def alert(half):
-    """The name of the fatal alert that comes; "": an end without one."""
+    """Returns the name of the received fatal alert. "": an end without one."""
     while True:
         try:
             if half.tls.read(65536) == b"":
@@ -69,7 +71,7 @@ def alert(half):
                 return ""
             half.incoming.write(data)
         except ssl.SSLError as error:
-            assert half.sock.recv(65536) == b""  # in order: no reset
+            assert half.sock.recv(65536) == b""  # with FIN: no reset
             return error.reason.partition("ALERT_")[2]
 
 
@@ -89,14 +91,14 @@ def test_what_follows_a_broken_record_does_not_reset_the_alert(shake, version):
     half = shake(version)
     half.sock.sendall(broken(half) + b"x" * 300_000)
     assert alert(half) == "BAD_RECORD_MAC"
-    for _ in range(3):  # a socket that is closed answers the first with a reset, and then there is nobody to send to
+    for _ in range(3):  # a closed socket answers the first one with a reset, and then no alert can be sent
         half.sock.sendall(b"x")
 
 
 @VERSION
 @pytest.mark.parametrize("first", [b"", b"abc"], ids=["head", "body"])
 def test_a_broken_record_while_a_request_is_served(secure, shake, version, first):
-    """The upstream sees the request end, the client the alert."""
+    """The upstream sees the end of the request, and the client gets the alert."""
     server, upstream = secure
 
     def serve(link, request):
@@ -125,12 +127,12 @@ def test_records_that_are_not_expected(shake, version, record, names):
     """RFC 8446 5, 5.1, 5.2."""
     half = shake(version)
     half.sock.sendall(record)
-    # INTERNAL_ERROR: OpenSSL 3.0, of what is too short for TLS 1.2.
+    # INTERNAL_ERROR: from OpenSSL 3.0, for records that are too short for TLS 1.2.
     assert alert(half) in names | {"INTERNAL_ERROR"}
 
 
 def test_no_renegotiation_is_told_at_once(secure):
-    """RFC 5746 4.5: the client may wait for it, when half a head lies here too."""
+    """RFC 5746 4.5: the client may wait for the alert, even if Ringway has half a head."""
     server, _ = secure
     port = server.listener(tls=True).port
     command = [
@@ -169,13 +171,44 @@ def test_no_renegotiation_is_told_at_once(secure):
         client.communicate()
 
 
-# ----------------------------------------------------------------------------------------------- plain HTTP instead
+@pytest.mark.parametrize("before", [b"", GET[:10], GET, GET * 2 + GET[:10]], ids=["nothing", "half", "a", "two"])
+def test_no_renegotiation_is_told_while_a_request_is_served(secure, tmp_path, before):
+    """More data of the client waits, with or without a complete request. The alert does not wait for it."""
+    server, upstream = secure
+    asked = threading.Event()
+
+    def serve(link, request):
+        assert asked.wait(DEADLINE)
+        link.send(message("HTTP/1.1 200 OK", "Content-Length: 0"))
+
+    target = upstream.on(serve)
+    with Peer(server.listener(tls=True).address, tmp_path, ssl.TLSVersion.TLSv1_2) as peer:
+        peer.handshake()
+        try:
+            peer.raw(peer.craft_12(23, message(f"GET {target} HTTP/1.1", "Host: proxied") + before))
+            upstream.request(target)
+            peer.raw(peer.craft_12(22, HELLO))
+            assert peer.receive() == b""
+            assert peer.ended == "no_renegotiation"
+        finally:
+            asked.set()
+
+
+def test_a_ticket_comes_while_half_a_head_waits(secure, tmp_path):
+    """RFC 8446 4.6.1: a ticket follows the handshake, and otherwise the first response."""
+    server, _ = secure
+    with Peer(server.listener(tls=True).address, tmp_path) as peer:
+        peer.raw(peer.handshake(hold=True) + peer.seal(GET[:10]))
+        peer.ticket()
+
+
+# --------------------------------------------------------------------------------------------- plain HTTP on TLS ports
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS", "x-own"])
 @pytest.mark.parametrize("size", [0, 1], ids=["at once", "an octet at a time"])
 def test_plain_http_to_a_tls_port(secure, method, size):
-    """400 with a reason, in the access log too, and no request gets through."""
+    """400 with a reason, also in the access log, and no request is forwarded."""
     server, upstream = secure
     target = upstream.on(b"HTTP/1.1 200 OK\r\n\r\n")
     data = message(f"{method} {target} HTTP/1.1", "Host: proxied", "Content-Length: 3", body=b"abc")
@@ -200,7 +233,7 @@ def test_plain_http_about_the_whole_server(secure):
 
 @pytest.mark.parametrize("data", [b"GET", b"\r\n", b"\x16", b"\x80\x2e\x01"])
 def test_half_of_something_on_a_tls_port(secure, data):
-    """Nobody is left to answer to."""
+    """The client is gone."""
     server, _ = secure
     with server.connect_raw(tls=True) as client:
         client.send(data)

@@ -1,8 +1,9 @@
-"""Upgrade (WebSocket): a tunnel after the upstream's 101, and only then. RFC 9110 7.8"""
+"""Upgrade (WebSocket): a tunnel after the upstream's 101, and not before. RFC 9110 7.8"""
 
 import threading
 
 import pytest
+from harness.memory import total
 from harness.raw import chunked, message
 from harness.standing import arrived
 from harness.waiting import DEADLINE
@@ -12,7 +13,7 @@ SWITCH = message("HTTP/1.1 101 Switching Protocols", "Connection: upgrade", "Upg
 
 
 def tunnel(site, client, talk, switch=SWITCH, early=b""):
-    """Asks for a tunnel in which the upstream talks so; returns its target once 101 is here."""
+    """Requests a tunnel in which the upstream behaves like this. Returns its target after 101."""
 
     def serve(link, request):
         link.send(switch)
@@ -44,7 +45,7 @@ def test_what_is_asked_and_answered(site):
 
 
 def test_both_ways(site):
-    """Bytes that look like HTTP are bytes."""
+    """Bytes that look like HTTP are only bytes."""
 
     def talk(link, request):
         for _ in range(3):
@@ -62,7 +63,7 @@ def test_both_ways(site):
 
 
 def test_early_data_of_both(site):
-    """What stands right behind the head, or behind 101, belongs to the tunnel; the client's waits for 101."""
+    """Data right after the head, or after 101, belongs to the tunnel. The client's data waits for 101."""
     before = []
 
     def serve(link, request):
@@ -83,7 +84,7 @@ def test_early_data_of_both(site):
 
 @pytest.mark.parametrize("first", ["client", "upstream"])
 def test_half_close(site, first):
-    """The end of one direction is passed on; the other goes on."""
+    """The end of one direction is forwarded, and the other direction continues."""
 
     def talk(link, request):
         if first == "client":
@@ -110,7 +111,7 @@ def test_half_close(site, first):
 
 @pytest.mark.parametrize("who", ["client", "upstream"])
 def test_reset(site, who):
-    """Who breaks it off breaks it off for both."""
+    """If one side aborts, the tunnel is aborted on both sides."""
 
     def talk(link, request):
         assert link.exactly(2) == b"hi"
@@ -134,7 +135,7 @@ def test_reset(site, who):
 
 
 def test_what_was_said_before_a_reset(site):
-    """All of it reaches a client that reads slowly, and then the reset."""
+    """A client that reads slowly gets all of it, and then the reset."""
     size = 100_000
     broken = threading.Event()
 
@@ -144,16 +145,60 @@ def test_what_was_said_before_a_reset(site):
         link.reset()
         broken.set()
 
+    timeouts = total(site.server, "timeouts")
     with site.server.connect(window=4096) as client:
         target, _ = tunnel(site, client, talk)
         assert broken.wait(DEADLINE)
         client.send(b"what nobody reads any more")
         assert client.assert_broken() == b"x" * size
     assert site.server.record(target)["reason"] == "upstream_cut"
+    assert total(site.server, "timeouts") == timeouts
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("says", [b"", b"x" * 50_000], ids=["silent upstream", "upstream that says something"])
+def test_what_a_client_said_before_its_reset(ringway, upstream, certificate, tmp_path, tls, says):
+    """All of it reaches an upstream that reads late, and then the reset."""
+    size = 100_000
+    go = threading.Event()
+    got = []
+
+    def serve(link):
+        link.request()
+        link.send(SWITCH + says)
+        assert go.wait(DEADLINE)
+        try:
+            while True:
+                got.append(link.sock.recv(4096))
+                if not got[-1]:
+                    break
+        except ConnectionResetError:
+            got.append(None)
+        link.close()
+
+    up = upstream(serve)
+    (tmp_path / "file").write_text("a file")
+    routes = {"*": {"type": "Proxy", "url": up.url}, "files": {"type": "File", "path": tmp_path}}
+    server = ringway({"host_routes": routes, **({"tls": certificate} if tls else {})})
+    timeouts = total(server, "timeouts")
+    with server.connect(tls=tls) as client:
+        client.send(message("GET / HTTP/1.1", *ASK))
+        assert client.response_head().status == 101
+        client.send(b"y" * size)
+        arrived(client.sock)
+        client.reset()
+    # Whoever is answered now is answered by a worker that has seen the reset.
+    with server.connect(tls=tls) as other:
+        assert other.get("/file", host="files").status == 200
+    go.set()
+    assert server.record("/")["reason"] == "client_closed"
+    assert got[-1] is None
+    assert b"".join(got[:-1]) == b"y" * size
+    assert total(server, "timeouts") == timeouts
 
 
 def test_much_both_ways(site):
-    """More than all buffers hold, in both directions at once, nothing lost or mixed."""
+    """More than all buffers can hold, in both directions at once: nothing is lost or mixed."""
     size = 3_000_000
     pattern = bytes(range(251)) * (size // 251 + 1)
 
@@ -200,7 +245,8 @@ def test_over_tls(ringway, upstream, certificate):
 
 @pytest.mark.parametrize("status", [200, 400, 426])
 def test_refused_by_the_upstream(site, status):
-    """Any other answer is an answer; the connection goes on, and what stands behind the request is the next one."""
+    """Any other status is a normal response. The connection persists, and data after the request is the next
+    request."""
     target = site.upstream.on(message(f"HTTP/1.1 {status} x", "Content-Length: 2", body=b"no"))
     with site.connect() as client:
         client.send(message(f"GET {target} HTTP/1.1", *ASK) + message("GET /a.txt HTTP/1.1", "Host: files"))
@@ -236,8 +282,8 @@ H2C = ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: A
     ],
 )
 def test_what_is_not_allowed_is_not_asked_for(site, fields):
-    """A tunnel of HTTP/2 would go past routes, client certificates and what upstreams are told. Such a request is one
-    as any other, and who answers it with 101 is not believed."""
+    """A tunnel of HTTP/2 would bypass routes, client certificates and identity fields. Ringway treats such a request
+    like any other, and a 101 in response is an error."""
     for answer, status in ((b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200), (SWITCH, 502)):
         target = site.upstream.on(answer)
         with site.connect() as client:
@@ -265,7 +311,7 @@ def test_of_several_the_allowed_one_is_asked_for(site):
 
 @pytest.mark.parametrize("upgrade", ["h2c", "websocket, h2c", "foo", ""])
 def test_a_101_only_for_what_was_asked(ringway, upstream, upgrade):
-    """RFC 9110 7.8: `foo` is allowed as well, but this request did not ask for it."""
+    """RFC 9110 7.8: `foo` is allowed as well, but this request did not request it."""
     up = upstream()
     switch = message("HTTP/1.1 101 Switching Protocols", "Connection: upgrade", f"Upgrade: {upgrade}")
     target = up.on(switch + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
@@ -287,7 +333,7 @@ def test_a_route_says_what_may_be_upgraded_to(ringway, upstream, allowed, status
 
 
 def test_interim_before_101(site):
-    """15.2: other interim responses may come first."""
+    """15.2: other interim responses can come first."""
     with site.connect() as client:
 
         def serve(link, request):
@@ -308,7 +354,7 @@ def test_interim_before_101(site):
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_101_that_was_not_asked_for(site, fields, method):
-    """15.2.2: never forwarded; whatever follows it is not believed."""
+    """15.2.2: never forwarded, and nothing after it is trusted."""
     target = site.upstream.on(SWITCH + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
     with site.connect() as client:
         client.send(message(f"{method} {target} HTTP/1.1", *fields))
@@ -319,7 +365,7 @@ def test_101_that_was_not_asked_for(site, fields, method):
 
 
 def test_101_without_upgrade(site):
-    """7.8: 101 must say to what."""
+    """7.8: 101 must name the protocol."""
     target = site.upstream.on(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
     with site.connect() as client:
         client.send(message(f"GET {target} HTTP/1.1", *ASK))
@@ -345,7 +391,7 @@ def test_of_files(site):
 
 @pytest.mark.parametrize("coding", ["length", "chunked"])
 def test_an_upgrade_with_a_body_is_ignored(site, coding):
-    """7.8: clients that offer h2c with every request get their answer in HTTP/1.1."""
+    """7.8: clients that offer h2c with every request get a response in HTTP/1.1."""
     target = site.upstream.on(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
     fields, body = (["Content-Length: 2"], b"ab")
     if coding == "chunked":

@@ -1,4 +1,4 @@
-"""Upstreams that misbehave: what the client gets, what is tried again, which connections are used again."""
+"""Upstreams that misbehave: what the client gets, what is retried, which connections are reused."""
 
 import pytest
 from harness.raw import chunked, message
@@ -10,7 +10,7 @@ CHUNKED = "Transfer-Encoding: chunked"
 
 @pytest.fixture
 def before(ringway, upstream):
-    """Starts Ringway in front of an upstream that serves each connection so; returns both."""
+    """Starts Ringway before an upstream that serves each connection like this. Returns both."""
 
     def start(serve, **config):
         up = upstream(serve)
@@ -20,7 +20,7 @@ def before(ringway, upstream):
 
 
 def in_turn(*serves):
-    """The n-th connection is served by the n-th of these."""
+    """The n-th of these serves the n-th connection."""
     return lambda link: serves[link.number](link)
 
 
@@ -54,7 +54,7 @@ BAD_HEADS = {
 @pytest.mark.parametrize("pieces", [False, True], ids=["whole", "byte by byte"])
 @pytest.mark.parametrize("head", BAD_HEADS.values(), ids=BAD_HEADS)
 def test_bad_head(site, head, pieces):
-    """502 with its reason; the client's connection goes on, the upstream's does not, nothing is tried again."""
+    """502 with its reason. The client's connection persists, the upstream's does not, and nothing is retried."""
 
     def serve(link, request):
         for at in range(0, len(head), 1 if pieces else len(head)):
@@ -88,7 +88,7 @@ BARE_LF = {
 @pytest.mark.parametrize("pieces", [False, True], ids=["whole", "byte by byte"])
 @pytest.mark.parametrize("answer", BARE_LF.values(), ids=BARE_LF)
 def test_lines_that_end_with_lf_alone(site, answer, pieces):
-    """9112-2.2: a recipient may read LF as the end of a line. What goes on has CR LF, and the body stays as it is."""
+    """9112-2.2: a recipient can read LF as the end of a line. Ringway forwards CR LF, and the body does not change."""
 
     def serve(link, request):
         for at in range(0, len(answer), 1 if pieces else len(answer)):
@@ -102,7 +102,7 @@ def test_lines_that_end_with_lf_alone(site, answer, pieces):
                 response = client.response()
             assert (response.status, response.one("x")) == (200, "a b")
             assert response.body == answer[-2:]
-    # It is as good as any other connection.
+    # It is reused like any other connection.
     first, second = site.upstream.requests_for(target)
     assert first.link is second.link
 
@@ -117,7 +117,8 @@ PADDED = {
 
 @pytest.mark.parametrize("body", PADDED.values(), ids=PADDED)
 def test_padded_chunk_sizes(site, body):
-    """9112-7.1 is 1*HEXDIG; 2616 allowed blanks. From a client neither more than 15 digits nor blanks are taken."""
+    """9112-7.1 requires 1*HEXDIG; RFC 2616 allowed blanks. From a client, neither more than 15 digits nor blanks are
+    accepted."""
     target = site.upstream.on(message("HTTP/1.1 200 OK", CHUNKED) + body)
     with site.connect() as client:
         response = client.get(target, host="proxied")
@@ -125,6 +126,30 @@ def test_padded_chunk_sizes(site, body):
         if body != PADDED["eight digits"]:
             client.send(message(f"POST {target} HTTP/1.1", "Host: proxied", CHUNKED) + body)
             assert client.response().status == 400
+
+
+LF_IN_CHUNKS = {
+    "behind a size": b"2\nhi\r\n0\r\n\r\n",
+    "behind the data": b"2\r\nhi\n0\r\n\r\n",
+    "behind the last size": b"2\r\nhi\r\n0\n\r\n",
+    "behind a trailer": b"2\r\nhi\r\n0\r\nA: b\n\r\n",
+    "behind the trailers": b"2\r\nhi\r\n0\r\nA: b\r\n\n",
+    "everywhere": b"2\nhi\n0\n\n",
+}
+
+
+@pytest.mark.parametrize("body", LF_IN_CHUNKS.values(), ids=LF_IN_CHUNKS)
+@pytest.mark.parametrize(
+    "head", [f"HTTP/1.1 200 OK\r\n{CHUNKED}\r\n\r\n", f"HTTP/1.1 200 OK\n{CHUNKED}\n\n"], ids=["crlf", "lf"]
+)
+def test_rfc9112_7_1_lf_alone_in_chunks(site, head, body):
+    """In a head it ends a line. In a body it would decide where the response ends, and readers differ."""
+    target = site.upstream.on(head.encode() + body)
+    with site.connect() as client:
+        response = client.get(target, host="proxied")
+        assert (response.status, response.reason) == (502, "upstream_bad_body")
+    link = site.upstream.request(target).link
+    site.upstream.journal.until(lambda: link.closed, "end of the connection to the upstream")
 
 
 def head_of(length: int, *fields: str) -> bytes:
@@ -158,7 +183,7 @@ def test_too_many_fields(site):
 
 
 def assert_cut(client, method="GET"):
-    """A response that is not the whole can be told from one that is: the connection is broken off."""
+    """An incomplete response can be told from a complete one: the connection is aborted."""
     try:
         response = client.response(method)
     except ConnectionResetError:
@@ -180,7 +205,7 @@ def assert_cut(client, method="GET"):
     ids=["length", "length, nothing", "between chunks", "within a chunk", "before the last CR LF", "chunked, nothing"],
 )
 def test_cut_body(site, version, answer):
-    """9112-8: an incomplete response does not look like a complete one, to 1.0 either; a reset, not an end."""
+    """9112-8: an incomplete response does not look complete, not even to a 1.0 client: a reset, not an end."""
 
     def serve(link, request):
         link.send(answer)
@@ -197,7 +222,7 @@ def test_cut_body(site, version, answer):
 @pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
 @pytest.mark.parametrize("chunk", [b"x\r\nhello\r\n", b"5\r\nhelloo\r\n", b"5\nhello\r\n", b"0\r\nnonsense\r\n\r\n"])
 def test_broken_chunk(site, version, chunk):
-    """9112-7.1, 8: cut where it breaks, if the response had begun."""
+    """9112-7.1, 8: aborted at the error, if the response had begun."""
     journal = site.upstream.journal.__class__()
     begun = []
 
@@ -234,7 +259,7 @@ def test_broken_chunk_at_once(site, version):
 @pytest.mark.parametrize("extra", [b"x", HI], ids=["a byte", "a response"])
 @pytest.mark.parametrize("framing", ["length", "chunked", "none", "head"])
 def test_extra_bytes_behind_a_response(before, framing, extra):
-    """9112-9.2: what nobody asked for answers nobody; the connection is not used again."""
+    """9112-9.2: unrequested data is never a response, and the connection is not reused."""
     answer = {
         "length": HI,
         "chunked": message("HTTP/1.1 200 OK", CHUNKED, body=chunked(b"hi")),
@@ -257,7 +282,7 @@ def test_extra_bytes_behind_a_response(before, framing, extra):
 @pytest.mark.parametrize("how", ["end", "reset"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_closes_on_a_fresh_connection(before, how, method):
-    """Not tried again: it would do it again."""
+    """Not retried, because the upstream would do the same again."""
 
     def serve(link):
         link.request()
@@ -301,7 +326,7 @@ def close_on_second(how):
 @pytest.mark.parametrize("how", ["end", "reset"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
 def test_tried_again_once(before, how, method):
-    """9110-9.2.2: idempotent, on a connection that was used before: once more, on a fresh one."""
+    """9110-9.2.2: idempotent, on a reused connection: retried once, on a new one."""
     server, up = before(in_turn(close_on_second(how), answers(HI)))
     fields, body = (["Content-Length: 3"], b"abc") if method == "PUT" else ([], b"")
     with server.connect() as client:
@@ -315,7 +340,7 @@ def test_tried_again_once(before, how, method):
 
 
 def test_tried_again_with_chunks(before):
-    """The whole request lies in one buffer: chunked is no hindrance."""
+    """The whole request is in one buffer, so it can be retried although it is chunked."""
     server, up = before(in_turn(close_on_second("end"), answers(HI)))
     with server.connect() as client:
         assert client.get("/1").body == b"hi"
@@ -327,7 +352,7 @@ def test_tried_again_with_chunks(before):
 @pytest.mark.parametrize("how", ["end", "reset"])
 @pytest.mark.parametrize("method", ["POST", "PATCH", "BREW"])
 def test_not_tried_again(before, how, method):
-    """9110-9.2.2: not idempotent, and something was sent: it may have been done."""
+    """9110-9.2.2: not idempotent, and partly sent: the upstream may have processed it."""
     server, up = before(in_turn(close_on_second(how), answers(HI)))
     with server.connect() as client:
         assert client.get("/1").body == b"hi"
@@ -338,7 +363,7 @@ def test_not_tried_again(before, how, method):
 
 
 def test_not_tried_again_once_a_response_began(before):
-    """Any byte of it is a response."""
+    """Any byte of it counts as a response."""
     server, up = before(in_turn(close_on_second("begun"), answers(HI)))
     with server.connect() as client:
         assert client.get("/1").body == b"hi"
@@ -358,7 +383,7 @@ def test_not_tried_a_third_time(before):
 
 
 def test_not_tried_again_without_its_body(before):
-    """A body that is streamed is not kept, so it cannot be sent again."""
+    """Ringway does not keep a streamed body, so it cannot send it again."""
     journal = []
 
     def first(link):
@@ -384,7 +409,7 @@ def test_not_tried_again_without_its_body(before):
 
 
 def test_newest_first(before):
-    """Idle connections are used again, the one that was idle for the shortest time first."""
+    """Idle connections are reused, the most recently used one first."""
     server, up = before(answers(*[HI] * 50))
     clients = [server.connect() for _ in range(3)]
     for number, client in enumerate(clients):
@@ -402,7 +427,7 @@ def test_newest_first(before):
 
 @pytest.mark.parametrize("how", ["end", "reset", "speaks", "whole response"])
 def test_idle_connection_that_is_not_idle(before, how):
-    """9112-9.2, 9.3: closed or speaking out of turn: dropped, and never the answer to anything."""
+    """9112-9.2, 9.3: idle connections that are closed or have data are dropped, and their data is never a response."""
     journal = []
 
     def first(link):
@@ -425,7 +450,7 @@ def test_idle_connection_that_is_not_idle(before, how):
             journal.append("answered")
             up.journal.notify_all()
         up.journal.until(lambda: up.links[0].closed, "end of the first connection")
-        # POST is not tried again, so it would show if it had gone out on the dead one.
+        # POST is not retried, so the test would fail if it was sent on the dead connection.
         assert client.get("/2", method="POST").body == b"hi"
         assert client.get("/3", method="POST").body == b"hi"
     assert len(up.links) == 2
@@ -433,7 +458,7 @@ def test_idle_connection_that_is_not_idle(before, how):
 
 
 def test_idle_limit(before):
-    """No more are kept than `upstream_idle`."""
+    """The pool keeps at most `upstream_idle`."""
     journal = []
 
     def serve(link):
@@ -482,13 +507,13 @@ def test_connection_limit(before):
     assert server.record("/2")["reason"] == "upstream_limit"
 
 
-# --- the request is not through yet
+# --- the request is not sent completely
 
 
 @pytest.mark.parametrize("end", ["reads on", "does nothing", "closes"])
 @pytest.mark.parametrize("coding", ["length", "chunked"])
 def test_answer_before_the_body_has_come(site, end, coding):
-    """9112-9.3, 9.6: the answer reaches the client at once and says that the connection ends."""
+    """9112-9.3, 9.6: the client gets the response at once, which announces the close."""
 
     def serve(link, request):
         link.send(message("HTTP/1.1 403 No", "Content-Length: 2", body=b"no"))
@@ -516,7 +541,7 @@ def test_answer_before_the_body_has_come(site, end, coding):
 
 
 def test_answer_while_the_body_goes_on(site):
-    """Both directions flow at once: each part of the body is answered before the next one is sent."""
+    """Both directions run at the same time: each part of the body gets its answer before the next one is sent."""
 
     def serve(link, request):
         link.send(message("HTTP/1.1 200 OK", CHUNKED))
@@ -537,7 +562,7 @@ def test_answer_while_the_body_goes_on(site):
 
 
 def test_large_bodies_both_ways_at_once(site):
-    """An echo of more than all buffers hold: back-pressure in both directions, and no deadlock."""
+    """An echo of more than all buffers can hold: back-pressure in both directions, and no deadlock."""
     import threading
 
     size = 99_000
@@ -567,7 +592,7 @@ def test_large_bodies_both_ways_at_once(site):
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_reason_code(site, host, status, reason, method):
-    """In the body and in the log; the client's connection goes on."""
+    """In the body and in the log. The client's connection persists."""
     with site.connect() as client:
         response = client.get(f"/{host}-{method}", "Content-Length: 3", method=method, host=host, body=b"abc")
         assert (response.status, response.reason) == (status, reason)
@@ -580,7 +605,8 @@ def test_reason_code(site, host, status, reason, method):
 
 @pytest.mark.parametrize("size", [10, 4000])
 def test_endless_interim_responses(site, size):
-    """9110-15.2, and a bound: more of them than a client takes end the request instead of filling the memory."""
+    """9110-15.2, with a bound: if an upstream sends more of them than the client reads, the request ends and memory
+    does not grow."""
 
     def serve(link, request):
         interim = message("HTTP/1.1 103 Early Hints", "X: " + "y" * size)

@@ -62,8 +62,8 @@ def test_where_root_cannot(proc: dict[str, list[str]], file: str, lines: list[st
     proc[f"/proc/self/{file}"] = lines
     assert account_for(server()) == (None, [])
     (line,) = warnings(server())
-    assert line.startswith("workers run as root, without capabilities")
-    assert why in line
+    assert line.sentence.startswith("workers run as root, without capabilities")
+    assert why in line.sentence
     found, (problem,) = account_for(server(user="nobody"))
     assert found is None
     assert problem.key == "server.user"
@@ -74,14 +74,15 @@ def test_root_may_be_asked_for(proc: dict[str, list[str]]) -> None:
     found, _ = account_for(server(user="root"))
     assert found is not None
     assert found.uid == 0
-    assert not warnings(server(user="root"))
+    (line,) = warnings(server(user="root"))
+    assert str(line).startswith("server.user: workers run as root")
 
 
 def test_only_root_becomes_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 65534)
     assert account_for(server(user="root")) == (None, [])
-    assert warnings(server(user="root")) == [
-        "server.user is ignored: Ringway can run workers as another user only if root starts it"
+    assert [str(line) for line in warnings(server(user="root"))] == [
+        "server.user: this key is ignored: Ringway can run workers as another user only if root starts it"
     ]
     assert warnings(server(user="65534")) == []
 

@@ -41,7 +41,7 @@ def test_picked_in_turn(table) -> None:
 
 
 @pytest.mark.parametrize("port", [1, 255, 256, 8080, 65535])
-@pytest.mark.parametrize("ip", ["127.0.0.1", "255.255.255.255", "::1", "fe80::1:2:3:4"])
+@pytest.mark.parametrize("ip", ["127.0.0.1", "255.255.255.255", "::1", "fe80::1:2:3:4", "fe80::1%4294967295"])
 def test_family_and_port_as_the_kernel_wants_them(table, ip: str, port: int) -> None:
     addresses.write(table, 2, [(ip, port)])
     assert addresses.pick(table, 2, 7) == (ip, port, 1)

@@ -257,3 +257,26 @@ def test_sizes_of_an_upstream(size: bytes) -> None:
 def test_what_is_no_size_from_an_upstream_either(data: bytes) -> None:
     assert decode_chunked([data], lenient=True)["reason"] == "bad_chunk"
     assert decode_chunked(bytewise(data), lenient=True)["reason"] == "bad_chunk"
+
+
+LF_ALONE = {
+    b"2\nhi\r\n0\r\n\r\n": "bad_chunk",
+    b"2 \nhi\r\n0\r\n\r\n": "bad_chunk",
+    b"2;a=b\nhi\r\n0\r\n\r\n": "bad_chunk",
+    b"2\r\nhi\n0\r\n\r\n": "bad_chunk",
+    b"2\r\nhi\r\n0\n\r\n": "bad_chunk",
+    b"2\r\nhi\r\n0\r\n\n": "bare_cr_or_lf",
+    b"2\r\nhi\r\n0\r\nA: b\n\r\n": "bare_cr_or_lf",
+    b"2\r\nhi\r\n0\r\nA: b\nC: d\r\n\r\n": "bare_cr_or_lf",
+    b"2\r\nhi\r\n0\r\nA: b\r\n\n": "bare_cr_or_lf",
+    b"2\nhi\n0\n\n": "bad_chunk",
+}
+
+
+@pytest.mark.parametrize("lenient", [False, True], ids=["client", "upstream"])
+@given(data=st.sampled_from(sorted(LF_ALONE)), cuts=CUTS)
+def test_rfc9112_7_1_lf_alone_ends_nothing(data, cuts, lenient):
+    """Not in an upstream's body either: it would decide where the response ends, and readers differ."""
+    for pieces in ([data], bytewise(data), split(data, cuts)):
+        found = decode_chunked(pieces, lenient=lenient)
+        assert (found["reason"], found["ended"]) == (LF_ALONE[data], False)

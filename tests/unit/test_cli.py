@@ -220,4 +220,4 @@ def test_the_demos_site_is_installed_and_whole(tmp_path: Path) -> None:
 def test_the_demo_says_what_is_wrong_with_its_address() -> None:
     done = call("demo", "--listen", "localhost")
     assert done.returncode == 1
-    assert done.stderr.startswith('error: --listen: "localhost" is not an address with a port; write')
+    assert done.stderr.startswith('error: --listen: "localhost" has no port; write "localhost:443"')

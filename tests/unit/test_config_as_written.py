@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from configs import LEAST, errors, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,23 +16,6 @@ from ringway.config.places import places_of
 from ringway.config.quantities import seconds, size
 from ringway.config.values import Flaw, host_name, parse_addresses, parse_url, path_prefix, server_name, trusted_proxy
 from ringway.errors import ConfigError
-
-LEAST = '[server]\nlisten = "127.0.0.1:0"\n'
-
-
-def write(folder: Path, text: str, name: str = "config.toml") -> str:
-    file = folder / name
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(text, encoding="utf-8")
-    return str(file)
-
-
-def errors(folder: Path, text: str) -> list[str]:
-    """As they are printed, without the folder."""
-    with pytest.raises(ConfigError) as caught:
-        load(write(folder, text))
-    return [line.replace(f"{folder}/", "") for line in str(caught.value).splitlines()]
-
 
 # ------------------------------------------------------------------------------------------------ numbers with units
 
@@ -181,7 +165,7 @@ def test_a_host_in_another_form(text: str, remedy: str) -> None:
     [
         ("/api/*", 'write "/api/"'),
         ("/*", 'write "/"'),
-        ("~ \\.php$", 'write "/api/"'),
+        ("~ \\.php$", 'write a path like "/api/"'),
         ("~ ^/api/", 'write "/api/"'),
         ("^~ /static/", 'write "/static/"'),
         ("= /health", 'write "/health"'),
@@ -200,14 +184,23 @@ def test_a_prefix_that_is_a_pattern(text: str, remedy: str) -> None:
         (trusted_proxy, "::ffff:10.0.0.1", 'write "10.0.0.1"'),
         (trusted_proxy, "::ffff:10.0.0.0/104", 'write "10.0.0.0/8"'),
         (server_name, "fe80::1%eth0", 'write "fe80::1"'),
-        (parse_url, "http://[fe80::1%25eth0]:80", "write an address without a zone"),
-        (parse_url, "http://[fe80::1%eth0]:80", "write an address without a zone"),
+        (parse_addresses, "[2001:db8::1%eth0]:80", 'write "2001:db8::1"'),
+        (parse_url, "http://[2001:db8::1%25eth0]:80", 'write "2001:db8::1"'),
+        (parse_addresses, "[fe80::1]:80", 'write "fe80::1%eth0" in the brackets'),
+        (parse_url, "http://[fe80::1]:80", 'write "fe80::1%eth0" in the brackets'),
     ],
 )
 def test_zones_and_mapped_addresses_are_refused(parse: Any, text: str, remedy: str) -> None:
     with pytest.raises(Flaw) as caught:
         parse(text)
     assert remedy in caught.value.remedy
+
+
+def test_link_local_addresses_have_a_zone() -> None:
+    (address,) = parse_addresses("[FE80::1%Eth0]:80")
+    assert str(address) == "[fe80::1%Eth0]:80"
+    for text in ("http://[FE80::1%Eth0]:80", "http://[FE80::1%25Eth0]"):
+        assert parse_url(text).name == "http://[fe80::1%Eth0]:80"
 
 
 def test_an_upstream_by_a_mapped_address_is_that_ipv4_address() -> None:
@@ -380,59 +373,11 @@ body = "${BODY:-1m}"
     assert errors(tmp_path, text + '[host_routes."${NO}"]\ntype = "Redirect"\nto = "/"\n') == [
         "config.toml:3: server.listen: the environment variable PORT is not set; set it, or write a default: "
         '"${PORT:-value}"',
-        "config.toml:4: server.threads: must be a whole number, not a string; write it like threads = 0",
+        "config.toml:4: server.threads: must be a whole number, not a string; write a number, or remove the key "
+        "for one worker per CPU",
         'config.toml:11: host_routes."${NO}": the environment variable NO is not set; set it, or write a default: '
         '"${NO:-value}"',
     ]
-
-
-# ---------------------------------------------------------------------------------------------------- several files
-
-
-def test_included_files_add_to_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Relative paths are relative to the file that names them, wherever Ringway is started."""
-    (tmp_path / "sites" / "www").mkdir(parents=True)
-    (tmp_path / "www").mkdir()
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    site = '[host_routes]\n"{0}.example" = {{ type = "File", path = "www" }}\n'
-    write(tmp_path, site.format("b"), "sites/b.toml")
-    write(tmp_path, site.format("a") + '[path_routes."*"]\n"/a" = { type = "File", path = "../www" }', "sites/a.toml")
-    text = 'include = "sites/*.toml"\n' + LEAST + site.format("main")
-    loaded = load(write(tmp_path, text))
-    routes = {host: route.model_dump()["path"] for host, route in loaded.config.host_routes.items()}
-    assert routes == {
-        "main.example": f"{tmp_path}/www",
-        "a.example": f"{tmp_path}/sites/www",
-        "b.example": f"{tmp_path}/sites/www",
-    }
-    assert list(routes) == ["main.example", "a.example", "b.example"]
-    assert loaded.config.path_routes["*"]["/a/"].model_dump()["path"] == f"{tmp_path}/www"
-
-
-def test_errors_name_the_file_that_they_are_in(tmp_path: Path) -> None:
-    write(tmp_path, '\n[host_routes]\n"a" = { type = "File", path = "no" }\n[server]\nthreads = 2\n', "sites/1.toml")
-    write(tmp_path, '[tls]\n[[tls.certificates]]\ncert_path = "x"\n', "sites/2.toml")
-    write(tmp_path, 'include = "3.toml"\n[host_routes]\n"a" = { type = "File", path = "/" }\n', "sites/3.toml")
-    text = 'include = ["sites/*.toml", "none.toml", "sites"]\n[server]\nlisten = "127.0.0.1:0"\nthreads = 1\n'
-    text += '[tls]\n[[tls.certificates]]\ncert_path = "y"\nkey_path = "z"\n'
-    found = [line.split(";")[0] for line in errors(tmp_path, text)]
-    assert found == [
-        'config.toml:1: include: "none.toml" does not exist',
-        'config.toml:1: include: "sites" is a folder',
-        'config.toml:7: tls.certificates[0].cert_path: "y" does not exist',
-        'config.toml:8: tls.certificates[0].key_path: "z" does not exist',
-        'sites/1.toml:3: host_routes.a.path: "sites/no" does not exist',
-        "sites/1.toml:5: server.threads: is already set at config.toml:4",
-        "sites/2.toml:2: tls.certificates[1].key_path: this key is missing",
-        "sites/3.toml:1: include: an included file cannot include others",
-        "sites/3.toml:3: host_routes.a: is already set at sites/1.toml:3",
-    ]
-
-
-def test_an_included_file_that_is_not_toml(tmp_path: Path) -> None:
-    write(tmp_path, "x = ", "sites/1.toml")
-    assert errors(tmp_path, 'include = "sites/*"\n' + LEAST)[0].startswith("sites/1.toml:1: not TOML: x has no value")
 
 
 # ------------------------------------------------------------------------------------------------ where each key is
@@ -529,31 +474,58 @@ def test_places_are_those_of_the_parser(document: dict[str, dict[str, Any]]) -> 
 
 
 def warnings(folder: Path, routes: str, listen: str = '"127.0.0.1:8080"') -> list[str]:
-    return load(write(folder, f"[server]\nlisten = {listen}\n{routes}")).warnings
+    """As they are printed, without the folder."""
+    found = load(write(folder, f"[server]\nlisten = {listen}\n{routes}")).warnings
+    return [line.removeprefix(f"{folder}/") for line in found]
 
 
 @pytest.mark.parametrize(
-    ("routes", "way"),
+    ("routes", "said"),
     [
-        ('[host_routes]\n"*" = { type = "Redirect", to = "/x" }', "any host/ -> /x"),
-        ('[host_routes]\n"a" = { type = "Redirect", to = "http://a:8080{path}" }', "a/ -> http://a:8080/"),
-        ('[host_routes]\n"a" = { type = "Redirect", to = "/new{path}" }', "a/ -> /new/"),
-        ('[path_routes."*"]\n"/a" = { type = "Redirect", to = "/a/b" }', "any host/a/ -> /a/b"),
+        (
+            '[host_routes]\n"*" = { type = "Redirect", to = "/x" }',
+            'host_routes."*".to: redirects to itself: "/x" matches this route again',
+        ),
+        (
+            '[host_routes]\n"A" = { type = "Redirect", to = "http://a:8080{path}" }',
+            'host_routes.A.to: redirects to itself: "http://a:8080{path}" matches this route again',
+        ),
+        (
+            '[host_routes]\n"a" = { type = "Redirect", to = "/new{path}" }',
+            'host_routes.a.to: redirects to itself: "/new{path}" matches this route again',
+        ),
+        (
+            '[path_routes."*"]\n"/a" = { type = "Redirect", to = "/a/b" }',
+            'path_routes."*"."/a".to: redirects to itself: "/a/b" matches this route again',
+        ),
         (
             '[host_routes]\n"a" = { type = "Redirect", to = "http://b:8080/" }\n'
             '"b" = { type = "Redirect", to = "http://a:8080/" }',
-            "a/ -> http://b:8080/ -> http://a:8080/",
+            'host_routes.a.to: redirects in a loop: to "http://b:8080/", then "http://a:8080/", which matches this '
+            "route again",
         ),
         (
             '[host_routes]\n"a" = { type = "Redirect", to = "http://x.b:8080/" }\n'
             '"*.b" = { type = "Redirect", to = "http://a:8080/" }',
-            "a/ -> http://x.b:8080/ -> http://a:8080/",
+            'host_routes.a.to: redirects in a loop: to "http://x.b:8080/", then "http://a:8080/", which matches this '
+            "route again",
         ),
     ],
 )
-def test_redirects_in_a_circle_are_found(tmp_path: Path, routes: str, way: str) -> None:
+def test_redirects_in_a_circle_are_found(tmp_path: Path, routes: str, said: str) -> None:
     found = warnings(tmp_path, routes)
-    assert any(f"redirects in a loop ({way}); redirect to another host or path" in line for line in found), found
+    assert found[0] == f"config.toml:4: {said}; redirect to another host or path"
+
+
+def test_warnings_stand_in_the_order_of_the_files_with_their_lines(tmp_path: Path) -> None:
+    write(tmp_path, '[path_routes."*"]\n\n"/b" = { type = "Redirect", to = "/b/c" }\n', "sites/1.toml")
+    text = 'include = "sites/*"\n[server]\nlisten = "127.0.0.1:8080"\n'
+    text += '[path_routes."*"]\n"/P" = { type = "Proxy", url = "http://127.0.0.1:8080" }\n'
+    found = [line.removeprefix(f"{tmp_path}/").split(": ")[:2] for line in load(write(tmp_path, text)).warnings]
+    assert found == [
+        ["config.toml:5", 'path_routes."*"."/P".url'],
+        ["sites/1.toml:3", 'path_routes."*"."/b".to'],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -563,6 +535,7 @@ def test_redirects_in_a_circle_are_found(tmp_path: Path, routes: str, way: str) 
         '[host_routes]\n"*" = { type = "Redirect", to = "http://example.com:8080{path}" }',
         '[host_routes]\n"a" = { type = "Redirect", to = "https://a{path}" }',  # TLS ends in front of us
         '[host_routes]\n"a" = { type = "Redirect", to = "http://a:9{path}" }',
+        '[host_routes]\n"*" = { type = "Redirect", to = "//example.com{path}" }',
         '[host_routes]\n"a" = { type = "Redirect", to = "http://b:8080/" }\n"b" = { type = "File", path = "/" }',
         '[host_routes]\n"a" = { type = "File", path = "/" }\n[path_routes.a]\n"/x" = { type = "Redirect", to = "/y" }',
         '[path_routes."*"]\n"/x" = { type = "Redirect", to = "/xy" }',
@@ -590,7 +563,8 @@ def test_other_redirects_are_none(tmp_path: Path, routes: str) -> None:
 def test_an_upstream_that_is_ringway_itself_is_found(tmp_path: Path, listen: str, url: str, ours: bool) -> None:
     found = warnings(tmp_path, f'[host_routes]\n"*" = {{ type = "Proxy", url = "{url}" }}', listen)
     assert [
-        line.startswith(f'host_routes."*".url: {url} is the address of this Ringway, which listens') for line in found
+        line.startswith(f'config.toml:4: host_routes."*".url: {url} is the address of this Ringway, which listens')
+        for line in found
     ] == [True] * ours
 
 

@@ -418,6 +418,35 @@ def test_a_renewal_repeats_no_warning_of_another_certificate(tmp_path: Path, mon
     assert [line.rpartition(" UTC")[2] for line in said[4:]] == [line.rpartition(" UTC")[2] for line in said[1:3]]
 
 
+@pytest.mark.parametrize("late", [True, False], ids=["at last", "never"])
+def test_a_renewal_counts_when_every_worker_has_taken_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """A worker that does not take it is told of; one that has gone meanwhile is not waited for."""
+    said: list[str] = []
+    monkeypatch.setattr(logs, "_write", lambda level, message: said.append(f"{level} {message}"))
+    config = tls(**pair(tmp_path, "a", ["a.example"]))
+    ring, _ = load(config)
+    assert ring is not None
+    taken: dict[object, int] = {"first": 1, "second": 4, "gone": 1}
+    watch = Watch(config, ring, lambda _: None, taken=taken.copy)
+    watch._look()
+    pair(tmp_path, "a", ["b.example"])
+    for _ in range(3):  # until the files are at rest
+        watch._look()
+    taken["first"] = 2
+    del taken["gone"]
+    watch._look()
+    assert said == []
+    if late:
+        taken["second"] = 5
+    for _ in range(25):
+        watch._look()
+    (line,) = said
+    expected = "is in use, for b.example" if late else "error 1 worker has not loaded the new certificates"
+    assert expected in line
+
+
 @pytest.mark.parametrize(
     ("how", "said_of_it"),
     [({"days": -1, "begins": -9}, "expired on"), ({"days": 9, "begins": 1}, "is not valid before")],

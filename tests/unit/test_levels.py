@@ -81,7 +81,7 @@ def test_downwards_and_backwards_is_allowed(levels: Look, files: dict[str, str])
         ({"base/one.py": "import ringway.engine.http.two as t\n"}, "base/one imports http, a higher folder"),
         (
             {"base/one.py": "from cython.cimports.ringway.engine.base.uno import *\n"},
-            "one imports uno, which stands behind it in base",
+            "one imports uno, which comes after it in base",
         ),
         (
             {"base/uno.py": "from cython.cimports.ringway.engine.base import *\n"},
@@ -105,4 +105,4 @@ def test_a_header_has_every_module_and_no_name_twice(headers: Look) -> None:
     for again in ("cdef void go() noexcept nogil\n", "cdef enum Sizes:\n    SIZE = 2\n"):
         problems = headers({"base/one.pxd": one, "base/uno.pxd": again, "base/__init__.pxd": both})
         assert len(problems) == 1
-        assert "is declared in base/one too" in problems[0]
+        assert "is also declared in base/one" in problems[0]

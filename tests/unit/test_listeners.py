@@ -56,6 +56,50 @@ def test_ipv6_any_is_ipv6_alone() -> None:
             assert six.url == f"http://[::]:{four.address.port}"
 
 
+PAIRS = [("0.0.0.0", "::"), ("127.0.0.1", "::1")]
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="no IPv6 here")
+@pytest.mark.parametrize("pair", PAIRS)
+def test_port_0_of_both_families_is_one_port(pair: tuple[str, str]) -> None:
+    wanted = [Wanted(Address(ip, 0), tls) for tls in (True, False) for ip in pair]
+    with opened(*wanted) as groups:
+        four, six, other, its_six = [group.address.port for group in groups]
+        assert (six, its_six) == (four, other)
+        assert four != other
+        for group in groups:
+            assert {sock.getsockname()[1] for sock in group.sockets} == {group.address.port}
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="no IPv6 here")
+@pytest.mark.parametrize("shares", [False, True])
+def test_a_port_that_is_taken_in_the_other_family(monkeypatch: pytest.MonkeyPatch, shares: bool) -> None:
+    """Then it is another one for both."""
+    bind = listeners._bound
+    others: list[socket.socket] = []
+
+    def take_first(address: Address) -> socket.socket:
+        sock = bind(address)
+        if len(others) < 2 and address == Address("0.0.0.0", 0):
+            others.append(socket.socket(socket.AF_INET6))
+            others[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shares))
+            others[-1].setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            others[-1].bind(("::", sock.getsockname()[1]))
+            others[-1].listen()
+        return sock
+
+    monkeypatch.setattr(listeners, "_bound", take_first)
+    before = open_descriptors()
+    with opened(Wanted(Address("0.0.0.0", 0), False), Wanted(Address("::", 0), False), workers=2) as (four, six):
+        assert len(others) == 2
+        assert four.address.port == six.address.port
+        assert four.address.port not in [other.getsockname()[1] for other in others]
+        assert open_descriptors() == before + 2 + 4
+    for other in others:
+        other.close()
+    assert open_descriptors() == before
+
+
 @pytest.mark.parametrize("shares", [False, True])
 def test_a_port_of_somebody_else_is_refused_even_if_he_would_share_it(shares: bool) -> None:
     with socket.socket() as other:

@@ -20,6 +20,12 @@ def test_the_table_follows_the_enum():
     assert [name for name, _, _ in outcome.all_reasons()] == enum_names()
 
 
+def test_every_reason_is_given_by_somebody():
+    paths = [path for path in PXD.parents[1].rglob("*.py") if path.stem != "outcome"]
+    words = set(re.findall(r"\w+", "".join(path.read_text() for path in paths)))
+    assert [name for name in enum_names()[1:] if name.upper() not in words] == []
+
+
 def test_sentences_and_statuses():
     for name, status, text in outcome.all_reasons():
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*", name)

@@ -177,12 +177,12 @@ def test_a_block_of_another_kind_version_or_length_is_refused() -> None:
         media_type(block[:-8], b"/x")
 
 
-@pytest.mark.parametrize(("key", "most"), [("base", 1024), ("to", 2048), ("hsts", 227)])
+@pytest.mark.parametrize(("key", "most"), [("base", 1024), ("to", 2048), ("hsts", 227), ("upgrade", 790)])
 def test_long_texts_of_routes(key: str, most: int) -> None:
     """What a route brings into a head: the engine's room for heads counts on these bounds. HSTS: the line has 256."""
-    route = PROXY if key == "base" else redirect("a")
+    route = PROXY if key in ("base", "upgrade") else redirect("a")
     for length in (most, most + 1):
-        text = "/" * length
+        text: str | list[str] = ["a" * length] if key == "upgrade" else "/" * length
         changed = plan(upstreams=FULL["upstreams"], routes=[route | {key: text}])
         try:
             block = build(changed)

@@ -1,1 +1,1 @@
-"""The configuration: its model (the schema is the documentation), loading with all errors at once, compiling."""
+"""The configuration: its model and documentation, loading it (with all errors at once), and compiling it to a plan."""

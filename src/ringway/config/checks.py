@@ -8,33 +8,33 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ringway.config.document import key_path
-from ringway.config.doors import check_doors
+from ringway.config.doors import check_doors, without_challenges
 from ringway.config.model import AccessLog, Config, FileRoute, Performance, ProxyRoute, Route, Server, Tls
 from ringway.config.values import parse_address, parse_url
 from ringway.control.logs.access_log import NO_LOG, NO_LOG_REMEDY, is_log
 from ringway.control.machine import account
 from ringway.control.machine.account import Account, account_for
-from ringway.errors import Problem
+from ringway.errors import Problem, reason_of
 
 
 @dataclass
 class Parts:
-    """What of a file is valid by itself. Routes by their key path."""
+    """The valid parts of a file. Routes are by their key path."""
 
     server: Server | None = None
     performance: Performance | None = None
     tls: Tls | None = None
     certificates: list[int] = field(default_factory=list)
-    """Where each of `tls.certificates` stands in the file: some may be missing here."""
+    """The index in the file of each entry of `tls.certificates`, from which invalid ones were removed."""
     tls_written: bool = False
-    """There is such a section, valid or not."""
+    """Whether the file has a [tls] section, valid or not."""
     plain_written: bool = False
     access_log: AccessLog | None = None
     routes: dict[str, Route] = field(default_factory=dict)
 
 
 def check_system(parts: Parts) -> list[Problem]:
-    """Everything that would keep these parts from working."""
+    """Returns everything in the system that would keep these parts from working."""
     problems: list[Problem] = []
     if parts.server is not None:
         problems += _check_addresses(parts.server)
@@ -63,63 +63,63 @@ def check_system(parts: Parts) -> list[Problem]:
 
 
 def _in_place(problem: Problem, numbers: list[int]) -> Problem:
-    """With the number that a certificate has in the file."""
+    """Replaces the index of a certificate with its index in the file."""
     key = re.sub(r"(?<=^tls\.certificates\[)\d+", lambda found: str(numbers[int(found[0])]), problem.key)
     return Problem(key, problem.sentence, problem.remedy)
 
 
-def warnings_of(config: Config) -> list[str]:
+def warnings_of(config: Config) -> list[Problem]:
     """What runs otherwise than the file asks for."""
-    warnings = []
+    warnings: list[Problem] = []
     if config.tls is not None and config.tls.ktls_enabled:
         from ringway.control.machine.kernel_tls import found
 
         kernel = found()
         if not kernel.usable(config.tls.ktls_directions):
-            warnings.append(
-                f"tls.ktls_enabled: kernel TLS is not available here ({kernel.why}), TLS runs in user space"
-            )
+            sentence = f"kernel TLS is not available here ({kernel.why}), TLS runs in user space"
+            warnings.append(Problem("tls.ktls_enabled", sentence))
     for key, route in _routes(config):
         if not isinstance(route, ProxyRoute):
             continue
         if not route.verify:
             name = parse_url(route.url).name
-            warnings.append(
-                f"{key}.verify: {name} is not verified, anyone on the network path can read and change the traffic"
-            )
+            sentence = f"{name} is not verified, anyone on the network path can read and change the traffic"
+            warnings.append(Problem(f"{key}.verify", sentence))
         if route.key_path is not None:
             from ringway.control.certificates.certificates import permissions
 
-            warnings += [f"{key}.key_path: {line}" for line in permissions(route.key_path)]
+            warnings += [Problem(f"{key}.key_path", line) for line in permissions(route.key_path)]
     warnings += account.warnings(config.server)
+    if config.tls is not None and config.server.plain_listen and not config.server.redirect_https:
+        warnings += without_challenges(config.tls)
     worker, _ = account_for(config.server)
     if worker is not None and worker.uid != 0:
         warnings += _out_of_reach(config, worker)
     if not config.host_routes and not any(config.path_routes.values()):
-        warnings.append("there are no routes, Ringway answers every request with 404; add [host_routes]")
+        warnings.append(Problem("", "there are no routes, Ringway answers every request with 404", "add [host_routes]"))
     return warnings
 
 
-def _out_of_reach(config: Config, worker: Account) -> list[str]:
+def _out_of_reach(config: Config, worker: Account) -> list[Problem]:
     """What the user of workers may not do, by the modes of files: the supervisor may."""
     warnings = []
     for key, route in _routes(config):
-        with contextlib.suppress(OSError):  # what is not there is told elsewhere
+        with contextlib.suppress(OSError):  # other checks report missing files
             if isinstance(route, FileRoute):
                 about = os.stat(route.path)
                 right, verb = (1, "enter") if stat.S_ISDIR(about.st_mode) else (4, "read")
                 if not worker.may(about, right):
-                    warnings.append(f'{key}.path: workers run as {worker.user}, which cannot {verb} "{route.path}"')
+                    sentence = f'workers run as {worker.user}, which cannot {verb} "{route.path}"'
+                    warnings.append(Problem(f"{key}.path", sentence))
             elif isinstance(route, ProxyRoute) and not _may_connect(worker, parse_url(route.url).host):
-                warnings.append(
-                    f"{key}.url: workers run as {worker.user}, which cannot connect to that socket; give that user "
-                    "write permission on it, for example with [server] group"
-                )
+                sentence = f"workers run as {worker.user}, which cannot connect to that socket"
+                remedy = "give that user write permission on it, for example with [server] group"
+                warnings.append(Problem(f"{key}.url", sentence, remedy))
     return warnings
 
 
 def _may_connect(worker: Account, host: str) -> bool:
-    """To a Unix socket; to a port everybody may."""
+    """Whether the worker can connect to a Unix socket. Every user can connect to a port."""
     if not host.startswith("/"):
         return True
     folders = [os.path.dirname(host)]
@@ -129,7 +129,7 @@ def _may_connect(worker: Account, host: str) -> bool:
 
 
 def _routes(config: Config) -> Iterator[tuple[str, Route]]:
-    """With their key paths."""
+    """Yields all routes with their key paths."""
     routes: list[tuple[tuple[str, ...], Route]] = [
         (("host_routes", host), route) for host, route in config.host_routes.items()
     ]
@@ -183,7 +183,7 @@ def _check_socket(key: str, path: str) -> list[Problem]:
 
 
 def _check_tls(tls: Tls, plain: bool) -> list[Problem]:
-    # Imported here: cryptography takes a while, and plain HTTP needs none of it.
+    # Imported here, because importing cryptography takes a while, and plain HTTP does not need it.
     from ringway.control.certificates.keyring import load
 
     problems = check_doors(tls)
@@ -208,7 +208,7 @@ def _check_tls(tls: Tls, plain: bool) -> list[Problem]:
 
 
 def _check_folder(key: str, path: str) -> list[Problem]:
-    """One to write files into."""
+    """Checks a folder in which Ringway writes files."""
     if not os.path.isdir(path):
         return [Problem(key, f'the folder "{path}" does not exist', f'create it: mkdir -p "{path}"')]
     if not os.access(path, os.W_OK | os.X_OK):
@@ -225,7 +225,7 @@ def _check_path(key: str, path: str) -> list[Problem]:
         return [
             Problem(
                 key,
-                f'"{path}" cannot be reached ({os.strerror(error.errno or 0)})',
+                f'"{path}" cannot be reached ({reason_of(error)})',
                 "correct the path or its permissions",
             )
         ]
@@ -247,7 +247,7 @@ def _check_log(path: str) -> list[Problem]:
         return [Problem("access_log.path", f'"{path}" {NO_LOG}', NO_LOG_REMEDY)]
     if not os.path.isdir(folder):
         return [Problem("access_log.path", f'the folder "{folder}" does not exist', f'create it: mkdir -p "{folder}"')]
-    device = os.path.exists(path) and not os.path.isfile(path)  # /dev/null can be written to anywhere
+    device = os.path.exists(path) and not os.path.isfile(path)  # /dev/null is writable on any file system
     if not device and os.statvfs(folder).f_flag & os.ST_RDONLY:
         remedy = 'mount a writable one there, or write "stdout"'
         return [Problem("access_log.path", f'"{path}" is on a read-only file system', remedy)]

@@ -1,6 +1,6 @@
-"""From the model to the plan: plain dicts and lists, from which `engine.snapshot.build()` makes the flat block.
+"""Compiles the model to the plan: plain dicts and lists, from which `engine.snapshot.build()` makes the flat block.
 
-The form of the plan is written down in docs/architecture.md.
+docs/architecture.md describes the plan.
 """
 
 import os
@@ -16,12 +16,13 @@ Plan = dict[str, Any]
 
 
 def compile_plan(config: Config) -> Plan:
-    """The plan of a configuration that was loaded without errors."""
+    """Returns the plan of a configuration that loaded without errors."""
     return _Compiler().compile(config)
 
 
 class _Compiler:
-    """Numbers routes, folders and upstreams in the order in which they appear; the same folder or upstream, once."""
+    """Numbers routes, folders and upstreams in the order of the configuration. Equal folders or upstreams share one
+    number."""
 
     def __init__(self) -> None:
         self.folders: dict[str, int] = {}
@@ -63,13 +64,14 @@ class _Compiler:
                 entry["paths"].append({"prefix": prefix, "route": index})
         if "*" in hosts:
             for entry in hosts.values():
-                # Hosts that leave a path open find the others' by themselves: in the router.
+                # A host without an answer to every path needs no copy: the router falls back to "*" by itself.
                 if entry is not hosts["*"] and _is_whole(entry):
                     _inherit_paths(entry, hosts["*"])
         return list(hosts.values())
 
     def _add_hsts(self, hosts: list[dict[str, Any]], host: str, value: str) -> None:
-        """Gives the host routes of its own that say so; what it had from wildcards and `"*"` it then has itself."""
+        """Gives the host its own copies of its routes, with the field. It first copies what the host inherits from
+        wildcards and `"*"`."""
         entry = next((entry for entry in hosts if entry["host"] == host), None)
         if entry is None:
             entry = {"host": host, "route": None, "paths": []}
@@ -78,7 +80,7 @@ class _Compiler:
             if _is_whole(entry):
                 break
             _inherit_paths(entry, above)
-            # The empty prefix is a whole host, too.
+            # A route of the empty prefix is a route of the whole host, too.
             whole = next((path["route"] for path in above["paths"] if not path["prefix"]), above["route"])
             entry["route"] = whole
         for place in [entry, *entry["paths"]]:
@@ -91,7 +93,7 @@ class _Compiler:
         if isinstance(route, FileRoute):
             path = os.path.abspath(route.path)
             name = "" if os.path.isdir(path) else os.path.basename(path)
-            # A single file is opened below its folder each time, so that a file put in its place is seen.
+            # Workers open a single file below its folder, so that they notice when another file replaces it.
             path = os.path.dirname(path) if name else path
             entry |= {
                 "kind": "file",
@@ -112,8 +114,8 @@ class _Compiler:
         return len(self.routes) - 1
 
     def _upstream(self, route: ProxyRoute) -> dict[str, Any]:
-        """Upstreams are one if they are so in all: connections, and sessions of TLS, are used again for any of its
-        requests."""
+        """Two routes share an upstream only if they agree in everything, because any request of an upstream can use
+        any of its pooled connections and TLS sessions."""
         url = parse_url(route.url)
         tls = upstream_tls(route)
         version = {None: 0, "v1": 1, "v2": 2}[route.proxy_protocol]
@@ -127,13 +129,13 @@ class _Compiler:
 
 
 def _is_whole(entry: dict[str, Any]) -> bool:
-    """The host has an answer to every path."""
+    """Whether the host has an answer to every path."""
     return entry["route"] is not None or any(not path["prefix"] for path in entry["paths"])
 
 
 def _inherit_paths(entry: dict[str, Any], above: dict[str, Any]) -> None:
-    """Order of the router: the host's paths, those of above, the whole host. Within one host the longest path wins, so
-    what the host's own paths answer is left out."""
+    """Adds paths of `above` to a host. The router tries the host's own paths, then the paths of `above`, then the whole
+    host. But within one host the longest path wins. This leaves out the paths that the host's own paths answer."""
     own = [path["prefix"] for path in entry["paths"] if path["prefix"]]
     for path in above["paths"]:
         prefix = path["prefix"]
@@ -142,7 +144,7 @@ def _inherit_paths(entry: dict[str, Any], above: dict[str, Any]) -> None:
 
 
 def _above(hosts: list[dict[str, Any]], host: str) -> list[dict[str, Any]]:
-    """What answers for a host that has no answer of its own: wildcards, the nearest first, then `"*"`."""
+    """Returns the hosts that answer for a host without an answer of its own: wildcards, nearest first, then `"*"`."""
     parts = host.removeprefix("*.").split(".")
     first = 0 if not host.startswith("*.") else 1
     names = [f"*.{'.'.join(parts[i:])}" for i in range(max(first, 1), len(parts))] + ["*"]
@@ -151,11 +153,11 @@ def _above(hosts: list[dict[str, Any]], host: str) -> list[dict[str, Any]]:
 
 
 def upstream_tls(route: ProxyRoute) -> dict[str, Any] | None:
-    """How TLS is spoken with the upstream of a route; None: it is not."""
+    """Returns the TLS settings for the upstream of a route. None: the upstream does not use TLS."""
     url = parse_url(route.url)
     if not url.tls:
         return None
-    name = route.server_name or url.host
+    name = route.server_name or url.host.partition("%")[0]  # certificates have no zones
     return {
         "name": name,
         "address": is_address(name),

@@ -1,5 +1,7 @@
-"""docs/configuration.md and docs/config.schema.json, made from the model. `python -m ringway.config.docs DIR` writes
-both; a test checks that what is committed is fresh."""
+"""Generates docs/configuration.md and docs/config.schema.json from the model.
+
+`python -m ringway.config.docs DIR` writes both files. tools/check_docs.py checks that the committed files are fresh.
+"""
 
 import inspect
 import json
@@ -21,12 +23,12 @@ _TITLES = {
 _HEAD = """\
 # Configuration
 
-<!-- Made from src/ringway/config/model.py by `python -m ringway.config.docs docs`. Do not edit. -->
+<!-- Generated from src/ringway/config/model.py and sections by `python -m ringway.config.docs docs`. Do not edit. -->
 
-`ringway run --config FILE` reads one TOML file, `config.toml` unless told otherwise. `ringway check --config FILE` says
-everything that is wrong with it at once, or what would run. Unknown keys are errors. `ringway schema` prints the JSON
-Schema (also in [config.schema.json](config.schema.json)); editors with a TOML language server use it when the first
-line of the file is `#:schema ./config.schema.json`.
+`ringway run --config FILE` reads a TOML file, by default `config.toml`. `ringway check --config FILE` prints all errors
+in it, or what Ringway would run. Unknown keys are errors. `ringway schema` prints the JSON Schema, which is also in
+[config.schema.json](config.schema.json). Editors with a TOML language server use the schema when the first line of the
+file is `#:schema ./config.schema.json`.
 
 ```toml
 [server]
@@ -53,40 +55,70 @@ key_path = "/path/to/key.pem"
 path = "/var/log/ringway/access.log"
 ```
 
-A file needs `[server]` with `listen`; everything else has a default.
+A file needs `[server]` with `listen`. Everything else has a default.
 
-## How values are written
+## Values
 
-| value | written as |
+| value | format |
 | --- | --- |
-| sizes | a number of bytes, or a text: `"64K"`, `"50M"`, `"1G"` and `"10MiB"` are powers of 1024, `"10MB"` of 1000 |
-| times | a number of seconds, fractions allowed, or a text: `"500ms"`, `"60s"`, `"5m"`, `"1h30m"`, `"1d"` |
+| sizes | a number of bytes, or a string: `"64K"`, `"50M"`, `"10MiB"` (powers of 1024), `"10MB"` (powers of 1000) |
+| times | a number of seconds (fractions allowed), or a string: `"500ms"`, `"60s"`, `"5m"`, `"1h30m"`, `"1d"` |
 | addresses | `443` or `":443"` (all addresses), `"localhost:8443"`, `"192.0.2.1:443"`, `"[2001:db8::1]:443"` |
-| paths | a relative path is taken from the folder of the file that names it |
+| paths | absolute, or relative to the folder of the file that contains the path |
 
-`"${PORT}"` in a text, also in a key, is the value of an environment variable, which must be set; `"${PORT:-8080}"` has
-a default for one that is not set or empty. `"$${"` stands for `${` itself. Where a number or a boolean is wanted, the
-text becomes one: `threads = "${THREADS:-0}"`. The variables are those of the process at its start; a reload does not
-change them.
+Ringway replaces environment variables in strings and in keys. `"${PORT}"` is the value of the variable `PORT`, which
+must be set. `"${PORT:-8080}"` has a default, for a variable that is not set or is empty. `"$${"` is a literal `${`.
+If a key needs a number or a boolean, Ringway converts the value: `threads = "${THREADS:-0}"`. Ringway uses the
+environment of the process at its start. A reload does not change it.
 
-Errors name file and line: `config.toml:12: limits.head_bytes: ...`.
+Errors name the file and the line: `config.toml:12: limits.head_bytes: ...`.
 """
 
 _BOUND_NOTES = """\
-Where a bound is said to be per worker, the whole of Ringway may use that much times the number of workers.
+If a limit is per worker, all workers together can use that much times the number of workers.
 """
 
 
+_VARIABLE = {"type": "string", "pattern": r"\$\{"}
+"""A reference to an environment variable, whose value the schema cannot know."""
+_ANNOTATIONS = ("title", "description", "examples", "default", "unit")
+
+
 def json_schema() -> str:
-    """The JSON Schema of the file."""
-    schema = Config.model_json_schema()
+    """Returns the JSON Schema of the file."""
+    schema = _with_variables(Config.model_json_schema())
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "Ringway's config.toml"
     return json.dumps(schema, indent=2) + "\n"
 
 
+def _with_variables(node: dict[str, Any]) -> dict[str, Any]:
+    """Returns the schema, with `"${NAME}"` valid in place of every number, boolean and enumerated value."""
+    node = dict(node)
+    for name in ("properties", "$defs"):
+        if name in node:
+            node[name] = {key: _with_variables(entry) for key, entry in node[name].items()}
+    for name in ("items", "additionalProperties"):
+        if isinstance(node.get(name), dict):
+            node[name] = _with_variables(node[name])
+    for name in ("oneOf", "anyOf"):
+        if name in node:
+            node[name] = [entry if _is_narrow(entry) else _with_variables(entry) for entry in node[name]]
+            if any(map(_is_narrow, node[name])) and {"type": "string"} not in node[name]:
+                node[name] = [*node[name], _VARIABLE]
+    if not _is_narrow(node):
+        return node
+    kept = {key: node.pop(key) for key in _ANNOTATIONS if key in node}
+    return {**kept, "anyOf": [node, _VARIABLE]}
+
+
+def _is_narrow(node: dict[str, Any]) -> bool:
+    """Whether the schema rejects some strings."""
+    return bool({"enum", "const", "pattern"} & node.keys()) or node.get("type") in ("integer", "number", "boolean")
+
+
 def markdown() -> str:
-    """docs/configuration.md."""
+    """Returns the text of docs/configuration.md."""
     parts = [_HEAD, _include()]
     for name in ("server", "performance", "tls"):
         parts.append(_section(name))
@@ -109,7 +141,7 @@ def _section(name: str, note: str = "") -> str:
 
 
 def _text(model: type[Section]) -> str:
-    """What the class says, without the indentation that the code has."""
+    """Returns the docstring of a section without its indentation."""
     return inspect.cleandoc(model.__doc__ or "")
 
 
@@ -121,7 +153,7 @@ def _routes() -> str:
         '## `[path_routes."host"]`\n',
         f"{fields['path_routes'].description}\n",
         "## Routes\n",
-        "A route is a table with a `type`, in both of the sections above.\n",
+        "A route is a table with a `type`. It has the same keys in both sections above.\n",
     ]
     for name, model in ROUTE_TYPES.items():
         parts += [f'### `type = "{name}"`\n', f"{_text(model)}\n", _table(model)]
@@ -145,16 +177,18 @@ def _default(value: Any) -> str:
 
 
 def _kind(entry: dict[str, Any]) -> str:
-    """What may be written, in words: `"kernel"` or `"cbpf"`, a number 1 to 65535 (bytes)."""
+    """Describes the allowed values: `"kernel"` or `"cbpf"`; whole number, 1 to 65535; bytes, 1024 to 65535."""
     if "unit" in entry:
         number = entry["anyOf"][0]
         example = {"bytes": "50M", "seconds": "5m"}[entry["unit"]]
-        return f'{entry["unit"]}, {number["minimum"]} to {number["maximum"]} (or a text, `"{example}"`)'
+        return f'{entry["unit"]}, {number["minimum"]} to {number["maximum"]} (or a string, `"{example}"`)'
     if "enum" in entry:
         return " or ".join(f"`{json.dumps(value)}`" for value in entry["enum"])
     if "anyOf" in entry:
-        kinds = [_kind(choice) for choice in entry["anyOf"] if choice.get("type") != "null"]
-        return " or ".join(kinds)
+        *kinds, last = [_kind(choice) for choice in entry["anyOf"] if choice.get("type") != "null"]
+        if len(kinds) > 1 and "anyOf" in entry["anyOf"][-1].get("items", {}):
+            return f"{' or '.join(kinds)}, or a list of them"
+        return " or ".join([*kinds, last])
     if entry["type"] == "array":
         return "list of tables" if "$ref" in entry["items"] else "list of strings"
     if entry["type"] == "integer" and "minimum" not in entry:

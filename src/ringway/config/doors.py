@@ -1,4 +1,4 @@
-"""Which hosts want client certificates: `client_ca` and `client_auth` of `[tls]` and of its hosts, brought together."""
+"""Which hosts demand client certificates: merges `client_ca` and `client_auth` of `[tls]` and of its hosts."""
 
 import hashlib
 import os
@@ -14,30 +14,33 @@ _KEYS = ("client_auth", "client_ca")
 
 @dataclass(frozen=True)
 class Policy:
-    """Hosts with equal ones want the same of their clients."""
+    """A demand for client certificates. Hosts with equal policies demand the same."""
 
     auth: str
     """"optional" or "require"."""
     ca_path: str
 
     def ticket_context(self, authorities: bytes) -> bytes:
-        """A session ticket opens where this is equal: under the same demand, with the same authorities in the file."""
+        """A worker accepts a session ticket only under an equal context: the same demand, with the same content of the
+        file with authorities."""
         return hashlib.sha256(self.auth.encode() + b"\0" + authorities).digest()
 
 
 def doors(tls: Tls) -> dict[str, Policy | None]:
-    """What each host wants that says so, and `"*"`: every other. None: no certificate."""
+    """Returns the policy of each host that has one of the two keys, and of `"*"`, all other hosts. None: the host
+    demands no certificate."""
     names = [name for name, host in tls.hosts.items() if host.client_auth is not None or host.client_ca is not None]
     return {name: _policy(tls, name) for name in dict.fromkeys(["*", *names])}
 
 
 def policies(tls: Tls) -> list[Policy]:
-    """In the order of the numbers, from 1, by which the engine knows them."""
+    """Returns the policies in the order of their numbers in the engine, which start at 1."""
     return list(dict.fromkeys(policy for policy in doors(tls).values() if policy is not None))
 
 
 def planned(tls: Tls) -> list[dict[str, Any]]:
-    """For the plan. Hosts that want nothing are in it as well: they are no less than what stands above them."""
+    """Returns the doors for the plan. A host that demands nothing is in it as well, because it overrides the demand of
+    the wildcard above it."""
     numbers = {policy: number for number, policy in enumerate(policies(tls), 1)}
     return [
         {"host": name, "policy": numbers[policy] if policy else 0, "auth": policy.auth if policy else "off"}
@@ -47,7 +50,7 @@ def planned(tls: Tls) -> list[dict[str, Any]]:
 
 
 def place_of(tls: Tls, path: str) -> str:
-    """The key of the file that names these authorities, as one would write it."""
+    """Returns the configuration key whose value is this path of a file with authorities."""
     for name, host in tls.hosts.items():
         if host.client_ca is not None and os.path.abspath(host.client_ca) == path:
             return key_path(("tls", "hosts", name, "client_ca"))
@@ -55,7 +58,7 @@ def place_of(tls: Tls, path: str) -> str:
 
 
 def check_doors(tls: Tls) -> list[Problem]:
-    """Where one of the two keys has nothing to go with."""
+    """Finds `client_auth` without `client_ca`, and the reverse."""
     problems = []
     places: list[tuple[str | None, Tls | TlsHost]] = [(None, tls), *tls.hosts.items()]
     for name, said in places:
@@ -73,13 +76,23 @@ def check_doors(tls: Tls) -> list[Problem]:
     return problems
 
 
+def without_challenges(tls: Tls) -> list[Problem]:
+    """For `plain_listen` without `redirect_https`. A warning if hosts require certificates."""
+    names = [name for name, policy in doors(tls).items() if policy is not None and policy.auth == "require"]
+    if not names:
+        return []
+    place = ("tls",) if names[0] == "*" and "*" not in tls.hosts else ("tls", "hosts", names[0])
+    sentence = "plain HTTP gets 403 from a host that requires client certificates, also the check of an ACME challenge"
+    return [Problem(key_path((*place, "client_auth")), sentence, "set redirect_https = true in [server]")]
+
+
 def _policy(tls: Tls, name: str) -> Policy | None:
     auth, path = (_inherited(tls, name, key) for key in _KEYS)
     return None if auth in (None, "off") or path is None else Policy(auth, os.path.abspath(path))
 
 
 def _inherited(tls: Tls, name: str, key: str) -> str | None:
-    """What the host says, or the nearest wildcard above it that says anything, or `"*"`, or `[tls]`."""
+    """Returns the value of the host, or else of the nearest wildcard above it that has one, of `"*"`, or of `[tls]`."""
     labels = name.split(".")
     above = ["*." + ".".join(labels[count:]) for count in range(1, len(labels))]
     for place in (name, *above, "*"):

@@ -1,7 +1,7 @@
-"""`"${PORT}"` and `"${PORT:-8080}"` in the texts of a configuration: the value of an environment variable.
+"""Replaces `"${PORT}"` and `"${PORT:-8080}"` in the strings of a configuration with values of environment variables.
 
-`$${` stands for `${` itself. The value is text and never read as TOML, so it can add no keys. Where a number or a
-boolean is wanted, `model.Section` makes one of it.
+`$${` is a literal `${`. The value is a string and is never parsed as TOML, so it cannot add keys. If a key needs a
+number or a boolean, `sections.section` converts the value.
 """
 
 import re
@@ -17,11 +17,11 @@ Steps = tuple[str | int, ...]
 
 
 class Expanded(str):
-    """A text with something from the environment in it."""
+    """A string that contains a value from the environment."""
 
 
 def expanded(text: str, environment: Mapping[str, str]) -> str:
-    """The text with its variables replaced. Raises Flaw: one is missing, or it is not written as one."""
+    """Replaces the variables in a text. Raises Flaw if a variable is not set or a reference is malformed."""
     if "${" not in text:
         return text
 
@@ -45,7 +45,8 @@ def expanded(text: str, environment: Mapping[str, str]) -> str:
 
 
 def expand_all(value: Any, environment: Mapping[str, str], wrong: Callable[[Steps, Flaw], None], at: Steps = ()) -> Any:
-    """A document with every text in it expanded, keys of tables too. What is wrong is told and stays as it is."""
+    """Expands every string of a document, including the keys of tables. Passes each error to `wrong` and leaves that
+    string unchanged."""
 
     def expand(text: str, place: Steps) -> str:
         try:

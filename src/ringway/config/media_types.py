@@ -1,4 +1,4 @@
-"""Media types by the suffix of a file's name, lower case. What is not listed is application/octet-stream."""
+"""Media types by the suffix of a file name, in lower case. Files with any other suffix are application/octet-stream."""
 
 _TEXT = {
     "css": "text/css",

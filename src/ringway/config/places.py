@@ -1,8 +1,7 @@
-"""Where each key of a TOML file stands, for error messages.
+"""Finds the line of each key of a TOML file, for error messages.
 
-tomllib reads the file and keeps no places, so this walks over the same text once more. It relies on tomllib having
-accepted the text: it knows which tokens there are and nests them, and checks nothing.
-docs/decisions/0021-places-in-the-configuration.md says why there is no library for it.
+tomllib does not keep line numbers, so this parses the same text a second time. It assumes that tomllib accepted the
+text, and checks nothing. docs/decisions/0021-places-in-the-configuration.md explains why it does not use a library.
 """
 
 import re
@@ -31,7 +30,7 @@ class _Token(NamedTuple):
 
 
 def places_of(text: str) -> dict[Path, int]:
-    """The line, from 1, of each key, table and element of a list. `text` must be valid TOML."""
+    """Returns the line, from 1, of each key, table and element of a list. `text` must be valid TOML."""
     return _Walk(text).places
 
 
@@ -39,7 +38,7 @@ class _Walk:
     def __init__(self, text: str) -> None:
         self.places: dict[Path, int] = {}
         self._lists: dict[Path, int] = {}
-        """How many tables each `[[list of tables]]` has so far."""
+        """The number of tables that each `[[list of tables]]` has so far."""
         self._tokens = _tokens(text)
         self._token = next(self._tokens)
         table: Path = ()
@@ -52,7 +51,7 @@ class _Walk:
                 self._pair(table)
 
     def _next(self) -> _Token:
-        """The present token; the walk goes on to the one behind it."""
+        """Returns the current token and advances to the next one."""
         token = self._token
         self._token = next(self._tokens)
         return token
@@ -80,7 +79,7 @@ class _Walk:
         return path
 
     def _keys(self, end: str) -> list[str]:
-        """The steps of a dotted key, up to and with the mark behind it."""
+        """Reads a dotted key and the mark after it. Returns the steps of the key."""
         keys = []
         while self._token.kind != "end":
             token = self._next()
@@ -104,7 +103,7 @@ class _Walk:
         elif self._token.text == "{" and self._token.kind == "mark":
             self._inline_table(path)
         else:
-            # A number or a date may be several tokens.
+            # A number or a date can be several tokens.
             while self._token.kind not in ("newline", "end") and not self._at(",]}"):
                 self._next()
 

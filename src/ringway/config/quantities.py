@@ -1,4 +1,4 @@
-"""Sizes and times as people write them: `"50M"`, `"10MiB"`, `"60s"`, `"1h30m"`."""
+"""Parses sizes and times with units: `"50M"`, `"10MiB"`, `"60s"`, `"1h30m"`."""
 
 import re
 from fractions import Fraction
@@ -6,18 +6,19 @@ from typing import Any
 
 from ringway.config.values import Flaw
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)")
 _BINARY = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+_TIME = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|m|h|d)")
 _SECONDS = {"ms": Fraction(1, 1000), "s": Fraction(1), "m": Fraction(60), "h": Fraction(3600), "d": Fraction(86400)}
 
-SIZE_PATTERN = r"^\d+(\.\d+)?\s*([kKmMgGtT]([iI]?[bB])?|[bB])?$"
-TIME_PATTERN = r"^(\d+(\.\d+)?\s*(ms|s|m|h|d)\s*)+$"
+# For the JSON Schema: the strings that size() and seconds() accept.
+SIZE_PATTERN = r"^\s*[0-9]+(\.[0-9]+)?\s*([kKmMgGtT]([iI]?[bB]?)|[bB])?\s*$"
+TIME_PATTERN = r"^\s*([0-9]+(\.[0-9]+)?\s*([mM][sS]|[sSmMhHdD])\s*)+$"
 
 
 def size(value: Any) -> Any:
-    """Bytes. K, M, G, T, with or without iB, are powers of 1024; KB, MB, GB, TB are powers of 1000. What is no text is
-    left as it is."""
+    """Converts a string to bytes. K, M, G, T, with or without iB, are powers of 1024; KB, MB, GB, TB are powers of
+    1000. Returns a value that is not a string unchanged."""
     if not isinstance(value, str):
         return value
     found = _SIZE.fullmatch(value.strip())
@@ -33,7 +34,7 @@ def size(value: Any) -> Any:
 
 
 def seconds(value: Any) -> Any:
-    """Seconds, from ms, s, m, h and d. What is no text is left as it is."""
+    """Converts a string with ms, s, m, h and d to seconds. Returns a value that is not a string unchanged."""
     if not isinstance(value, str):
         return value
     text = value.strip().lower()

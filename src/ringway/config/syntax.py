@@ -1,4 +1,4 @@
-"""What somebody meant who wrote a file that is not TOML: the slips that people make, told with a remedy."""
+"""Explains TOML syntax errors: recognizes common mistakes and suggests a remedy."""
 
 import re
 
@@ -14,7 +14,7 @@ _WORDS = {"yes": "true", "on": "true", "True": "true", "no": "false", "off": "fa
 
 
 def syntax_problem(text: str, message: str) -> Problem:
-    """For a message of tomllib about this text."""
+    """Makes a Problem from an error message of tomllib about this text."""
     lines = text.split("\n")
     place = _PLACE.search(message)
     said = message[: place.start()] if place else message
@@ -22,7 +22,7 @@ def syntax_problem(text: str, message: str) -> Problem:
         number, column = len(text.rstrip().split("\n")), ""
     else:
         number, column = int(place[1]), f" (column {place[2]})"
-        # The complaint may be about the end of the line.
+        # The error can be at the end of the text.
         number = min(number, len(lines))
     start = _open_table(lines, number)
     if start:
@@ -45,7 +45,7 @@ def _slip(line: str, said: str) -> tuple[str, str]:
         return f"[{name}] is defined twice", "put all of its keys below one of them"
     if said.startswith("Cannot overwrite a value"):
         return "this key is defined twice", "keep one of them"
-    if said.startswith("Unescaped"):
+    if said.startswith(("Unescaped", "Invalid hex")):
         return "a \\ within double quotes", "write \\\\, or single quotes"
     if any(mark in line for mark in "\u201c\u201d\u201e\u2018\u2019"):
         return "typographic quotes", "write plain ones: \" or '"
@@ -56,11 +56,24 @@ def _slip(line: str, said: str) -> tuple[str, str]:
         if dot:
             return f"{name} needs quotes", f'write [{section}."{name}"]'
         return f"{header[1]} is not the name of a section", _FORM
+    if line.lstrip().startswith("{"):
+        return "this looks like JSON", "write [server] and below it listen = 443, see docs/configuration.md"
+    if found := re.fullmatch(r"\s*([A-Za-z_]+):\s*", line):
+        return "this looks like YAML", f"write [{found[1]}], and below it keys like listen = 443"
     if "Expected '='" in said:
         return "there is no = after the key", "write key = value" + (", not key: value" if ":" in line else "")
+    if said.startswith("Expected ']'"):
+        return "the name of the section has no ] at its end", "add it"
     if re.search(r",\s*}", line):
         return "a comma before }", "remove it"
+    if said.startswith("Unclosed inline table"):
+        if ";" in line:
+            return "a ; in an inline table", "write commas between the keys, and none behind the last one"
+        if re.search(r"[^\s,{]\s+[\w.-]+\s*=", line.partition("{")[2]):
+            return "there is no comma between two keys", "write one"
     pair = _BARE_KEY.fullmatch(line)
+    if pair is None and re.search(r"=\s*(#.*)?$", line):
+        return "there is no value after the =", "write one, or remove the line"
     if pair is None:
         return said, _FORM
     key, value = pair[1], pair[2].strip()
@@ -77,8 +90,8 @@ def _slip(line: str, said: str) -> tuple[str, str]:
 
 
 def _open_table(lines: list[str], number: int) -> int:
-    """The line on which the inline table begins that is still open at the end of the one before `number`, or of this
-    one; 0: none is."""
+    """Looks in the first `number` lines for an inline table that does not end on the line on which it begins. Returns
+    that line, or 0."""
     depth, start = 0, 0
     for count, line in enumerate(lines[:number], 1):
         bare = re.sub(r'"(?:\\.|[^"\\])*"|\'[^\']*\'|#.*', "", line)

@@ -1,7 +1,8 @@
-"""The small grammars inside the configuration: addresses, host names, path prefixes and URLs.
+"""Parses the values of the configuration that have a grammar: addresses, host names, path prefixes and URLs.
 
-Every function takes the text as written and returns it in one canonical form, or raises Flaw: a sentence about
-what is wrong and a remedy. None of them touches the system; only parse_addresses() asks whether there is IPv6.
+Every function takes the text as written. It returns the canonical form, or raises Flaw with a sentence and a remedy.
+Only two touch the system: parse_addresses() checks whether the machine has IPv6, and socket_address() looks up the
+number of an interface.
 """
 
 import ipaddress
@@ -9,6 +10,7 @@ import re
 import socket
 import unicodedata
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -18,7 +20,7 @@ _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 _PATH_SAFE = "/%:@!$&'()*+,;=-._~"
 _UNIX = "unix:"
 _UNIX_PATH_MOST = 107
-"""Bytes: sockaddr_un has 108, with a terminating zero."""
+"""Bytes. sockaddr_un has 108, including the terminating zero."""
 _ADDRESS_REMEDY = 'write an address and a port, like "0.0.0.0:443", "[::1]:8443" or "localhost:8443", or a port alone'
 _EVERYWHERE = ("0.0.0.0", "::")
 _LOOPBACK = ("127.0.0.1", "::1")
@@ -29,7 +31,7 @@ ANY_HOST = ', or "*" for any other host'
 
 
 class Flaw(ValueError):
-    """A value that cannot be used; `sentence` says why, `remedy` what to write instead."""
+    """An invalid value. `sentence` says why it is invalid, `remedy` what to write instead."""
 
     def __init__(self, sentence: str, remedy: str) -> None:
         self.sentence = sentence
@@ -39,7 +41,7 @@ class Flaw(ValueError):
 
 @dataclass(frozen=True)
 class Address:
-    """Where a listener stands: an IP address and a port (0: any free one), or the path of a Unix socket."""
+    """The address of a listener: an IP address and a port (0: any free port), or the path of a Unix socket."""
 
     ip: str
     port: int
@@ -57,8 +59,8 @@ class Address:
 
 @dataclass(frozen=True)
 class Url:
-    """Where an upstream is: `http://host:port` and the path that replaces a matched prefix ("" or "/v2"). The host of a
-    Unix socket is its path, which begins with a slash."""
+    """The URL of an upstream. `base` is the path that replaces a matched prefix ("" or "/v2"). If `host` begins with a
+    slash, it is the path of a Unix socket."""
 
     host: str
     port: int
@@ -67,7 +69,7 @@ class Url:
 
     @property
     def name(self) -> str:
-        """For logs; two upstreams with one name may still differ in how TLS is spoken with them."""
+        """The name for logs. Two upstreams with the same name can have different TLS settings."""
         if self.host.startswith("/"):
             return f"http://{_UNIX}{self.host}"
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -75,7 +77,7 @@ class Url:
 
 
 def parse_port(text: str, lowest: int) -> int:
-    """A port number from `lowest` to 65535, or -1."""
+    """Returns a port number from `lowest` to 65535, or -1."""
     if not (text.isascii() and text.isdigit() and len(text) <= 5):
         return -1
     port = int(text)
@@ -83,8 +85,10 @@ def parse_port(text: str, lowest: int) -> int:
 
 
 def parse_addresses(text: str) -> list[Address]:
-    """As parse_address(), and `8080`, `:8080`, `*:8080` (all addresses), `localhost:8080`: both families, without IPv6
-    where this machine has none."""
+    """Parses what parse_address() parses, and also `8080`, `:8080`, `*:8080` (all addresses) and `localhost:8080`.
+    These give an address of each family, or only IPv4 when this machine has no IPv6."""
+    if not text.startswith(_UNIX):
+        _no_variable(text)
     host, colon, port_text = text.rpartition(":")
     port = parse_port(port_text, 0)
     if port >= 0 and (host.lower() in ("", "*", "localhost")):
@@ -105,10 +109,15 @@ def _has_ipv6(ip: str) -> bool:
 
 
 def parse_address(text: str) -> Address:
-    """`0.0.0.0:443`, `[::1]:443` or `unix:/run/ringway.sock`."""
+    """Parses `0.0.0.0:443`, `[::1]:443` or `unix:/run/ringway.sock`."""
     if text.startswith(_UNIX):
         return Address("", 0, unix_path(text.removeprefix(_UNIX)))
     _no_address(text)
+    if len(several := text.replace(",", " ").split()) > 1:
+        if all(":" in one or one.isdigit() for one in several):
+            listed = ", ".join(f'"{one}"' for one in several)
+            raise Flaw(f'"{text}" is more than one address', f"write [{listed}]")
+        raise Flaw(f'"{text}" is more than an address', f'write "{several[0]}"; [tls] turns HTTPS on')
     host, colon, port_text = text.rpartition(":")
     if not colon or not host:
         raise Flaw(f'"{text}" is not an address with a port', _ADDRESS_REMEDY)
@@ -119,22 +128,28 @@ def parse_address(text: str) -> Address:
     try:
         ip = ipaddress.ip_address(host[1:-1] if bracketed else host)
     except ValueError:
+        if _is_name(host.lower()):
+            remedy = f'write ":{port}" for all addresses; [host_routes] has the names of hosts'
+            raise Flaw(f'"{host}" is a name; Ringway listens on IP addresses', remedy) from None
         raise Flaw(f'"{host}" is not an IP address', _ADDRESS_REMEDY) from None
     if plain := _mapped(ip):
         raise Flaw(f'"{host}" is an IPv4 address written as an IPv6 one', f'write "{plain}:{port}"')
-    if zone_of(ip):
-        raise Flaw(
-            f'"{host}" has a zone; Ringway cannot listen on it',
-            f'write "[::]:{port}" for every interface, or an address of the interface {zone_of(ip)} without a zone',
-        )
+    _check_zone(ip)
     if bracketed != (ip.version == 6):
         wanted = f"[{ip}]:{port}" if ip.version == 6 else f"{ip}:{port}"
         raise Flaw("brackets are only for IPv6 addresses", f'write "{wanted}"')
     return Address(str(ip), port)
 
 
+def _no_variable(text: str) -> None:
+    """Raises Flaw for `$NAME`, the form of shells."""
+    if found := re.search(r"\$([A-Za-z_][A-Za-z0-9_]*)", text):
+        remedy = f'write "{text.replace(found[0], f"${{{found[1]}}}")}"'
+        raise Flaw(f'"{text}" has a variable without braces', remedy)
+
+
 def _no_address(text: str) -> None:
-    """Other forms in which people write where to listen. Raises Flaw."""
+    """Raises Flaw for common forms that are not an address with a port: URLs, paths, addresses without a port."""
     scheme, separator, rest = text.partition("://")
     if separator:
         port = "" if re.search(r":\d+$", rest.rstrip("/")) else {"http": ":80", "https": ":443"}.get(scheme.lower(), "")
@@ -143,28 +158,53 @@ def _no_address(text: str) -> None:
         )
     if text.startswith("/"):
         raise Flaw(f'"{text}" is a path', f'write "{_UNIX}{text}" for a Unix socket')
+    if text.lower() in ("*", "localhost"):
+        raise Flaw(f'"{text}" has no port', f'write "{text}:443", or another port')
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     front, _, last = text.rpartition(":")
-    # "::1:443" is an IPv6 address too, and means one with a port.
+    # "::1:443" is a valid IPv6 address, but the user means ::1 with a port.
     if is_address(bare) and not (is_address(front) and parse_port(last, 0) >= 0):
         written = f"[{bare}]" if ":" in bare else bare
         raise Flaw(f'"{text}" has no port', f'write "{written}:443", or another port')
 
 
+def socket_address(ip: str, port: int) -> Any:
+    """Returns the address in the form of the socket module. Raises socket.gaierror if no interface has the name of the
+    zone."""
+    if "%" not in ip:
+        return ip, port
+    return socket.getaddrinfo(ip, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4]
+
+
 def zone_of(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """The interface that a link-local address is for (RFC 4007 11): `eth0` of `fe80::1%eth0`; "": none is named."""
+    """Returns the zone of a link-local address (RFC 4007 11), `eth0` for `fe80::1%eth0`. "": there is none."""
     return (ip.scope_id or "") if isinstance(ip, ipaddress.IPv6Address) else ""
 
 
+def _check_zone(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+    """Raises Flaw for a link-local address without a zone, and for another address with one (RFC 4007 6)."""
+    zone = zone_of(ip)
+    if ip.version == 6 and ip.is_link_local and not zone:
+        raise Flaw(
+            f"{ip} is a link-local address, which needs the name of its interface", f'write "{ip}%eth0" in the brackets'
+        )
+    if zone and not ip.is_link_local:
+        raise Flaw(
+            f"{ip} has a zone; only link-local addresses (fe80::) have one", f'write "{str(ip).partition("%")[0]}"'
+        )
+
+
 def _mapped(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """The IPv4 address that is meant (RFC 4291 2.5.5.2); "": none. Ringway's IPv6 sockets carry IPv6 alone."""
+    """Returns the IPv4 address of an IPv4-mapped IPv6 address (RFC 4291 2.5.5.2). "": it is not mapped. Ringway's IPv6
+    sockets carry only IPv6."""
     return str(ip.ipv4_mapped or "") if isinstance(ip, ipaddress.IPv6Address) else ""
 
 
 def unix_path(path: str) -> str:
-    """Of a Unix socket."""
+    """Checks the path of a Unix socket."""
     if not path.startswith("/") or path.endswith("/"):
-        raise Flaw(f'"{path}" is not the absolute path of a Unix socket', 'write it like "unix:/run/ringway.sock"')
+        remedy = f"begin it with a slash, like {_UNIX}/run/ringway.sock"
+        raise Flaw(f'"{path}" is not the absolute path of a Unix socket', remedy)
     if len(path.encode()) > _UNIX_PATH_MOST:
         raise Flaw(f'the path "{path[:40]}..." is longer than {_UNIX_PATH_MOST} bytes', "choose a shorter one")
     if any(ord(mark) <= 32 or ord(mark) == 127 or mark in ":?#" for mark in path):
@@ -172,13 +212,28 @@ def unix_path(path: str) -> str:
     return path
 
 
+_EVERYBODY = 'the addresses of your proxies; ["0.0.0.0/0", "::/0"] lets every client name any address as its own'
+_PRIVATE = '"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"'
+_GROUPS = {
+    **dict.fromkeys(("*", "all", "any"), _EVERYBODY),
+    **dict.fromkeys(("private", "private_ranges"), f"[{_PRIVATE}]"),
+    **dict.fromkeys(("localhost", "loopback"), '["127.0.0.0/8", "::1"]'),
+}
+"""Names that other servers have for networks, each with a remedy."""
+
+
 def trusted_proxy(text: str) -> str:
-    """`10.0.0.0/8`, `::1`, or `unix`."""
+    """Parses `10.0.0.0/8`, `::1` or `unix`."""
     if text == "unix":
         return text
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError:
+        if text in _GROUPS:
+            raise Flaw(f'"{text}" is not a network', f"write {_GROUPS[text]}") from None
+        if len(several := text.replace(",", " ").split()) > 1:
+            listed = ", ".join(f'"{one}"' for one in several)
+            raise Flaw(f'"{text}" is more than one network', f"write [{listed}]") from None
         raise Flaw(
             f'"{text}" is neither an address nor a network',
             'write it like "10.0.0.0/8", "192.0.2.1" or "2001:db8::/32", or "unix" for clients on a Unix socket',
@@ -198,7 +253,7 @@ def trusted_proxy(text: str) -> str:
 
 
 def host_name(text: str) -> str:
-    """A name without port, in lower case: `example.com`, `*.example.com`, `*`, an IP address."""
+    """Parses a host without a port: `example.com`, `*.example.com`, `*` or an IP address. Returns it in lower case."""
     name = text.lower().rstrip(".") if text != "." else ""
     if name == "*":
         return name
@@ -208,6 +263,9 @@ def host_name(text: str) -> str:
     if not name.isascii():
         raise Flaw(f'"{text}" is not ASCII; clients send the ASCII form', f'write "{_punycode(name)}"')
     plain = name.removeprefix("*.")
+    if "*" in plain:
+        remedy = f'write "*.example.com" for all subdomains of a name{ANY_HOST}'
+        raise Flaw(f'"{text}" has a "*" in a place other than its beginning', remedy)
     if not plain or len(plain) > 253 or not all(_LABEL.fullmatch(label) for label in plain.split(".")):
         raise Flaw(
             f'"{text}" is not a host name',
@@ -217,7 +275,7 @@ def host_name(text: str) -> str:
 
 
 def _other_forms(text: str, name: str) -> None:
-    """What people write in place of a host name, and what they mean. Raises Flaw."""
+    """Raises Flaw for common values that are not host names: URLs, paths, regular expressions, names with a port."""
     if "://" in name:
         raise Flaw(f'"{text}" is a URL, not a host name', f'write "{_host_of(name)}"')
     if name.startswith("/"):
@@ -259,7 +317,7 @@ def _is_ipv6(text: str) -> bool:
 
 
 def _host_of(name: str) -> str:
-    """Of a URL or an authority (RFC 3986 3.2), as it is written as a key; "": none can be told."""
+    """Returns the host of a URL or an authority (RFC 3986 3.2) in the form of a key. "": it has none."""
     authority = name.partition("://")[2] if "://" in name else name
     authority = authority.partition("/")[0].rpartition("@")[2]
     if _is_ipv6(authority):
@@ -274,14 +332,14 @@ def _ipv6_literal(text: str, name: str) -> str:
     except ValueError:
         raise Flaw(f'"{text}" is not an IPv6 address', 'write it like "[2001:db8::1]"') from None
     if ip.scope_id:
-        # RFC 6874 4: clients take the zone away before they send the address.
+        # RFC 6874 4: clients remove the zone before they send the address.
         raise Flaw(f'"{text}" has a zone; clients send none', f'write "[{name[1:-1].partition("%")[0]}]"')
     return f"[{ip}]"
 
 
 def _punycode(name: str) -> str:
-    """The form in which browsers send a name: IDNA 2008 with the mapping of UTS 46, nontransitional. Python's own codec
-    is IDNA 2003, which makes another name of one with "ß"."""
+    """Returns a name as browsers send it: IDNA 2008 with the mapping of UTS 46, nontransitional. Python's own codec
+    implements IDNA 2003, which maps a name with "ß" to a different name."""
     try:
         return ".".join(map(_ascii_label, unicodedata.normalize("NFKC", name).lower().split(".")))
     except UnicodeError:
@@ -293,7 +351,7 @@ def _ascii_label(label: str) -> str:
 
 
 def upgrade(text: str) -> str:
-    """A protocol of RFC 9110 7.8: a name, with a version if wanted."""
+    """Parses a protocol of RFC 9110 7.8: a name, with an optional version."""
     name = text.lower()
     if not _PROTOCOL.fullmatch(name):
         raise Flaw(f'"{text}" is not the name of a protocol', 'write a name like "websocket"')
@@ -303,11 +361,12 @@ def upgrade(text: str) -> str:
 
 
 def path_prefix(text: str) -> str:
-    """A path prefix in the form in which the router compares: escapes normalised, without the last slash."""
-    pattern = re.match(r"(~\*?|\^~|=)\s*(/.*)?", text)
+    """Parses a path prefix. Returns it in the router's form: escapes normalized, without the final slash."""
+    pattern = re.match(r"(~\*?|\^~|=)\s*\^?(/.*)?", text)
     if pattern:
         raise Flaw(
-            f'"{text}" has an nginx modifier; prefixes are plain text', f'write "{_plain(pattern[2] or "/api/")}"'
+            f'"{text}" has an nginx modifier; prefixes are plain text',
+            f'write "{_plain(pattern[2])}"' if pattern[2] else 'write a path like "/api/"',
         )
     if "://" in text:
         path = text.partition("://")[2].partition("/")[2]
@@ -325,12 +384,13 @@ def path_prefix(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """What stands before the first mark of a pattern."""
+    """Returns the text before the first special character of a pattern."""
     return re.split(r"[*({^$\\?+|]", text)[0].rstrip(".") or "/"
 
 
 def normal_path(text: str) -> str:
-    """RFC 3986 6.2.2: unreserved characters decoded, other escapes in upper case, the rest encoded."""
+    """Normalizes a path by RFC 3986 6.2.2: decodes unreserved characters, writes other escapes in upper case, and
+    encodes all other characters."""
     if "%" in _ESCAPE.sub("", text):
         raise Flaw(f'"{text}" has a "%" that does not begin an escape', 'write "%25" for a per cent sign')
 
@@ -341,12 +401,12 @@ def normal_path(text: str) -> str:
     return _ESCAPE.sub(normal_escape, quote(text, safe=_PATH_SAFE))
 
 
-# The engine writes a rewritten head into the room in front of the received one (buffers.pxd, HEADROOM).
+# The engine writes a rewritten head into the free space before the received one (buffers.pxd, HEADROOM).
 _BASE_MOST = 400
 
 
 def parse_url(text: str) -> Url:
-    """`http://host[:port][/base]`, or https; `http://unix:/path[:/base]`."""
+    """Parses `http://host[:port][/base]`, the same with https, or `http://unix:/path[:/base]`."""
     if text.startswith(f"http://{_UNIX}"):
         path, _, base = text.removeprefix(f"http://{_UNIX}").partition(":")
         return Url(unix_path(path), 0, _base(text, base))
@@ -354,12 +414,16 @@ def parse_url(text: str) -> Url:
         raise Flaw("Ringway does not use TLS on Unix sockets", f'write "http{text.removeprefix("https")}"')
     try:
         parts = urlsplit(text)
-        host = (parts.hostname or "").lower()
+        host = parts.hostname or ""  # in lower case, except for a zone
     except ValueError:
         raise Flaw(f'"{text}" is not a URL', _URL_REMEDY) from None
+    if "$" in parts.netloc:
+        _no_variable(text)
     if parts.scheme not in ("http", "https") or not host:
         raise Flaw(f'"{text}" is not an http:// or https:// URL', _url_remedy(text))
-    if parts.username is not None or "?" in text or "#" in text or any(ord(mark) <= 32 for mark in text):
+    if parts.username is not None:
+        raise Flaw(f'"{text}" has a user name; Ringway sends no credentials to upstreams', "remove it")
+    if "?" in text or "#" in text or any(ord(mark) <= 32 for mark in text):
         raise Flaw(f'"{text}" has more than host, port and path', _URL_REMEDY)
     tls = parts.scheme == "https"
     port_text = "443" if tls else "80"
@@ -376,6 +440,8 @@ def _url_remedy(text: str) -> str:
         return f'write "{"https" if text.startswith("wss") else "http"}://{found[1]}"'
     if found := re.fullmatch(r"([a-zA-Z0-9.-]*)(:\d{1,5})(/\S*)?", text):
         return f'write "http://{found[1] or "localhost"}{found[2]}{found[3] or ""}"'
+    if text.startswith(f"{_UNIX}/"):
+        return f'write "http://{text}"'
     return f'write "http://{_UNIX}{text}"' if text.startswith("/") and text.endswith(".sock") else _URL_REMEDY
 
 
@@ -389,14 +455,11 @@ def _base(text: str, path: str) -> str:
 def _upstream_host(text: str, host: str) -> str:
     if ":" in host:
         try:
-            ip = ipaddress.IPv6Address(host)
+            # RFC 6874 2: in a URL the "%" of a zone is written "%25".
+            ip = ipaddress.IPv6Address(host.replace("%25", "%", 1))
         except ValueError:
             raise Flaw(f'"{host}" in "{text}" is not an IPv6 address', _URL_REMEDY) from None
-        if ip.scope_id is not None:
-            raise Flaw(
-                f'"{host}" in "{text}" has a zone; upstream addresses cannot have one',
-                "write an address without a zone",
-            )
+        _check_zone(ip)
         return _mapped(ip) or str(ip)
     name = host_name(host)
     if name.startswith("*"):
@@ -405,12 +468,12 @@ def _upstream_host(text: str, host: str) -> str:
 
 
 def hsts(text: str) -> str:
-    """The value of Strict-Transport-Security, RFC 6797 6.1."""
+    """Checks a value of Strict-Transport-Security (RFC 6797 6.1)."""
     parts = [part.strip() for part in text.split(";")]
     known = {"includesubdomains", "preload"}
     ages = [part for part in parts if re.fullmatch(r"max-age=\d{1,10}", part.lower())]
     others = [part.lower() for part in parts if part not in ages]
-    # RFC 6797 6.1: no directive is there twice.
+    # RFC 6797 6.1: no directive appears twice.
     if len(ages) != 1 or not known.issuperset(others) or len(others) != len(set(others)):
         raise Flaw(
             f'"{text}" is not a valid value of Strict-Transport-Security', 'write "max-age=31536000; includeSubDomains"'
@@ -419,7 +482,7 @@ def hsts(text: str) -> str:
 
 
 def server_name(text: str) -> str:
-    """What an upstream's certificate must be for: one host name, or an IP address without brackets."""
+    """Parses the name that an upstream's certificate must have: a host name, or an IP address without brackets."""
     if is_address(text):
         ip = ipaddress.ip_address(text)
         if zone_of(ip):
@@ -432,7 +495,7 @@ def server_name(text: str) -> str:
 
 
 def is_address(host: str) -> bool:
-    """An IP address, no name."""
+    """Whether the host is an IP address."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -440,17 +503,21 @@ def is_address(host: str) -> bool:
     return True
 
 
-# A Location has 3072 bytes in all (heads.pxd, LOCATION_BYTES_MAX): leave some for the path.
+# A Location has at most 3072 bytes (heads.pxd, LOCATION_BYTES_MAX). The rest is for the path of the request.
 _TARGET_MOST = 2048
 
 
 def redirect_target(text: str) -> str:
-    """A Location: an absolute URL or a path; `{path}` in it stands for the path and query of the request."""
+    """Checks a Location: an absolute URL or a path. `{path}` in it is the path and query of the request."""
     if any(ord(mark) <= 32 or ord(mark) >= 127 or mark in '"<>\\^`' for mark in text):
         raise Flaw(f'"{text}" has a character that is not allowed in a URL', "write it percent-encoded")
-    if found := re.search(r"\$(request_uri|uri|document_uri|host|http_host|server_name|scheme|is_args|args)\b", text):
+    if found := re.search(
+        r"\$(\d|request_uri|uri|document_uri|host|http_host|server_name|scheme|is_args|args)\b", text
+    ):
         remedy = "{path} is the path and query of the request, and the only placeholder"
         raise Flaw(f'"{text}" has an nginx variable, {found[0]}', remedy)
+    if others := [found for found in re.findall(r"\{[^{}]*\}", text) if found != "{path}"]:
+        raise Flaw(f'"{text}" has the placeholder {others[0]}', "{path} is the only placeholder")
     if not re.match(r"(https?://[^/?#{}]|/)", text):
         host = text.partition("/")[0].partition("{")[0]
         named = host if "." in host and _is_name(host.lower()) else "example.com"

@@ -1,1 +1,1 @@
-"""The control plane: a supervisor that touches no request, and the main of a worker process."""
+"""The control plane: the supervisor, which touches no request, and the main function of a worker process."""

@@ -1,4 +1,4 @@
-"""`ringway demo`: a built-in site and a built-in application behind it, over HTTPS, with a throw-away certificate."""
+"""`ringway demo`: serves a built-in site and a built-in application over HTTPS, with a temporary certificate."""
 
 import shlex
 import signal
@@ -22,8 +22,8 @@ SITE = Path(__file__).parent / "site"
 
 
 def run_demo(listen: str) -> int:
-    """Runs until Ctrl-C; returns the exit code. Raises RingwayError when it cannot start. What it makes lies in a
-    temporary folder, which is gone at the end."""
+    """Runs until Ctrl-C and returns the exit code. Keeps its files in a temporary folder and removes it at the end.
+    Raises RingwayError if it cannot start."""
     try:
         addresses = parse_addresses(listen)
     except Flaw as flaw:
@@ -32,7 +32,7 @@ def run_demo(listen: str) -> int:
     if address.path:
         raise RingwayError(f"--listen: a browser cannot open {address}; write an address and a port")
     for number in (signal.SIGTERM, signal.SIGHUP):
-        # Outside of the supervisor's run too, an end by signal passes through the `with` below.
+        # A signal that arrives before the supervisor handles signals must leave through the `with` below, too.
         signal.signal(number, _leave)
     with tempfile.TemporaryDirectory(prefix="ringway-demo-") as folder, Origin() as origin:
         hosts = list(dict.fromkeys(["localhost", "127.0.0.1", "::1", address.ip]))
@@ -47,7 +47,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def demo_config(addresses: list[Address], origin_port: int, certificate: str, key: str) -> model.Config:
-    """What the demo serves, as a configuration like any other."""
+    """Returns the configuration of the demo."""
     origin = model.ProxyRoute(type="Proxy", url=f"http://127.0.0.1:{origin_port}")
     return model.Config(
         server=model.Server(listen=[str(address) for address in addresses]),
@@ -61,24 +61,24 @@ def demo_config(addresses: list[Address], origin_port: int, certificate: str, ke
 
 def _greet(groups: list[Group], certificate: str) -> None:
     address = groups[0].address
-    # What a listener on every address calls itself is no address to go to.
+    # Clients cannot connect to the address of a listener on all addresses.
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address.ip, str(address).rpartition(":")[0])
     url = f"https://{host}:{address.port}"
 
     def line(path: str, options: str = "") -> str:
-        # Shells look for files by the names that have "?" or "[" in them, and some end there when there is none.
+        # Quotes: shells expand "?" and "[" as patterns, and some report an error when no file matches.
         return f"curl --cacert {shlex.quote(certificate)} {options}{shlex.quote(url + path)}"
 
     click.echo(
         f"""
-Ringway is running. Open {url}/ (the certificate is made for
-this run only, so the browser warns about it), or try:
+Ringway is running. Open {url}/ in a browser, which
+warns about the temporary certificate, or try:
 
   {line("/")}
   {line("/api/hello?name=you")}
   {line("/api/echo", "-d 'some text' ")}
   {line("/style.css", "-r 0-99 -i ")}
 
-Ctrl-C ends it and leaves nothing behind.
+Ctrl-C ends the demo and removes its files.
 """
     )

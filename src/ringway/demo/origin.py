@@ -1,4 +1,4 @@
-"""The demo's application: a small HTTP server that answers every request with itself, as JSON."""
+"""The demo's application: a small HTTP server that answers every request with a description of it, as JSON."""
 
 import codecs
 import json
@@ -10,33 +10,33 @@ from typing import Any
 
 _PIECE = 65536
 _SHOWN = 16384
-"""Bytes of a body that are answered with; the rest is counted."""
+"""Bytes of a request body that the answer shows. It only counts the rest."""
 
 
 class Mirror(BaseHTTPRequestHandler):
-    """Answers any method: what came, which headers, and the body if it is text."""
+    """Answers a request of any method with its method, path, fields, and its body if that is text."""
 
     protocol_version = "HTTP/1.1"
-    # One write for head and body, and no waiting for more.
+    # Send head and body in one write, at once.
     wbufsize = -1
     disable_nagle_algorithm = True
     timeout = 90
-    """Seconds of silence before a connection is closed: longer than the proxy keeps idle ones."""
+    """Seconds before an idle connection is closed. Longer than the proxy keeps idle connections."""
 
     def __getattr__(self, name: str) -> Any:
-        """BaseHTTPRequestHandler asks for do_GET and the like."""
+        """BaseHTTPRequestHandler calls do_GET, do_POST and so on."""
         if name.startswith("do_"):
             return self.answer
         raise AttributeError(name)
 
     def handle_expect_100(self) -> bool:
-        """The go-ahead must not wait in the buffer for the answer that it asks the body for."""
+        """Flushes 100 (Continue) from the buffer. Otherwise the client would never send the body."""
         going_on = super().handle_expect_100()
         self.wfile.flush()
         return going_on
 
     def answer(self) -> None:
-        """One request, mirrored."""
+        """Answers one request."""
         body, length = self._read_body()
         said = {
             "method": self.command,
@@ -54,7 +54,7 @@ class Mirror(BaseHTTPRequestHandler):
             self.wfile.write(answer)
 
     def _read_body(self) -> tuple[bytes, int]:
-        """Its beginning and its length; the rest is dropped."""
+        """Reads the whole body. Returns its beginning and its length."""
         beginning = bytearray()
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             total = self._read(int(self.headers.get("Content-Length", 0)), beginning)
@@ -68,7 +68,7 @@ class Mirror(BaseHTTPRequestHandler):
         return bytes(beginning), total
 
     def _read(self, length: int, beginning: bytearray) -> int:
-        """So much of the body; what is not there because the connection ended is not counted."""
+        """Reads `length` bytes of the body, fewer if the connection ends. Returns how many it read."""
         left = length
         while left and (piece := self.rfile.read(min(left, _PIECE))):
             left -= len(piece)
@@ -76,11 +76,11 @@ class Mirror(BaseHTTPRequestHandler):
         return length - left
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Says nothing: the demo's own log is what matters."""
+        """Logs nothing. Ringway's access log shows the requests."""
 
 
 def _fields(lines: Iterable[tuple[str, str]]) -> dict[str, str | list[str]]:
-    """By their names, which have no case; those that stand there several times with all their values, in order."""
+    """Returns the fields by name, ignoring case. A field that appears several times has the list of its values."""
     found: dict[str, tuple[str, list[str]]] = {}
     for name, value in lines:
         found.setdefault(name.lower(), (name, []))[1].append(value)
@@ -88,10 +88,10 @@ def _fields(lines: Iterable[tuple[str, str]]) -> dict[str, str | list[str]]:
 
 
 def _shown(beginning: bytes, length: int) -> dict[str, str | None]:
-    """The body as text, and what of it is not shown."""
+    """Returns the body as text, and a note if a part of it is not shown."""
     cut = length > len(beginning)
     try:
-        # A character that is cut in two is no reason to call it no text.
+        # The end of the shown part can cut a character in two.
         text = codecs.getincrementaldecoder("utf-8")().decode(beginning, final=not cut)
     except UnicodeDecodeError:
         return {"body": None, "body_note": "not shown: it is not UTF-8"}
@@ -101,11 +101,11 @@ def _shown(beginning: bytes, length: int) -> dict[str, str | None]:
 
 
 class Origin:
-    """The application on a free port of 127.0.0.1, while the `with` block runs."""
+    """Runs the application on a free port of 127.0.0.1 during the `with` block."""
 
     def __enter__(self) -> "Origin":
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Mirror)
-        # Its threads serve idle connections: the end does not wait for them.
+        # Do not wait at the end for threads that serve idle connections.
         self._server.daemon_threads = True
         self._server.block_on_close = False
         self.port: int = self._server.server_address[1]

@@ -1,6 +1,6 @@
-"""Put on PYTHONPATH: names are looked up in the file $RINGWAY_TEST_NAMES, lines of `name address address...`.
+"""On PYTHONPATH, this makes Python resolve names with the file $RINGWAY_TEST_NAMES: lines of `name address address...`.
 
-A name that does not stand there does not resolve. Read for each lookup, so names may change while Ringway runs.
+A name that is not in the file does not resolve. Each lookup reads the file, so names can change while Ringway runs.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Put on PYTHONPATH: of what the kernel's TLS can do, only AES128-GCM is found, as on an old kernel."""
+"""On PYTHONPATH, this makes Ringway find only AES128-GCM in kernel TLS, as on an old kernel."""
 
 from ringway.control.machine import kernel_tls
 

@@ -1,7 +1,8 @@
-"""Certificates, keys and trust: read, judged, watched, published to the workers.
+"""Reads, verifies and watches certificates, keys and authorities, and publishes them to the workers.
 
-`certificates` reads PEM files, `folders` finds them, `keyring` holds those for clients and watches their files, `peers`
-those for upstreams, `ocsp` and `stapler` fetch staples, `expiry` warns.
+`certificates` reads PEM files, and `folders` finds them. `keyring` holds the certificates for clients and watches their
+files. `peers` does the same for upstreams. `ocsp` verifies OCSP responses, and `stapler` fetches them. `expiry` warns
+of certificates that expire.
 
 May import: `machine`, `logs`.
 Begin with: `keyring.py`.

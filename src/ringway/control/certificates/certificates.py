@@ -1,4 +1,4 @@
-"""Certificates: checking a chain and its key before anything starts, and making self-signed ones."""
+"""Certificates: checks a chain and its key before Ringway uses them, and makes self-signed certificates."""
 
 import contextlib
 import datetime
@@ -24,14 +24,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from ringway.config.values import ANY_HOST, Flaw, host_name
 from ringway.control.certificates import ocsp
 from ringway.control.certificates.ocsp import Staple
-from ringway.errors import Problem, RingwayError
+from ringway.errors import Problem, RingwayError, reason_of
 
 CURVES: dict[str, type[ec.EllipticCurve]] = {"P-256": ec.SECP256R1, "secp384r1": ec.SECP384R1}
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 _MAKE_ONE = 'make one with "ringway cert DIR" or correct the path'
 _BLOCKS = "it needs -----BEGIN CERTIFICATE----- and -----END CERTIFICATE----- on lines of their own"
 _NO_MATCH = ("key values mismatch", "key type mismatch")
-"""OpenSSL's reasons when a key is another certificate's."""
+"""OpenSSL's reasons if a key belongs to another certificate."""
 _MOST_BYTES = 1 << 20
 _NAMES_BYTES_MAX = 1 << 16
 _KNOWN_MOST = 16384
@@ -39,29 +39,29 @@ _KNOWN_MOST = 16384
 
 @dataclass(frozen=True)
 class Pair:
-    """A chain and its key that serve together."""
+    """A certificate chain and its key."""
 
     cert_path: str
     key_path: str
     chain: bytes
     """PEM, the host's certificate first."""
     key: bytearray
-    """PEM; wiped when it is not needed any more."""
+    """PEM. Wiped when it is no longer needed."""
     names: tuple[str, ...]
-    """Host names that it is for, in lower case; `*.` names too."""
+    """Host names of the certificate, in lower case, including `*.` names."""
     kind: str
-    """"ECDSA" or "RSA": OpenSSL serves one of each for a name."""
+    """"ECDSA" or "RSA". OpenSSL serves one of each for a name."""
     since: datetime.datetime
-    """From when on all certificates of the chain are valid."""
+    """The time from which all certificates of the chain are valid."""
     until: datetime.datetime
-    """When the first certificate of the chain expires."""
+    """The time at which the first certificate of the chain expires."""
     warnings: tuple[str, ...]
-    """What is not as it should be, but works."""
+    """Problems that do not keep the pair from serving."""
     ordered: bool = True
     """Each certificate of the chain was issued by the one after it."""
     ocsp_path: str | None = None
     staple: Staple | None = None
-    """What that file says, if it can be shown."""
+    """The response in that file, if it is usable."""
     must_staple: bool = False
 
     def valid(self, now: datetime.datetime) -> bool:
@@ -69,7 +69,7 @@ class Pair:
 
 
 def check_pair(cert_path: str, key_path: str, section: str = "tls") -> list[Problem]:
-    """Everything that keeps this chain and key from serving."""
+    """Returns every problem that keeps this chain and key from serving."""
     pair, problems = load_pair(cert_path, key_path, section)
     if pair is not None:
         wipe(pair.key)
@@ -82,8 +82,9 @@ def load_pair(
     section: str = "tls",
     ocsp_path: str | None = None,
 ) -> tuple[Pair | None, list[Problem]]:
-    """The pair, or everything that keeps it from serving. `section`: where its keys stand in the file. Dates and the
-    order of the chain keep it from nothing: clients judge them."""
+    """Loads a pair. Returns it, or None and every problem that keeps it from serving. `section`: the section of the
+    configuration that names the files. Wrong dates or a wrong order of the chain are no problem here: clients decide
+    about them."""
     chain, problems = _load_chain(cert_path)
     key_pem, key_problems = _read("tls.key_path", key_path)
     problems += key_problems
@@ -114,8 +115,8 @@ def load_pair(
 def _tried(
     cert_path: str, chain: list[x509.Certificate], key_path: str, key: bytearray
 ) -> tuple[list[x509.Certificate], list[Problem], list[str]]:
-    """The chain in the order in which it is served, what keeps it from that, and what is said of it. The judge is the
-    library that serves."""
+    """Tries the pair with OpenSSL, the library that will serve it. Returns the chain in the order in which it is
+    served, problems, and warnings."""
     failed, why = _judged(_pem_form(chain), key)
     if not failed:
         return chain, [], []
@@ -144,8 +145,8 @@ def _judge() -> Any:
 
 
 _known: dict[bytes, tuple[str, str]] = {}
-"""What was judged, by a digest of both texts: OpenSSL takes a millisecond for a pair, and a folder of thousands is read
-again whenever one of them changes."""
+"""Results of OpenSSL by a digest of chain and key. OpenSSL needs a millisecond for a pair, and a change of one file
+makes Ringway read a folder of thousands again."""
 
 
 def _judged(chain: bytes, key: bytearray) -> tuple[str, str]:
@@ -162,7 +163,7 @@ def _rest(problem: Problem) -> tuple[str, str]:
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
-    """RFC 6125 6.4.4: the subject's common name counts only where there are no alternative names."""
+    """Returns the host names. RFC 6125 6.4.4: the common name counts only if there are no alternative names."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         names = [str(name) for name in found.get_values_for_type(x509.DNSName)]
@@ -174,10 +175,10 @@ def _names(certificate: x509.Certificate) -> tuple[str, ...]:
 
 @functools.cache
 def _known_authorities() -> frozenset[bytes]:
-    """Subjects of the authorities that this system trusts."""
+    """Returns the subjects of the authorities that this system trusts."""
     found = set()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # some old authorities' certificates are not quite by the rules
+        warnings.simplefilter("ignore")  # certificates of some old authorities violate the standard
         for data in ssl.create_default_context().get_ca_certs(binary_form=True):
             with contextlib.suppress(ValueError):
                 found.add(x509.load_der_x509_certificate(data).subject.public_bytes())
@@ -185,7 +186,8 @@ def _known_authorities() -> frozenset[bytes]:
 
 
 def _completeness(path: str, chain: list[x509.Certificate]) -> list[str]:
-    """RFC 8446 4.4.2: clients need every certificate between the host's and an authority that they know."""
+    """Warns of a missing intermediate certificate. RFC 8446 4.4.2: clients need every certificate between that of the
+    host and that of an authority that they trust."""
     last = chain[-1]
     if last.issuer == last.subject:
         return []
@@ -199,7 +201,7 @@ def _completeness(path: str, chain: list[x509.Certificate]) -> list[str]:
 
 
 def permissions(path: str) -> list[str]:
-    """A warning, if others may read this key."""
+    """Warns if other users can read this key."""
     mode = stat.S_IMODE(os.stat(path).st_mode)
     if mode & 0o077 == 0:
         return []
@@ -211,7 +213,7 @@ def wipe(secret: bytearray) -> None:
 
 
 def _read(name: str, path: str) -> tuple[bytearray, list[Problem]]:
-    """Without a copy on the way, so that there is one place to wipe."""
+    """Reads a file without intermediate copies, so that a key can be wiped in one place."""
     try:
         with open(path, "rb", buffering=0) as stream:
             data = bytearray(min(os.fstat(stream.fileno()).st_size, _MOST_BYTES))
@@ -220,7 +222,7 @@ def _read(name: str, path: str) -> tuple[bytearray, list[Problem]]:
     except FileNotFoundError:
         return bytearray(), [Problem(name, f'"{path}" does not exist', _MAKE_ONE)]
     except OSError as error:
-        reason = os.strerror(error.errno or 0)
+        reason = reason_of(error)
         remedy = "correct the path or the file's permissions"
         return bytearray(), [Problem(name, f'"{path}" cannot be read ({reason})', remedy)]
 
@@ -238,7 +240,7 @@ def _load_chain(path: str) -> tuple[list[x509.Certificate], list[Problem]]:
 
 @functools.lru_cache(4096)
 def certificates_of(pem: bytes) -> tuple[list[x509.Certificate], str]:
-    """All of a text, as the library reads them that serves; or none, and why in brackets."""
+    """Returns all certificates of a PEM text as OpenSSL reads them, or an empty list and the reason."""
     from ringway.engine.tls.tls_context import read_certificates
 
     try:
@@ -266,14 +268,14 @@ def _order(path: str, chain: list[x509.Certificate]) -> list[str]:
 
 
 def system_authorities() -> str:
-    """Those that this system trusts, in PEM form; "": there are none. By OpenSSL's own rules (SSL_CERT_FILE,
-    SSL_CERT_DIR, and where it was built to look): first the file, else the folder."""
+    """Returns the authorities that this system trusts, in PEM form. "": there are none. Like OpenSSL it uses
+    SSL_CERT_FILE, SSL_CERT_DIR and OpenSSL's built-in paths: first the file, else the folder."""
     paths = ssl.get_default_verify_paths()
     if paths.cafile is not None and (text := _pem_of(paths.cafile)):
         return text
     if paths.capath is None:
         return ""
-    # Other files lie there too, and each certificate under several names.
+    # The folder also contains other files, and has each certificate under several names.
     names = sorted(name for name in os.listdir(paths.capath) if re.fullmatch(r"[0-9a-f]{8}\.[0-9]+", name))
     return "".join(dict.fromkeys(_pem_of(os.path.join(paths.capath, name)) for name in names))
 
@@ -288,12 +290,12 @@ def _pem_of(path: str) -> str:
 
 
 def load_client_authorities(name: str, path: str) -> tuple[bytes, list[Problem]]:
-    """Those whose client certificates are accepted, in PEM form and nothing else with them."""
+    """Loads the authorities of client certificates. Returns only their certificates, in PEM form."""
     text, problems = load_authorities(name, path)
     if text is None:
         return b"", problems
     found = list(dict.fromkeys(certificates_of(text)[0]))
-    # RFC 5246 7.4.4: their names go to the client in a list of at most 2^16-1 octets.
+    # RFC 5246 7.4.4: the server sends their names in a list of at most 2^16-1 bytes.
     if sum(len(authority.subject.public_bytes()) + 2 for authority in found) >= _NAMES_BYTES_MAX:
         sentence = f'"{path}" has {len(found)} authorities, and TLS cannot carry all of their names'
         return b"", [Problem(name, sentence, "keep only the authorities of your clients")]
@@ -301,12 +303,13 @@ def load_client_authorities(name: str, path: str) -> tuple[bytes, list[Problem]]
 
 
 def check_authorities(name: str, path: str | None) -> list[Problem]:
-    """Everything that keeps this file (None: the system's) from saying whom to trust."""
+    """Returns every problem of a file with authorities. None: the authorities of the system."""
     return load_authorities(name, path)[1]
 
 
 def load_authorities(name: str, path: str | None) -> tuple[bytes | None, list[Problem]]:
-    """Whom to trust, in PEM form, or everything that keeps this file (None: the system's) from saying so."""
+    """Loads the authorities of a file, or of the system (None), in PEM form. Returns None and every problem if it
+    cannot."""
     if path is None:
         if text := system_authorities():
             return text.encode(), []
@@ -323,12 +326,12 @@ def load_authorities(name: str, path: str | None) -> tuple[bytes | None, list[Pr
 
 
 def self_signed(hosts: Sequence[str], curve: str = "P-256", days: int = 365) -> tuple[bytes, bytes]:
-    """A self-signed certificate and its key, both PEM. `hosts` are names and IP addresses; the first is its CN. Raises
-    RingwayError for what is neither."""
+    """Makes a self-signed certificate and its key, both PEM. `hosts` are names and IP addresses; the first is the CN.
+    Raises RingwayError for anything else."""
     names = [_general_name(host) for host in hosts]
     key = ec.generate_private_key(CURVES[curve]())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, str(names[0].value)[:64])])
-    # A little in the past: clocks differ.
+    # A little in the past, because clocks differ.
     since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=5)
     builder = (
         x509.CertificateBuilder()
@@ -350,10 +353,10 @@ def self_signed(hosts: Sequence[str], curve: str = "P-256", days: int = 365) -> 
 
 
 def _general_name(host: str) -> x509.GeneralName:
-    """RFC 5280 4.2.1.6. An IPv6 address may have the brackets that it has in a URL."""
+    """Parses a host for RFC 5280 4.2.1.6. An IPv6 address can be in brackets as in a URL."""
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     with contextlib.suppress(ValueError):
-        if "%" not in bare:  # the zone of an address is of this machine alone
+        if "%" not in bare:  # a zone has a meaning only on one machine
             return x509.IPAddress(ipaddress.ip_address(bare))
     if bare.count(":") > 1:
         raise RingwayError(f'--host: "{host}" is not an IP address; write it like "2001:db8::1", without a zone')
@@ -370,9 +373,9 @@ def _general_name(host: str) -> x509.GeneralName:
 def write_self_signed(
     folder: str, hosts: Sequence[str], curve: str = "P-256", days: int = 365, force: bool = False
 ) -> tuple[str, str]:
-    """Writes server.crt and server.key (only its owner may read it) into `folder`, which is made if it is missing.
-    Returns both paths. Raises RingwayError: files exist and not `force`, a host is none, or the folder cannot be
-    written."""
+    """Writes server.crt and server.key (readable only by its owner) into `folder`, and creates the folder if it is
+    missing. Returns both paths. Raises RingwayError if files exist without `force`, a host is invalid, or the folder
+    cannot be written."""
     cert_path, key_path = os.path.join(folder, "server.crt"), os.path.join(folder, "server.key")
     for path in (cert_path, key_path):
         if os.path.lexists(path) and not force:
@@ -383,12 +386,12 @@ def write_self_signed(
         _replace(key_path, key, 0o600)
         _replace(cert_path, certificate, 0o644)
     except OSError as error:
-        raise RingwayError(f'"{folder}" cannot be written ({os.strerror(error.errno or 0)})') from None
+        raise RingwayError(f'"{folder}" cannot be written ({reason_of(error)})') from None
     return cert_path, key_path
 
 
 def _replace(path: str, data: bytes, mode: int) -> None:
-    """As a new file with its final rights from the first moment, then renamed over what is there."""
+    """Writes a new file, which has its final mode from the start, and renames it over the old one."""
     temporary = f"{path}.{os.getpid()}.new"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:

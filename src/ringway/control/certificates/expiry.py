@@ -1,4 +1,4 @@
-"""Certificates that expire: lines for `ringway check` and the log, some time before, and once it is so."""
+"""Warnings of certificates that expire soon, have expired, or are not valid yet, for `ringway check` and the log."""
 
 import datetime
 import re
@@ -11,18 +11,19 @@ from ringway.control.machine import watching
 
 SOON = datetime.timedelta(days=21)
 _PART = 4
-"""Of short lives, six days for example, it is told when a quarter is left. ACME clients renew before that."""
+"""Ringway warns of a certificate with a short lifetime (six days, for example) when a quarter of it is left. ACME
+clients renew earlier."""
 _DAYS = datetime.timedelta(days=2)
 _HOUR = datetime.timedelta(hours=1)
 
 
 def soon(since: datetime.datetime, until: datetime.datetime) -> datetime.timedelta:
-    """It is told when so much is left."""
+    """Returns how long before the expiry the warnings start."""
     return min(SOON, (until - since) / _PART)
 
 
 def dated(since: datetime.datetime, until: datetime.datetime, now: datetime.datetime) -> str:
-    """What its dates keep it from; "": nothing."""
+    """Says why a certificate with these dates is not valid at `now`. "": it is valid."""
     if now >= until:
         return f"expired on {until:%Y-%m-%d %H:%M} UTC"
     if now < since:
@@ -33,7 +34,7 @@ def dated(since: datetime.datetime, until: datetime.datetime, now: datetime.date
 def told(
     what: str, since: datetime.datetime, until: datetime.datetime, now: datetime.datetime | None = None
 ) -> list[str]:
-    """One line about it, or none. `now` (with its zone) for tests."""
+    """Returns one warning, or none. Tests pass `now`, with a time zone."""
     now = now or datetime.datetime.now(datetime.UTC)
     if wrong := dated(since, until, now):
         return [f"{what} {wrong}; {'renew it' if now >= until else 'wait, or correct the clock of this machine'}"]
@@ -45,7 +46,7 @@ def told(
 
 
 def of_each(path: str, pem: bytes, now: datetime.datetime | None = None) -> list[str]:
-    """Certificates of a file that stand for themselves."""
+    """Returns warnings for a file whose certificates are independent of each other."""
     return [
         line
         for one in x509.load_pem_x509_certificates(pem)
@@ -56,27 +57,27 @@ def of_each(path: str, pem: bytes, now: datetime.datetime | None = None) -> list
 
 
 def of_chain(path: str, pem: bytes, now: datetime.datetime | None = None) -> list[str]:
-    """One that is good for nothing when any of its certificates is not."""
+    """Returns warnings for a chain, which is valid only if all of its certificates are valid."""
     every = x509.load_pem_x509_certificates(pem)
     since, until = max(one.not_valid_before_utc for one in every), min(one.not_valid_after_utc for one in every)
     return told(f'"{path}"', since, until, now)
 
 
 def of_last(path: str, pem: bytes, now: datetime.datetime | None = None) -> list[str]:
-    """A file that is good as long as any of its certificates is."""
+    """Returns warnings for a file that is usable until the last of its certificates expires."""
     last = max(x509.load_pem_x509_certificates(pem), key=lambda one: one.not_valid_after_utc)
     what = f'"{path}" (the last of its authorities)'
     return told(what, last.not_valid_before_utc, last.not_valid_after_utc, now)
 
 
 class Reminder:
-    """Tells a line when there is a reason, and again every day. Looks often enough for short lives."""
+    """Returns each warning when it is due, and again every day. Looks often enough for short lifetimes."""
 
     LOOK_EVERY = 60.0
     """Seconds."""
 
     def __init__(self, lines: list[str]) -> None:
-        """`lines`: told already."""
+        """`lines`: warnings that were logged already."""
         self._told: dict[str, float] = {}
         self._looked = time.monotonic()
         self.anew(lines)
@@ -89,7 +90,7 @@ class Reminder:
         return [line for line in lines if _without_amount(line) not in before]
 
     def due(self, expiring: Callable[[], list[str]]) -> list[str]:
-        """Those that are to be told now."""
+        """Returns the lines that the caller must log now."""
         now = time.monotonic()
         if now - self._looked < min(self.LOOK_EVERY, watching.DAY):
             return []
@@ -101,5 +102,5 @@ class Reminder:
 
 
 def _without_amount(line: str) -> str:
-    """How much is left changes by itself."""
+    """Removes the remaining time, which changes between two warnings."""
     return re.sub(r", in \d+ \w+;", "", line)

@@ -1,4 +1,4 @@
-"""What lies in `certificates_path`: which files are a certificate and its key, as ACME clients and others leave them.
+"""Finds certificates and their keys in `certificates_path`, in the layouts of ACME clients and other tools.
 
     NAME.crt, NAME.key              lego (NAME.issuer.crt beside it), Caddy, by hand; .pem and .cer too
     NAME.pem, NAME-key.pem          mkcert, cfssl
@@ -7,31 +7,33 @@
     tls.crt, tls.key                Kubernetes (ca.crt beside it)
     NAME.pem                        HAProxy: the certificate and its key in one file
 
-They lie in the folder itself or in folders in it; what begins with a dot is passed over.
+The files are in the folder itself or in its subfolders. Names that begin with a dot are ignored.
 """
 
 import os
 from dataclasses import dataclass, field
 
+from ringway.errors import reason_of
+
 _CHAINS = (".crt", ".pem", ".cer")
 _KEYS = (".key", "-key.pem")
 _COMPANIONS = ("ca", "chain", "cert", "issuer", "rootCA")
-"""Stems of files that belong to a pair, or to an authority, and are none."""
+"""Stems of files that belong to a pair or to an authority, but are not a pair themselves."""
 _MOST_BYTES = 1 << 20
 
 
 @dataclass
 class Found:
-    """Of one folder."""
+    """The content of a folder."""
 
     pairs: list[tuple[str, str]] = field(default_factory=list)
-    """Paths of a certificate and its key, which may be one file."""
+    """Paths of a certificate and its key. Both can be the same file."""
     aside: list[str] = field(default_factory=list)
-    """In words: what looks like a certificate and is not used."""
+    """Files that look like a certificate but are not used, each with the reason."""
 
 
 def look(path: str) -> Found:
-    """Raises OSError: the folder cannot be listed."""
+    """Lists a folder. Raises OSError if that fails."""
     found = Found()
     folders = [path]
     for name in sorted(os.listdir(path)):
@@ -42,7 +44,7 @@ def look(path: str) -> Found:
         try:
             names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
         except OSError as error:
-            found.aside.append(f"{folder} ({os.strerror(error.errno or 0)})")
+            found.aside.append(f"{folder} ({reason_of(error)})")
             continue
         names = [name for name in names if not os.path.isdir(os.path.join(folder, name))]
         pairs, aside = _pairs(folder, names)
@@ -54,19 +56,19 @@ def look(path: str) -> Found:
 
 
 def _pairs(folder: str, names: list[str]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """And what is left aside, with the reason."""
+    """Returns the pairs, and the files that are not used, each with the reason."""
     keys = [name for name in names if name.endswith(_KEYS) or name == "privkey.pem"]
     for suffix in (".pem", ".cer", ".crt"):
         whole = f"fullchain{suffix}"
         if whole in names:
-            # The other files are parts of this one.
+            # The other certificates are parts of this file.
             base = os.path.basename(folder).removesuffix("_ecc")
             key = next((name for name in ("privkey.pem", "fullchain.key", f"{base}.key") if name in names), None)
             key = key or (keys[0] if len(keys) == 1 else None)
             return ([(whole, key)], []) if key is not None else ([], [(whole, "no key beside it")])
     pairs: dict[str, str] = {}
     aside = []
-    for suffix in _CHAINS:  # NAME.crt before NAME.pem: lego writes both
+    for suffix in _CHAINS:  # NAME.crt before NAME.pem, because lego writes both
         for name in names:
             stem, its = os.path.splitext(name)
             if its != suffix or name in keys:

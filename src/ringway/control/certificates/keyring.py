@@ -1,10 +1,10 @@
-"""All certificates together: which client gets which, and what the workers are handed.
+"""All certificates for clients: selects the certificates of each name, and publishes them to the workers.
 
     files --load()--> Keyring --block()--> memfd --"c"--> every worker
-      ^ looked at every second by a Watch
+      ^ a Watch looks at them every second
 
-A worker gets keys in shared memory that only it and the supervisor have, never by a path, a command line or an
-environment: key files need be readable by the supervisor alone.
+Workers get keys in shared memory that only they and the supervisor have, never by a path, a command line or an
+environment. Only the supervisor needs permission to read key files.
 """
 
 import datetime
@@ -20,34 +20,34 @@ from ringway.control.certificates.stapler import Cache, Stapler
 from ringway.control.logs import logs
 from ringway.control.machine import watching
 from ringway.control.machine.watching import Settled, Signature, Ticking, signature_of
-from ringway.errors import Problem
+from ringway.errors import Problem, reason_of
 
 NEW_TICKET_KEY = 12 * 3600.0
-"""Seconds after which tickets are sealed with a new key; the last three open them, which is longer than a ticket lives
-(two hours in OpenSSL)."""
+"""Seconds after which a new key encrypts session tickets. The last three keys decrypt them, which is longer than the
+lifetime of a ticket (two hours in OpenSSL)."""
 TICKET_KEYS = 3
 
 _ASIDE_MOST = 5
-"""So many of the files that are left aside are named."""
+"""The number of ignored files that the log names."""
 _TAKE_LOOKS = 20
-"""A worker that has not taken new certificates by then does not."""
+"""Looks, one a second, after which a worker that has not loaded new certificates counts as failed."""
 _EMPTY = "until there is one, every TLS handshake fails"
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a pair is read."""
+    """The files of a pair."""
 
     cert_path: str
     key_path: str
     section: str
-    """Where it stands in the configuration: `tls`, `tls.certificates[0]`, `tls.certificates_path`."""
+    """The key of the configuration that names it: `tls`, `tls.certificates[0]`, `tls.certificates_path`."""
     ocsp_path: str | None = field(default=None, compare=False)
-    """In a folder it may come and go; the source is the same."""
+    """Not compared: in a folder this file can appear and disappear."""
 
 
 def sources_of(tls: Tls) -> tuple[list[Source], list[Problem], list[str]]:
-    """In the order of their weight: the default first. Problems: of the folder. And what of it is left aside."""
+    """Returns the sources by priority (the default first), problems of the folder, and notes about ignored files."""
     found = []
     if tls.cert_path is not None and tls.key_path is not None:
         found.append(Source(tls.cert_path, tls.key_path, "tls", tls.ocsp_path))
@@ -59,7 +59,7 @@ def sources_of(tls: Tls) -> tuple[list[Source], list[Problem], list[str]]:
     try:
         folder = folders.look(tls.certificates_path)
     except OSError as error:
-        sentence = f'"{tls.certificates_path}" cannot be listed ({os.strerror(error.errno or 0)})'
+        sentence = f'"{tls.certificates_path}" cannot be listed ({reason_of(error)})'
         return found, [Problem("tls.certificates_path", sentence, "name a folder of certificates")], []
     notes = [f"ignored: {shortened(folder.aside, _ASIDE_MOST)}"] if folder.aside else []
     if not folder.pairs:
@@ -72,29 +72,29 @@ def _staple_beside(cert_path: str) -> str:
 
 
 def _beside(cert_path: str, key_path: str) -> Source:
-    """Of a folder."""
+    """Returns the source of a pair in a folder."""
     ocsp_path = _staple_beside(cert_path)
     return Source(cert_path, key_path, "tls.certificates_path", ocsp_path if os.path.exists(ocsp_path) else None)
 
 
 @dataclass(frozen=True)
 class Keyring:
-    """Pairs by their source, in the order of their weight; none only beside plain HTTP."""
+    """Pairs by their source, in order of priority. It is empty only if Ringway also serves plain HTTP."""
 
     pairs: dict[Source, Pair]
     policies: list[Policy] = field(default_factory=list)
-    """What hosts want of their clients."""
+    """Demands of hosts for client certificates."""
     authorities: dict[str, bytes] = field(default_factory=dict)
-    """PEM by path: whose client certificates are accepted."""
+    """Authorities of client certificates, PEM by path."""
     stapling: bool = False
-    """Responders are asked."""
+    """Whether Ringway fetches OCSP responses."""
     notes: tuple[str, ...] = ()
-    """What is to be told of the folder."""
+    """Notes about the folder, for the log."""
     turns: tuple[datetime.datetime, ...] = field(default=(), compare=False)
-    """When a certificate that was read begins to be valid, or ceases to."""
+    """Future times at which a certificate becomes valid or expires."""
 
     def _by_name(self, now: datetime.datetime) -> dict[str, dict[str, int]]:
-        """For each name and kind the best pair."""
+        """Returns the best pair for each name and kind."""
         best: dict[str, dict[str, int]] = {}
         every = list(self.pairs.values())
         for index, pair in enumerate(every):
@@ -109,12 +109,12 @@ class Keyring:
         return sorted({name for pair in self.pairs.values() for name in pair.names})
 
     def contexts(self, now: datetime.datetime | None = None) -> tuple[list[tuple[int, ...]], dict[str, int]]:
-        """Which pairs serve together, as indices; the first is the default. And which of them a name gets. `now` (with
-        its zone) for tests."""
+        """Returns the contexts, and for each name the index of its context. A context is the pairs that serve together,
+        as indices; the first context is the default. Tests pass `now`, with a time zone."""
         now = now or datetime.datetime.now(datetime.UTC)
         every = list(self.pairs.values())
         by_name = self._by_name(now)
-        # The default pair, and one of the other kind for the same host. What has expired gives way to a better one.
+        # The default pair, and a pair of the other kind for the same host. A better pair replaces an expired one.
         first = {every[0].kind: 0} if every else {}
         for name in every[0].names[:1] if every else ():
             first = {**by_name[name], **(first if every[0].valid(now) else {})}
@@ -127,7 +127,8 @@ class Keyring:
     def block(
         self, ticket_keys: list[bytes], stapler: Stapler | None = None, old: "Keyring | None" = None
     ) -> bytearray:
-        """For the workers: engine/tls/certificates.pxd has its form. `old`: what they have now."""
+        """Returns the block for the workers, in the format of engine/tls/certificates.pxd. `old`: the keyring that the
+        workers have now."""
         from ringway.engine.tls.certificates import build
 
         pairs = []
@@ -142,14 +143,14 @@ class Keyring:
         return build(pairs, *self.contexts(), 0, ticket_keys, trusted, fresh)  # type: ignore[no-any-return]
 
     def wipe(self, but: "Keyring | None" = None) -> None:
-        """Its keys, those excepted that the other one has too."""
+        """Wipes the keys, except those that the keyring `but` also has."""
         kept = {id(pair.key) for pair in but.pairs.values()} if but is not None else ()
         for pair in self.pairs.values():
             if id(pair.key) not in kept:
                 certificates.wipe(pair.key)
 
     def unchanged(self, old: "Keyring") -> "Keyring":
-        """The part of this one that is equal in the old one."""
+        """Returns a keyring with the parts that are equal in the old one."""
         pairs = {source: pair for source, pair in self.pairs.items() if old.pairs.get(source) == pair}
         authorities = {path: text for path, text in self.authorities.items() if old.authorities.get(path) == text}
         return replace(self, pairs=pairs, authorities=authorities)
@@ -161,7 +162,7 @@ class Keyring:
         return lines
 
     def _must_staple(self, source: Source, pair: Pair) -> list[str]:
-        """Where no response will be there; of a responder that fails the Stapler tells."""
+        """Warns if a pair is must-staple and has no source of responses. The Stapler warns if a responder fails."""
         asked = pair.ocsp_path is None and ocsp.responder_of(pair.chain) is not None
         if not pair.must_staple or pair.staple is not None or (asked and self.stapling):
             return []
@@ -176,7 +177,8 @@ class Keyring:
         return [f'"{pair.cert_path}" is not stapled; {ocsp.REFUSED}; {remedy}']
 
     def expiring(self, now: datetime.datetime | None = None) -> list[str]:
-        """A line for each pair, and each authority for clients, that expires soon, has expired, or is not valid yet."""
+        """Returns a warning for each pair, and each authority of client certificates, that expires soon, has expired,
+        or is not valid yet."""
         lines = []
         for pair in self.pairs.values():
             lines += expiry.told(f'"{pair.cert_path}" (for {shortened(pair.names)})', pair.since, pair.until, now)
@@ -192,14 +194,14 @@ def shortened(names: Iterable[str], most: int = 3) -> str:
 
 
 def _worth(pair: Pair, now: datetime.datetime) -> tuple[bool, bool, datetime.datetime]:
-    """Of two for the same name and of the same kind the greater one serves."""
+    """Returns a key for comparison. Of two pairs of the same name and kind, the greater one serves."""
     return pair.valid(now), pair.ordered, pair.until
 
 
 def load(tls: Tls, old: Keyring | None = None, plain: bool = False) -> tuple[Keyring | None, list[Problem]]:
-    """Every pair that can serve, and everything that is wrong. A source that is wrong now, or has a certificate that is
-    worse for its dates, keeps its pair of `old`. `plain`: there is plain HTTP, which needs none. None: there is not
-    one."""
+    """Loads every pair that can serve, and returns every problem. If a source has a problem, or if its certificate is
+    not valid and that of `old` is, the source keeps its pair of `old`. `plain`: Ringway also serves plain HTTP, so that
+    there can be no pair at all. Returns None if there are problems and no pair."""
     found, problems, notes = sources_of(tls)
     now = datetime.datetime.now(datetime.UTC)
     pairs = {}
@@ -242,14 +244,14 @@ def load(tls: Tls, old: Keyring | None = None, plain: bool = False) -> tuple[Key
 
 
 def _of_folder(source: Source, problem: Problem) -> Problem:
-    """In a folder no key of the configuration says which file it is."""
+    """Adds the path to a problem of a pair in a folder, because no key of the configuration names the file."""
     path = source.key_path if problem.key.endswith("key_path") else source.cert_path
     sentence = problem.sentence if path in problem.sentence else f'"{path}": {problem.sentence}'
     return Problem("tls.certificates_path", sentence, problem.remedy)
 
 
 def signature(tls: Tls) -> Signature:
-    """What changes whenever one of the files does."""
+    """Returns a signature that changes when one of the files changes."""
     found, _, _ = sources_of(tls)
     paths = [path for source in found for path in (source.cert_path, source.key_path, source.ocsp_path)]
     paths += [policy.ca_path for policy in policies(tls)]
@@ -257,12 +259,12 @@ def signature(tls: Tls) -> Signature:
 
 
 def to_be_fetched(ring: Keyring) -> list[tuple[str, bytes]]:
-    """Path and chain of those that have no file of their own for it."""
+    """Returns path and chain of each pair without an OCSP file."""
     return [(pair.cert_path, pair.chain) for pair in ring.pairs.values() if pair.ocsp_path is None]
 
 
 class Watch:
-    """Looks at the files in a thread of its own, and renews ticket keys. `changed` is called there with a new block."""
+    """Watches the files, and renews ticket keys, in a thread of its own. The thread calls `changed` with new blocks."""
 
     def __init__(
         self,
@@ -274,9 +276,9 @@ class Watch:
         plain: bool = False,
         taken: Callable[[], dict[object, int]] = dict,
     ) -> None:
-        """`plain`: as for load(). `ticket_keys`: newest first, of before a reload or an
-        upgrade, so that sessions go on. `stapler`: of before a reload, so that staples do. `taken`: how many blocks
-        each worker has taken, by anything that stands for the worker."""
+        """`plain`: see load(). `ticket_keys`: the keys from before a reload or an upgrade, newest first, so that
+        sessions can be resumed. `stapler`: the one from before a reload, which keeps its staples. `taken`: returns how
+        many blocks each worker has loaded, by a key for each worker."""
         self._tls = tls
         self._plain = plain
         self._ring = ring
@@ -284,7 +286,7 @@ class Watch:
         self._changed = changed
         self._taken = taken
         self._due: list[str] = []
-        """What is told when all of these workers have taken more blocks than so many."""
+        """Lines to log when every worker of `_due_from` has loaded more blocks than the number there."""
         self._due_from: dict[object, int] = {}
         self._due_looks = 0
         self._files = Settled(lambda: signature(tls))
@@ -364,7 +366,7 @@ class Watch:
             logs.warning(f"certificate {line}")
 
     def _tell_taken(self) -> None:
-        """A renewal counts when every worker has opened it."""
+        """Logs a renewal when every worker has loaded it."""
         if not self._due:
             return
         now = self._taken()
@@ -376,11 +378,12 @@ class Watch:
             self._due_looks -= 1
             return
         else:
-            logs.error(f"{len(missing)} workers have not loaded the new certificates; the old ones stay in use")
+            who = "1 worker has" if len(missing) == 1 else f"{len(missing)} workers have"
+            logs.error(f"{who} not loaded the new certificates; the old ones stay in use")
         self._due = []
 
     def _tell_lapsed(self) -> None:
-        """Files of staples that nobody renewed in time; workers look at the time by themselves."""
+        """Logs OCSP files that have expired. Workers check the expiry on their own."""
         now = datetime.datetime.now(datetime.UTC)
         for pair in self._ring.pairs.values():
             if pair.staple is not None and pair.staple.until <= now and pair.staple.der not in self._lapsed:

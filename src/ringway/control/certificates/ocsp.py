@@ -1,9 +1,9 @@
-"""OCSP responses (RFC 6960): what an authority says about a certificate of ours, judged before a worker may show it.
+"""OCSP responses (RFC 6960): verifies them before workers staple them.
 
-    file ----> judge() ----> Staple, in the Pair      -> block of certificates -> worker, which only shows it
+    file ----> judge() ----> Staple, in the Pair      -> block of certificates -> worker, which only sends it
     responder -> judge() --> Staple, in the Stapler  /
 
-A staple never keeps a certificate from serving: what is wrong with it is told, and it is not shown.
+A bad response never keeps a certificate from serving. Ringway logs the reason and does not staple the response.
 """
 
 import datetime
@@ -17,32 +17,34 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, paddin
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
+from ringway.errors import reason_of
+
 MOST_BYTES = 64 << 10
-"""Of a response: it goes into each handshake, and a usual one has 300 to 2,500."""
+"""Maximum size of a response. It is part of each handshake; most have 300 to 2,500 bytes."""
 REFUSED = "it is must-staple, so some clients reject it"
-"""What comes of it when nothing is stapled, in a warning."""
+"""The effect of a missing staple, for warnings."""
 _CLOCKS_DIFFER = datetime.timedelta(minutes=5)
 
 
 class Unusable(Exception):
-    """A response that is not shown; the text says why."""
+    """The response cannot be stapled. The text says why."""
 
 
 class Revoked(Unusable):
-    """The authority has taken the certificate back."""
+    """The authority has revoked the certificate."""
 
 
 @dataclass(frozen=True)
 class Staple:
-    """A response that says `good`."""
+    """A verified response with the status `good`."""
 
     der: bytes
     until: datetime.datetime
-    """Its nextUpdate: from then on it is not shown any more."""
+    """The nextUpdate of the response. Workers do not send it from then on."""
 
 
 def judge(der: bytes, chain: bytes, now: datetime.datetime | None = None) -> Staple:
-    """The response as a staple for the first certificate of the chain (PEM). Raises Unusable. `now` for tests."""
+    """Verifies a response for the first certificate of the chain (PEM). Raises Unusable. Tests pass `now`."""
     now = now or datetime.datetime.now(datetime.UTC)
     leaf, issuer = leaf_and_issuer(chain)
     if len(der) > MOST_BYTES:
@@ -56,12 +58,12 @@ def judge(der: bytes, chain: bytes, now: datetime.datetime | None = None) -> Sta
             raise Unusable("the response is for another certificate")
         _verify(response, issuer, now)
         return Staple(der, _good_until(single, now))
-    except (ValueError, UnsupportedAlgorithm):  # parts of it are parsed when they are asked for
+    except (ValueError, UnsupportedAlgorithm):  # the library parses some parts only on access
         raise Unusable("it is not an OCSP response in DER form") from None
 
 
 def _good_until(single: ocsp.OCSPSingleResponse, now: datetime.datetime) -> datetime.datetime:
-    """RFC 6960 3.2, 5: in force, and not for longer than it says. Without nextUpdate nobody may keep it."""
+    """Checks times and status (RFC 6960 3.2, 5). A response without nextUpdate must not be cached."""
     since, until = single.this_update_utc, single.next_update_utc
     if until is None:
         raise Unusable("the response has no expiry time (nextUpdate)")
@@ -86,7 +88,7 @@ def leaf_and_issuer(chain: bytes) -> tuple[x509.Certificate, x509.Certificate]:
 
 
 def _is_about(single: ocsp.OCSPSingleResponse, leaf: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """RFC 6960 4.1.1: CertID. A serial number means something only together with the issuer."""
+    """Compares the CertID (RFC 6960 4.1.1). A serial number is unique only for one issuer."""
     if single.serial_number != leaf.serial_number:
         return False
     name, key = hashes.Hash(single.hash_algorithm), hashes.Hash(single.hash_algorithm)
@@ -96,7 +98,7 @@ def _is_about(single: ocsp.OCSPSingleResponse, leaf: x509.Certificate, issuer: x
 
 
 def _key_bits(certificate: x509.Certificate) -> bytes:
-    """The value of the BIT STRING subjectPublicKey."""
+    """Returns the value of the BIT STRING subjectPublicKey."""
     key = certificate.public_key()
     if isinstance(key, rsa.RSAPublicKey):
         return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.PKCS1)
@@ -106,7 +108,8 @@ def _key_bits(certificate: x509.Certificate) -> bytes:
 
 
 def _verify(response: ocsp.OCSPResponse, issuer: x509.Certificate, now: datetime.datetime) -> None:
-    """RFC 6960 4.2.2.2: signed by the issuer, or by whom the issuer has given a certificate for just that."""
+    """Verifies the signature. RFC 6960 4.2.2.2: the signer is the issuer, or has a certificate of the issuer for this
+    purpose."""
     signer = next((one for one in [issuer, *response.certificates] if _is_responder(response, one)), None)
     if signer is None:
         raise Unusable("the response was not signed by the certificate's issuer")
@@ -130,7 +133,7 @@ def _verify(response: ocsp.OCSPResponse, issuer: x509.Certificate, now: datetime
 def _is_responder(response: ocsp.OCSPResponse, certificate: x509.Certificate) -> bool:
     if response.responder_name is not None:
         return response.responder_name == certificate.subject
-    # RFC 6960 4.2.1: KeyHash is SHA-1, by definition; the signature is what counts.
+    # RFC 6960 4.2.1 defines KeyHash as SHA-1. It only finds the signer, the signature is verified separately.
     return response.responder_key_hash == hashlib.sha1(_key_bits(certificate), usedforsecurity=False).digest()
 
 
@@ -149,17 +152,17 @@ def _verify_delegate(signer: x509.Certificate, issuer: x509.Certificate, now: da
 
 
 def read(path: str, chain: bytes) -> Staple:
-    """From a file in DER form. Raises Unusable."""
+    """Reads and verifies a response in DER form from a file. Raises Unusable."""
     try:
         with open(path, "rb") as stream:
             der = stream.read(MOST_BYTES + 1)
     except OSError as error:
-        raise Unusable(f"it cannot be read ({error.strerror})") from None
+        raise Unusable(f"it cannot be read ({reason_of(error)})") from None
     return judge(der, chain)
 
 
 def responder_of(chain: bytes) -> str | None:
-    """The address that the first certificate of the chain names (RFC 5280 4.2.2.1)."""
+    """Returns the URL of the responder in the first certificate of the chain (RFC 5280 4.2.2.1)."""
     leaf = x509.load_pem_x509_certificates(chain)[0]
     try:
         access = leaf.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
@@ -174,7 +177,8 @@ def responder_of(chain: bytes) -> str | None:
 
 
 def must_be_stapled(chain: bytes) -> bool:
-    """RFC 7633 4.2.2: clients that know this extension refuse the certificate without a response."""
+    """Whether the certificate is must-staple. RFC 7633 4.2.2: clients that know this extension reject the certificate
+    without a staple."""
     leaf = x509.load_pem_x509_certificates(chain)[0]
     try:
         features = leaf.extensions.get_extension_for_class(x509.TLSFeature).value

@@ -1,9 +1,10 @@
-"""Upstreams that speak TLS: whom each must be, who is trusted for it, what is shown to it, and what of that changes.
+"""Upstreams with TLS: their names, the authorities that Ringway trusts, and the certificates that it shows to them.
 
     files --load()--> Peers --block()--> memfd --"u"--> every worker
-      ^ looked at every second by a Watch
+      ^ a Watch looks at them every second
 
-Keys go the way of those of the certificates for clients (keyring.py): by memory that only supervisor and workers have.
+Keys reach the workers as those of the certificates for clients do (keyring.py): in memory that only the supervisor and
+the workers have.
 """
 
 import datetime
@@ -24,7 +25,7 @@ Plan = Sequence[dict[str, Any] | None]
 
 @dataclass(frozen=True)
 class Peer:
-    """One upstream. Texts in PEM form."""
+    """One upstream. Certificates and keys are in PEM form."""
 
     name: str
     address: bool
@@ -35,8 +36,8 @@ class Peer:
 
 
 def load(plan: Plan, old: Sequence[Peer | None] = ()) -> tuple[list[Peer | None], list[Problem]]:
-    """In the order of the plan, and everything that is wrong. None: no TLS. Where something is wrong the `old` one
-    goes on; without one it is None as well."""
+    """Returns the peers in the order of the plan, and every problem. A peer is None if the upstream does not use TLS.
+    A peer with a problem keeps its `old` one, or is None if there is none."""
     found: list[Peer | None] = []
     problems = []
     texts: dict[str | None, tuple[bytes | None, list[Problem]]] = {}
@@ -65,15 +66,15 @@ def load(plan: Plan, old: Sequence[Peer | None] = ()) -> tuple[list[Peer | None]
 
 
 def _of(tls: dict[str, Any], problem: Problem) -> Problem:
-    """With the file, since no key of the configuration is at hand."""
+    """Adds the path of the file to the problem, because its full configuration key is not known here."""
     path = {"ca_path": tls["authorities"], "cert_path": tls["certificate"], "key_path": tls["key"]}[problem.key]
     sentence = problem.sentence if path is None or path in problem.sentence else f'"{path}": {problem.sentence}'
     return Problem(problem.key, sentence, problem.remedy)
 
 
 def expiring(plan: Plan, peers: Sequence[Peer | None], now: datetime.datetime | None = None) -> list[str]:
-    """A line for each certificate of ours, and each file of authorities, that expires soon. Those of the
-    system are looked after by others."""
+    """Returns a warning for each client certificate and each file of authorities that expires soon. The authorities of
+    the system are not checked."""
     lines = []
     for tls, peer in zip(plan, peers, strict=True):
         if tls is None or peer is None:
@@ -102,7 +103,7 @@ def signature(plan: Plan) -> Signature:
 
 
 class Watch:
-    """Looks at the files in a thread of its own. `changed` is called there with a new block."""
+    """Watches the files in a thread of its own. The thread calls `changed` with a new block."""
 
     def __init__(self, plan: Plan, peers: Sequence[Peer | None], changed: Callable[[bytearray], None]) -> None:
         self._plan = plan
@@ -115,7 +116,8 @@ class Watch:
         self.start, self.stop = self._thread.start, self._thread.stop
 
     def block(self) -> bytearray:
-        """For the workers, in the form of engine/tls/peers.pxd. Authorities that several trust stand there once."""
+        """Returns the block for the workers, in the format of engine/tls/peers.pxd. It contains equal authorities
+        once."""
         from ringway.engine.tls import peers
 
         authorities: dict[bytes, int] = {}
@@ -161,14 +163,14 @@ class Watch:
 
 
 def _wipe(peers: Sequence[Peer | None], but: Sequence[Peer | None]) -> None:
-    """The keys that are in memory here alone."""
+    """Wipes the keys of `peers` that `but` does not use."""
     for peer, kept in zip(peers, but, strict=True):
         if peer is not None and peer.key is not None and (kept is None or kept.key is not peer.key):
             certificates.wipe(peer.key)
 
 
 def described(tls: dict[str, Any]) -> str:
-    """Whom it must be, and what is shown to it."""
+    """Describes how Ringway verifies the upstream, and which certificate it shows."""
     shown = f", with client certificate {tls['certificate']}" if tls["certificate"] is not None else ""
     if not tls["verify"]:
         return f"NOT verified{shown}"

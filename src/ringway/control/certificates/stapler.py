@@ -1,9 +1,9 @@
-"""Who keeps staples fresh: the responders that certificates name are asked, in threads of the supervisor's own, and
-what they say is judged (ocsp.py) before anybody is shown it.
+"""Keeps staples fresh. Threads of the supervisor fetch responses from the responders that certificates name. ocsp.py
+verifies each response before a worker gets it.
 
-    responder --fetch()--> Stapler, which a reload makes anew with all that the one before has
+    responder --fetch()--> Stapler; a reload makes a new one with the state of the old one
                              |  ^
-                             v  | judged as if it had just come
+                             v  | verified like a fetched response
                            Cache: files, for a restart and an upgrade
 """
 
@@ -38,21 +38,22 @@ from ringway.control.certificates.ocsp import (
     responder_of,
 )
 from ringway.control.logs import logs
+from ringway.errors import reason_of
 
 _FETCH_WITHIN = 10.0
 _THREADS = 4
-"""A responder that hangs must not hold up the others."""
+"""Several, so that a responder that hangs does not delay the others."""
 _LONGEST_PAUSE = 3600.0
 _LONGEST_WAIT = 24 * 3600.0
-"""Seconds. However long a response is good: a revocation is to be noticed within a day."""
+"""Seconds. Ringway must notice a revocation within a day, however long a response is valid."""
 
 
 def fetch(url: str, chain: bytes) -> Staple:
-    """Asks the responder. Raises Unusable, after ten seconds at the latest if it only trickles."""
-    # RFC 5019 2.1.1: SHA-1, no nonce: the same question from everybody, so that answers can be cached.
+    """Fetches a response. Raises Unusable if the responder fails or needs more than ten seconds."""
+    # RFC 5019 2.1.1: SHA-1 and no nonce. Requests of all clients are then equal, and responses can be cached.
     builder = ocsp.OCSPRequestBuilder().add_certificate(*leaf_and_issuer(chain), hashes.SHA1())
     asked = builder.build().public_bytes(serialization.Encoding.DER)
-    # RFC 6960 A.1, RFC 5019 5: GET where the address stays short.
+    # RFC 6960 A.1, RFC 5019 5: GET if the URL is short.
     address = f"{url.rstrip('/')}/{urllib.parse.quote(base64.b64encode(asked), safe='')}"
     if len(address) < 255:
         request = urllib.request.Request(address)
@@ -69,15 +70,16 @@ def fetch(url: str, chain: bytes) -> Staple:
     except urllib.error.HTTPError as error:
         raise Unusable(f"{url} does not answer ({error})") from None
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise Unusable(f"{url} does not answer ({getattr(error, 'reason', error)})") from None
+        raise Unusable(f"{url} does not answer ({reason_of(getattr(error, 'reason', error))})") from None
     return judge(der, chain)
 
 
 def question_in(staple: Staple, asked: float) -> float:
-    """Seconds until its responder is asked again; `asked`: when it said this, in Unix time. Half of what was left then:
-    also when a cache answers with what it already said."""
+    """Returns the seconds until the next fetch. `asked`: when the staple was fetched, in Unix time. The next fetch is
+    when half of the lifetime that was left then has passed. So Ringway does not fetch too often when a cache answers
+    with the same response."""
     now = time.time()
-    asked = min(asked, now)  # clocks are put back
+    asked = min(asked, now)  # a clock can be set back
     return max(1.0, asked + min((staple.until.timestamp() - asked) / 2, _LONGEST_WAIT) - now)
 
 
@@ -89,18 +91,19 @@ class Cache:
         self._told = False
 
     def _place(self, path: str) -> str:
-        """By the certificate's path, so that the response about a renewed one takes the place of the old one's."""
+        """Returns the path of the response. It depends on the certificate's path, so that the response for a renewed
+        certificate replaces the old one."""
         return os.path.join(self._folder, hashlib.sha256(os.path.abspath(path).encode()).hexdigest()[:32] + ".ocsp")
 
     def read(self, path: str, chain: bytes) -> tuple[Staple, float] | None:
-        """What can still be shown, and since when it is there."""
+        """Returns a response that is still usable, and the time of its file."""
         try:
             return read(self._place(path), chain), os.stat(self._place(path)).st_mtime
         except (Unusable, OSError):
             return None
 
     def write(self, path: str, staple: Staple) -> None:
-        """As a new file, renamed over what is there."""
+        """Writes a new file and renames it over the old one."""
         new = ""
         try:
             descriptor, new = tempfile.mkstemp(dir=self._folder)
@@ -112,7 +115,7 @@ class Cache:
                 os.unlink(new)
             if not self._told:
                 effect = "Ringway fetches them again after a restart"
-                logs.warning(f'cannot store OCSP responses in "{self._folder}" ({error.strerror}): {effect}')
+                logs.warning(f'cannot store OCSP responses in "{self._folder}" ({reason_of(error)}): {effect}')
             self._told = True
 
     def forget(self, path: str) -> None:
@@ -122,26 +125,26 @@ class Cache:
 
 @dataclass
 class _Order:
-    """A certificate for which a staple is kept."""
+    """A certificate that needs a staple."""
 
     path: str
     chain: bytes
     url: str
     staple: Staple | None = None
     due: float = 0.0
-    """Monotonic time of the next question."""
+    """Monotonic time of the next fetch."""
     busy: bool = False
     failures: int = 0
     """In a row."""
     told: str = ""
-    """What was said of the last failure: it is said once."""
+    """The logged line of the last failure. The same line is not logged again."""
 
 
 class Stapler:
     """Keeps a fresh staple for each certificate that names a responder, in threads of its own."""
 
     def __init__(self, cache: Cache | None = None, before: "Stapler | None" = None) -> None:
-        """`before`: the one whose place this one takes, or does not: it goes on by itself."""
+        """`before`: the stapler whose state this one copies. It keeps running, in case the reload fails."""
         self._cache = cache
         self._wake = threading.Condition()
         self._ended = False
@@ -153,13 +156,13 @@ class Stapler:
             threading.Thread(target=self._work, name="staples", daemon=True).start()
 
     def stop(self) -> None:
-        """No more questions; one that hangs dies with the process."""
+        """Starts no more fetches. A fetch that hangs ends with the process."""
         with self._wake:
             self._ended = True
             self._wake.notify_all()
 
     def follow(self, pairs: Iterable[tuple[str, bytes]]) -> None:
-        """These certificates from now on: path and chain."""
+        """Sets the certificates that need staples: path and chain of each."""
         with self._wake:
             old, self._orders = self._orders, {}
             for path, chain in pairs:
@@ -177,7 +180,7 @@ class Stapler:
         return _Order(path, chain, url, kept[0], time.monotonic() + question_in(*kept))
 
     def orders(self) -> dict[bytes, _Order]:
-        """As they are now, for another one."""
+        """Returns copies, for another stapler."""
         with self._wake:
             return {chain: replace(order, busy=False) for chain, order in self._orders.items()}
 
@@ -186,7 +189,7 @@ class Stapler:
         return order.staple if order is not None else None
 
     def news(self) -> bool:
-        """Whether a staple has changed since this was asked last."""
+        """Whether a staple has changed since the last call."""
         with self._wake:
             news, self._news = self._news, False
             return news
@@ -202,7 +205,7 @@ class Stapler:
                 self._wake.notify_all()
 
     def _next(self) -> _Order | None:
-        """Waits for the next that is due. None: it is over."""
+        """Waits for the next certificate that is due. None: the stapler was stopped."""
         with self._wake:
             while not self._ended:
                 waiting = (order for order in self._orders.values() if not order.busy)
@@ -231,7 +234,7 @@ class Stapler:
             self._cache.forget(order.path)
         with self._wake:
             if isinstance(why, Revoked):
-                # An old "good" would be a lie by now, and "revoked" helps no client that can be helped.
+                # The old "good" is no longer true, and clients gain nothing from a "revoked" staple.
                 self._news |= order.staple is not None
                 order.staple = None
             order.failures += 1
@@ -244,7 +247,7 @@ class Stapler:
 
 
 def _effect(order: _Order) -> str:
-    """What comes of it that there is no new response."""
+    """Describes the effect of a failed fetch."""
     kept = order.staple
     if kept is not None and kept.until > datetime.datetime.now(datetime.UTC):
         return f"the last staple stays in use until {kept.until:%F %H:%M} UTC"

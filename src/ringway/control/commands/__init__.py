@@ -1,7 +1,7 @@
-"""What other processes ask a running Ringway, and what `ringway check` prints.
+"""Commands to a running Ringway, and the output of `ringway check`.
 
-`commands` is the socket of `ringway reload` and `ringway upgrade`, both ends of it, `place` where it
-lies. `report` says what a configuration would run.
+`commands` has both ends of the control socket of `ringway reload` and `ringway upgrade`. `place` chooses the folder of
+that socket. `report` describes what Ringway would run with a configuration.
 
 May import: `sockets`, `certificates`, `machine`, `logs`.
 Begin with: `commands.py`.

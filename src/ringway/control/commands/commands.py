@@ -1,9 +1,9 @@
-"""How `ringway reload` and `ringway upgrade` reach a running supervisor, and get its answer.
+"""The control socket, through which `ringway reload` and `ringway upgrade` reach a running supervisor.
 
-A Unix socket, named after the configuration file, in a folder that only its owner can write (place.py). Both sides look
-who the other one is (SO_PEERCRED of unix(7)): whoever asks must be root or the user of the supervisor, whoever answers
-root or the owner of the folder.
-One line each way: {"command": "reload"} -> {"ok": true, "lines": [...]}.
+It is a Unix socket with a name that depends on the configuration file, in a folder that only its owner can write
+(place.py). Both sides check the peer's user (SO_PEERCRED of unix(7)): the client must be root or the user of the
+supervisor, and the server must be root or the owner of the folder.
+Each side sends one line: {"command": "reload"} -> {"ok": true, "lines": [...]}.
 """
 
 import contextlib
@@ -17,17 +17,17 @@ from collections.abc import Sequence
 
 from ringway.control.commands import place
 from ringway.control.logs import logs
-from ringway.errors import RingwayError
+from ringway.errors import RingwayError, reason_of
 
 _LINE_MOST = 1 << 20
 _LINES_SHOWN = 1000
-"""Of an answer: there is one for each worker, or each problem."""
+"""Lines of an answer that the client prints. An answer has one for each worker or problem."""
 ANSWER_WITHIN = 90.0
-"""Seconds: longer than the supervisor waits for its workers."""
+"""Seconds. Longer than the supervisor waits for its workers."""
 _ASK_WITHIN = 1.0
-"""Seconds in which who has connected must say what it wants: meanwhile the supervisor does nothing else."""
+"""Seconds within which a client must send its command. Meanwhile the supervisor does nothing else."""
 _OUT_OF_DESCRIPTORS = 0.1
-"""Seconds until the next try: who asks stays in the queue, so the supervisor's loop would be told again at once."""
+"""Seconds of pause after a failed accept(). The client stays in the queue, so poll() would return again at once."""
 
 
 def _uid_of(sock: socket.socket) -> int:
@@ -36,15 +36,15 @@ def _uid_of(sock: socket.socket) -> int:
 
 
 class Door:
-    """The supervisor's end."""
+    """The supervisor's end of the control socket."""
 
     def __init__(self, file: str, inherited: int | None = None) -> None:
-        """`inherited`: the descriptor of the predecessor, at an upgrade. Where there can be no socket there is a
-        warning, and signals alone are left."""
+        """`inherited`: the socket of the old supervisor during an upgrade. If there can be no socket, logs a warning;
+        then only signals work."""
         self.socket: socket.socket | None = None
         self._path = ""
         self._inode = 0
-        """Of the socket's file, if that is ours to remove."""
+        """Inode of the socket's file if this process must remove it, else 0."""
         if inherited is not None:
             self._adopt(socket.socket(fileno=inherited))
         if self.socket is None:
@@ -57,7 +57,7 @@ class Door:
         if isinstance(path, str) and _inode(path):
             self.socket, self._path = sock, path
         else:
-            sock.close()  # an abstract one, of an earlier version, or its file was removed
+            sock.close()  # an abstract socket of an earlier version, or its file was removed
 
     def _open(self, file: str) -> None:
         why = "there is no folder for its socket: /run/ringway cannot be created"
@@ -66,7 +66,7 @@ class Door:
             try:
                 self.socket = _listen(path)
             except OSError as error:
-                why = f"{path}: {error.strerror or error}"
+                why = f"{path}: {reason_of(error)}"
                 if error.errno == errno.EADDRINUSE:
                     why = f'is another Ringway running "{file}"?'
                     break
@@ -76,13 +76,13 @@ class Door:
         logs.warning(f'"ringway reload" and "ringway upgrade" cannot reach this process, use signals instead; {why}')
 
     def accept(self) -> "Asker | None":
-        """Somebody with a right to ask; None: nobody, or not now."""
+        """Accepts a client that may send commands. None: there is none, or accept() failed."""
         if self.socket is None:
             return None
         try:
             link, _ = self.socket.accept()
         except (BlockingIOError, ConnectionError):
-            return None  # it is gone
+            return None  # the client disconnected
         except OSError:
             time.sleep(_OUT_OF_DESCRIPTORS)
             return None
@@ -92,11 +92,11 @@ class Door:
         return Asker(link)
 
     def own(self) -> None:
-        """The predecessor leaves: the socket's file is ours to remove."""
+        """The old supervisor ends. From now on this process must remove the socket's file."""
         self._inode = _inode(self._path)
 
     def leave(self) -> None:
-        """To a successor, which accepts here from now on."""
+        """Closes the socket but keeps its file, for the new supervisor."""
         self._inode = 0
         self.close()
 
@@ -111,7 +111,7 @@ class Door:
 
 
 def _inode(path: str) -> int:
-    """0: there is no such file."""
+    """Returns the inode of a file. 0: there is no such file."""
     try:
         return os.lstat(path).st_ino
     except OSError:
@@ -119,7 +119,7 @@ def _inode(path: str) -> int:
 
 
 def _listen(path: str) -> socket.socket:
-    """Raises OSError: EADDRINUSE, if somebody answers there."""
+    """Raises OSError: EADDRINUSE if another process listens there."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         os.fchmod(sock.fileno(), 0o600)  # the mode that its file gets
@@ -128,7 +128,7 @@ def _listen(path: str) -> socket.socket:
         except OSError as error:
             if error.errno != errno.EADDRINUSE or _answers(path):
                 raise
-            os.unlink(path)  # its owner was killed
+            os.unlink(path)  # left over from a process that was killed
             sock.bind(path)
         sock.listen(8)
     except OSError:
@@ -150,20 +150,20 @@ def _answers(path: str) -> bool:
 
 
 class Asker:
-    """Who has asked for something."""
+    """A client of the control socket."""
 
     def __init__(self, link: socket.socket) -> None:
         self._link = link
 
     def command(self) -> str:
-        """`reload`, `upgrade`, or something that is none."""
+        """Returns `reload`, `upgrade`, or anything else that the client sent."""
         try:
             return str(json.loads(_line(self._link, _ASK_WITHIN)).get("command", ""))
         except (OSError, ValueError, AttributeError, RecursionError):
             return ""
 
     def answer(self, ok: bool, lines: list[str]) -> None:
-        with contextlib.suppress(OSError):  # it is gone; everything was logged too
+        with contextlib.suppress(OSError):  # the client disconnected; the log has the lines as well
             self._link.sendall(json.dumps({"ok": ok, "lines": lines}).encode() + b"\n")
         self._link.close()
 
@@ -174,8 +174,8 @@ def answer_all(askers: Sequence[Asker], ok: bool, lines: list[str]) -> None:
 
 
 def ask(file: str, command: str) -> list[str]:
-    """What came of it, in lines that a terminal can show. Raises RingwayError if nobody runs this file, or it could not
-    be done."""
+    """Sends a command. Returns the lines of the answer, safe for a terminal. Raises RingwayError if no Ringway runs
+    this file or if the command failed."""
     for path, owner in place.sockets_for(file):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as link:
             try:
@@ -184,7 +184,7 @@ def ask(file: str, command: str) -> list[str]:
             except (FileNotFoundError, ConnectionRefusedError):
                 continue
             except OSError as error:
-                raise RingwayError(f"{path} cannot be reached ({error.strerror or error})") from None
+                raise RingwayError(f"{path} cannot be reached ({reason_of(error)})") from None
             if _uid_of(link) not in (0, owner):
                 raise RingwayError(
                     f"user {_uid_of(link)} answers at {path} but does not own it: the command was not sent"
@@ -206,7 +206,7 @@ def _answer_of(link: socket.socket, command: str) -> tuple[bool, list[str]]:
         link.sendall(json.dumps({"command": command}).encode() + b"\n")
         line = _line(link, ANSWER_WITHIN)
     except OSError as error:
-        raise RingwayError(f"the running Ringway does not answer ({error.strerror or error})") from None
+        raise RingwayError(f"the running Ringway does not answer ({reason_of(error)})") from None
     if not line:
         raise RingwayError(
             "the running Ringway closed the connection without an answer: it belongs to another user, or it ended"
@@ -222,7 +222,7 @@ def _answer_of(link: socket.socket, command: str) -> tuple[bool, list[str]]:
 
 
 def _line(link: socket.socket, seconds: float) -> bytes:
-    """Raises TimeoutError when it is not whole by then."""
+    """Reads a line. Raises TimeoutError if it is not complete in time."""
     data = b""
     end = time.monotonic() + seconds
     while not data.endswith(b"\n") and len(data) < _LINE_MOST:

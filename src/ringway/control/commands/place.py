@@ -1,12 +1,12 @@
-"""Where the control socket lies: in a folder that only its owner can write.
+"""The folder of the control socket. Only its owner can write it.
 
     root                  /run/ringway
     another user          /run/ringway if it is theirs (systemd: RuntimeDirectory=ringway), else
                           $XDG_RUNTIME_DIR/ringway or /run/user/UID/ringway
     where none of these   /tmp/ringway-UID
 
-The socket is named after the configuration file. Nobody else can put a socket there first, and who asks sees by the
-owner of the folder who should answer.
+The name of the socket depends on the path of the configuration file. No other user can create a socket there first. The
+owner of the folder tells a client which user must answer.
 """
 
 import hashlib
@@ -15,16 +15,16 @@ import stat
 from collections.abc import Iterator
 
 SHARED = "/run/ringway"
-"""Only root can make it; to whom root or systemd gives it, that user's Ringway is trusted by root."""
+"""Only root can create it. Root trusts the Ringway of the user that root or systemd gave this folder to."""
 
 
 def name_of(file: str) -> str:
-    """The socket of whoever runs this configuration file."""
+    """Returns the name of the socket for this configuration file."""
     return hashlib.sha256(os.path.realpath(file).encode("utf-8", "surrogateescape")).hexdigest()[:32] + ".sock"
 
 
 def folders(uid: int) -> list[str]:
-    """Where this user's socket may lie, the best first."""
+    """Returns the possible folders for the socket of this user, the best first."""
     given = os.environ.get("XDG_RUNTIME_DIR", "")
     runtime = [given] if uid == os.geteuid() and uid != 0 and os.path.isabs(given) else []
     found = [SHARED, *(os.path.join(folder, "ringway") for folder in [*runtime, f"/run/user/{uid}"])]
@@ -32,7 +32,7 @@ def folders(uid: int) -> list[str]:
 
 
 def is_of(folder: str, uid: int) -> bool:
-    """It is a folder of this user, and nobody else can write it."""
+    """Whether this is a folder that belongs to the user and that only the user can write."""
     try:
         about = os.lstat(folder)
     except OSError:
@@ -41,12 +41,12 @@ def is_of(folder: str, uid: int) -> bool:
 
 
 def own_folders() -> Iterator[str]:
-    """Those that this process can put its socket into; made where they are missing."""
+    """Yields the folders that this process can create its socket in. Creates missing folders."""
     uid = os.geteuid()
     for folder in folders(uid):
         try:
             above = os.stat(os.path.dirname(folder))
-            # Else somebody could take the folder away, and put another one in its place.
+            # Otherwise another user could replace the folder.
             if above.st_uid not in (0, uid) or (above.st_mode & 0o022 and not above.st_mode & stat.S_ISVTX):
                 continue
             if not os.path.lexists(folder):
@@ -58,8 +58,8 @@ def own_folders() -> Iterator[str]:
 
 
 def sockets_for(file: str) -> Iterator[tuple[str, int]]:
-    """Where who runs this file may be reached by this user, and whose the folder is. Root may ask others, and believes
-    those alone who were given `/run/ringway` or own the file."""
+    """Yields the possible sockets of the Ringway that runs this file, each with the owner of its folder. Root can also
+    reach the Ringway of another user, but only of the owner of `/run/ringway` or of the file."""
     users = [os.geteuid()]
     if users == [0]:
         users += [owner for path in (SHARED, file) if (owner := _owner(path)) is not None]

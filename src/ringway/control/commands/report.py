@@ -1,4 +1,4 @@
-"""What `ringway check` prints when nothing is wrong: what would run, and what this machine offers."""
+"""The output of `ringway check` for a valid configuration: what Ringway would run, and what the machine offers."""
 
 import os
 import platform
@@ -13,12 +13,13 @@ from ringway.control.certificates import keyring, peers
 from ringway.control.certificates.certificates import Pair
 from ringway.control.certificates.ocsp import responder_of
 from ringway.control.machine import account, cgroups, cpus, io_driver, kernel_tls, room
-from ringway.control.running.supervisor import wanted_listeners
+from ringway.control.running.briefs import wanted_listeners
 from ringway.control.sockets import resolver
+from ringway.errors import reason_of
 
 
 def report(loaded: Loaded) -> list[str]:
-    """Lines of text, section by section."""
+    """Returns the lines of the output."""
     config = loaded.config
     plan = compile_plan(config)
     lines = [f"{loaded.file}: configuration OK"]
@@ -127,7 +128,7 @@ def _upstreams(plan: Plan) -> list[tuple[str, str]]:
             found = resolver.lookup(upstream["host"], upstream["port"])
             text = ", ".join(ip for ip, _ in found)
         except (OSError, UnicodeError) as error:
-            text = f"does not resolve ({error.strerror if isinstance(error, OSError) else error}): 503 until it does"
+            text = f"does not resolve ({reason_of(error)}): 503 until it does"
         rows.append((upstream["name"], text + (f"; {peers.described(tls)}" if tls is not None else "")))
     with_tls, _ = peers.load(plan["upstream_tls"])
     return [*rows, *(("warning", line) for line in peers.expiring(plan["upstream_tls"], with_tls))]

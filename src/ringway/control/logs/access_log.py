@@ -1,7 +1,7 @@
-"""The access log: a thread of the supervisor that takes the workers' records out of shared memory and writes lines.
+"""The access log: a thread of the supervisor reads the workers' records from shared memory and writes lines.
 
-It is off the path of every request: a worker puts a record into its ring and goes on; when this thread or the disk is
-too slow, the ring is full and the worker counts what it drops.
+No request waits for it. A worker writes a record into its ring and continues. If this thread or the disk is too slow,
+the ring fills up, and the worker drops records and counts them.
 """
 
 import contextlib
@@ -19,42 +19,42 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ringway.control.logs import logs
-from ringway.errors import RingwayError
+from ringway.errors import RingwayError, reason_of
 
 Record = Mapping[str, Any]
 _BATCH = 1024
 _EVERY = 0.05
-"""Seconds between two looks at the rings."""
+"""Seconds between two reads of the rings."""
 _DROPS_EVERY = 10.0
-"""Seconds between two warnings about dropped records, or about lines that are lost."""
+"""Seconds between two warnings about dropped records or lost lines."""
 _STUCK = 2.0
-"""Seconds without progress after which the end waits no longer for who reads the log."""
+"""Seconds without progress after which stop() no longer waits for the reader of the log."""
 _STOP_MOST = 30.0
-"""Seconds that the end waits for who reads the log: somebody who reads a line a second would hold it up for ever."""
+"""Seconds that stop() waits at most. A reader that reads one line a second would otherwise delay it forever."""
 _EVENTS_MOST = 64
-"""Events of one worker that are told in a second. An honest one writes each kind once a second; another one must not
-push what others say out of the log."""
+"""Events of one worker that are logged per second. A correct worker writes each kind once a second. A broken one must
+not flood the log."""
 _DETAIL_MOST = 500
-"""Characters of an event's text that are told."""
+"""Characters of an event's detail that are logged."""
 _ROUNDS_MOST = 64
-"""Batches between two looks at everything else: a full ring has less."""
+"""Batches that are read in a row before the thread does anything else. A full ring has fewer."""
 _WAITING_MOST = 8
-"""Rings of one worker that wait while the log cannot be written: each is a process that died meanwhile."""
+"""Rings of one worker that wait while the log cannot be written. Each belongs to a process that died meanwhile."""
 _UNSAFE = re.compile(r"[^ !#-\[\]-~]+")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class Source(Protocol):
-    """engine.records.Reader: one worker's ring."""
+    """The ring of one worker (engine.records.Reader)."""
 
     def read(self, limit: int) -> list[dict[str, Any]]:
-        """Raises ValueError, with a sentence, when there is something that no worker writes."""
+        """Raises ValueError with a sentence if the ring contains data that no correct worker writes."""
         ...
 
 
 @dataclass(eq=False)
 class _Ring:
-    """One worker's records, and how many it had to drop so far."""
+    """The ring of one worker, and the number of records that this worker has dropped."""
 
     worker: int
     source: Source
@@ -63,19 +63,19 @@ class _Ring:
     broken: Callable[[str], None]
     told: int = 0
     readable: bool = True
-    """False: what lies in it cannot be read, and `broken` was called."""
+    """False: the data in it is invalid, and `broken` was called."""
     second: int = 0
     events: int = 0
-    """That were told in this second."""
+    """Events that were logged in this second."""
     silenced: int = 0
-    """Events beyond those, since this was told last."""
+    """Events that were not logged since the last warning about them."""
 
 
 class AccessLog:
-    """Reads the rings of all workers. With a `path` of None only events go to the log on stderr.
+    """Reads the rings of all workers. If `path` is None, it only logs their events to stderr.
 
-    Rings, and whatever they lie in, belong to the thread from `attach()` on: nothing that another thread waits for is
-    held while a line is written, because who reads the log may stand still for ever.
+    From `attach()` on, a ring and its memory belong to the thread. The thread holds no lock while it writes a line,
+    because the reader of the log may block forever.
     """
 
     def __init__(self, path: str | None, form: str) -> None:
@@ -86,23 +86,23 @@ class AccessLog:
         self._rings: dict[int, _Ring] = {}
         self._drops_told = time.monotonic()
         self._coming: list[_Ring | int] = []
-        """What the thread has yet to take, oldest first: rings, and workers whose rings are to be released."""
+        """Requests to the thread, oldest first: a ring to attach, or a worker whose ring to release."""
         self._lock = threading.Lock()
-        """Of `_coming` and `_next`: held to change them, never while something is read or written."""
+        """Protects `_coming` and `_next`. Never held during a read or a write."""
         self._next: tuple[str | None, Callable[[Record], str], int] | None = None
-        """Where to go on, and in which form."""
+        """The new path, format and file after change()."""
         self._wake = threading.Event()
         self._reopen = False
         self._stopping = False
         self._given_up = False
-        """Nobody waits for the lines any more: what is left is counted, not written."""
+        """stop() no longer waits: the thread counts the remaining lines and does not write them."""
         self._failing = False
         self._lost = 0
-        """Lines that were taken out of a ring and could not be written, since this was told last."""
+        """Lines that were read from a ring but could not be written, since the last warning about them."""
         self._torn = False
-        """The last line was written in part."""
+        """Only a part of the last line was written."""
         self._progress = 0
-        """Grows with each batch, and each piece written of it."""
+        """Grows with each batch and with each piece that is written."""
         self._thread = threading.Thread(target=self._run, name="access log", daemon=True)
 
     def start(self) -> None:
@@ -116,10 +116,10 @@ class AccessLog:
         release: Callable[[], None] = lambda: None,
         broken: Callable[[str], None] = lambda why: None,
     ) -> None:
-        """From now on `source` is the ring of this worker, and `dropped` tells how many records found no place in it.
-        What is left in its last ring is written first. Waits for nothing; `release` is called by the thread once it
-        has read the ring for the last time, `broken` when it finds there what no worker writes, and then it reads no
-        more of it."""
+        """Sets the ring of a worker. The thread first writes the rest of the worker's last ring. Does not block.
+
+        The thread calls `dropped` for the number of records that the worker dropped, and `release` after the last read
+        of the ring. If the ring contains invalid data, the thread calls `broken` and does not read the ring again."""
         ring = _Ring(worker, source, dropped, release, broken)
         oldest = None
         with self._lock:
@@ -134,13 +134,13 @@ class AccessLog:
         self._wake.set()
 
     def detach(self, worker: int) -> None:
-        """This worker is gone for good: what is left in its ring is written, then the ring is let go."""
+        """Removes a worker for good. The thread writes the rest of its ring, then releases the ring."""
         with self._lock:
             self._coming.append(worker)
         self._wake.set()
 
     def change(self, path: str | None, form: str) -> None:
-        """Goes on elsewhere, or in another form. Raises RingwayError, and then nothing has changed."""
+        """Changes the path or the format. Raises RingwayError and changes nothing if the file cannot be opened."""
         if (path, FORMATS[form]) == (self._path, self._line):
             return
         file = self._file if path == self._path else _open(path)
@@ -149,20 +149,20 @@ class AccessLog:
         self._wake.set()
 
     def reopen(self) -> None:
-        """After a rotation: goes on in a new file of the same name."""
+        """Opens the file again, after a log rotation."""
         self._reopen = True
         self._wake.set()
 
     def stop(self) -> None:
-        """Writes what is left and closes. A slow reader of stdout holds this up as long as it goes on, at most half a
-        minute; one that stands still for two seconds."""
+        """Writes the remaining lines and closes the file. Waits at most 30 seconds for a slow reader of stdout, and two
+        seconds for a reader that reads nothing."""
         self._stopping = True
         self._wake.set()
         self._wait_while_it_goes_on()
         self._given_up = True
-        self._wait_while_it_goes_on()  # what is left is counted
+        self._wait_while_it_goes_on()  # the thread counts the remaining lines
         if self._thread.is_alive():
-            # In a write(2) that does not return: a disk, or a server of files, that does not answer.
+            # The thread hangs in write(2), for example because a disk or file server does not answer.
             logs.warning(f"the access log {self._path} accepts no more lines, its last lines are lost")
         elif self._path not in (None, "stdout"):
             os.close(self._file)
@@ -214,7 +214,7 @@ class AccessLog:
                 self._rings[worker] = coming
 
     def _take_change(self) -> None:
-        """After everything that there was has been written."""
+        """Switches to the new path and format. Called after the thread has written everything from before."""
         with self._lock:
             following, self._next = self._next, None
         if following is None:
@@ -236,7 +236,7 @@ class AccessLog:
                 ring.silenced = 0
 
     def _drain(self) -> None:
-        """Everything that lies in the rings, in the order of time within a round."""
+        """Reads and writes everything in the rings. Sorts the records of one round by time."""
         for _ in range(_ROUNDS_MOST):
             more = False
             batch: list[Record] = []
@@ -269,21 +269,21 @@ class AccessLog:
                 if not self._writable():
                     self._lost += data.count(b"\n", at)
                     return
-                with contextlib.suppress(BlockingIOError):  # somebody else filled it meanwhile
+                with contextlib.suppress(BlockingIOError):  # another process filled the pipe meanwhile
                     at += os.write(self._file, data[at : self._piece_end(data, at)])
                     self._progress += 1
         except OSError as error:
             self._lost += data.count(b"\n", at)
             self._torn = self._torn or (at > 0 and data[at - 1] != ord("\n"))
             if not self._failing:
-                logs.warning(f"the access log {self._path} cannot be written ({error.strerror}), lines are lost")
+                logs.warning(f"the access log {self._path} cannot be written ({reason_of(error)}), lines are lost")
             self._failing = True
             return
         self._failing = False
         self._tell_lost("can be written again")
 
     def _writable(self) -> bool:
-        """Waits until a piece can be written without waiting. False: the end has come before."""
+        """Waits until a write would not block. False: stop() gave up first."""
         waiting = select.poll()
         waiting.register(self._file, select.POLLOUT)
         while not waiting.poll(_EVERY * 1000):
@@ -292,8 +292,8 @@ class AccessLog:
         return not self._given_up
 
     def _piece_end(self, data: bytes, at: int) -> int:
-        """A pipe that is ready takes so much and does not wait for its reader (pipe(7)); whole lines, if they are not
-        longer, so that those of others who write into it fall between them."""
+        """Returns the end of the next piece: at most PIPE_BUF bytes, which a ready pipe accepts without blocking
+        (pipe(7)). A piece consists of whole lines if possible, so that lines of other writers do not split them."""
         if len(data) - at <= select.PIPE_BUF:
             return len(data)
         return data.rfind(b"\n", at, at + select.PIPE_BUF) + 1 or at + select.PIPE_BUF
@@ -318,10 +318,10 @@ def _open(path: str | None) -> int:
     if path == "stdout":
         return sys.__stdout__.fileno() if sys.__stdout__ is not None else 1
     try:
-        # O_NONBLOCK: a FIFO without a reader would wait for one.
+        # O_NONBLOCK: otherwise open() would wait for the reader of a FIFO.
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
     except OSError as error:
-        raise RingwayError(f'access_log.path: "{path}" cannot be opened ({os.strerror(error.errno or 0)})') from None
+        raise RingwayError(f'access_log.path: "{path}" cannot be opened ({reason_of(error)})') from None
     if not is_log(os.fstat(file).st_mode):
         os.close(file)
         raise RingwayError(f'access_log.path: "{path}" {NO_LOG}; {NO_LOG_REMEDY}')
@@ -333,12 +333,12 @@ NO_LOG_REMEDY = 'name a file, or write "stdout" and pipe the output'
 
 
 def is_log(mode: int) -> bool:
-    """Lines can be appended to it, and it needs no reader: a file, or a device such as /dev/null."""
+    """Whether it is a file, or a device such as /dev/null: Ringway can append lines, and needs no reader."""
     return stat.S_ISREG(mode) or stat.S_ISCHR(mode)
 
 
 def _told(ring: _Ring, record: Record) -> bool:
-    """Events are for the log on stderr, and no lines of the access log."""
+    """Logs an event of a worker to stderr. False: the record is a line of the access log."""
     if "event" not in record:
         return False
     second = int(time.monotonic())
@@ -371,12 +371,12 @@ EVENTS = {
     "gave_way": "buffers or connections are scarce, evicted the client that used them least:",
     "clients_full": "closed a new connection: the limit `[limits] client_connections` is reached",
 }
-"""What a worker tells by the names of `engine.records`; each is told at most once a second."""
+"""Log lines by the names of events in `engine.records`. A worker sends each event at most once a second."""
 
 
 def combined(record: Record) -> str:
-    """The combined log format, and behind it as name=value: host, seconds to the first byte and in all, upstream,
-    reason, TLS, and what of it the kernel did."""
+    """Formats a record in the combined log format, followed by name=value: host, seconds to the first byte and in
+    total, upstream, reason, TLS, and kernel TLS."""
     moment = datetime.datetime.fromtimestamp(record["time_ns"] // 1_000_000_000, datetime.UTC)
     when = f"{moment.day:02d}/{_MONTHS[moment.month - 1]}/{moment.year}:{moment:%H:%M:%S} +0000"
     request = f"{record['method']} {record['target']} HTTP/1.{record['minor']}" if record["method"] else "-"
@@ -390,7 +390,7 @@ def combined(record: Record) -> str:
 
 
 def as_json(record: Record) -> str:
-    """One object a line; what is empty is null."""
+    """Formats a record as one JSON object on a line. Empty values are null."""
     entry = {
         "time": logs.timestamp(record["time_ns"]),
         "client": record["client"],
@@ -409,7 +409,7 @@ def as_json(record: Record) -> str:
         "referer": _text(record["referer"]),
         "user_agent": _text(record["user_agent"]),
     }
-    # ASCII alone: whatever a client sent cannot end a line or move a terminal's cursor.
+    # Only ASCII: text from a client cannot end a line or control a terminal.
     return json.dumps(entry, separators=(",", ":")) + "\n"
 
 
@@ -417,7 +417,7 @@ FORMATS: Mapping[str, Callable[[Record], str]] = {"combined": combined, "json": 
 
 
 def _text(octets: str) -> str | None:
-    """Records have one character an octet: most are ASCII, what else is UTF-8 is shown so."""
+    """Decodes UTF-8. Records have one character for each byte; most texts are ASCII."""
     if octets.isascii():
         return octets or None
     try:
@@ -431,7 +431,8 @@ def _quoted(octets: str) -> str:
 
 
 def _field(octets: str) -> str:
-    """Nothing that a client sent ends a field or a line: quotes, backslashes and all but printable ASCII as \\xNN."""
+    """Escapes quotes, backslashes and everything but printable ASCII as \\xNN, so that text from a client cannot end a
+    field or a line."""
     if not octets:
         return "-"
     return _UNSAFE.sub(_escaped, octets)

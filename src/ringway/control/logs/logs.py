@@ -1,6 +1,6 @@
-"""The log of events on stderr: one line an event, `2026-11-23T20:15:03.123Z level message`.
+"""The log of events on stderr: one line per event, `2026-11-23T20:15:03.123Z level message`.
 
-To say something never waits, whoever reads stderr: a supervisor that stood still in a write could not restart a worker.
+Logging never blocks, even if the reader of stderr does. A supervisor that blocks in a write could not restart a worker.
 """
 
 import contextlib
@@ -14,22 +14,22 @@ from collections import deque
 
 
 def info(message: str) -> None:
-    """Something that went as it should."""
+    """Logs normal operation."""
     _write("info", message)
 
 
 def warning(message: str) -> None:
-    """Ringway goes on, but somebody should look."""
+    """Logs a problem that the operator should look at. Ringway continues."""
     _write("warning", message)
 
 
 def error(message: str) -> None:
-    """Something failed."""
+    """Logs a failure."""
     _write("error", message)
 
 
 def flush(seconds: float = 2.0) -> None:
-    """Waits until all is written, at most so long: who reads stderr may stand still for ever."""
+    """Waits until all lines are written, but at most `seconds`, because the reader of stderr may block forever."""
     _writer.flush(seconds)
 
 
@@ -39,15 +39,14 @@ def _write(level: str, message: str) -> None:
 
 
 class _Writer:
-    """Lines on their way to stderr, in order. A thread of its own writes them, since nothing else is sure not to wait:
-    stderr is shared with other processes, so O_NONBLOCK is not ours to set, and a pipe that poll(2) finds ready may be
-    full again before one writes."""
+    """The queue of lines for stderr. Only a separate thread guarantees that logging never blocks. Other processes share
+    stderr, so Ringway must not set O_NONBLOCK on it, and they can fill a pipe between poll(2) and the write."""
 
     def __init__(self) -> None:
         self._lines: deque[bytes] = deque()
-        """The first one is being written; it leaves when it is out."""
+        """The thread is writing the first line, and removes it afterwards."""
         self._lost = 0
-        """Lines that found no place behind them, since this was told last."""
+        """Lines that did not fit into the queue since the last warning about them."""
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -68,7 +67,7 @@ class _Writer:
             self._changed.wait_for(lambda: not self._lines, seconds)
 
     def _tell_lost(self) -> None:
-        """In the place of those that are lost."""
+        """Queues a warning at the position of the lost lines."""
         if self._lost:
             text = f"{timestamp(time.time_ns())} warning stderr was blocked, {self._lost} lines of this log are lost\n"
             self._lines.append(text.encode())
@@ -81,7 +80,7 @@ class _Writer:
                     self._tell_lost()
                 self._changed.wait_for(lambda: self._lines)
                 line = self._lines[0]
-            # A closed stderr: nobody is left to tell.
+            # stderr can be closed.
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 _write_all(sys.stderr.fileno(), line)
             with self._changed:
@@ -92,28 +91,28 @@ class _Writer:
 def _write_all(file: int, line: bytes) -> None:
     while line:
         try:
-            # One write: lines of several processes do not mix.
+            # One write per line, so that lines of several processes do not mix.
             line = line[os.write(file, line) :]
-        except BlockingIOError:  # somebody who shares it has set O_NONBLOCK
+        except BlockingIOError:  # another process has set O_NONBLOCK on the shared stderr
             ready = select.poll()
             ready.register(file, select.POLLOUT)
             ready.poll()
 
 
 _LINES_MOST = 1000
-"""Lines that wait for stderr; further ones are lost, and counted."""
+"""Lines that wait for stderr. Further lines are lost, and counted."""
 _writer = _Writer()
 
 
 def timestamp(time_ns: int) -> str:
-    """UTC with milliseconds, ISO 8601."""
+    """Returns a time in UTC with milliseconds (ISO 8601)."""
     seconds, rest = divmod(time_ns, 1_000_000_000)
     moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03d}Z"
 
 
 def printable(text: str) -> str:
-    """On one line and harmless to a terminal: control characters as \\xNN."""
+    """Escapes control characters as \\xNN, so that the text is one line and safe for a terminal."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _escaped(char) for char in text)

@@ -1,7 +1,8 @@
-"""What this machine has and allows.
+"""What the machine has and allows.
 
-CPUs and memory (`cpus`, `cgroups`, `room`), descriptors, shared memory (`memory`), which I/O driver works
-(`io_driver`), what kernel TLS there is (`kernel_tls`), as whom workers run (`account`), files that change (`watching`).
+CPUs (`cpus`), limits of the cgroup (`cgroups`), whether resources suffice (`room`), descriptors (`descriptors`), shared
+memory (`memory`), which I/O driver works (`io_driver`), which kernel TLS is available (`kernel_tls`), the user of the
+workers (`account`), and files that change (`watching`).
 
 May import: nothing else of `control`.
 Begin with: `memory.py`.

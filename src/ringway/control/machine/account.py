@@ -1,7 +1,7 @@
-"""As whom workers run: `[server] user` and `group`.
+"""The user and group of the workers: `[server] user` and `group`.
 
-Started as root, the supervisor stays root: it reads keys, opens ports and folders, and hands them to the workers as
-descriptors. A worker becomes another user before it serves (`engine/kernel/rights.pxd`).
+If root starts Ringway, the supervisor stays root. It reads keys, opens ports and folders, and passes them to the
+workers. A worker switches to another user before it serves (`engine/kernel/rights.pxd`).
 """
 
 import grp
@@ -13,17 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from ringway.config.model import Server
-from ringway.errors import Problem
+from ringway.errors import Problem, is_shortage
 
 _DEFAULTS = ("ringway", "nobody")
-"""The first that this machine has."""
+"""Ringway uses the first that this machine has."""
 _NEEDED = {"CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7}
-"""Capabilities of include/uapi/linux/capability.h: to become another user, and to end a process of that user."""
+"""Capabilities of include/uapi/linux/capability.h that the supervisor needs to switch to another user, and to end a
+process of that user."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """Whom a worker becomes."""
+    """The user and groups that a worker switches to."""
 
     uid: int
     gid: int
@@ -39,7 +40,7 @@ class Account:
         return f"{self.user} (uid {self.uid}), group {self.group} (gid {self.gid})"
 
     def may(self, about: os.stat_result, rights: int) -> bool:
-        """Whether the mode of a file gives it these rights (bits of `ls -l`: 4 read, 2 write, 1 enter)."""
+        """Whether the mode of a file gives these rights to the account (4 read, 2 write, 1 enter, as for chmod)."""
         if self.uid == 0:
             return bool(about.st_mode & 0o700)
         in_group = about.st_gid in (self.gid, *self.groups)
@@ -48,7 +49,7 @@ class Account:
 
 
 def account_for(server: Server) -> tuple[Account | None, list[Problem]]:
-    """Whom workers become; None: they stay who started Ringway."""
+    """Returns the account of the workers, and problems. None: workers run as the user that started Ringway."""
     found, why, problems = _decide(server)
     if why and (server.user is not None or server.group is not None):
         key = "server.user" if server.user is not None else "server.group"
@@ -57,7 +58,7 @@ def account_for(server: Server) -> tuple[Account | None, list[Problem]]:
 
 
 def _decide(server: Server) -> tuple[Account | None, str, list[Problem]]:
-    """Whom, or why nobody."""
+    """Returns the account, or the reason why root cannot switch to it, and problems."""
     problems = []
     user = group = None
     if server.user is not None and (user := _user(server.user)) is None:
@@ -77,19 +78,22 @@ def _decide(server: Server) -> tuple[Account | None, str, list[Problem]]:
     return (None if why else found), why, []
 
 
-def warnings(server: Server) -> list[str]:
-    """What runs otherwise than one would expect."""
-    _, why, problems = _decide(server)
+def warnings(server: Server) -> list[Problem]:
+    """Returns warnings about the user of the workers."""
+    found, why, problems = _decide(server)
     if problems:
         return []
+    if found is not None and found.uid == 0:
+        sentence = "workers run as root: without capabilities, but with access to all files of root"
+        return [Problem("server.user", sentence, "name another user, or remove this key")]
     if os.geteuid() != 0:
         keys = [key for key in ("user", "group") if getattr(server, key) is not None]
         others = [key for key in keys if not _is_ours(server, key)]
-        return [
-            f"server.{key} is ignored: Ringway can run workers as another user only if root starts it" for key in others
-        ]
+        sentence = "this key is ignored: Ringway can run workers as another user only if root starts it"
+        return [Problem(f"server.{key}", sentence) for key in others]
     if why:
-        return [f"workers run as root, without capabilities: they cannot switch to another user ({why})"]
+        sentence = f"workers run as root, without capabilities: they cannot switch to another user ({why})"
+        return [Problem("", sentence)]
     return []
 
 
@@ -102,7 +106,7 @@ def _is_ours(server: Server, key: str) -> bool:
 
 
 def described(server: Server) -> str:
-    """Of workers, in a line."""
+    """Describes the user of the workers in one line."""
     found, _ = account_for(server)
     if found is not None:
         return str(found)
@@ -113,7 +117,7 @@ def described(server: Server) -> str:
 
 
 def _user(name: str) -> pwd.struct_passwd | None:
-    """By name or number; a number needs no entry, as in containers."""
+    """Finds a user by name or number. A number needs no entry in passwd, as in containers."""
     try:
         return pwd.getpwnam(name)
     except KeyError:
@@ -147,7 +151,7 @@ def _account(user: pwd.struct_passwd, group: grp.struct_group | None) -> Account
 
 
 def _impossible(found: Account) -> str:
-    """Why root cannot become this user. "": it can."""
+    """Returns why root cannot switch to this account. "": it can."""
     effective = next((line for line in _lines("/proc/self/status") if line.startswith("CapEff:")), "CapEff: 0")
     rights = int(effective.split()[1], 16)
     if missing := [name for name, number in _NEEDED.items() if not rights >> number & 1]:
@@ -160,7 +164,7 @@ def _impossible(found: Account) -> str:
 
 
 def _mapped(kind: str, numbers: Iterable[int]) -> bool:
-    """Whether the user namespace has all of these."""
+    """Whether the user namespace has all of these numbers."""
     ranges = [tuple(map(int, line.split())) for line in _lines(f"/proc/self/{kind}_map")]
     return not ranges or all(any(first <= n < first + count for first, _, count in ranges) for n in numbers)
 
@@ -169,5 +173,7 @@ def _lines(path: str) -> list[str]:
     try:
         with open(path, encoding="ascii") as stream:
             return stream.read().splitlines()
-    except OSError:
+    except OSError as error:
+        if is_shortage(error):
+            raise
         return []

@@ -1,18 +1,20 @@
-"""The control groups that this process is in, of both versions: where their limits are written."""
+"""Finds the limits of this process's control group, version 1 and 2."""
 
 import os
 from collections.abc import Iterator
 
+from ringway.errors import is_shortage
+
 
 def folders(controller: str, root: str = "/") -> Iterator[str]:
-    """The folders of this process's control group and the groups above it, of v2 and of v1's `controller`. `root` is
-    where /proc and /sys hang, for tests."""
+    """Yields the folders of this process's control group and of the groups above it, for v2 and for `controller` of v1.
+    Tests pass another `root` for /proc and /sys."""
     groups = _own_groups(controller, root)
     for mount_root, mount_point, version in _mounts(controller, root):
         group = groups.get(version)
         if group is None:
             continue
-        # In a container the mount shows only a part of the tree; a group outside of that part shows as its top.
+        # In a container the mount has only a part of the tree. For a group outside of that part, use the top.
         inside = group[len(mount_root) :] if mount_root != "/" and group.startswith(mount_root) else group
         top = os.path.join(root, mount_point.lstrip("/"))
         folder = os.path.normpath(os.path.join(top, inside.lstrip("/")))
@@ -26,28 +28,31 @@ def folders(controller: str, root: str = "/") -> Iterator[str]:
 
 
 def memory_most(root: str = "/") -> int | None:
-    """Bytes that the control group may take, the least of its own and of every group above it; None: no bound."""
+    """Returns the memory limit in bytes, the minimum of this group and of every group above it. None: no limit."""
     found = []
     for folder in folders("memory", root):
         for name in ("memory.max", "memory.limit_in_bytes"):
             text = " ".join(lines(os.path.join(folder, name)))
-            # v1 says "no bound" by a number near 2^63.
+            # In v1 a number near 2^63 means "no limit".
             if text.isdigit() and int(text) < 1 << 60:
                 found.append(int(text))
     return min(found, default=None)
 
 
 def lines(path: str) -> list[str]:
-    """Of a small file; none if it cannot be read."""
+    """Returns the lines of a small file, or none if it cannot be read. Raises OSError if the process has no descriptor
+    left."""
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
             return stream.read().splitlines()
-    except OSError:
+    except OSError as error:
+        if is_shortage(error):
+            raise
         return []
 
 
 def _own_groups(controller: str, root: str) -> dict[str, str]:
-    """From /proc/self/cgroup: "" -> path in v2, the controller -> path in v1's."""
+    """Reads /proc/self/cgroup. Returns the path of the group by "" for v2, and by the controller for v1."""
     groups = {}
     for line in lines(os.path.join(root, "proc/self/cgroup")):
         number, _, rest = line.partition(":")
@@ -60,7 +65,7 @@ def _own_groups(controller: str, root: str) -> dict[str, str]:
 
 
 def _mounts(controller: str, root: str) -> Iterator[tuple[str, str, str]]:
-    """From /proc/self/mountinfo: root within the file system, mount point, "" for v2 or the controller of v1."""
+    """Reads /proc/self/mountinfo. Yields root in the file system, mount point, and "" (v2) or the controller (v1)."""
     for line in lines(os.path.join(root, "proc/self/mountinfo")):
         before, _, after = line.partition(" - ")
         fields, kind = before.split(), after.split()

@@ -1,4 +1,5 @@
-"""Rows of descriptors over a Unix socket, longer ones than a message may have (SCM_MAX_FD of include/net/scm.h)."""
+"""Sends lists of descriptors over a Unix socket that can be longer than the limit of one message (SCM_MAX_FD of
+include/net/scm.h)."""
 
 import errno
 import os
@@ -16,8 +17,8 @@ def send(link: socket.socket, row: Sequence[int]) -> None:
 
 
 def receive(link: socket.socket, count: int) -> list[int]:
-    """A row of so many, as it was sent. Raises OSError, with none of them left open and the row off the socket: the
-    other side is gone, or there is no room for more open files here."""
+    """Receives `count` descriptors in the order in which they were sent. Raises OSError if the other side is gone or
+    the limit of open files is reached. It then closes all of them, and has read all messages of the list."""
     row: list[int] = []
     taken = 0
     while taken < count:

@@ -1,4 +1,4 @@
-"""Which I/O driver the workers use: io_uring where it has been seen to work, epoll elsewhere."""
+"""Chooses the I/O driver of the workers: io_uring if a trial of it succeeds, else epoll."""
 
 import errno
 import os
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ringway.config.model import Config
+from ringway.errors import is_shortage
 
 _DISABLED = "/proc/sys/kernel/io_uring_disabled"
-"""There since Linux 6.6; 1: for processes without CAP_SYS_ADMIN that are not in its group, 2: for all."""
+"""Exists since Linux 6.6. 1: disabled for processes without CAP_SYS_ADMIN outside of io_uring_group; 2: for all."""
 
 _REMEDIES = {
     errno.ENOMEM: "raise the memory limit (LimitMEMLOCK=, ulimit -l, or the container's limit), or use fewer workers",
@@ -20,7 +21,7 @@ _REMEDIES = {
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of trying io_uring. `why` and `remedy` are empty if everything worked."""
+    """The result of a trial of io_uring. `why` and `remedy` are empty if everything worked."""
 
     features: tuple[str, ...] = ()
     why: str = ""
@@ -31,7 +32,7 @@ _tried: Trial | None = None
 
 
 def io_uring() -> Trial:
-    """Tried once for the life of the process."""
+    """Returns the result of the trial. Runs it once in the life of the process."""
     global _tried
     if _tried is None:
         _tried = _try()
@@ -39,13 +40,14 @@ def io_uring() -> Trial:
 
 
 def refused(error: int) -> None:
-    """A worker could not set it up after all: the trial had it for itself, several have not."""
+    """Records that a worker could not set up io_uring. The trial opens one ring; all workers together may exceed a
+    limit."""
     global _tried
     _tried = failed(error, "setting it up for all workers")
 
 
 def _try() -> Trial:
-    """Connect, accept, receive, send, cancel, ask for a file's status."""
+    """Runs the trial: every operation that the engine needs, once."""
     try:
         from ringway.engine.kernel import trial
     except ImportError as error:
@@ -57,7 +59,7 @@ def _try() -> Trial:
 
 
 def failed(error: int, step: str, disabled_file: str = _DISABLED) -> Trial:
-    """In words: what forbids it, as far as it can be known, and what to do."""
+    """Explains a failed trial: the cause, as far as it is known, and a remedy."""
     why = f"{step}: {os.strerror(error)}"
     disabled = _text_of(disabled_file)
     if error == errno.EPERM and disabled not in ("", "0"):
@@ -72,7 +74,7 @@ def failed(error: int, step: str, disabled_file: str = _DISABLED) -> Trial:
 
 
 def chosen(config: Config) -> str:
-    """The name of the driver. That a required one works was checked with the configuration."""
+    """Returns the name of the driver. `ringway check` and the start have verified that a required driver works."""
     wanted = config.performance.io_driver
     if wanted == "auto":
         return "epoll" if io_uring().why else "io_uring"
@@ -80,7 +82,7 @@ def chosen(config: Config) -> str:
 
 
 def line(config: Config) -> str:
-    """What is chosen, and why."""
+    """Describes the chosen driver and the reason."""
     if config.performance.io_driver != "auto":
         return f"{chosen(config)}, set by io_driver"
     if io_uring().why:
@@ -93,9 +95,11 @@ def _is_filtered() -> bool:
 
 
 def _text_of(path: str) -> str:
-    """Empty if there is no such file."""
+    """Returns the text of a file, or "" if it cannot be read."""
     try:
         with open(path, encoding="ascii", errors="replace") as stream:
             return stream.read().strip()
-    except OSError:
+    except OSError as error:
+        if is_shortage(error):
+            raise
         return ""

@@ -1,7 +1,7 @@
-"""What the kernel's TLS can do here, found by trying it: each direction, version and cipher once, on connected sockets.
+"""Finds what kernel TLS supports: tries each direction, version and cipher once, on connected sockets.
 
-The `tls` module of a kernel may be missing, not loaded, or older than a cipher. One record is sent through the kernel
-and looked at, and one is received through it, so that what is called usable has worked.
+The `tls` module of the kernel can be missing, not loaded, or older than a cipher. For each combination the kernel sends
+and receives a record, so a combination counts as usable only if it has worked.
 """
 
 import functools
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ringway.config.model import Tls
+from ringway.errors import is_shortage
 
 DIRECTIONS = ("send", "receive")
 VERSIONS = (12, 13)
@@ -25,20 +26,20 @@ _NUMBERS = (51, 52, 54)
 """TLS_CIPHER_AES_GCM_128, TLS_CIPHER_AES_GCM_256, TLS_CIPHER_CHACHA20_POLY1305 of include/uapi/linux/tls.h."""
 _KEY_BYTES = (16, 32, 32)
 _WITHIN = 5.0
-"""Seconds that a record may take on the loopback."""
+"""Timeout of a record on the loopback, in seconds."""
 
 Combination = tuple[str, int, str]
 
 
 @dataclass(frozen=True)
 class KernelTls:
-    """`failures`: why a combination of direction, version and cipher does not work, if it does not."""
+    """`failures`: the combinations of direction, version and cipher that do not work, with the reason."""
 
     failures: dict[Combination, str]
     why: str
-    """Why nothing at all works; empty if something does."""
+    """Why no combination works. "": some do."""
     rekeys: bool = False
-    """It takes new keys when a client changes its own (KeyUpdate of TLS 1.3): Linux 6.14 and later."""
+    """Whether the kernel supports new keys after a KeyUpdate of TLS 1.3 (Linux 6.14 and later)."""
 
     def works(self, direction: str, version: int, cipher: str) -> bool:
         return not self.why and (direction, version, cipher) not in self.failures
@@ -49,7 +50,7 @@ class KernelTls:
         return any(all(self.works(way, v, c) for way in wanted) for v in VERSIONS for c in CIPHERS)
 
     def lines(self) -> list[str]:
-        """The table for people: a line for each version, or why there is none."""
+        """Returns a description: a line for each version, or the reason why kernel TLS is not available."""
         if self.why:
             return [f"not found: {self.why}"]
         rows = []
@@ -65,7 +66,7 @@ class KernelTls:
         return rows
 
     def masks(self) -> list[list[int]]:
-        """By direction and version: bit n is set if cipher n is usable."""
+        """Returns masks by direction and version. Bit n is set if cipher n is usable."""
         return [
             [sum(1 << n for n, c in enumerate(CIPHERS) if self.works(way, version, c)) for version in VERSIONS]
             for way in DIRECTIONS
@@ -74,13 +75,15 @@ class KernelTls:
 
 @functools.cache
 def found() -> KernelTls:
-    """Tried once for the life of the process."""
+    """Returns what kernel TLS supports. Tries it once in the life of the process."""
     try:
         with _Pair() as pair:
             pair.attach()
     except FileNotFoundError:
         return KernelTls({}, "the kernel's `tls` module is not loaded; modprobe tls")
     except OSError as error:
+        if is_shortage(error):
+            raise  # the next call tries again
         return KernelTls({}, os.strerror(error.errno or 0))
     failures = {}
     for version in VERSIONS:
@@ -92,7 +95,7 @@ def found() -> KernelTls:
 
 
 def brief(tls: Tls) -> dict[str, Any] | None:
-    """What a worker is told, see docs/architecture.md; None: no kernel TLS."""
+    """Returns this part of the brief, see docs/architecture.md. None: no kernel TLS."""
     if not tls.ktls_enabled:
         return None
     return {
@@ -105,7 +108,7 @@ def brief(tls: Tls) -> dict[str, Any] | None:
 
 
 class _Pair:
-    """Two ends of a TCP connection on the loopback: the kernel's TLS takes no other sockets."""
+    """Two ends of a TCP connection on the loopback. Kernel TLS works only on TCP sockets."""
 
     def __enter__(self) -> "_Pair":
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -124,7 +127,8 @@ class _Pair:
 
 
 def crypto_info(version: int, cipher: int, key: bytes, iv: bytes, sequence: int) -> bytes:
-    """struct tls12_crypto_info_*, for TLS `version` (12 or 13); `iv` has 12 bytes, of which GCM calls four the salt."""
+    """Returns a struct tls12_crypto_info_* for TLS `version` (12 or 13). `iv` has 12 bytes; for GCM the first four are
+    the salt."""
     number = sequence.to_bytes(8, "big")
     head = struct.pack("=HH", 0x0303 + version - 12, _NUMBERS[cipher])
     if CIPHERS[cipher] == "CHACHA20-POLY1305":
@@ -133,7 +137,7 @@ def crypto_info(version: int, cipher: int, key: bytes, iv: bytes, sequence: int)
 
 
 def _try(version: int, cipher: int) -> dict[str, str]:
-    """The directions that do not work, and why."""
+    """Returns the directions that do not work, with the reason."""
     failures = {}
     info = crypto_info(version, cipher, os.urandom(_KEY_BYTES[cipher]), os.urandom(12), 0)
     with _Pair() as pair:
@@ -161,7 +165,7 @@ def _passes(pair: _Pair) -> bool:
 
 
 def _rekeys(failures: dict[Combination, str]) -> bool:
-    """Whether both directions take a second key, behind a KeyUpdate, and a record passes under it."""
+    """Whether both directions accept a second key after a KeyUpdate, and a record passes with it."""
     for number, cipher in enumerate(CIPHERS):
         if any((direction, 13, cipher) in failures for direction in DIRECTIONS):
             continue
@@ -173,7 +177,7 @@ def _rekeys(failures: dict[Combination, str]) -> bool:
                 pair.other.setsockopt(_SOL_TLS, _TLS_RX, first)
                 pair.one.sendmsg([_KEY_UPDATE], [(_SOL_TLS, _TLS_RECORD_TYPE, bytes([_HANDSHAKE]))])
                 pair.one.setsockopt(_SOL_TLS, _TLS_TX, second)
-                # The record is told of by a message, and nothing behind it is read before the new key is there.
+                # The kernel returns the KeyUpdate as a message, and reads no further before it has the new key.
                 if pair.other.recvmsg(64, socket.CMSG_SPACE(1))[0] != _KEY_UPDATE:
                     return False
                 pair.other.setsockopt(_SOL_TLS, _TLS_RX, second)

@@ -1,4 +1,4 @@
-"""Shared memory between the supervisor and the workers: memfds, passed by exec like the sockets."""
+"""Shared memory between the supervisor and the workers: memfds, which workers inherit like the sockets."""
 
 import contextlib
 import fcntl
@@ -7,11 +7,11 @@ import os
 import struct
 
 _SEAL_FUTURE_WRITE = 0x10
-"""F_SEAL_FUTURE_WRITE of include/uapi/linux/fcntl.h (Linux 5.1): only mappings that are there already may write."""
+"""F_SEAL_FUTURE_WRITE of include/uapi/linux/fcntl.h (Linux 5.1): only mappings from before the seal can write."""
 
 
 def sealed(name: str, data: bytes) -> int:
-    """Descriptor of a memory that nobody can change any more, the supervisor included."""
+    """Returns the descriptor of memory with this data. No process can change it, not even the supervisor."""
     descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     view = memoryview(data)
     while view:
@@ -22,20 +22,20 @@ def sealed(name: str, data: bytes) -> int:
 
 
 def read_only(descriptor: int) -> int:
-    """Another descriptor of the same memory, for those who only read it. Raises OSError."""
+    """Returns a descriptor of the same memory that is open only for reading. Raises OSError."""
     return os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
 
 
 class ReadOnly:
-    """Zeroed memory that this process alone writes, by `map`, which is older than the seal: nobody else can, whatever
-    descriptor of it they get (F_SEAL_FUTURE_WRITE). `descriptor` is for the readers. Raises OSError."""
+    """Zeroed memory that only this process can write, through `map`, which it mapped before it added the seal
+    F_SEAL_FUTURE_WRITE. `descriptor` is for the readers. Raises OSError."""
 
     def __init__(self, name: str, size: int) -> None:
         writable = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(writable, size)
             self.map = mmap.mmap(writable, size)
-            # A mapping of a file that shrinks is a SIGBUS for everybody who reads it.
+            # If the file shrank, every process that has mapped it would get SIGBUS.
             seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | _SEAL_FUTURE_WRITE
             fcntl.fcntl(writable, fcntl.F_ADD_SEALS, seals)
             self.descriptor = read_only(writable)
@@ -43,20 +43,20 @@ class ReadOnly:
             os.close(writable)
 
     def close(self) -> None:
-        """Readers keep what they have mapped."""
+        """Closes the memory. The mappings of readers stay valid."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
-            with contextlib.suppress(BufferError):  # it is being written this very moment
+            with contextlib.suppress(BufferError):  # another thread is writing to it
                 self.map.close()
 
 
 class Published:
-    """One writer's blocks, one behind the other, and at the front the number and place of the newest: `Publication` in
-    engine/tls/certificates.pxd. Readers map a block when they are told that there is a new one.
+    """Consecutive blocks of one writer. At the front are number and place of the newest block (`Publication` in
+    engine/tls/certificates.pxd). Readers map a block when the supervisor notifies them of a new one.
 
-    What is sealed cannot grow, and no hole can be punched into it. So there is room for a few blocks; when `has_room()`
-    says that the next one does not fit, another memory takes its place.
+    Sealed memory cannot grow, and its pages cannot be freed. So it has room for a few blocks. When `has_room()` says
+    that the next block does not fit, the caller replaces the memory with another one.
     """
 
     _PAGE = mmap.PAGESIZE
@@ -64,8 +64,8 @@ class Published:
     _LEAST = 1 << 20
 
     def __init__(self, name: str, block_bytes: int) -> None:
-        """`block_bytes`: about so long are its blocks."""
-        # What nobody has written takes no memory.
+        """`block_bytes`: the approximate size of a block."""
+        # Pages that were never written use no memory.
         self._size = max(self._BLOCKS * self._rounded(block_bytes), self._LEAST) + self._PAGE
         self._memory = ReadOnly(name, self._size)
         self._end = self._PAGE
@@ -83,7 +83,7 @@ class Published:
         return self._end + self._rounded(len(block)) <= self._size
 
     def publish(self, block: bytes | bytearray) -> int:
-        """Returns its number, from 1. The last two blocks stay; what was before them is wiped."""
+        """Writes a block and returns its number, from 1. Keeps the last two blocks and wipes older ones."""
         size = self._rounded(len(block))
         place, self._end = self._end, self._end + size
         shared = self._memory.map
@@ -102,13 +102,13 @@ class Published:
 
 
 class Shared:
-    """Zeroed memory that a worker writes; `map` is this side's. Raises OSError."""
+    """Zeroed memory that a worker writes. `map` is the supervisor's mapping. Raises OSError."""
 
     def __init__(self, name: str, size: int) -> None:
         self.descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(self.descriptor, size)
-            # A mapping of a file that shrinks is a SIGBUS for everybody who reads it.
+            # If the file shrank, every process that has mapped it would get SIGBUS.
             fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
             self.map = mmap.mmap(self.descriptor, size)
         except OSError:
@@ -116,7 +116,7 @@ class Shared:
             raise
 
     def close(self) -> None:
-        """The mapping itself goes when its last reader is collected."""
+        """Closes the descriptor. The mapping ends when its last reader is garbage-collected."""
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1

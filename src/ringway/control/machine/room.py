@@ -1,4 +1,4 @@
-"""Whether this machine has room for what the configuration allows."""
+"""Checks whether the machine has enough memory and descriptors for the limits of the configuration."""
 
 from ringway.config.model import Config, FileRoute
 from ringway.control.machine import cgroups
@@ -6,13 +6,14 @@ from ringway.control.machine import cgroups
 _MIB = 1 << 20
 _SUPERVISOR_BYTES = 32 * _MIB
 _WORKER_BYTES = 8 * _MIB
-"""Before anybody connects; measured: 20 to 25 MiB, and 7 MiB (the test of 64 MiB holds them to it)."""
+"""Memory without connections. Measured: 20 to 25 MiB for the supervisor and 7 MiB for a worker. The test with 64 MiB
+fails if they need more."""
 FEW_DESCRIPTORS = 4096
-"""As in engine/worker/worker.pxd: fewer are shared out between clients, upstreams and files."""
+"""As in engine/worker/worker.pxd: a worker divides fewer descriptors between clients, upstreams and files."""
 
 
 def warnings(config: Config, workers: int, files: int) -> list[str]:
-    """What is lacking, and what to do. `files`: descriptors that each worker may have open."""
+    """Returns what is insufficient, with remedies. `files`: the number of descriptors that each worker can open."""
     return [*_memory(config, workers, cgroups.memory_most()), *_descriptors(files)]
 
 
@@ -27,7 +28,7 @@ def _memory(config: Config, workers: int, most: int | None) -> list[str]:
         return []
     who = f"{workers} worker{'s' if workers > 1 else ''}"
     said = f"{most // _MIB} MiB of memory are allowed here, and {who} can use {need // _MIB} MiB"
-    # The rest for connections, TLS and the socket buffers that the kernel counts too.
+    # The rest is for connections, TLS, and socket buffers, which the kernel counts as well.
     share = (most - base) // workers // (4 if copies else 2) // _MIB
     if share < 1:
         return [f"{said}; under load the kernel may kill them: allow {-(-(base + workers * 4 * _MIB) // _MIB)} MiB"]

@@ -1,18 +1,18 @@
-"""Files that change under us: noticed by what stat(2) says, and taken when nobody writes any more."""
+"""Watches files by stat(2), and reports a change when the files are no longer being written."""
 
 import os
 import threading
 from collections.abc import Callable, Iterable
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at the files. A change is taken when it looks the same twice: nobody writes any more."""
+"""Seconds between two looks at the files. A change counts when two looks in a row see the same: writing has ended."""
 DAY = 24 * 3600.0
-"""What expires soon is told so often, in seconds."""
+"""Seconds between two warnings about the same expiry."""
 Signature = tuple[tuple[str, int, int, int], ...]
 
 
 def signature_of(paths: Iterable[str]) -> Signature:
-    """What changes whenever one of the files does."""
+    """Returns a signature that changes when one of the files changes."""
     entries = []
     for path in paths:
         try:
@@ -24,7 +24,7 @@ def signature_of(paths: Iterable[str]) -> Signature:
 
 
 class Settled:
-    """Whether files have changed since this was asked last, and rest again."""
+    """Reports a change of files once, when two looks in a row see the same."""
 
     def __init__(self, look: Callable[[], Signature]) -> None:
         self._look = look
@@ -40,7 +40,7 @@ class Settled:
 
 
 class Ticking:
-    """A thread that does something every so often until it is stopped."""
+    """A thread that calls `tick` every `every` seconds until it is stopped."""
 
     def __init__(self, name: str, every: float, tick: Callable[[], None]) -> None:
         self._every = every

@@ -1,7 +1,7 @@
-"""The folders that are served, as descriptors for the workers, and where their paths lead by now.
+"""The folders that workers serve, as descriptors. Opens a folder again when its path leads to another folder.
 
-A worker follows the paths itself (engine/connection/folders.pxd) where it may walk them. Workers of another user than
-the supervisor's may not, so the supervisor follows the paths too:
+A worker follows the paths itself (engine/connection/folders.pxd) if it has permission. Workers of another user may not
+have it, so the supervisor follows the paths too:
 
     Folders._look(), in its thread --> `changed` --> the loop: follow() --> a brief for each worker
 """
@@ -12,24 +12,25 @@ from collections.abc import Callable
 from ringway.control.machine.watching import Ticking
 
 _LOOK_EVERY = 0.5
-"""Seconds between two looks at the paths: what they lead to is served within a second."""
+"""Seconds between two looks at the paths. Workers serve a new folder within a second."""
 Identity = tuple[int, int]
 
 
 class Folders:
-    """Those of one configuration. Descriptors keep their numbers."""
+    """The folders of one configuration. Descriptors keep their numbers."""
 
     def __init__(self, paths: list[str], changed: Callable[[], None]) -> None:
-        """`changed` is called in the thread at every look until follow() has taken what is new."""
+        """The thread calls `changed` at every look until follow() has opened the new folder."""
         self._paths = paths
         self._changed = changed
         self.descriptors = [_open(path) for path in paths]
-        """In the order of the paths; -errno: it cannot be opened."""
+        """In the order of the paths. -errno: the folder cannot be opened."""
         self._held = [_identity(folder) if folder >= 0 else None for folder in self.descriptors]
         self._seen = list(self._held)
-        """At the last look; None: nothing is there. What is missing once may be between two `mv`."""
+        """The folders at the last look. None: there is none. A path that is missing in only one look may be between two
+        `mv`."""
         self._watch = Ticking("folders", _LOOK_EVERY, self._look)
-        if paths and os.geteuid() == 0:  # else workers are who we are
+        if paths and os.geteuid() == 0:  # otherwise workers run as the same user
             self._watch.start()
 
     def _look(self) -> None:
@@ -40,7 +41,7 @@ class Folders:
                 break
 
     def follow(self) -> bool:
-        """Whether one of them is another one now."""
+        """Opens the folders again. Returns whether one of them has changed."""
         moved = False
         for place, path in enumerate(self._paths):
             fresh = _open(path)
@@ -51,7 +52,7 @@ class Folders:
                     self.descriptors[place] = fresh
                     self._held[place] = None
                     moved = True
-                continue  # the old one serves meanwhile
+                continue  # keep the old folder for now
             found = _identity(fresh)
             if found == self._held[place]:
                 os.close(fresh)
@@ -66,7 +67,7 @@ class Folders:
         return moved
 
     def close(self) -> None:
-        self._watch.stop(wait=False)  # it may hang in a file system that does not answer
+        self._watch.stop(wait=False)  # the thread may hang in a file system that does not answer
         for folder in self.descriptors:
             if folder >= 0:
                 os.close(folder)
@@ -74,7 +75,7 @@ class Folders:
 
 
 def _open(path: str) -> int:
-    """To look below."""
+    """Opens a folder for lookups below it. Returns -errno if that fails."""
     try:
         return os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError as error:

@@ -1,13 +1,15 @@
-"""Telling the service manager how it goes (sd_notify): only when NOTIFY_SOCKET is set."""
+"""Notifies the service manager of the state of Ringway (sd_notify), if NOTIFY_SOCKET is set."""
 
 import os
 import socket
 
 from ringway.control.logs import logs
+from ringway.errors import reason_of
 
 
 def notify(state: str) -> bool:
-    """Sends `READY=1`, `STOPPING=1` or `STATUS=...`; lines may be joined. False: nobody asked, or it failed."""
+    """Sends `READY=1`, `STOPPING=1`, `STATUS=...` or several such lines. False: there is no NOTIFY_SOCKET, or sending
+    failed."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return False
@@ -19,6 +21,6 @@ def notify(state: str) -> bool:
             sock.connect(address)
             sock.sendall(state.encode())
     except OSError as error:
-        logs.warning(f"cannot notify the service manager of {state!r} ({error.strerror})")
+        logs.warning(f"cannot notify the service manager of {state!r} ({reason_of(error)})")
         return False
     return True

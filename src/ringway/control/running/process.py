@@ -1,4 +1,4 @@
-"""One worker as the supervisor sees it: a process, its control socket, and what it said so far."""
+"""One worker as the supervisor sees it: a process, its control socket, and its messages so far."""
 
 import contextlib
 import json
@@ -15,41 +15,42 @@ from ringway.control.machine import descriptors, memory
 from ringway.control.running.rules import DESCRIPTORS
 from ringway.control.running.said import LINE_MOST, BrokenWorker, Lines, parse
 
-# -P: no module of the current directory takes the place of ours.
+# -P: do not import modules from the current directory.
 COMMAND = [sys.executable, "-P", "-m", "ringway.control.running.worker"]
 
 
 class WorkerProcess:
-    """A running worker. Started by exec with its descriptors passed, never by fork."""
+    """A running worker. The supervisor starts it by exec with inherited descriptors, not by a bare fork."""
 
     def __init__(self, index: int, brief: dict[str, Any], passed: Sequence[int]) -> None:
-        """Starts it. `passed` are descriptors that it gets beside its control socket, under the same numbers."""
+        """Starts the process. `passed`: descriptors that it inherits in addition to its control socket, with the same
+        numbers."""
         self.index = index
         self.started = time.monotonic()
         self.ready: dict[str, Any] | None = None
-        """What it found, once its loop runs."""
+        """Its message `ready`, when its loop runs."""
         self._ready_at = 0.0
         self.failed = ""
-        """Why it could not start."""
+        """Why it could not start, or why it was killed."""
         self.certificates: Callable[[], int] = int
-        """How many blocks of certificates it has taken, as its counters say."""
+        """Returns how many blocks of certificates it has loaded, by its counters."""
         self.driver_error = 0
-        """The error number, if it was the I/O driver."""
+        """The error number if the I/O driver failed, else 0."""
         self.renewed: list[dict[str, Any]] = []
-        """What it said of new rules, to be taken out by whoever waits for it."""
+        """Its messages `renewed`. The supervisor removes them."""
         self.listens = _names(brief)
-        """Names of the sockets that it was told to have."""
+        """Names of the sockets in the last brief that it got."""
         self._memory = brief["memory"]
         self._has = self.listens
-        """As far as it has answered."""
+        """Names of the sockets in the last brief that it has accepted."""
         self._told: list[tuple[int, set[str]]] = []
-        """Each brief that it has not answered yet: its number, and what is to be had by it."""
+        """Briefs that it has not answered yet: number, and names of the sockets."""
         self.stopped: dict[str, Any] | None = None
-        """What was still open at its end."""
+        """Its message `stopped`: what was still open at its end."""
         self.suspect = ""
-        """What it wrote into its records that no worker writes. Set by the thread of the log."""
+        """Invalid data that the thread of the access log found in its records."""
         self.broken = False
-        """It broke the rules and was killed: nothing that it says counts any more."""
+        """It violated the protocol and was killed. The supervisor ignores its messages."""
         self._lines = Lines()
         self.control, theirs = socket.socketpair()
         try:
@@ -59,11 +60,11 @@ class WorkerProcess:
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno(), *passed],
-                    # A Ctrl-C in the terminal is for the supervisor alone.
+                    # Ctrl-C in the terminal is only for the supervisor.
                     start_new_session=True,
                 )
         except OSError:
-            # Out of descriptors or processes: the next try must find one more, not one fewer.
+            # The limit of descriptors or processes is reached. Close the socket, so that the next try can succeed.
             self.control.close()
             raise
         self._send(json.dumps(brief).encode() + b"\n")
@@ -77,17 +78,17 @@ class WorkerProcess:
         return self.control.fileno()
 
     def renew_certificates(self) -> None:
-        """There are new ones in the shared memory."""
+        """Notifies it of new certificates in the shared memory."""
         self._send(b"c")
 
     def renew_peers(self) -> None:
-        """There are new files for upstreams with TLS in theirs."""
+        """Notifies it of new files for upstreams with TLS in the shared memory."""
         self._send(b"u")
 
     def renew(self, brief: dict[str, Any]) -> None:
-        """New rules: what is a descriptor in the brief goes over beside it, and stands there as its place in the row.
-        The answer comes as `renewed`, with the number of the brief. Raises OSError, with nothing told: out of
-        descriptors or memory."""
+        """Sends new rules. Sends the descriptors of the brief after it; in the text each of them is its position among
+        them. The worker answers with `renewed` and the number of the brief. Raises OSError and sends nothing if there
+        are not enough descriptors or memory."""
         row: list[int] = []
 
         def place(descriptor: int) -> int:
@@ -99,7 +100,7 @@ class WorkerProcess:
             if told.get(name) is not None:
                 told[name] = place(told[name])
         told["folders"] = [place(folder) if folder >= 0 else folder for folder in brief["folders"]]
-        # Whatever it answers to the briefs before, these it has.
+        # It has these sockets, whether or not it accepts the unanswered briefs.
         kept = self._has.intersection(*(names for _, names in self._told))
         told["listeners"] = [
             {**entry, "fd": None if entry["name"] in kept else place(entry["fd"])} for entry in brief["listeners"]
@@ -118,27 +119,27 @@ class WorkerProcess:
         self._told.append((brief["number"], self.listens))
 
     def knows(self, brief: dict[str, Any]) -> bool:
-        """It was told these sockets, and where certificates lie."""
+        """Whether the last brief that it got has the same sockets and the same memory."""
         return self.listens == _names(brief) and self._memory == brief["memory"]
 
     def drain(self) -> None:
-        """Stop accepting, finish what runs, exit."""
+        """Tells it to drain: stop accepting, finish what runs, exit."""
         self._send(b"d")
 
     def stop(self) -> None:
-        """Exit at once."""
+        """Tells it to exit at once."""
         self._send(b"s")
 
     def kill(self) -> None:
         self.process.kill()
 
     def _send(self, data: bytes) -> None:
-        # Dead or dying: its end is noticed where every end is.
+        # If it is dead, the supervisor notices that elsewhere.
         with contextlib.suppress(OSError):
             self.control.sendall(data)
 
     def read(self) -> bool:
-        """Takes in what it said. False: it said its last word."""
+        """Reads its messages. False: end of file."""
         try:
             data = self.control.recv(LINE_MOST)
         except BlockingIOError:
@@ -153,7 +154,7 @@ class WorkerProcess:
         return bool(data)
 
     def _take(self, kind: str, told: Any) -> None:
-        """Raises BrokenWorker for what is out of turn."""
+        """Raises BrokenWorker for an unexpected message."""
         if self.stopped is not None or self.failed or self._said(kind):
             raise BrokenWorker(f"an unexpected message `{kind}`")
         if kind == "ready":
@@ -169,7 +170,7 @@ class WorkerProcess:
             self.stopped = told
 
     def _said(self, kind: str) -> bool:
-        """What can be said once, before it serves or after, was said, or can be said no more."""
+        """Whether this is `ready` or `no_driver`, and the worker has already sent one of them."""
         return kind in ("ready", "no_driver") and (self.ready is not None or self.driver_error != 0)
 
     def _answered(self, told: dict[str, Any]) -> None:
@@ -181,7 +182,7 @@ class WorkerProcess:
             self._has = names
 
     def distrust(self, why: str) -> None:
-        """It broke the rules: it is killed, and its death has a successor started as every death has."""
+        """Kills it because it violated the protocol. The supervisor then restarts it, as after every death."""
         if not self.broken:
             self.broken = True
             self.stopped = None
@@ -192,15 +193,15 @@ class WorkerProcess:
         return self.process.poll() is not None
 
     def lived(self) -> float:
-        """Seconds since its start."""
+        """Returns the seconds since its start."""
         return time.monotonic() - self.started
 
     def served(self) -> float:
-        """Seconds since it was ready; 0: it has never been."""
+        """Returns the seconds since it became ready. 0: it has not."""
         return time.monotonic() - self._ready_at if self.ready is not None else 0.0
 
     def how_it_ended(self) -> str:
-        """After it exited: `signal SIGSEGV`, `exit code 1`, or the sentence it gave."""
+        """Returns how it exited: `signal SIGSEGV`, `exit code 1`, or its own sentence."""
         code = self.process.returncode
         if self.failed:
             return self.failed
@@ -220,11 +221,11 @@ def _names(brief: dict[str, Any]) -> set[str]:
 
 
 def raise_limits() -> int:
-    """RLIMIT_NOFILE and RLIMIT_MEMLOCK to their hard limits, for workers and supervisor; returns how many files may
-    be open then."""
+    """Raises RLIMIT_NOFILE and RLIMIT_MEMLOCK to their hard limits, for supervisor and workers. Returns the limit of
+    open files."""
     import resource
 
-    # Rings of io_uring count to it, from Linux 6.14 on.
+    # From Linux 6.14 on, the rings of io_uring count towards RLIMIT_MEMLOCK.
     with contextlib.suppress(OSError, ValueError):
         most = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (most, most))

@@ -1,12 +1,12 @@
-"""Reloading: the configuration file is read again while everything runs, and every worker takes what it says.
+"""The reload: reads the configuration file again while Ringway runs, and sends new rules to every worker.
 
-    ask -> _prepare -> names are looked up -> _hand_out -> every worker has answered -> _finish
+    ask -> _prepare -> names are resolved -> _hand_out -> every worker has answered -> _finish
               |                                   |
            _refused                            abandon: new workers could not start
 
-A reload swaps the rules within the workers; what a worker cannot change while it runs, its CPU or its driver, takes new
-workers beside the old, which then drain. There is one reload at a time: whoever asks while it is under way is answered
-after the next one.
+A reload replaces the rules in the workers. A running worker cannot change its CPU or its driver. If one of these
+changes, the supervisor starts new workers next to the old ones, which then drain. Only one reload runs at a time. A
+request that arrives meanwhile gets the result of the next reload.
 """
 
 import time
@@ -24,7 +24,7 @@ from ringway.control.running.rules import Rules
 from ringway.control.running.seats import START_WITHIN, Seat
 from ringway.control.sockets import listeners
 from ringway.control.sockets.resolver import FIRST_WAIT
-from ringway.errors import ConfigError, RingwayError
+from ringway.errors import ConfigError, RingwayError, reason_of, sentence_of
 
 if TYPE_CHECKING:
     import socket
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ringway.control.logs.access_log import AccessLog
 
 _RENEW_WITHIN = 20.0
-"""Seconds in which a worker must say what came of new rules."""
+"""Seconds within which a worker must answer new rules."""
 
 
 @dataclass(eq=False)
@@ -44,15 +44,15 @@ class Change:
     groups: list[listeners.Group]
     removed: list[listeners.Group]
     opened: "list[socket.socket]"
-    """What is to be closed if it fails."""
+    """Sockets to close if the reload fails."""
     askers: Sequence[Asker]
     seats: list[Seat]
-    """New workers; empty: those that are there take the new rules."""
+    """New workers. Empty: the existing workers get the new rules."""
     due: float
     number: int = 0
-    """0: no worker was told yet, since names are looked up."""
+    """0: names are being resolved, and no worker has got the rules yet."""
     waiting: list[Seat] = field(default_factory=list)
-    """Those that have not answered."""
+    """Workers that have not answered."""
     errors: list[str] = field(default_factory=list)
 
 
@@ -82,15 +82,15 @@ class Reloadable(Protocol):
 
 
 class Reloads:
-    """Those of one supervisor, which calls what is public here: somebody asks, names were looked up, a worker is ready,
-    has answered, is lost, time passes, the end."""
+    """The reloads of one supervisor. The supervisor calls the public methods when a reload is requested, names are
+    resolved, a worker is ready, answers or dies, a deadline passes, or Ringway ends."""
 
     def __init__(self, supervisor: Reloadable) -> None:
         self._supervisor = supervisor
         self._change: Change | None = None
         self._changes = 0
         self._asked_again: list[Asker] = []
-        """Who asked while one was under way: one more follows."""
+        """Clients that requested a reload during this one. Another reload follows."""
         self._again = False
 
     @property
@@ -99,28 +99,28 @@ class Reloads:
 
     @property
     def asks_workers(self) -> bool:
-        """It is under way, and workers were told."""
+        """Whether a reload is running and the workers have got the new rules."""
         return self._change is not None and self._change.number > 0
 
     @property
     def due(self) -> float | None:
-        """When look() has something to do."""
+        """The deadline for look()."""
         return self._change.due if self._change is not None else None
 
     @property
     def seats(self) -> list[Seat]:
-        """New workers that are to take the place of those that are there."""
+        """New workers that will replace the old ones."""
         return self._change.seats if self._change is not None else []
 
     def change_for(self, seat: Seat) -> Change | None:
-        """The change that workers are told, if it is for this one."""
+        """Returns the change that is being sent to workers, if it includes this one."""
         change = self._change
         if change is None or not self.asks_workers:
             return None
         return change if not change.seats or seat in change.seats else None
 
     def ask(self, why: str, *askers: Asker) -> None:
-        """Reads the configuration file again. If anything is wrong with it nothing changes."""
+        """Starts a reload. If the configuration file has a problem, nothing changes."""
         supervisor = self._supervisor
         if supervisor.busy:
             answer_all(askers, False, [f"Ringway is {supervisor.busy}: nothing was reloaded"])
@@ -133,8 +133,10 @@ class Reloads:
         notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             self._prepare(load(supervisor.file), askers)
-        except (ConfigError, RingwayError, OSError) as error:
+        except (ConfigError, RingwayError) as error:
             self._refused(str(error), askers)
+        except OSError as error:
+            self._refused(sentence_of(error), askers)
 
     def _refused(self, error: str, askers: Sequence[Asker]) -> None:
         for line in error.splitlines():
@@ -164,7 +166,7 @@ class Reloads:
         self.resolved()
 
     def resolved(self) -> None:
-        """Names of some rules were looked up: perhaps of these."""
+        """Names of some rules are resolved. Continues if they are the names of this change."""
         change = self._change
         if change is not None and not self.asks_workers and change.rules.resolver.resolved:
             self._hand_out(change)
@@ -184,7 +186,7 @@ class Reloads:
         change.waiting = list(waiting)
         for seat in waiting:
             if self._change is not change:
-                return  # the one before could not be started
+                return  # the worker before this one could not be started
             if change.seats:
                 supervisor.start(seat)
             else:
@@ -194,24 +196,24 @@ class Reloads:
 
     def _renew(self, seat: Seat, change: Change) -> None:
         if seat.process is None or seat.process.ready is None:
-            return  # one that is starting is told when it is ready
+            return  # a worker that is starting gets the rules when it is ready
         try:
             seat.process.renew({**self._supervisor.brief_of(seat), "number": change.number})
         except OSError as error:
-            self.answered(seat, {"number": change.number, "error": error.strerror})
+            self.answered(seat, {"number": change.number, "error": reason_of(error)})
 
     def ready(self, seat: Seat) -> None:
-        """Its process serves."""
+        """The worker serves."""
         change = self._change
         if change is None or seat not in change.waiting:
             return
         if change.seats:
             self.answered(seat, {"number": change.number, "error": ""})
         else:
-            self._renew(seat, change)  # it was started before the change
+            self._renew(seat, change)  # it started before the change
 
     def answered(self, seat: Seat, answer: dict[str, Any]) -> None:
-        """What its process says of new rules."""
+        """The worker has answered new rules."""
         change = self._change
         if change is None or seat not in change.waiting or answer["number"] != change.number:
             return
@@ -222,7 +224,7 @@ class Reloads:
         self._no_longer_waiting(seat, change)
 
     def lost(self, seat: Seat) -> None:
-        """Its process died: the next one begins with the new rules."""
+        """The worker died. Its next process starts with the new rules."""
         if self._change is not None and seat in self._change.waiting:
             self._no_longer_waiting(seat, self._change)
 
@@ -232,7 +234,7 @@ class Reloads:
             self._finish(change)
 
     def _finish(self, change: Change) -> None:
-        """Every worker has answered: the new rules are the rules."""
+        """Every worker has answered. The new rules become the current ones."""
         self._change = None
         supervisor = self._supervisor
         supervisor.go_by(change)
@@ -247,13 +249,13 @@ class Reloads:
         self._as_asked()
 
     def _as_asked(self) -> None:
-        """What was asked for while another reload was under way."""
+        """Starts the reload that was requested during this one."""
         if self._again:
             askers, self._asked_again, self._again = self._asked_again, [], False
             self.ask("another reload was requested", *askers)
 
     def look(self, now: float) -> None:
-        """Whether the time of the change has passed."""
+        """Handles a deadline that has passed."""
         change = self._change
         if change is None or now < change.due:
             return
@@ -273,7 +275,7 @@ class Reloads:
         self._finish(change)
 
     def end(self) -> None:
-        """Ringway ends: nobody is waited for."""
+        """Ringway ends. Finishes or abandons the reload without waiting for workers."""
         change = self._change
         if change is None:
             return
@@ -283,7 +285,7 @@ class Reloads:
             self._overdue(change)
 
     def abandon(self, why: str) -> None:
-        """No worker goes by it, new ones could not start: the old ones go on, as if nothing had been."""
+        """Gives the reload up before the old workers have got the new rules. They continue unchanged."""
         change, self._change = self._change, None
         if change is None:
             return

@@ -1,5 +1,5 @@
-"""What a configuration says, in the form in which workers take it: the snapshot, addresses, certificates, and upstreams
-with TLS. A reload makes a second one beside the first, and closes the first when every worker has taken the second.
+"""A configuration in the form for the workers: snapshot, addresses, certificates, and upstreams with TLS. A reload
+makes new rules and closes the old ones when every worker has answered.
 
     Config --compile_plan()--> plan --> memfds (snapshot, addresses, certificates, peers) + a brief that names them
 """
@@ -18,27 +18,22 @@ from ringway.control.logs import logs
 from ringway.control.machine import kernel_tls, memory
 from ringway.control.machine.account import account_for
 from ringway.control.running.folders import Folders
+from ringway.control.running.signals import CERTIFICATES, FOLDERS, PEERS, RESOLVED
 from ringway.control.sockets.resolver import Addresses, Resolver
-from ringway.errors import RingwayError
+from ringway.errors import RingwayError, reason_of
 
 if TYPE_CHECKING:
     from ringway.control.certificates import keyring, peers
     from ringway.control.certificates.stapler import Stapler
 
-CERTIFICATES = b"\x80"
-PEERS = b"\x81"
-RESOLVED = b"\x83"
-FOLDERS = b"\x85"
-"""What is new (certificates, files for upstreams, every name looked up, another folder), as it is told to the
-supervisor's loop, where signals arrive by their numbers."""
 _AGAIN = 1.0
-"""Seconds until memory for what is new is asked for again."""
+"""Seconds until the next try to allocate memory for a block."""
 DESCRIPTORS = ("snapshot", "addresses", "certificates", "peers")
-"""Keys of the brief whose values are descriptors, if they are there."""
+"""Keys of the brief whose values are descriptors or None."""
 
 
 class Rules:
-    """Everything that all workers share and that a reload replaces."""
+    """Everything that the workers share and that a reload replaces."""
 
     def __init__(
         self,
@@ -48,21 +43,21 @@ class Rules:
         stapler: "Stapler | None" = None,
         taken: Callable[[], dict[object, int]] = dict,
     ) -> None:
-        """`changed` is called in other threads when something new was published, or names were resolved.
-        `ticket_keys` and `stapler`: of before, so that sessions and staples go on. `taken`: how many blocks of
-        certificates each worker has taken. Raises RingwayError, with nothing left open."""
+        """Other threads call `changed` when something new was published or names were resolved. `ticket_keys` and
+        `stapler`: those of the old rules, to keep sessions and staples. `taken`: returns how many blocks of
+        certificates each worker has loaded. Raises RingwayError and leaves nothing open if it fails."""
         self.config = config
         self.account, problems = account_for(config.server)
-        """Whom workers become that start under these rules."""
+        """The account of workers that start with these rules."""
         if problems:
             raise RingwayError("; ".join(map(str, problems)))
         self._changed = changed
         self._taken = taken
         self._table: memory.ReadOnly | None = None
         self._published: dict[str, memory.Published] = {}
-        """By the key of the brief that has its descriptor."""
+        """By the key of the brief with its descriptor."""
         self._full: list[memory.Published] = []
-        """Others have taken their place; the loop closes them."""
+        """Full memories that were replaced. The loop closes them."""
         self._memories = itertools.count(1)
         self._closed = threading.Event()
         self._snapshot = -1
@@ -72,7 +67,7 @@ class Rules:
         self._keyring: keyring.Watch | None = None
         try:
             self.brief: dict[str, Any] = {"memory": 0, "peers": None}
-            """What a worker is told of all this. `memory` grows when one of the descriptors leads to something else."""
+            """The part of the brief for these rules. `memory` grows when a descriptor refers to something else."""
             self._build(ticket_keys, stapler)
         except BaseException:
             self.close()
@@ -90,7 +85,7 @@ class Rules:
         self._snapshot = memory.sealed("ringway snapshot", snapshot.build(plan))
 
         def write(index: int, found: Addresses) -> None:
-            with contextlib.suppress(ValueError):  # a name that took so long that these rules are gone
+            with contextlib.suppress(ValueError):  # these rules were closed before the name was resolved
                 addresses.write(table.map, index, found)
 
         tell = functools.partial(self._changed, RESOLVED)
@@ -107,7 +102,8 @@ class Rules:
             self._open_peers(plan["upstream_tls"])
 
     def _open_certificates(self, tls: Tls, ticket_keys: list[bytes] | None, stapler: "Stapler | None") -> None:
-        # Imported here, as below: cryptography is a quarter of our memory, and plain HTTP needs none of it.
+        # Imported here, as below: cryptography uses a quarter of the supervisor's memory, and plain HTTP does not need
+        # it.
         from ringway.control.certificates import keyring
 
         plain = bool(self.config.server.plain_listen)
@@ -139,7 +135,7 @@ class Rules:
         watch.start()
 
     def _publish(self, name: str, block: bytearray) -> None:
-        """There are keys in the block. Raises OSError."""
+        """Publishes a block and wipes it, because it can contain keys. Raises OSError."""
         published = self._published.get(name)
         if published is None or not published.has_room(block):
             following = memory.Published(f"ringway {name}", len(block))
@@ -154,14 +150,14 @@ class Rules:
         block[:] = bytes(len(block))
 
     def _publish_news(self, name: str, news: bytes, block: bytearray) -> None:
-        """In the thread of the watch: the loop then tells the workers."""
+        """Publishes a block and notifies the loop, which notifies the workers. Runs in the thread of the watch."""
         warned = False
         while not self._closed.is_set():
             try:
                 self._publish(name, block)
             except OSError as error:
                 if not warned:
-                    logs.error(f"cannot publish new {name} yet, there is not enough memory ({error.strerror})")
+                    logs.error(f"cannot publish new {name} yet ({reason_of(error)})")
                 warned = True
                 self._closed.wait(_AGAIN)
             else:
@@ -169,18 +165,18 @@ class Rules:
                 return
 
     def close_full(self) -> None:
-        """By the loop, which may have the old descriptors in a brief until then."""
+        """Closes replaced memories. Only the loop calls this, because it can have their descriptors in a brief."""
         while self._full:
             self._full.pop().close()
 
     def follow_folders(self) -> None:
-        """Their paths may lead elsewhere by now: the loop then tells the workers."""
+        """Opens folders again whose paths lead to another folder. The loop then sends a brief to the workers."""
         if self._folders is not None and self._folders.follow():
             self.brief["memory"] = next(self._memories)
 
     @property
     def resolver(self) -> Resolver:
-        """Whose first answers a start and a reload wait for."""
+        """The resolver. A start and a reload wait for its first results."""
         assert self._resolver is not None
         return self._resolver
 
@@ -198,7 +194,7 @@ class Rules:
         return self._keyring.stapler if self._keyring is not None else None
 
     def close(self) -> None:
-        """Workers keep what they have mapped."""
+        """Closes everything. The mappings of workers stay valid."""
         self._closed.set()
         if self._resolver is not None:
             self._resolver.stop()
@@ -217,14 +213,14 @@ class Rules:
 
 
 def tls_brief(tls: Tls | None) -> dict[str, Any] | None:
-    """What workers agree to, see docs/architecture.md; certificates and keys come in shared memory."""
+    """Returns the TLS settings for the brief, see docs/architecture.md. Certificates and keys are in shared memory."""
     if tls is None:
         return None
     suites = [name for name in tls.ciphers if name.startswith("TLS_")]
     older = [name for name in tls.ciphers if not name.startswith("TLS_")]
     return {
         "min_version": tls.min_version if older else "1.3",
-        # OpenSSL takes no empty list: one that is not offered, because the version is not.
+        # OpenSSL rejects an empty list. This cipher is not used, because TLS 1.2 is off then.
         "ciphers": ":".join(older or ["ECDHE-ECDSA-AES128-GCM-SHA256"]),
         "suites": ":".join(suites),
         "groups": ":".join(tls.curves),

@@ -1,7 +1,7 @@
-"""What a worker says on its control socket, parsed strictly.
+"""Parses the messages of a worker on its control socket strictly.
 
-A worker reads what strangers send, so the supervisor does not trust it: a line that is not one of those below, out of
-turn, or too long is a `BrokenWorker`, and the worker is replaced. docs/architecture.md has the lines.
+The supervisor does not trust a worker, because a worker reads data from clients. A line that is unknown, unexpected or
+too long raises `BrokenWorker`, and the supervisor replaces the worker. docs/architecture.md describes the lines.
 """
 
 import json
@@ -9,24 +9,24 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 LINE_MOST = 65536
-"""Bytes of a line. The longest is `stopped`, with fifty sentences."""
+"""Maximum bytes of a line. The longest message is `stopped`, with fifty sentences."""
 _TEXT_MOST = 4096
 _LIST_MOST = 64
 _NUMBER_MOST = 1 << 63
 
 
 class BrokenWorker(Exception):
-    """It said what no worker says; the sentence says what."""
+    """The worker sent something that no correct worker sends. The text says what."""
 
 
 class Lines:
-    """Cuts what comes from one worker into lines."""
+    """Splits the data from one worker into lines."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def take(self, data: bytes) -> list[bytes]:
-        """The lines that are whole now. Raises BrokenWorker for one that is too long."""
+        """Returns the lines that are complete now. Raises BrokenWorker if one is too long."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         if max(map(len, [*lines, self._rest])) > LINE_MOST:
             raise BrokenWorker(f"a line of more than {LINE_MOST} bytes")
@@ -34,7 +34,7 @@ class Lines:
 
 
 def parse(line: bytes) -> tuple[str, Any]:
-    """The kind of message, and what it says. Raises BrokenWorker."""
+    """Returns kind and content of a message. Raises BrokenWorker."""
     try:
         message = json.loads(line.decode("ascii"), parse_constant=_no_number, parse_float=_no_number)
     except (ValueError, RecursionError):
@@ -72,7 +72,7 @@ def _are_gauges(value: Any) -> bool:
 
 
 def _object(**members: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Exactly these members, each in its form."""
+    """Returns a check for an object with exactly these members."""
 
     def fits(value: Any) -> bool:
         return (

@@ -1,7 +1,7 @@
-"""The places of workers, each of which outlives the processes that take it.
+"""Seats: the places of workers. A seat outlives the processes that run in it.
 
-Whose process dies at once again and again stays away for a while. The next one that serves then stands in for it: it
-accepts from its sockets too, so that nobody waits in them.
+If the process of a seat keeps dying at once, the supervisor backs off, and the seat is away. The next seat that serves
+then stands in for it: it also accepts from the sockets of that seat, so that no connection waits in them.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ringway.control.running.process import WorkerProcess
 
 START_WITHIN = 30.0
-"""Seconds in which a worker must say that it is ready."""
+"""Seconds within which a worker must be ready."""
 _LONGEST_PAUSE = 30.0
 
 
@@ -19,17 +19,17 @@ class Seat:
     """The place of one worker."""
 
     index: int
-    """Its name in the log: no two seats of a supervisor share it."""
+    """Its number in the log, unique in a supervisor."""
     cpu: int
     place: int = 0
-    """Among the seats of its set: says which sockets are its own."""
+    """Its position in its set of seats, which determines its sockets."""
     process: WorkerProcess | None = None
     quick_deaths: int = 0
-    """How often in a row a process died at once."""
+    """The number of processes in a row that died at once."""
     restart_at: float | None = None
-    """Monotonic time of the next start, when there is no process."""
+    """Monotonic time of the next start, if there is no process."""
     away: bool = False
-    """From a death that a pause follows until a process serves here again."""
+    """Whether a process died, the supervisor backs off, and no new process serves yet."""
 
     @property
     def serves(self) -> bool:
@@ -37,17 +37,17 @@ class Seat:
 
 
 def restart_pause(quick_deaths: int) -> float:
-    """Seconds until a worker is started again: none at first, then 1, 2, 4 up to 30 when it dies at once again and
-    again."""
+    """Returns the seconds until the supervisor restarts a worker: 0 at first, then 1, 2, 4 up to 30 if it keeps dying
+    at once."""
     return 0.0 if quick_deaths < 2 else min(_LONGEST_PAUSE, 2.0 ** min(quick_deaths - 2, 10))
 
 
 def stand_in(seat: Seat, seats: Sequence[Seat]) -> Seat | None:
-    """Of the seats of its set, the one that accepts for this one. None: it does so itself, or nobody is there."""
+    """Returns the seat of the same set that accepts for this one. None: this seat is not away, or no other serves."""
     others = [*seats[seat.place + 1 :], *seats[: seat.place]]
     return next((other for other in others if other.serves), None) if seat.away else None
 
 
 def places_of(seat: Seat, seats: Sequence[Seat]) -> list[int]:
-    """Whose sockets are this one's: its own, and those of whom it stands in for."""
+    """Returns the places whose sockets this seat accepts from: its own, and those of seats that it stands in for."""
     return [seat.place, *(other.place for other in seats if stand_in(other, seats) is seat)]

@@ -1,11 +1,11 @@
-"""The supervisor: opens what the workers need, starts them, watches them, and ends them. It touches no request.
+"""The supervisor: opens what the workers need, starts, watches and ends them. It touches no request.
 
-One thread and one loop (`_step`): signals, commands, what workers say, deaths, restarts that are due, deadlines. Beside
-it run the resolver's threads, the access log's, and those that watch files.
+It has one thread with one loop (`_step`), which handles signals, commands, messages of workers, deaths, restarts and
+deadlines. Other threads resolve names, write the logs and watch files.
 
     _open -> start every seat -> [ _step, _step, ... ] -> drain -> _close
 
-What changes it while it runs stands in modules of their own: reload.py, upgrade.py.
+reload.py and upgrade.py change it while it runs.
 """
 
 import contextlib
@@ -16,40 +16,35 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 from ringway.config.document import included
 from ringway.config.load import Loaded
 from ringway.config.model import Config
-from ringway.config.values import parse_address
 from ringway.control.commands.commands import Door
 from ringway.control.logs import logs
 from ringway.control.logs.access_log import AccessLog
 from ringway.control.machine import account, cpus, io_driver, kernel_tls, memory, room
 from ringway.control.machine.watching import LOOK_EVERY, Settled, Ticking, signature_of
+from ringway.control.running.briefs import brief, wanted_listeners
 from ringway.control.running.notify import notify
 from ringway.control.running.process import WorkerProcess, raise_limits
 from ringway.control.running.reload import Change, Reloads
-from ringway.control.running.rules import CERTIFICATES, FOLDERS, PEERS, RESOLVED, Rules
+from ringway.control.running.rules import Rules
 from ringway.control.running.seats import START_WITHIN, Seat, places_of, restart_pause, stand_in
+from ringway.control.running.signals import CERTIFICATES, FILE_CHANGED, FOLDERS, PEERS, RESOLVED, SUSPECT, Signals
 from ringway.control.running.takeover import TakeOver
 from ringway.control.running.upgrade import Upgrades
 from ringway.control.sockets import activation, listeners, steering
-from ringway.errors import RingwayError
+from ringway.errors import RingwayError, reason_of
 
 _QUICK_DEATH = 1.0
 """A worker that has served for less than this (seconds) died at once: the next start waits longer."""
 _GRACE = 1.0
 """Seconds that a worker gets to close up after its deadline, before it is killed."""
-_SUSPECT = b"\x84"
-"""Likewise: the records of a worker cannot be read."""
 _LAST_READS = 16
 """How often what a worker said is looked for after its end: more than its socket can hold. A process that it started
 may hold the socket open."""
-_FILE_CHANGED = b"\x82"
-"""Written to where signals are, as CERTIFICATES and PEERS are: the configuration file is another one."""
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
 
 
 class Supervisor:
@@ -62,9 +57,9 @@ class Supervisor:
         hangup_ends: bool = False,
         take_over: TakeOver | None = None,
     ) -> None:
-        """`on_ready` is told the listeners once all workers are ready. `hangup_ends`: SIGHUP ends it as SIGTERM does,
-        for a program of the terminal; otherwise the configuration file is read again. `take_over`: what a predecessor
-        hands over; it goes on until this one is ready."""
+        """`on_ready`: called with the listeners when all workers are ready. `hangup_ends`: SIGHUP ends Ringway like
+        SIGTERM, as usual for a program in a terminal; otherwise it reloads. `take_over`: what the old supervisor hands
+        over in an upgrade. That one serves until this one is ready."""
         self.config: Config = loaded.config
         self.file = loaded.file
         self._warnings = loaded.warnings
@@ -74,15 +69,17 @@ class Supervisor:
         self.door: Door | None = None
         self.groups: list[listeners.Group] = []
         self._unwanted: list[listeners.Group] = []
-        """What a predecessor handed over and the configuration does not name: it serves there until we are ready."""
+        """Listeners from the old supervisor that the configuration does not name. It serves there until this one is
+        ready."""
         self.seats: list[Seat] = []
         self._leaving: list[Seat] = []
-        """Workers that drain since others have taken their place."""
+        """Workers that drain because new ones replaced them."""
         self._leave_by: float | None = None
         self._seats_made = 0
         self.files = 0
         """How many may be open in each process."""
         self.selector: selectors.BaseSelector = selectors.DefaultSelector()
+        self._signals = Signals()
         self.log: AccessLog | None = None
         self.rules: Rules | None = None
         self._reloads = Reloads(self)
@@ -94,14 +91,11 @@ class Supervisor:
         self._error = ""
 
     def run(self) -> int:
-        """Returns the exit code, 0, after a signal ended it. Raises RingwayError, with nothing left running, when it
-        cannot start."""
-        wakeup, signals = socket.socketpair()
-        self._wakeup = wakeup
-        before = self._take_signals(wakeup)
+        """Runs until a signal ends it, and returns the exit code 0. Raises RingwayError if it cannot start, and leaves
+        nothing running."""
+        self._signals.take_over()
         try:
-            self.selector.register(signals, selectors.EVENT_READ, functools.partial(self._take_signals_of, signals))
-            signals.setblocking(False)
+            self.selector.register(self._signals, selectors.EVENT_READ, self._take_signals)
             self._open()
             for seat in self.seats:
                 if not self.ending:
@@ -110,9 +104,7 @@ class Supervisor:
                 self._step()
         finally:
             self._close()
-            self._give_signals_back(before)
-            signals.close()
-            wakeup.close()
+            self._signals.close()
             logs.flush()
         if self._error:
             raise RingwayError(self._error)
@@ -120,7 +112,7 @@ class Supervisor:
 
     @property
     def busy(self) -> str:
-        """Why nothing can be changed now, besides a reload that is under way. "": it can."""
+        """Why no reload or upgrade can start now, apart from a running reload. "": it can."""
         if self.ending:
             return "ending"
         if not self.was_ready:
@@ -177,7 +169,7 @@ class Supervisor:
             steering.attach_all([group.sockets for group in self.groups if not group.address.path])
 
     def _follow_file(self, config: Config) -> None:
-        """Tells the loop when the configuration file changes, if that is wanted."""
+        """Watches the configuration file and notifies the loop of changes, if `reload_on_change` is set."""
         if self._file_watch is not None:
             self._file_watch.stop()
             self._file_watch = None
@@ -186,13 +178,13 @@ class Supervisor:
 
             def look() -> None:
                 if settled.changed():
-                    self.tell(_FILE_CHANGED)
+                    self.tell(FILE_CHANGED)
 
             self._file_watch = Ticking("configuration", LOOK_EVERY, look)
             self._file_watch.start()
 
     def _close(self) -> None:
-        """Also after a start that failed half way: whatever is open or running is not any more."""
+        """Closes and ends everything that is open or running, also after a start that failed halfway."""
         self.ending = True
         self._reloads.abandon("Ringway ended")
         for seat in self._everyone():
@@ -207,11 +199,11 @@ class Supervisor:
         if self.door is not None:
             self.door.close()
         if self.log is not None:
-            self.log.stop()  # it reads what the workers left, and closes that
+            self.log.stop()  # reads the last records of the workers, and closes the rings
         if self.rules is not None:
             self.rules.close()
         self.selector.close()
-        # These know us: without them what we hold goes now, not when somebody collects it.
+        # Break reference cycles, so that memory is freed now and not at the next garbage collection.
         self.rules = self.log = None
         del self._reloads, self._upgrades
 
@@ -219,22 +211,10 @@ class Supervisor:
 
     def tell(self, news: bytes) -> None:
         """From other threads: the loop takes it as it takes a signal."""
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            self._wakeup.send(news)
+        self._signals.tell(news)
 
-    def _take_signals(self, wakeup: socket.socket) -> dict[int, Any]:
-        wakeup.setblocking(False)
-        before: dict[int, Any] = {number: signal.signal(number, _nothing) for number in _SIGNALS}
-        before[-1] = signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
-        return before
-
-    def _give_signals_back(self, before: dict[int, Any]) -> None:
-        signal.set_wakeup_fd(before.pop(-1))
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def _take_signals_of(self, signals: socket.socket) -> None:
-        for number in signals.recv(4096):
+    def _take_signals(self) -> None:
+        for number in self._signals.take():
             self._take_signal(number)
 
     def _take_signal(self, number: int) -> None:
@@ -255,7 +235,7 @@ class Supervisor:
                 self._end_at_once(name)
             else:
                 self.drain(name)
-        elif number == signal.SIGHUP or number == _FILE_CHANGED[0]:
+        elif number == signal.SIGHUP or number == FILE_CHANGED[0]:
             self._reloads.ask("SIGHUP" if number == signal.SIGHUP else f'"{self.file}" has changed')
         elif number == signal.SIGUSR2:
             self._upgrades.ask("SIGUSR2")
@@ -301,7 +281,7 @@ class Supervisor:
             self._kill(self._everyone())
 
     def _timeout(self) -> float | None:
-        """Seconds until something is due."""
+        """Returns the seconds until the next deadline. None: there is none."""
         due = [seat.restart_at for seat in self._everyone() if seat.restart_at is not None]
         due += [at for at in (self._kill_at, self._leave_by, self._reloads.due, self._upgrades.due) if at is not None]
         for seat in self._everyone():
@@ -317,13 +297,13 @@ class Supervisor:
         try:
             seat.process = self._new_process(seat)
         except OSError as error:
-            self._lost(seat, f"worker {seat.index} cannot be started ({os.strerror(error.errno or 0)})", 0.0)
+            self._lost(seat, f"worker {seat.index} cannot be started ({reason_of(error)})", 0.0)
             return
         self.selector.register(seat.process, selectors.EVENT_READ, functools.partial(self._listen_to, seat))
 
     def _new_process(self, seat: Seat) -> WorkerProcess:
-        """It gets fresh counters and records: what a process that died left half written must not confuse its
-        successor. Raises OSError, with nothing left open: out of descriptors, memory or processes."""
+        """Starts a process with new counters and records, because a process that died can leave incomplete data. Raises
+        OSError if descriptors, memory or processes run out, and leaves nothing open."""
         from ringway.engine.base import counters, records
 
         with contextlib.ExitStack() as opened:
@@ -353,14 +333,14 @@ class Supervisor:
         return process
 
     def taken(self) -> dict[object, int]:
-        """How many blocks of certificates each worker has taken. For other threads too."""
+        """Returns how many blocks of certificates each worker has loaded. Other threads can call this."""
         processes = [seat.process for seat in list(self.seats)]
         return {process: process.certificates() for process in processes if process is not None}
 
     def _suspect(self, process: WorkerProcess, why: str) -> None:
         """In the thread of the log: the loop ends it."""
         process.suspect = why
-        self.tell(_SUSPECT)
+        self.tell(SUSPECT)
 
     def _rules_of(self, seat: Seat) -> Rules:
         change = self._reloads.change_for(seat)
@@ -369,24 +349,13 @@ class Supervisor:
         return rules
 
     def brief_of(self, seat: Seat) -> dict[str, Any]:
-        """What this worker is to know of the rules and the listeners, now or after the change that is under way."""
+        """Returns the brief for this worker: rules and listeners, those of the running reload if it includes the
+        worker."""
         change = self._reloads.change_for(seat)
         rules = self._rules_of(seat)
         groups = change.groups if change is not None else self.groups
         seats = change.seats if change is not None and change.seats else self.seats
-        https = next((group.address.port for group in groups if group.tls and group.address.port), 0)
-        entries = [
-            {
-                "name": name,
-                "fd": sock.fileno(),
-                "tls": group.tls,
-                "https": ((group.tls and group.address.port) or https) if rules.config.server.redirect_https else 0,
-                "proxied": group.proxied,
-            }
-            for group in groups
-            for name, sock in group.of(places_of(seat, seats), len(seats)).items()
-        ]
-        return {"driver": io_driver.chosen(rules.config), **rules.brief, "listeners": entries}
+        return brief(rules, groups, places_of(seat, seats), len(seats))
 
     def _listen_to(self, seat: Seat) -> None:
         process = seat.process
@@ -394,7 +363,7 @@ class Supervisor:
             return
         was_ready = process.ready is not None
         if not process.read():
-            # It closed its end: its exit follows, and SIGCHLD tells.
+            # The worker closed its end. SIGCHLD will report its exit.
             self.selector.unregister(process)
         if process.ready is not None and not was_ready:
             self._ready(seat, process)
@@ -429,16 +398,16 @@ class Supervisor:
                 self._on_ready(self.groups)
 
     def _share_sockets(self) -> None:
-        """Who stands in for others gets their sockets, and gives them back: by a brief that says the same else. So is
-        told that certificates lie in other memory, and that a folder is another one. While workers
-        have to answer to a reload nobody is told: its briefs say so too, and at its end there is another look."""
+        """Sends a brief to each worker whose sockets, shared memory or folders have changed: it stands in for another
+        worker or no longer does, certificates are in another memory, or a folder is another one. Does nothing while
+        workers must answer a reload, whose briefs contain the same. When the reload is over, this looks again."""
         if self.ending or self._reloads.asks_workers:
             return
         for seat in self.seats:
             if seat.process is not None and seat.serves:
                 brief = self.brief_of(seat)
                 if not seat.process.knows(brief):
-                    with contextlib.suppress(OSError):  # out of descriptors: at the next look
+                    with contextlib.suppress(OSError):  # out of descriptors: try again later
                         seat.process.renew({**brief, "number": 0})
         if self.rules is not None:
             self.rules.close_full()
@@ -449,10 +418,10 @@ class Supervisor:
             process.failed = f"not ready within {START_WITHIN:.0f} s"
             process.kill()
 
-    # What a reload asks for
+    # What a reload needs
 
     def needs_new_workers(self, config: Config) -> bool:
-        """What a worker has when it starts, it keeps: its CPU, the driver, its user."""
+        """Whether this configuration needs new workers. A worker keeps its CPU, its driver and its user for life."""
         usable = cpus.allowed()
         count = cpus.worker_count(config.server.threads, usable, cpus.quota())
         return (
@@ -465,11 +434,11 @@ class Supervisor:
     def adopt(
         self, config: Config, workers: int
     ) -> tuple[list[listeners.Group], list[listeners.Group], list[socket.socket]]:
-        """Listeners for another configuration, beside those of now: see listeners.adopt()."""
+        """Opens the listeners of another configuration in addition to the current ones: see listeners.adopt()."""
         return listeners.adopt(self.groups, wanted_listeners(config), workers)
 
     def go_by(self, change: Change) -> None:
-        """Its rules, its listeners and its workers take the place of those of now."""
+        """Replaces rules, listeners and workers with those of the change."""
         old, self.rules = self.rules, change.rules
         self.config = change.config
         before = {group.name for group in self.groups}
@@ -489,12 +458,12 @@ class Supervisor:
             old.close()
 
     def dismiss(self, seats: list[Seat]) -> None:
-        """Workers that never came to serve."""
+        """Kills new workers of a reload that failed."""
         self._kill(seats)
         self._leaving += [seat for seat in seats if seat.process is not None]
 
     def _leave(self, seats: list[Seat]) -> None:
-        """Others have taken their place: they finish what runs."""
+        """Drains workers that were replaced."""
         for seat in seats:
             seat.restart_at = None
             if seat.process is not None:
@@ -505,10 +474,10 @@ class Supervisor:
     # Ends
 
     def _ended(self, seat: Seat) -> None:
-        """The process of this seat exited: in order, or not."""
+        """The process of this seat has exited, for whatever reason."""
         process = seat.process
         assert process is not None
-        for _ in range(_LAST_READS):  # its last words may still lie in the socket
+        for _ in range(_LAST_READS):  # its last messages may still be in the socket
             if not process.read() or process.stopped is not None:
                 break
         self._forget(seat)
@@ -533,8 +502,8 @@ class Supervisor:
         self._lost(seat, sentence, process.served())
 
     def _fall_back(self, error: int) -> None:
-        """At the start one of the workers could not have io_uring: all of them take epoll. Those that accept already
-        finish what they have."""
+        """Restarts all workers with epoll, because a worker could not set up io_uring at the start. Workers that accept
+        already drain."""
         io_driver.refused(error)
         logs.warning(f"I/O driver: {io_driver.line(self.config)}")
         for seat in self.seats:
@@ -550,7 +519,8 @@ class Supervisor:
             self.start(seat)
 
     def _lost(self, seat: Seat, sentence: str, served: float) -> None:
-        """A worker is missing: at the first start that is the end, later it gets a successor."""
+        """A worker died or could not start. At the start of Ringway this ends it. Later the supervisor restarts the
+        worker."""
         if seat in self._reloads.seats:
             self._reloads.abandon(sentence)
             return
@@ -576,13 +546,13 @@ class Supervisor:
             seat.process = None
 
     def drain(self, name: str, announce: bool = True) -> None:
-        """`announce`: this is the end, and no successor goes on."""
+        """Drains and ends Ringway. `announce`: False in an upgrade, because the new supervisor continues."""
         self.ending = True
         self._reloads.end()
         drain = self.config.timeouts.drain
         if announce:
-            # systemd's own patience (TimeoutStopSec=) may be shorter than ours. The grace is needed twice: to close up
-            # after the deadline, and to write the end of the access log.
+            # systemd's own timeout (TimeoutStopSec=) may be shorter. Add the grace twice: to close up after the
+            # deadline, and to write the end of the access log.
             patience = round((drain + 2 * _GRACE) * 1e6)
             notify(f"STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC={patience}")
         self._kill_at = time.monotonic() + drain + _GRACE
@@ -591,7 +561,7 @@ class Supervisor:
             if seat.process is not None:
                 seat.process.drain()
         logs.info(f"{name}: draining, running requests have {drain:g} s")
-        # The workers close theirs; with ours gone too, new connections are refused instead of left waiting.
+        # The workers close their sockets. Close these as well, so that the kernel refuses new connections.
         listeners.close_all(self.groups, files=announce)
         if self.door is not None and self.door.socket is not None and not announce:
             self.selector.unregister(self.door.socket)
@@ -611,21 +581,9 @@ class Supervisor:
                 seat.process.kill()
 
 
-def wanted_listeners(config: Config) -> list[listeners.Wanted]:
-    """Addresses in the order of the file, each with what is spoken there."""
-    server = config.server
-    wanted = [(text, config.tls is not None) for text in server.listen]
-    wanted += [(text, False) for text in server.plain_listen]
-    return [listeners.Wanted(parse_address(text), tls, text in server.proxy_protocol) for text, tls in wanted]
-
-
 def _report_gauges(index: int, stopped: dict[str, Any]) -> None:
     left = ", ".join(f"{count} {name}" for name, count in stopped["gauges"].items() if count)
     if left:
         logs.warning(f"worker {index} left open: {left} ({'; '.join(stopped['open'])})")
     else:
         logs.info(f"worker {index} stopped, nothing left open")
-
-
-def _nothing(number: int, frame: FrameType | None) -> None:
-    """Signals are read from the wakeup descriptor; with no handler at all they would end the process."""

@@ -1,13 +1,13 @@
-"""An upgrade, from both sides: the old supervisor's Successor and the new one's TakeOver.
+"""Both sides of an upgrade: the Successor of the old supervisor, and the TakeOver of the new one.
 
-    old                                        new (`ringway run`, of the version that is installed now)
-    Successor: starts it with one socket  -->  TakeOver.of_environment(): listening sockets, session tickets' keys
-    goes on serving                            starts its workers on the same sockets
+    old                                        new (`ringway run` of the installed version)
+    Successor: starts it with one socket  -->  TakeOver.of_environment(): listening sockets, keys of session tickets
+    keeps serving                              starts its workers on the same sockets
     says_ready()                          <--  ready(), or failed() with the errors of the configuration
     drains                                     serves
 
-The sockets are the same on both sides (their descriptions, open(2)), so who waits in one of them is not lost. If the
-new one ends or is not ready in time, the old one has lost nothing.
+Both sides have the same sockets (the same open file descriptions), so a connection that waits in one of them is not
+lost. If the new supervisor ends or is not ready in time, the old one has lost nothing.
 """
 
 import contextlib
@@ -24,19 +24,19 @@ from ringway.config.values import Address
 from ringway.control.commands.commands import Asker
 from ringway.control.machine import descriptors
 from ringway.control.sockets import listeners
-from ringway.errors import RingwayError
+from ringway.errors import RingwayError, reason_of
 
 VARIABLE = "RINGWAY_TAKE_OVER"
-"""Names the descriptor of the socket to the predecessor."""
+"""Environment variable with the descriptor of the socket to the old supervisor."""
 READY_WITHIN = 60.0
 _ERRORS_MOST = 1 << 16
-"""Bytes of failed() that the old supervisor reads."""
+"""Maximum bytes of failed() that the old supervisor reads."""
 _END_WITHIN = 5.0
-"""Seconds from the end of the conversation to the end of a process that failed."""
+"""Seconds from the end of file on the socket until a new process that failed must have ended."""
 
 
 class Successor:
-    """The process that is to take over."""
+    """The new supervisor, as the old one sees it."""
 
     def __init__(
         self,
@@ -46,10 +46,10 @@ class Successor:
         ticket_keys: list[bytes],
         askers: list[Asker],
     ) -> None:
-        """Starts it. Raises OSError."""
+        """Starts the process. Raises OSError."""
         self.askers = askers
         self.errors: list[str] = []
-        """What the process sent with failed()."""
+        """The errors that the process sent with failed()."""
         self.due = time.monotonic() + READY_WITHIN
         self._late = f"was not ready within {READY_WITHIN:.0f} s"
         self._link, theirs = socket.socketpair()
@@ -82,7 +82,7 @@ class Successor:
         }
         row = [sock.fileno() for group in groups for sock in group.sockets]
         row += [door.fileno()] if door is not None else []
-        with contextlib.suppress(OSError):  # it is gone: says_ready() tells
+        with contextlib.suppress(OSError):  # the process is gone, says_ready() will return False
             self._link.sendall(json.dumps(told).encode() + b"\n")
             descriptors.send(self._link, row)
 
@@ -94,7 +94,7 @@ class Successor:
         return self._link.fileno()
 
     def says_ready(self) -> bool:
-        """What came on the socket: that it is ready, or its end."""
+        """Reads the socket. True: the process is ready. False: end of file; `errors` has what it sent."""
         said = b""
         try:
             self._link.settimeout(_END_WITHIN)
@@ -108,7 +108,7 @@ class Successor:
         return False
 
     def hung_up(self) -> None:
-        """It closed its end and was not ready: its exit follows, and SIGCHLD tells."""
+        """The process closed the socket before it was ready. Its exit must follow within a deadline (SIGCHLD)."""
         self.due = time.monotonic() + _END_WITHIN
         self._late = "failed before it was ready, and did not end"
 
@@ -116,11 +116,11 @@ class Successor:
         return self._process.poll() is not None
 
     def let_go(self) -> None:
-        """It is on its own from here."""
+        """Closes the socket to a process that serves."""
         self._link.close()
 
     def give_up(self) -> str:
-        """Ends it, if it has not ended; says why it did not take over."""
+        """Kills the process if it still runs. Returns why it did not take over."""
         self._link.close()
         code = self._process.poll()
         if code is None:
@@ -132,10 +132,10 @@ class Successor:
 
 
 class TakeOver:
-    """What a new supervisor gets from the one before."""
+    """What a new supervisor gets from the old one."""
 
     def __init__(self, link: socket.socket) -> None:
-        """Raises RingwayError when the predecessor is gone."""
+        """Raises RingwayError if the old supervisor is gone."""
         self._link = link
         line = bytearray()
         while not line.endswith(b"\n"):
@@ -149,7 +149,7 @@ class TakeOver:
         try:
             row = descriptors.receive(link, count)
         except OSError as error:
-            raise RingwayError(f"the sockets of the old process cannot be received ({error.strerror})") from None
+            raise RingwayError(f"the sockets of the old process cannot be received ({reason_of(error)})") from None
         self.door: int | None = row.pop() if told["door"] else None
         self.ticket_keys = [bytes.fromhex(key) for key in told["ticket_keys"]]
         self.groups = []
@@ -161,26 +161,27 @@ class TakeOver:
                     group["tls"],
                     sockets,
                     group["name"],
-                    passed=group.get("passed", ""),  # a predecessor of another version may not say it
+                    passed=group.get("passed", ""),  # an old supervisor of another version may not send it
                 )
             )
 
     @classmethod
     def of_environment(cls) -> "TakeOver | None":
-        """If this process was started to take over. The variable is not for those that it starts itself."""
+        """Returns a TakeOver if this process was started for an upgrade. Removes the variable from the environment,
+        because it is not for child processes."""
         number = os.environ.pop(VARIABLE, "")
         if not number.isdecimal():
             return None
         return cls(socket.socket(fileno=int(number)))
 
     def ready(self) -> None:
-        """The predecessor may drain."""
+        """Notifies the old supervisor, which then drains."""
         with contextlib.suppress(OSError):
             self._link.sendall(b"!")
         self._link.close()
 
     def failed(self, error: str) -> None:
-        """Sends the old supervisor why this process ends, for the answer to `ringway upgrade`."""
+        """Sends the reason why this process ends to the old supervisor, for the answer to `ringway upgrade`."""
         with contextlib.suppress(OSError):
             self._link.sendall(error.encode("utf-8", "replace")[:_ERRORS_MOST])
         self._link.close()

@@ -1,4 +1,4 @@
-"""Upgrading, from the side of the supervisor that is to be replaced; takeover.py has what both sides say."""
+"""The upgrade, on the side of the old supervisor. takeover.py has the protocol of both sides."""
 
 import os
 import selectors
@@ -8,6 +8,7 @@ from ringway.control.commands.commands import Asker, answer_all
 from ringway.control.logs import logs
 from ringway.control.running.notify import notify
 from ringway.control.running.takeover import Successor
+from ringway.errors import reason_of
 
 if TYPE_CHECKING:
     from ringway.control.commands.commands import Door
@@ -32,7 +33,7 @@ class Upgradable(Protocol):
 
 
 class Upgrades:
-    """Those of one supervisor: one at a time, until one succeeds."""
+    """The upgrades of one supervisor: one at a time, until one succeeds."""
 
     def __init__(self, supervisor: Upgradable) -> None:
         self._supervisor = supervisor
@@ -44,11 +45,11 @@ class Upgrades:
 
     @property
     def due(self) -> float | None:
-        """When look() has something to do."""
+        """The deadline for look()."""
         return self._successor.due if self._successor is not None else None
 
     def ask(self, why: str, asker: Asker | None = None) -> None:
-        """Starts the program that is installed now beside this one, and hands it the listening sockets."""
+        """Starts the installed version as a new process, and hands it the listening sockets."""
         supervisor = self._supervisor
         askers = [asker] if asker is not None else []
         if supervisor.busy or supervisor.reloading:
@@ -60,7 +61,7 @@ class Upgrades:
         try:
             self._successor = Successor(supervisor.file, supervisor.groups, door, supervisor.rules.ticket_keys, askers)
         except OSError as error:
-            answer_all(askers, False, [f"cannot start the new process ({error.strerror}), this one keeps serving"])
+            answer_all(askers, False, [f"cannot start the new process ({reason_of(error)}), this one keeps serving"])
             return
         supervisor.selector.register(self._successor, selectors.EVENT_READ, self._hear)
 
@@ -80,7 +81,7 @@ class Upgrades:
         self._supervisor.drain("upgrade", announce=False)
 
     def look(self, now: float) -> None:
-        """Whether the successor has ended, or its time has passed."""
+        """Handles a new process that has ended or missed its deadline."""
         if self._successor is not None and (self._successor.exited() or now >= self._successor.due):
             self._failed(self._successor)
 

@@ -1,7 +1,8 @@
-"""The main of a worker process: `python -m ringway.control.running.worker FD`; FD is its end of the control socket.
+"""The main function of a worker process: `python -m ringway.control.running.worker FD`. FD is its end of the control
+socket.
 
-It imports as little as it can: a worker stays small. What it is to do comes over the control socket as one JSON line,
-never on a command line or in an environment. Messages and the brief are described in docs/architecture.md.
+It imports as little as possible, to keep workers small. Its brief comes over the control socket as one JSON line, never
+on a command line or in an environment. docs/architecture.md describes messages and brief.
 """
 
 import contextlib
@@ -13,28 +14,30 @@ import sys
 from typing import Any
 
 from ringway.control.machine import descriptors
+from ringway.errors import reason_of
 
 _PEEK = 65536
 
 
 def main(descriptor: int) -> int:
-    """Runs until the supervisor says otherwise or is gone. The exit code: 0, or 1 if the worker could not start."""
+    """Runs until the supervisor stops it or is gone. Returns the exit code: 0, or 1 if the worker could not start."""
     _leave_signals_to_supervisor()
     control = socket.socket(fileno=descriptor)
     brief = read_brief(control)
     if brief is None:
-        return 0  # the supervisor went away before it said anything
+        return 0  # the supervisor ended before it sent a brief
     try:
         pinned = pin(brief["cpu"])
         brief["control"] = descriptor
-        # All that is imported later too: its user may not be able to read where it lies.
+        # Import everything now, because the user of the worker may not be able to read the modules later.
         import resource
 
         from ringway.engine.kernel import rights
         from ringway.engine.worker import worker
 
         if brief["user"] is not None:
-            # Root has no such bound, and what io_uring locks counts to all workers together. EPERM: it stays as it is.
+            # Root has no limit on locked memory. The new user has one, for all workers together, and io_uring locks
+            # memory. EPERM: the limit stays as it is.
             with contextlib.suppress(OSError, ValueError):
                 resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         rights.give_up(brief["user"])
@@ -44,20 +47,20 @@ def main(descriptor: int) -> int:
 
         stopped = worker.run(brief, say, lambda: next_brief(control))
     except (RuntimeError, OSError, ImportError) as error:
-        answer(control, {"failed": str(error)})
+        answer(control, {"failed": reason_of(error)})
         return 1
     answer(control, {"stopped": stopped})
     return 0
 
 
 def _leave_signals_to_supervisor() -> None:
-    """It drains and ends the workers over the control socket, so a Ctrl-C meant for it must not end them."""
+    """Ignores signals. The supervisor drains and stops workers over the control socket, so Ctrl-C must not end them."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
 
 
 def read_brief(control: socket.socket) -> dict[str, Any] | None:
-    """The first line, and not a byte more: what follows belongs to the loop. None: end of file."""
+    """Reads the first line, and not a byte more: the loop reads what follows. None: end of file."""
     line = bytearray()
     while not line.endswith(b"\n"):
         seen = control.recv(_PEEK, socket.MSG_PEEK)
@@ -70,8 +73,8 @@ def read_brief(control: socket.socket) -> dict[str, Any] | None:
 
 
 def next_brief(control: socket.socket) -> dict[str, Any] | None:
-    """After an "r" on the control socket: the new brief with its descriptors, see WorkerProcess.renew(). None: the
-    supervisor is gone, or knows that it cannot be taken."""
+    """Receives a new brief and its descriptors after an "r" on the control socket, see WorkerProcess.renew(). None: the
+    supervisor is gone, or this has failed and the supervisor knows it."""
     try:
         (text,) = descriptors.receive(control, 1)
     except OSError:
@@ -81,7 +84,7 @@ def next_brief(control: socket.socket) -> dict[str, Any] | None:
     try:
         row = descriptors.receive(control, brief["descriptors"])
     except OSError as error:
-        answer(control, {"renewed": {"number": brief["number"], "error": error.strerror}})
+        answer(control, {"renewed": {"number": brief["number"], "error": reason_of(error)}})
         return None
     for name in ("snapshot", "addresses", "certificates", "peers"):
         if brief.get(name) is not None:
@@ -94,7 +97,7 @@ def next_brief(control: socket.socket) -> dict[str, Any] | None:
 
 
 def pin(cpu: int) -> bool:
-    """Stays on this CPU. False: it is not there any more, the kernel chooses."""
+    """Pins the process to a CPU. False: the CPU is no longer available, and the kernel chooses."""
     try:
         os.sched_setaffinity(0, {cpu})
     except OSError:
@@ -103,7 +106,7 @@ def pin(cpu: int) -> bool:
 
 
 def answer(control: socket.socket, message: dict[str, Any]) -> None:
-    """One JSON line to the supervisor; it may be gone."""
+    """Sends one JSON line to the supervisor, which may be gone."""
     with contextlib.suppress(OSError):
         control.sendall(json.dumps(message).encode() + b"\n")
 

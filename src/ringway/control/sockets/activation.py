@@ -1,7 +1,7 @@
-"""Sockets that a service manager opened and passes on: the protocol of sd_listen_fds(3).
+"""Sockets that a service manager opens and passes to Ringway, by the protocol of sd_listen_fds(3).
 
-They come as descriptors 3 and following, LISTEN_FDS says how many, LISTEN_PID for whom, LISTEN_FDNAMES what their units
-are called. They stay the manager's: with Ringway ended or restarted, connections wait in them.
+They are descriptors from 3 on. LISTEN_FDS has their number, LISTEN_PID the process they are for, and LISTEN_FDNAMES
+their names. The manager keeps them open: while Ringway restarts, connections wait in them.
 """
 
 import os
@@ -9,7 +9,7 @@ import socket
 from collections.abc import Sequence
 
 from ringway.config.values import Address
-from ringway.errors import RingwayError
+from ringway.errors import RingwayError, reason_of
 
 _FIRST = 3
 """SD_LISTEN_FDS_START."""
@@ -17,11 +17,11 @@ _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
 class Passed:
-    """The sockets that were passed, by address. More than one with the same address: one for each worker, as systemd
-    makes them of a unit with ReusePort= and several ListenStream= lines."""
+    """The passed sockets by address. Several sockets of the same address are for several workers. systemd makes them
+    from a unit with ReusePort= and several ListenStream= lines."""
 
     def __init__(self, sockets: Sequence[tuple[str, socket.socket]] = ()) -> None:
-        """Each with the name that it was passed by. Raises RingwayError for what is no listening TCP socket."""
+        """`sockets`: each with its name. Raises RingwayError if one is not a listening TCP socket."""
         self._sockets: dict[Address, list[socket.socket]] = {}
         self._names: dict[Address, str] = {}
         for name, sock in sockets:
@@ -30,16 +30,16 @@ class Passed:
             self._sockets.setdefault(address, []).append(sock)
 
     def refuse_unnamed(self, wanted: Sequence[Address]) -> None:
-        """Connections to a socket that nobody accepts from would wait for ever: raises RingwayError."""
+        """Raises RingwayError if no key names the address of a passed socket. Connections to it would wait forever."""
         for address, name in self._names.items():
             refuse_unnamed(address, name, wanted)
 
     def name_of(self, address: Address) -> str:
-        """What the service manager calls it. "": none was passed for this address."""
+        """Returns the name of the passed socket for this address. "": there is none."""
         return self._names.get(address, "")
 
     def take(self, address: Address, workers: int) -> list[socket.socket]:
-        """A socket for each worker, in worker order: if there are fewer, several workers accept from one. Empty: none
+        """Returns a socket for each worker, in worker order. If there are fewer, several workers share one. Empty: none
         was passed for this address."""
         sockets = self._sockets.get(address, [])
         if len(sockets) > workers:
@@ -50,7 +50,7 @@ class Passed:
         return [sockets[index % len(sockets)].dup() for index in range(workers)] if sockets else []
 
     def takes_ipv4_of(self, address: Address) -> str:
-        """Why an IPv4 address cannot be opened: a passed socket for IPv6 takes its connections. "": there is none."""
+        """Returns an error if a passed IPv6 socket also accepts the connections of this IPv4 address. "": none does."""
         other = Address("::", address.port)
         for sock in self._sockets.get(other, []) if not address.ipv6 else []:
             if not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
@@ -61,7 +61,7 @@ class Passed:
         return ""
 
     def close(self) -> None:
-        """Ours alone: what take() gave, and the manager's own, stay open."""
+        """Closes these descriptors. Those from take(), and those of the manager, stay open."""
         for sockets in self._sockets.values():
             for sock in sockets:
                 sock.close()
@@ -72,7 +72,7 @@ class Passed:
 
 
 def refuse_unnamed(address: Address, name: str, wanted: Sequence[Address]) -> None:
-    """Raises RingwayError if nobody would accept at this address, for which the service manager passed a socket."""
+    """Raises RingwayError if the configuration does not name this address, for which a socket was passed."""
     if address not in wanted:
         raise RingwayError(
             f"{_said(address, name)}, but no key names this address; add it to [server] listen or plain_listen, "
@@ -85,8 +85,8 @@ def _said(address: Address, name: str) -> str:
 
 
 def take_passed() -> Passed:
-    """The sockets that were passed to this process; the variables that told so are gone afterwards, since they are for
-    no child of ours. Raises RingwayError for what cannot be listened on."""
+    """Returns the sockets that were passed to this process. Removes the variables from the environment, because they
+    are not for child processes. Raises RingwayError if one is not a listening TCP socket."""
     mine = os.environ.get("LISTEN_PID", "") == str(os.getpid())
     count = os.environ.get("LISTEN_FDS", "0")
     names = os.environ.get("LISTEN_FDNAMES", "").split(":")
@@ -102,7 +102,7 @@ def take_passed() -> Passed:
             sockets.append((name, socket.socket(fileno=_FIRST + index)))
         except OSError as error:
             raise RingwayError(
-                f"LISTEN_FDS={count}, but descriptor {_FIRST + index} ({name}) is not a socket ({error.strerror}); "
+                f"LISTEN_FDS={count}, but descriptor {_FIRST + index} ({name}) is not a socket ({reason_of(error)}); "
                 "pass only sockets (ListenStream= of the socket unit)"
             ) from None
     return Passed(sockets)
@@ -115,4 +115,6 @@ def _address(name: str, sock: socket.socket) -> Address:
             f"the service manager passes {name}, which is not a listening TCP socket; write ListenStream= with an "
             "address and a port, and Accept=no, in the socket unit"
         )
-    return Address(*sock.getsockname()[:2])
+    ip, port, *more = sock.getsockname()
+    zone = f"%{socket.if_indextoname(more[1])}" if more and more[1] else ""
+    return Address(f"{ip}{zone}", port)

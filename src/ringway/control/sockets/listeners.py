@@ -1,11 +1,11 @@
-"""Listening sockets: opened once, by the supervisor, one per worker and address, in worker order.
+"""Listening sockets: the supervisor opens them once, one for each worker and address, in worker order.
 
-Of a Unix socket there is one for all workers, since several cannot share its path. Whoever made its file removes
-it; after an upgrade that is the successor (`own_files`).
+A Unix socket is one socket for all workers, because sockets cannot share a path. The supervisor that created its file
+removes it. After an upgrade the new supervisor does that (`own_files`).
 
-Those that a service manager passes are used instead (`activation.py`). The supervisor keeps them for its life.
-A worker that dies takes no listener along, and the order of the group, which the steering program counts on, never
-changes. While a worker is away (`control/running/seats.py`) another one accepts from its sockets too.
+Sockets from a service manager replace those that Ringway would open (`activation.py`). The supervisor keeps all sockets
+open as long as it runs. So a worker that dies closes no listener, and the order of a group, which the steering program
+relies on, never changes. While a worker is away (`control/running/seats.py`), another one accepts from its sockets.
 """
 
 import contextlib
@@ -17,15 +17,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ringway.config.values import Address
+from ringway.config.values import Address, socket_address
 from ringway.control.sockets.activation import Passed, refuse_unnamed
-from ringway.errors import RingwayError
+from ringway.errors import RingwayError, reason_of
 
 _BACKLOG = 4096
+_TWINS = {"0.0.0.0": "::", "127.0.0.1": "::1"}
+"""The IPv4 address and the IPv6 address that mean the same."""
+_PORTS_TRIED = 32
+"""Tries to find a port that is free in both families."""
 
 
 class Wanted(NamedTuple):
-    """One address, and what is spoken there."""
+    """An address, and the protocols that clients use there."""
 
     address: Address
     tls: bool
@@ -35,24 +39,24 @@ class Wanted(NamedTuple):
 
 @dataclass(eq=False)
 class Group:
-    """The listeners of one address. Of `n` workers, worker i has the sockets i, i+n, i+2n: there are more sockets than
-    workers after a reload with fewer of them, because closing one would lose who waits in it. Of a Unix socket there is
-    one, which every worker has."""
+    """The listeners of one address. Of `n` workers, worker i has the sockets i, i+n, i+2n and so on. There are more
+    sockets than workers after a reload with fewer workers, because closing a socket would lose the connections that
+    wait in it. A Unix socket is one socket, which every worker has."""
 
     address: Address
-    """With the real port where 0 was asked for."""
+    """With the real port if the configuration has port 0."""
     tls: bool
     sockets: list[socket.socket]
     name: str
-    """The address as it stands in the configuration, and which of its occurrences there it is: `127.0.0.1:0/1`."""
+    """The address in the configuration, and the number of its occurrence there: `127.0.0.1:0/1`."""
     proxied: bool = False
     inode: int = 0
-    """Of a Unix socket's file, by which it is known as ours to remove; 0: it is not ours."""
+    """Inode of the file of a Unix socket that this supervisor must remove, else 0."""
     passed: str = ""
-    """What the service manager calls it, if that passed it: such a one is never given up while we run."""
+    """The name that the service manager gave the socket, or "". Ringway never gives up a passed socket."""
 
     def of(self, places: Sequence[int], workers: int) -> dict[str, socket.socket]:
-        """The sockets of the workers with these numbers, each once, by the name that no other socket has."""
+        """Returns the sockets of the workers with these numbers, each once, by a unique name."""
         count = 1 if self.address.path else workers
         sockets = [sock for place in places for sock in self.sockets[place % count :: count]]
         return {f"socket {os.fstat(sock.fileno()).st_ino}": sock for sock in sockets}
@@ -63,8 +67,8 @@ class Group:
 
 
 def open_all(wanted: Sequence[Wanted], workers: int, passed: Passed | None = None) -> list[Group]:
-    """Opens the listeners of every address, or none: raises RingwayError with one sentence, and whatever was
-    open is closed. All are bound before the first listens, and they listen in worker order."""
+    """Opens the listeners of every address. Binds all of them before the first one listens, and calls listen() in
+    worker order. Raises RingwayError if one fails, and closes all of them."""
     passed = passed or Passed()
     passed.refuse_unnamed([one.address for one in wanted])
     groups: list[Group] = []
@@ -78,6 +82,8 @@ def open_all(wanted: Sequence[Wanted], workers: int, passed: Passed | None = Non
                 groups.append(
                     Group(one.address, one.tls, sockets, name, one.proxied, passed=passed.name_of(one.address))
                 )
+            elif groups and _is_twin(wanted[len(groups) - 1], one) and not given[len(groups) - 1]:
+                groups[-1:] = _bind_twins(groups[-1], one, name, workers, opened)
             else:
                 groups.append((_bind_unix if one.address.path else _bind_group)(one, name, workers, opened))
         for group in groups:
@@ -91,9 +97,9 @@ def open_all(wanted: Sequence[Wanted], workers: int, passed: Passed | None = Non
 def adopt(
     old: Sequence[Group], wanted: Sequence[Wanted], workers: int, passed: Passed | None = None
 ) -> tuple[list[Group], list[Group], list[socket.socket]]:
-    """For a reload or an upgrade: the groups that are wanted, made of those that are open where the address is the same
-    and opened anew where it is not; those that are not wanted any more; and the sockets that were opened for it, for
-    discard() if it fails. Changes none of the old groups. Raises RingwayError, with nothing opened."""
+    """Opens the listeners for a reload or an upgrade. Returns the wanted groups, which reuse the open sockets of the
+    same addresses; the groups that are no longer wanted; and the sockets that it opened, for discard() if the reload
+    fails. Does not change the old groups. Raises RingwayError and closes what it opened if it fails."""
     for group in old:
         if group.passed:
             refuse_unnamed(group.address, group.passed, [one.address for one in wanted])
@@ -124,7 +130,8 @@ def adopt(
 
 
 def _one_more(group: Group, index: int) -> socket.socket:
-    """More workers share those that were passed, as in Passed.take(): they need not allow others beside them."""
+    """Opens a socket for one more worker. If the sockets were passed, it shares one of them, as Passed.take() does,
+    because a passed socket may not allow another one at the same address."""
     return group.sockets[index % len(group.sockets)].dup() if group.passed else _bound(group.address)
 
 
@@ -134,8 +141,8 @@ def _names(wanted: Sequence[Wanted]) -> list[str]:
 
 
 def close_all(groups: Sequence[Group], files: bool = True) -> None:
-    """Nobody is accepted any more, once the workers have closed theirs too. `files`: also remove those of Unix sockets;
-    a successor that accepts at them needs them."""
+    """Closes the sockets. Clients can no longer connect when the workers have closed theirs, too. `files`: also removes
+    the files of Unix sockets, unless a new supervisor uses them."""
     for group in groups:
         if files and group.inode and group.sockets[0].fileno() >= 0 and _inode(group.address.path) == group.inode:
             with contextlib.suppress(OSError):
@@ -145,7 +152,7 @@ def close_all(groups: Sequence[Group], files: bool = True) -> None:
 
 
 def discard(opened: Sequence[socket.socket]) -> None:
-    """What adopt() opened for nothing."""
+    """Closes what adopt() opened, after a failed reload."""
     for sock in opened:
         if sock.family == socket.AF_UNIX and sock.fileno() >= 0:
             with contextlib.suppress(OSError):
@@ -154,7 +161,7 @@ def discard(opened: Sequence[socket.socket]) -> None:
 
 
 def own_files(groups: Sequence[Group]) -> None:
-    """The predecessor leaves: the files of the Unix sockets that it handed over are ours to remove."""
+    """The old supervisor ends. From now on this process must remove the files of the Unix sockets."""
     for group in groups:
         if group.address.path:
             group.inode = _inode(group.address.path)
@@ -181,6 +188,33 @@ def _bind_group(wanted: Wanted, name: str, workers: int, opened: contextlib.Exit
     return Group(address, wanted.tls, sockets, name, wanted.proxied)
 
 
+def _is_twin(four: Wanted, six: Wanted) -> bool:
+    """Whether these are the two addresses of `":0"` or `"localhost:0"`, which share a port."""
+    ports = (four.address.port, six.address.port)
+    return ports == (0, 0) and not four.address.path and _TWINS.get(four.address.ip) == six.address.ip
+
+
+def _bind_twins(four: Group, six: Wanted, name: str, workers: int, opened: contextlib.ExitStack) -> tuple[Group, Group]:
+    """Binds `six` to the port of `four`. If that port is taken, binds both to another one."""
+    for tried in range(_PORTS_TRIED):
+        address = Address(six.address.ip, four.address.port)
+        with contextlib.ExitStack() as bound:
+            try:
+                _refuse_foreign(address)
+                group = _bind_group(six._replace(address=address), name, workers, bound)
+            except RingwayError:
+                if tried == _PORTS_TRIED - 1:
+                    raise
+            else:
+                opened.push(bound.pop_all())
+                return four, group
+        for sock in four.sockets:
+            sock.close()
+        wanted = Wanted(Address(four.address.ip, 0), four.tls, four.proxied)
+        four = _bind_group(wanted, four.name, workers, opened)
+    raise AssertionError
+
+
 def _bind_unix(wanted: Wanted, name: str, workers: int, opened: contextlib.ExitStack) -> Group:
     path = wanted.address.path
     with _explained(wanted.address):
@@ -193,7 +227,7 @@ def _bind_unix(wanted: Wanted, name: str, workers: int, opened: contextlib.ExitS
 
 
 def _inode(path: str) -> int:
-    """0: there is no such file."""
+    """Returns the inode of a file. 0: there is no such file."""
     try:
         return os.lstat(path).st_ino
     except OSError:
@@ -201,7 +235,7 @@ def _inode(path: str) -> int:
 
 
 def _is_stale(path: str) -> bool:
-    """A socket that nobody listens on any more: whoever did was killed."""
+    """Whether this is the file of a socket that no process listens on, because its owner was killed."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
         probe.setblocking(False)
         try:
@@ -217,9 +251,9 @@ def _bound(address: Address) -> socket.socket:
     sock = _socket(address)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        # Accepted connections inherit it.
+        # Accepted connections inherit this option.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.bind((address.ip, address.port))
+        sock.bind(socket_address(address.ip, address.port))
     except OSError:
         sock.close()
         raise
@@ -227,19 +261,19 @@ def _bound(address: Address) -> socket.socket:
 
 
 def _refuse_foreign(address: Address) -> None:
-    """Another process of the same user that sets SO_REUSEPORT would share the port without a word, and take some of
-    the connections: a socket without SO_REUSEPORT finds it."""
+    """Raises RingwayError if another process listens on the port. Another process of the same user with SO_REUSEPORT
+    would otherwise share the port and get some of the connections. A socket without SO_REUSEPORT detects it."""
     with _explained(address), _socket(address) as probe:
-        probe.bind((address.ip, address.port))
+        probe.bind(socket_address(address.ip, address.port))
 
 
 def _socket(address: Address) -> socket.socket:
     sock = socket.socket(socket.AF_INET6 if address.ipv6 else socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
-        # Connections of an earlier run that are in TIME_WAIT do not count as an owner of the port.
+        # Connections of an earlier run in TIME_WAIT must not keep the port in use.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if address.ipv6:
-            # "[::]" is IPv6 alone, so that "0.0.0.0" can stand beside it whatever net.ipv6.bindv6only says.
+            # "[::]" is only IPv6, so that "0.0.0.0" can be open as well, whatever net.ipv6.bindv6only is.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     except OSError:
         sock.close()
@@ -248,7 +282,7 @@ def _socket(address: Address) -> socket.socket:
 
 
 def _backlog() -> int:
-    """At least 4096; more where the administrator allows more. The kernel cuts it to net.core.somaxconn."""
+    """Returns the backlog: 4096, or net.core.somaxconn if that is more. The kernel limits it to net.core.somaxconn."""
     try:
         with open("/proc/sys/net/core/somaxconn", encoding="ascii") as stream:
             return max(_BACKLOG, int(stream.read()))
@@ -265,12 +299,14 @@ def _explained(address: Address) -> Iterator[None]:
 
 
 def _explanation(address: Address, error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"this machine has no interface {address.ip.partition('%')[2]}; see `ip link`"
     if address.path and error.errno == errno.EADDRINUSE:
         return (
             "another process listens there, or it is not a socket; remove it, or choose another path in [server] listen"
         )
     if address.path:
-        return f"{os.strerror(error.errno or 0)}; correct the folder, or choose another path in [server] listen"
+        return f"{reason_of(error)}; correct the folder, or choose another path in [server] listen"
     if error.errno == errno.EADDRINUSE:
         return (
             f"the port is in use; find its owner with `ss -ltnp 'sport = :{address.port}'`, or choose another port "
@@ -288,4 +324,4 @@ def _explanation(address: Address, error: OSError) -> str:
         return f"this machine has no address {address.ip}; see `ip address`, or use {any_address}"
     if error.errno == errno.EAFNOSUPPORT:
         return "this kernel has no IPv6; remove the address from [server] listen"
-    return os.strerror(error.errno or 0)
+    return reason_of(error)

@@ -1,8 +1,8 @@
-"""Names of upstreams to addresses: at start and again and again, beside everything else.
+"""Resolves the names of upstreams, at the start and periodically.
 
-A lookup may hang for many seconds, so it runs in daemon threads, never in the supervisor's loop. A name that does not
-resolve is no reason not to start: the engine answers 503 until it does. A name that stops resolving keeps its last
-addresses, which most likely still work.
+A lookup can take many seconds, so it runs in daemon threads, never in the supervisor's loop. Ringway starts even if a
+name does not resolve: the engine answers 503 until it does. A name that stops resolving keeps its last addresses, which
+probably still work.
 """
 
 import ipaddress
@@ -11,8 +11,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from ringway.control.logs import logs
+from ringway.errors import reason_of
 
 Addresses = list[tuple[str, int]]
 _THREADS = 4
@@ -21,13 +23,18 @@ FIRST_WAIT = 5.0
 
 
 def lookup(host: str, port: int) -> Addresses:
-    """The addresses of a name in the system's order, each once. Raises OSError."""
+    """Returns the addresses of a name in the system's order, each once. Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys((str(entry[4][0]), port) for entry in found if "%" not in str(entry[4][0])))
+    return list(dict.fromkeys((_text(entry[4]), port) for entry in found))
+
+
+def _text(address: Any) -> str:
+    """Returns the IP address of a socket address. A link-local one has the number of its interface as zone."""
+    return f"{address[0]}%{address[3]}" if len(address) == 4 and address[3] else str(address[0])
 
 
 class Resolver:
-    """Keeps the addresses of all upstreams. `write(index, addresses)` puts them where the workers read."""
+    """Keeps the addresses of all upstreams. `write(index, addresses)` writes them to the memory that workers read."""
 
     def __init__(
         self,
@@ -37,15 +44,15 @@ class Resolver:
         find: Callable[[str, int], Addresses] = lookup,
         resolved: Callable[[], None] = lambda: None,
     ) -> None:
-        """`upstreams`: host and port, in the order of the plan; `refresh` in seconds. `resolved` is called in a thread
-        of this, when every name was answered once."""
+        """`upstreams`: host and port, in the order of the plan. `refresh`: in seconds. A thread of the resolver calls
+        `resolved` when every name has a first result."""
         self._upstreams = list(upstreams)
         self._write = write
         self._refresh = refresh
         self._find = find
         self._tell_resolved = resolved
         self._names: list[int] = []
-        """Those that are no addresses, by their places."""
+        """Indices of the upstreams whose host is a name."""
         self._known: dict[int, Addresses] = {}
         self._failing: set[int] = set()
         self._lock = threading.Lock()
@@ -54,7 +61,7 @@ class Resolver:
         self._queue: queue.SimpleQueue[tuple[float, int]] = queue.SimpleQueue()
 
     def start(self) -> None:
-        """Addresses are there at once, names when wait() returns or `resolved` is called."""
+        """Writes literal addresses at once, and starts to resolve names. See wait() and `resolved`."""
         for index, (host, port) in enumerate(self._upstreams):
             if host.startswith("/"):
                 continue  # a Unix socket
@@ -69,17 +76,17 @@ class Resolver:
 
     @property
     def resolved(self) -> bool:
-        """Whether every name was answered once, or was given up for now."""
+        """Whether every name has a first result, or go_on_without() skipped it."""
         return len(self._known.keys() | self._failing) == len(self._names)
 
     def wait(self) -> None:
-        """Until every name was answered once, or the slowest had five seconds."""
+        """Waits until every name has a first result, but at most five seconds."""
         with self._answered:
             self._answered.wait_for(lambda: self.resolved, FIRST_WAIT)
         self.go_on_without()
 
     def go_on_without(self) -> None:
-        """Those that were not answered yet are waited for no longer."""
+        """Skips names without a first result: they count as failed for now."""
         with self._answered:
             for index in self._names:
                 if index not in self._known and index not in self._failing:
@@ -87,7 +94,7 @@ class Resolver:
                     logs.warning(f"{self._name(index)} is not resolved yet, Ringway answers its requests with 503")
 
     def stop(self) -> None:
-        """No more lookups; one that hangs dies with the process."""
+        """Starts no more lookups. A lookup that hangs ends with the process."""
         self._stop.set()
 
     def _name(self, index: int) -> str:
@@ -95,7 +102,7 @@ class Resolver:
         return f"upstream {host}:{port}"
 
     def _work(self) -> None:
-        """Looks a name up when it is due, then puts it back into the queue for its next turn."""
+        """Resolves each name when it is due, and puts it back into the queue."""
         while not self._stop.is_set():
             due, index = self._queue.get()
             if self._stop.wait(max(0.0, due - time.monotonic())):
@@ -108,7 +115,7 @@ class Resolver:
         try:
             self._found(index, self._find(host, port))
         except OSError as error:
-            self._not_found(index, error.strerror or str(error))
+            self._not_found(index, reason_of(error))
         except UnicodeError:
             self._not_found(index, "it is not a valid name")
 
@@ -134,15 +141,17 @@ class Resolver:
             self._tell(first)
 
     def _tell(self, first: bool) -> None:
-        """`first`: this is the first answer for a name."""
+        """`first`: whether this is the first result for a name."""
         self._answered.notify_all()
         if first and self.resolved:
             self._tell_resolved()
 
 
 def _is_literal(host: str) -> bool:
+    """Whether the host is an IP address without a zone. Ringway resolves one with a zone again and again, like a name,
+    because an interface that is created again gets another number."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
         return False
-    return True
+    return "%" not in host

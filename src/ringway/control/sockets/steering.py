@@ -1,8 +1,8 @@
-"""The steering program: a connection goes to the worker that its client's address names.
+"""The steering program: the client's address selects the worker of a connection.
 
-A classic BPF program, run by the kernel for each new connection of an SO_REUSEPORT group; what it returns is the
-index of a listener in the group, which is the order of listen(). It reads the source address relative to the network
-header (SKF_NET_OFF): from offset 0 on it would see the TCP header.
+The kernel runs this classic BPF program for each new connection of an SO_REUSEPORT group. It returns the index of a
+listener in the group, in the order of listen(). It reads the source address relative to the network header
+(SKF_NET_OFF), because offset 0 is the TCP header.
 """
 
 import ctypes
@@ -10,9 +10,10 @@ import socket
 import struct
 
 from ringway.control.logs import logs
+from ringway.errors import reason_of
 
 _SO_ATTACH_REUSEPORT_CBPF = 51
-_NET = 0x1_0000_0000 - 0x100000  # SKF_NET_OFF: offsets from here count from the network header
+_NET = 0x1_0000_0000 - 0x100000  # SKF_NET_OFF: offsets from the network header start here
 _LOAD_BYTE, _LOAD_WORD = 0x30, 0x20
 _RSH, _XOR_X, _MUL, _MOD = 0x74, 0xAC, 0x24, 0x94
 _JEQ, _JA, _TAX, _RETURN_A = 0x15, 0x05, 0x07, 0x16
@@ -20,8 +21,8 @@ _SPREAD = 0x9E3779B1  # odd, near 2^32 / golden ratio: neighbouring addresses la
 
 
 def program(listeners: int) -> bytes:
-    """The instructions for a group of so many listeners: `struct sock_filter` one after the other. IPv4: the whole
-    address; IPv6: its first 64 bits, which is what one client has."""
+    """Returns the instructions for a group of this many listeners, as consecutive `struct sock_filter`. They use the
+    whole IPv4 address, or the first 64 bits of an IPv6 address, because a client has a whole /64."""
     instructions = [
         (_LOAD_BYTE, 0, 0, _NET + 0),  # 0  version and header length
         (_RSH, 0, 0, 4),
@@ -41,8 +42,8 @@ def program(listeners: int) -> bytes:
 
 
 def attach(listener: socket.socket, listeners: int) -> None:
-    """Gives the program to the group of `listener`. Only when the whole group listens: attached earlier it would
-    make listen() fail. Raises OSError where the kernel refuses."""
+    """Attaches the program to the group of `listener`. The whole group must listen already: before that, the program
+    would make listen() fail. Raises OSError if the kernel rejects it."""
     code = ctypes.create_string_buffer(program(listeners))
     # struct sock_fprog: a count, padding, a pointer.
     fprog = struct.pack("@HP", len(code) // 8, ctypes.addressof(code))
@@ -50,15 +51,15 @@ def attach(listener: socket.socket, listeners: int) -> None:
 
 
 def attach_all(groups: list[list[socket.socket]]) -> bool:
-    """Steers every group (the listeners of one address, in worker order). Where the kernel refuses, the kernel's own
-    balancing stays, with one warning; then False."""
+    """Attaches the program to every group (the listeners of one address, in worker order). If the kernel rejects it,
+    logs a warning, keeps the kernel's own balancing, and returns False."""
     try:
         for group in groups:
             if len(group) > 1:
                 attach(group[0], len(group))
     except OSError as error:
         logs.warning(
-            f'reuseport_balancing = "cbpf" is not available ({error.strerror}), the kernel balances; needs Linux 4.6'
+            f'reuseport_balancing = "cbpf" is not available ({reason_of(error)}), the kernel balances; needs Linux 4.6'
         )
         return False
     return True

@@ -208,6 +208,7 @@ def buffer_take(all, group):
     else:
         b = place_one(pool, group)
         if b == NULL:
+            # rule: once: there is no group larger than the large one
             return buffer_take(all, GROUP_LARGE) if group == GROUP_SMALL else NULL
     BUG_ON(b.state != BUFFER_FREE)
     if group != GROUP_VIEW:

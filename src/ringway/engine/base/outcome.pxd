@@ -42,7 +42,6 @@ cdef enum Reason:
     RANGE_NOT_SATISFIABLE # 416
     TOO_MANY_OPEN_FILES   # 503
     OUT_OF_MEMORY         # 503: a bound of `[limits]` is reached
-    DRAINING              # 503
     # the upstream's side
     UPSTREAM_UNRESOLVED   # 503: its name has no address at the moment
     UPSTREAM_REFUSED      # 502
@@ -64,8 +63,6 @@ cdef enum Reason:
     CLIENT_BODY_TIMEOUT   # 408
     CLIENT_WRITE_TIMEOUT  # the client does not read
     CLIENT_TOO_SLOW       # 408, or truncated response: buffers were scarce, and it read or sent less than others
-    HANDSHAKE_FAILED
-    HANDSHAKE_TIMEOUT
     TUNNEL_IDLE
     FILE_CUT              # the file became shorter while it was sent
     STOPPED               # the drain deadline passed

@@ -52,7 +52,6 @@ _TABLE = (
     ("range_not_satisfiable", 416, "The requested range is outside the file."),
     ("too_many_open_files", 503, "The process has reached its limit of open files (ulimit -n)."),
     ("out_of_memory", 503, "A limit in [limits] was reached; raise it or lower the load."),
-    ("draining", 503, "The server is shutting down and takes no new requests."),
     # the upstream's side
     ("upstream_unresolved", 503, "The upstream's name has no address at the moment; check DNS."),
     ("upstream_refused", 502, "The upstream refused the connection; check that it runs and listens on that port."),
@@ -82,8 +81,6 @@ _TABLE = (
     ("client_body_timeout", 408, "The client stopped sending its request body."),
     ("client_write_timeout", 0, "The client stopped reading the response."),
     ("client_too_slow", 408, "Buffers were scarce, and the client received or sent less than others."),
-    ("handshake_failed", 0, "The TLS handshake failed; client and server agree on no version, cipher or certificate."),
-    ("handshake_timeout", 0, "The client did not finish the TLS handshake in time."),
     ("tunnel_idle", 0, "No byte passed through the upgraded connection for too long."),
     ("file_cut", 0, "The file became shorter while it was sent; the response was truncated."),
     ("stopped", 0, "The server stopped before the request was finished."),

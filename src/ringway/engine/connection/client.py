@@ -120,7 +120,7 @@ def proxy_header_received(w, c):
         if c.secured and not stream_secure_now(w, s):
             client_abort(w, c)
         else:
-            client_received(w, s)
+            client_received(w, s)  # rule: once: the state is no longer CLIENT_PROXY
 
 
 def find_proxy_header(w, c):
@@ -197,7 +197,10 @@ def client_received(w, s):
 
 def client_broken(w, c):
     s: cython.pointer(Stream) = address(c.stream)
-    if s.tls == NULL or not s.tls.failed or s.send_error or (s.sending == NULL and s.outbox.first == NULL):
+    if s.tls == NULL or not s.tls.failed or s.send_error:
+        client_abort(w, c)
+        return
+    if not (offload_final_alert(s) if s.offload & OFFLOAD_SEND else s.sending != NULL or s.outbox.first != NULL):
         client_abort(w, c)
         return
     # RFC 8446 6.2: send what is queued, then the fatal alert, then FIN. Read and discard what the client still sends: a
@@ -210,6 +213,9 @@ def client_broken(w, c):
     stream_receive_within(w, s, w.snapshot.timeouts.linger_ms, False)
     stream_send_within(w, s, w.snapshot.timeouts.linger_ms)
     stream_flush(w, s)
+    if stream_drained(s):
+        c.shut = True
+        shutdown(s.fd, SHUT_WR)
     stream_want(w, s, GROUP_SMALL, True, False)
 
 
@@ -278,7 +284,7 @@ def client_next_request(w, c):
         client_abort(w, c)  # RFC 9112 8: an incomplete request, and the client is gone
         return
     if s.outbox.first != NULL:
-        # An alert (no_renegotiation) or a ticket: send it now, because no response follows yet.
+        # A ticket: send it now, because no response follows yet.
         stream_flush(w, s)
     if s.state == CLIENT_IDLE:
         # The deadline for the whole head begins with its first byte. More bytes do not renew it.
@@ -558,7 +564,8 @@ def client_abort(w, c):
 
 def client_late(w, s):
     c: cython.pointer(Client) = cast(cython.pointer(Client), s)
-    count(w.counters, COUNT_TIMEOUTS, 1)
+    if s.late != LATE_LOOK:
+        count(w.counters, COUNT_TIMEOUTS, 1)
     if s.state == CLIENT_BUSY:
         w.handlers.client_late(w, c.exchange)
     elif s.state == CLIENT_IDLE and s.late == LATE_BUFFERS and s.inbox.first != NULL:

@@ -31,7 +31,9 @@ cdef enum:
     RECORD_ALERT = 21           # ContentType, RFC 8446 5.1
     RECORD_HANDSHAKE = 22
     RECORD_DATA = 23
-    ALERT_CLOSE_NOTIFY = 0      # AlertDescription, RFC 8446 6
+    ALERT_WARNING = 1           # AlertLevel, RFC 8446 6
+    ALERT_FATAL = 2
+    ALERT_CLOSE_NOTIFY = 0      # AlertDescription
     ALERT_UNEXPECTED_MESSAGE = 10
     ALERT_BAD_RECORD_MAC = 20
     ALERT_RECORD_OVERFLOW = 22
@@ -48,7 +50,7 @@ cdef bint offload_begin(Worker* w, Stream* s) noexcept nogil
 cdef void offload_step(Worker* w, Stream* s) noexcept nogil
     # hands over what can be handed over now; may free s.tls
 cdef void offload_check(Worker* w, Stream* s) noexcept nogil
-    # OpenSSL has read records while the kernel sends: sends the KeyUpdate that the client asked for, if it did
+    # OpenSSL has read records while the kernel sends: sends what OpenSSL would, a KeyUpdate or a warning
 cdef bint offload_update(Worker* w, Stream* s) noexcept nogil
     # call before sending data: sends a KeyUpdate that is due. False: call again when the socket is writable
 cdef void offload_forget(Stream* s) noexcept nogil
@@ -59,15 +61,17 @@ cdef void offload_control(Worker* w, Stream* s) noexcept nogil
     # EIO: the next record is not data. Sets s.eof, s.error or neither (then continue to receive)
 cdef void offload_broken(Worker* w, Stream* s, int error) noexcept nogil
     # receiving failed with this errno: sends the peer an alert with the reason
+cdef bint offload_final_alert(Stream* s) noexcept nogil
+    # OpenSSL failed while the kernel sends: its fatal alert is sent in place of close_notify. False: it wrote none
 cdef bint offload_notify(Worker* w, Stream* s) noexcept nogil
-    # sends close_notify as a record of its own. False: call again when the socket is writable
+    # sends close_notify, or that alert, as a record of its own. False: call again when the socket is writable
 
 cdef void take_send(Worker* w, Stream* s) noexcept nogil
 cdef void take_receive(Worker* w, Stream* s) noexcept nogil
 cdef int give_keys(Worker* w, Stream* s, int direction) noexcept nogil
 cdef int set_keys(Stream* s, int direction) noexcept nogil
 cdef bint push_outbox(Worker* w, Stream* s) noexcept nogil
-cdef int send_alert(Stream* s, int level, int description) noexcept nogil
+cdef int send_alert(Worker* w, Stream* s, int level, int description) noexcept nogil
 cdef int send_record(Stream* s, int kind, const unsigned char* data, size_t length) noexcept nogil
 cdef void key_update(Worker* w, Stream* s, const unsigned char* data) noexcept nogil
 cdef void keys_changed(Worker* w, Stream* s) noexcept nogil

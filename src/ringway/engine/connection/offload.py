@@ -216,7 +216,7 @@ def offload_control(w, s):
         # RFC 5246 7.2: with TLS 1.2, warnings (level 1) are not fatal.
         if data[1] == ALERT_CLOSE_NOTIFY:
             s.eof = True
-        elif data[1] != ALERT_USER_CANCELED and (s.tls_version == 13 or data[0] != 1):
+        elif data[1] != ALERT_USER_CANCELED and (s.tls_version == 13 or data[0] != ALERT_WARNING):
             s.error = ECONNRESET
     elif kind == RECORD_HANDSHAKE and length > 0:
         handshake_record(w, s, data, length)
@@ -224,22 +224,22 @@ def offload_control(w, s):
         # RFC 8446 5: an unexpected record type. A data record does not cause EIO.
         count(w.counters, COUNT_KTLS_OTHERS, 1)
         s.error = EPROTO
-        send_alert(s, 2, ALERT_UNEXPECTED_MESSAGE)
+        send_alert(w, s, ALERT_FATAL, ALERT_UNEXPECTED_MESSAGE)
 
 
 def handshake_record(w, s, data, length):
     count(w.counters, COUNT_KTLS_HANDSHAKES, 1)
     if s.tls_version == 12:
         # RFC 5246 7.2.2: the client asks for a renegotiation, and may continue without one.
-        send_alert(s, 1, ALERT_NO_RENEGOTIATION)
+        send_alert(w, s, ALERT_WARNING, ALERT_NO_RENEGOTIATION)
         return
     if data[0] != KTLS_KEY_UPDATE or length != KTLS_KEY_UPDATE_BYTES:
         s.error = EPROTO
-        send_alert(s, 2, ALERT_UNEXPECTED_MESSAGE)
+        send_alert(w, s, ALERT_FATAL, ALERT_UNEXPECTED_MESSAGE)
     elif data[4] > 1:
         # RFC 8446 4.6.3: the only values are update_not_requested (0) and update_requested (1).
         s.error = EPROTO
-        send_alert(s, 2, ALERT_ILLEGAL_PARAMETER)
+        send_alert(w, s, ALERT_FATAL, ALERT_ILLEGAL_PARAMETER)
     else:
         key_update(w, s, data)
 
@@ -262,11 +262,16 @@ def keys_changed(w, s):
     # RFC 8446 4.6.3: the next records need new keys, and the kernel does not accept them.
     tell(w, EVENT_KEY_UPDATE, 0, NULL, 0)
     s.error = EPROTO
-    send_alert(s, 2, ALERT_INTERNAL_ERROR)
+    send_alert(w, s, ALERT_FATAL, ALERT_INTERNAL_ERROR)
 
 
 def offload_check(w, s):
-    if s.offload & OFFLOAD_SEND == 0 or s.tls == NULL or s.error or not s.keys.asked:
+    if s.offload & OFFLOAD_SEND == 0 or s.tls == NULL or s.error:
+        return
+    if s.tls.alert_level == ALERT_WARNING:
+        s.tls.alert_level = 0
+        send_alert(w, s, ALERT_WARNING, s.tls.alert)
+    if not s.keys.asked:
         return
     if tls_owes_key_update(s.tls):
         count(w.counters, COUNT_KTLS_KEY_UPDATES, 1)
@@ -305,11 +310,11 @@ def offload_broken(w, s, error):
     size: socklen_t = sizeof(cython.int)
     getsockopt(s.fd, SOL_SOCKET, SO_ERROR, address(marked), address(size))
     if error == EBADMSG:
-        send_alert(s, 2, ALERT_BAD_RECORD_MAC)
+        send_alert(w, s, ALERT_FATAL, ALERT_BAD_RECORD_MAC)
     elif error == EMSGSIZE:
-        send_alert(s, 2, ALERT_RECORD_OVERFLOW)
+        send_alert(w, s, ALERT_FATAL, ALERT_RECORD_OVERFLOW)
     elif error == EINVAL:
-        send_alert(s, 2, ALERT_UNEXPECTED_MESSAGE)
+        send_alert(w, s, ALERT_FATAL, ALERT_UNEXPECTED_MESSAGE)
 
 
 def offload_notify(w, s):
@@ -322,11 +327,22 @@ def offload_notify(w, s):
     if poll(address(asked), 1, 0) == 0:
         return False
     # RFC 8446 6.1: each side sends close_notify before it closes.
-    return send_alert(s, 1, ALERT_CLOSE_NOTIFY) >= 0 or errno != EAGAIN
+    return send_alert(w, s, ALERT_FATAL if s.final_alert else ALERT_WARNING, s.final_alert) >= 0 or errno != EAGAIN
 
 
-def send_alert(s, level, description):
+def offload_final_alert(s):
+    if s.tls.alert_level != ALERT_FATAL or (s.notified and not s.notify_due):
+        return False
+    s.final_alert = s.tls.alert
+    s.notified = True
+    s.notify_due = True
+    return True
+
+
+def send_alert(w, s, level, description):
     """0, or -1 with errno. The caller may ignore a failure: nothing is sent after the alert."""
+    if s.offload == OFFLOAD_RECEIVE and s.offload_wanted & OFFLOAD_SEND and not s.notified and s.send_error == 0:
+        take_send(w, s)  # OpenSSL has no call that writes an alert, so the kernel sends from now on
     data: cython.uchar[2]
     data[0] = cast(cython.uchar, level)
     data[1] = cast(cython.uchar, description)

@@ -39,8 +39,9 @@ cdef enum ReceiveMode:
     RECEIVE_OFF = 0         # no receive is in flight: back-pressure
     RECEIVE_SINGLE          # a single receive is in flight
     RECEIVE_MULTI           # a multishot receive is in flight
-    RECEIVE_ENDING          # a multishot receive is being cancelled
+    RECEIVE_ENDING          # a multishot receive, or the wait for the peer's end, is being cancelled
     RECEIVE_STARVED         # wanted, but no buffer was free: in the worker's `starved` list
+    RECEIVE_END_ONLY        # no receive is in flight, but Ringway waits for the peer's end
 
 cdef enum:                  # StreamKind
     KIND_CLIENT = 0
@@ -56,6 +57,8 @@ cdef struct Stream:         # one socket and its bytes; the first member of Clie
     bint want_many          # a multishot receive
     bint want_later         # nothing is expected at once: wait for the socket first
     bint wanted             # RECEIVE_ENDING: receive again when the cancel is complete
+    bint watched            # RECEIVE_ENDING: wait for the peer's end when the cancel is complete
+    bint left               # the peer closed its side or reset the connection; earlier bytes may still be unread
     bint eof                # the peer sent FIN (or close_notify), and all that it sent before is in the inbox
     bint ended              # TLS: the socket has ended; bytes from before may still wait to be decrypted
     int ended_error         # ... with this errno; 0: with FIN
@@ -82,6 +85,7 @@ cdef struct Stream:         # one socket and its bytes; the first member of Clie
     uint8_t offload         # ... and has taken over: the queues hold plaintext
     bint notified           # close_notify was sent or queued, or `notify_due`
     bint notify_due         # the kernel encrypts: close_notify follows as soon as everything else is sent
+    uint8_t final_alert     # ... or this fatal alert in its place; 0: close_notify
     uint16_t tls_cipher_length
     const char* tls_cipher  # borrowed from OpenSSL, never freed: name of the suite
     uint64_t tls_written    # plaintext bytes that OpenSSL encrypted
@@ -101,6 +105,7 @@ cdef struct Stream:         # one socket and its bytes; the first member of Clie
     uint32_t progress_bytes
     uint32_t send_window_ms # the peer must read something within this
     uint8_t late            # LateSide: which deadline has passed, or that Ringway had no buffer
+    bint looking            # `receive_due_ms` is not a deadline but the time of the next check
     Stream* next_starved    # list
     bint hungry             # waits for buffers to send or to decrypt: in the worker's `hungry` list
     Stream* next_hungry     # list

@@ -21,6 +21,7 @@ cdef enum LateSide:
     LATE_SEND = 2
     LATE_BUFFERS = 3        # it waited for Ringway's buffers: the peer is not to blame
     LATE_GAVE_WAY = 4       # buffers are scarce, and it moves less than others: see shares.pxd
+    LATE_LOOK = 5           # not late: time for the next check, see `looking`
 
 cdef enum:
     INBOX_HIGH = 131072     # bytes: with this many in the inbox, no more is decrypted
@@ -44,6 +45,8 @@ cdef bint stream_shake(Worker* w, Stream* s) noexcept nogil
     # begins the handshake as the client. False: it failed
 cdef void stream_want(Worker* w, Stream* s, int group, bint many, bint later) noexcept nogil
 cdef void stream_pause(Worker* w, Stream* s) noexcept nogil
+cdef void stream_watch(Worker* w, Stream* s) noexcept nogil
+    # do not receive, but call the owner's `received`, with `left` set, when the client closes its side or resets
 cdef void stream_refill(Worker* w, Stream* s) noexcept nogil
     # after the inbox was used: decrypts what waits. This may reach the end: check eof and error afterwards
 cdef void stream_send(Worker* w, Stream* s, Buffer* b) noexcept nogil   # takes over b
@@ -62,6 +65,7 @@ cdef void stream_abort(Worker* w, Stream* s) noexcept nogil             # as clo
 cdef void stream_finish(Worker* w, Stream* s) noexcept nogil
 
 cdef void stream_received(Worker* w, Stream* s, const Completion* c) noexcept nogil
+cdef void stream_left(Worker* w, Stream* s, int result) noexcept nogil
 cdef void stream_sent(Worker* w, Stream* s, int result) noexcept nogil
 cdef void stream_timer(Worker* w, Stream* s) noexcept nogil
 

@@ -85,6 +85,10 @@ def stream_want(w, s, group, many, later):
         start_receive(w, s)
     elif s.receive == RECEIVE_ENDING:
         s.wanted = True
+    elif s.receive == RECEIVE_END_ONLY:
+        s.wanted = True
+        s.receive = RECEIVE_ENDING
+        w.driver.cancel(address(w.driver), s.fd, s.receive_tag)
 
 
 def start_receive(w, s):
@@ -118,6 +122,32 @@ def spare_group(w, s):
         return -1
     s.spared = True
     return GROUP_SMALL
+
+
+def stream_watch(w, s):
+    if s.closing or s.eof or s.error or s.ended or s.left:
+        return
+    s.watched = s.receive == RECEIVE_ENDING
+    if s.receive != RECEIVE_OFF:
+        return
+    s.receive_tag = tag_of(OP_CLIENT_END, s.slot.index, s.slot.generation)
+    s.receive = RECEIVE_END_ONLY
+    s.operations += 1
+    w.driver.await_end(address(w.driver), s.fd, s.receive_tag)
+
+
+def stream_left(w, s, result):
+    s.operations -= 1
+    s.receive = RECEIVE_OFF
+    if s.closing:
+        stream_finish(w, s)
+        return
+    s.left = s.left or result > 0
+    if s.wanted:
+        s.wanted = False
+        start_receive(w, s)  # the receive reports the end too
+    elif s.left:
+        w.handlers.received[s.kind](w, s)
 
 
 def stream_pause(w, s):
@@ -249,6 +279,8 @@ def stream_received(w, s, c):
         if c.result == -ENOBUFS:
             count(w.counters, COUNT_NO_BUFFERS, 1)
             s.wanted = s.wanted or mode != RECEIVE_ENDING
+        if s.watched and not s.wanted:
+            stream_watch(w, s)
     elif c.result == -EIO and s.offload & OFFLOAD_RECEIVE:
         control_record(w, s)
         if s.outbox.first != NULL:
@@ -308,6 +340,7 @@ def pump(w, s):
     more: cython.bint
     written: uint64_t = s.outbox.bytes
     established: cython.bint = s.tls.established
+    replied: cython.bint
     while (s.cipher.first != NULL or tls_pending(s.tls)) and s.inbox.bytes < INBOX_HIGH and not s.eof and s.error == 0:
         if s.tls.left == 0 and s.cipher.first != NULL:
             tls_feed(s.tls, data_of(s.cipher.first), length_of(s.cipher.first))
@@ -316,7 +349,8 @@ def pump(w, s):
             buffer_give(address(w.buffers), queue_pop(address(s.cipher)))
         if not more:
             break
-    if s.outbox.bytes != written and established:
+    replied = s.outbox.bytes != written and established
+    if replied:
         bound_replies(s, s.outbox.bytes - written)
     elif s.tls.replied and s.inbox.first != NULL and s.error == 0 and stream_drained(s):
         s.tls.replied = 0
@@ -331,9 +365,9 @@ def pump(w, s):
         offload_step(w, s)
     if s.kind == KIND_UPSTREAM and (s.state == UPSTREAM_HANDSHAKE or s.error):
         return  # the records go out with the request that follows, or before the close
-    if s.outbox.first != NULL and s.inbox.first == NULL:
-        # Send handshake records and alerts now. With plaintext in the inbox a response follows, and a ticket goes out
-        # with it. If the plaintext is half a head, client_next_request() sends the ticket.
+    if s.outbox.first != NULL and (s.inbox.first == NULL or replied):
+        # Send handshake records and alerts now: the peer may wait for them. With plaintext in the inbox a response
+        # follows, and a ticket goes out with it. After half a head, client_next_request() sends the ticket.
         stream_flush(w, s)
 
 
@@ -342,7 +376,7 @@ def control_record(w, s):
     if s.tls != NULL and stream_drained(s):
         s.tls.replied = 0
     offload_control(w, s)
-    if s.outbox.bytes != written:
+    if s.outbox.bytes > written:
         bound_replies(s, s.outbox.bytes - written)
 
 
@@ -624,6 +658,8 @@ def stream_timer(w, s):
     if s.receive_due_ms and s.receive_due_ms <= now:
         s.receive_due_ms = 0
         s.late = LATE_BUFFERS if s.hungry or s.receive == RECEIVE_STARVED else LATE_RECEIVE
+        if s.looking:
+            s.late = LATE_LOOK
         w.handlers.late[s.kind](w, s)
         return
     if s.send_due_ms and s.send_due_ms <= now:

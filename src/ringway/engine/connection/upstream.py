@@ -457,7 +457,8 @@ def upstream_late(w, s):
         upstream_race(w, x)
         timer_set(address(w.wheel), address(s.timer), s.receive_due_ms)  # the deadline of this attempt is later
         return
-    count(w.counters, COUNT_TIMEOUTS, 1)
+    if s.late != LATE_LOOK:
+        count(w.counters, COUNT_TIMEOUTS, 1)
     if s.state == UPSTREAM_CONNECTING:
         reach_failed(w, u, ETIMEDOUT)
     if s.state == UPSTREAM_CONNECTING or s.state == UPSTREAM_HANDSHAKE:

@@ -36,6 +36,8 @@ cdef bint client_has_left(Worker* w, Exchange* x) noexcept nogil
     # True: the client ended its side, the route does not have `half_close`, and the exchange was cut
 cdef void keep_pipelined(Worker* w, Exchange* x) noexcept nogil
     # the client sent something after the current request: continue to receive, up to `pipeline_bytes`
+cdef void watch_client(Worker* w, Exchange* x, bint later) noexcept nogil
+    # the whole request is here: continue to receive, to see the client disconnect
 cdef void exchange_done(Worker* w, Exchange* x) noexcept nogil
     # the whole response is queued; finishes as soon as it is sent
 cdef void exchange_settle(Worker* w, Exchange* x) noexcept nogil

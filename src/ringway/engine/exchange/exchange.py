@@ -168,16 +168,16 @@ def exchange_leave_upstream(w, x):
     if x.upstream == NULL:
         return
     if x.upstream.rival != NULL:
-        upstream_forsake(w, x, NULL)
+        upstream_forsake(w, x, NULL)  # rule: as below, one connection after another
         return
     x.upstream.exchange = NULL
     if x.upstream.stream.keep != NULL and x.upstream.stream.sending == x.upstream.stream.keep:
         x.request = NULL  # still lent: the stream releases it when the send completes
     x.upstream.stream.keep = NULL
     if x.state == EXCHANGE_DONE or x.down.done:
-        upstream_drop(w, x.upstream)
+        upstream_drop(w, x.upstream)  # rule: it has no exchange now, so closing it closes nothing else
     else:
-        upstream_break(w, x.upstream)
+        upstream_break(w, x.upstream)  # rule: as above
     x.upstream = NULL
 
 
@@ -185,20 +185,31 @@ def exchange_leave_upstream(w, x):
 
 
 def client_has_left(w, x):
-    if not x.client.stream.eof or x.route.half_close:
+    if x.route.half_close or not (x.client.stream.eof or x.client.stream.left):
         return False
     exchange_cut(w, x, CLIENT_CLOSED)
     return True
 
 
 def keep_pipelined(w, x):
-    # A multishot receive brings up to 32 buffers (at most RING_BUFFERS) before its cancel takes effect. So cancel it at
-    # the first bytes, and use single receives from then on. Each begins only below the bound.
+    # A multishot receive brings up to 32 buffers (old kernels: RING_BUFFERS) before its cancel takes effect in the next
+    # turn. So cancel it at the first bytes, and use single receives from then on. Each begins only below the bound.
+    # Single receives alone would cost every request of the other clients one more operation.
     s: cython.pointer(Stream) = address(x.client.stream)
     x.client.pipelines = x.client.pipelines or s.inbox.first != NULL or s.cipher.first != NULL
     stream_pause(w, s)
     if s.inbox.bytes + s.cipher.bytes < x.rules.snapshot.limits.pipeline_bytes:
         stream_want(w, s, GROUP_SMALL, False, True)
+    elif x.route != NULL and x.route.kind == ROUTE_PROXY and not x.route.half_close:
+        stream_watch(w, s)  # it can still disconnect
+
+
+def watch_client(w, x, later):
+    s: cython.pointer(Stream) = address(x.client.stream)
+    if s.inbox.first != NULL or s.cipher.first != NULL:
+        keep_pipelined(w, x)
+    else:
+        stream_want(w, s, GROUP_SMALL, client_many(x.client, 1), later)
 
 
 # ------------------------------------------------------------------------------------------------------ ending

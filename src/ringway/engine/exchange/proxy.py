@@ -52,7 +52,7 @@ def proxy_begin(w, x, b, start, got, head, path):
     exchange_move(x, EXCHANGE_CONNECT)
     upstream_acquire(w, x, False)
     if x.state == EXCHANGE_CONNECT and x.up.done:
-        stream_want(w, address(x.client.stream), GROUP_SMALL, client_many(x.client, 1), True)  # to see it disconnect
+        watch_client(w, x, True)
 
 
 def make_room(w, b, length):
@@ -134,7 +134,7 @@ def proxy_ready(w, x):
         exchange_fail(w, x, OUT_OF_MEMORY)
     elif x.up.done:
         stream_receive_within(w, address(u.stream), x.rules.snapshot.timeouts.first_byte_ms, False)
-        stream_want(w, address(x.client.stream), GROUP_SMALL, client_many(x.client, 1), True)  # to see it disconnect
+        watch_client(w, x, True)
     else:
         proxy_pull_request(w, x)
 
@@ -215,7 +215,7 @@ def proxy_pull_request(w, x):
         if client_has_left(w, x):
             return
         client_next_seen(w, x.client)
-        stream_want(w, s, GROUP_SMALL, client_many(x.client, 1), False)  # to see it disconnect
+        watch_client(w, x, False)
         request_sent(w, x)
 
 
@@ -284,15 +284,15 @@ def release_request(w, x):
 
 def proxy_client_received(w, x):
     s: cython.pointer(Stream) = address(x.client.stream)
-    if s.error:
-        exchange_cut(w, x, CLIENT_CLOSED)
-    elif x.state == EXCHANGE_TUNNEL:
+    if x.state == EXCHANGE_TUNNEL:
         tunnel_flow(w, x)
+    elif s.error:
+        exchange_cut(w, x, CLIENT_CLOSED)
     elif not x.up.done and x.upstream != NULL and (x.state == EXCHANGE_WAIT or x.state == EXCHANGE_STREAM):
         proxy_pull_request(w, x)
     elif s.eof and not x.up.done and s.inbox.first == NULL and s.cipher.first == NULL:
         exchange_cut(w, x, CLIENT_CLOSED)
-    elif s.eof and EXCHANGE_CONNECT <= x.state <= EXCHANGE_STREAM and client_has_left(w, x):
+    elif (s.eof or s.left) and EXCHANGE_CONNECT <= x.state <= EXCHANGE_STREAM and client_has_left(w, x):
         return
     else:
         keep_pipelined(w, x)
@@ -300,12 +300,12 @@ def proxy_client_received(w, x):
 
 def proxy_client_sent(w, x):
     s: cython.pointer(Stream) = address(x.client.stream)
-    if s.send_error:
+    if x.state == EXCHANGE_TUNNEL:
+        tunnel_flow(w, x)
+    elif s.send_error:
         exchange_cut(w, x, CLIENT_CLOSED)
     elif x.state == EXCHANGE_STREAM:
         proxy_pull_response(w, x)
-    elif x.state == EXCHANGE_TUNNEL:
-        tunnel_flow(w, x)
     elif x.state == EXCHANGE_DONE:
         exchange_settle(w, x)
 
@@ -343,7 +343,7 @@ def proxy_upstream_received(w, x):
 
 def proxy_upstream_late(w, x):
     if x.state == EXCHANGE_TUNNEL:
-        exchange_cut(w, x, TUNNEL_IDLE)
+        tunnel_late(w, x, address(x.upstream.stream))
     elif x.upstream.stream.late == LATE_BUFFERS:
         exchange_fail(w, x, OUT_OF_MEMORY)  # no buffer was free to receive from the upstream
     elif x.state == EXCHANGE_WAIT and x.upstream.stream.late != LATE_SEND:
@@ -371,7 +371,7 @@ def proxy_upstream_gone(w, x):
         return
     x.retrying = False
     x.request.start = x.request_start
-    upstream_acquire(w, x, True)
+    upstream_acquire(w, x, True)  # rule: once for each request: no retry after a fresh connection
 
 
 # ------------------------------------------------------------------------------------------------ the response

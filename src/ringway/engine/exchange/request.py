@@ -35,7 +35,7 @@ def request_arrived(w, c, found):
         head = b.start
         reason = request_accept(w, x, data_of(b), cast(uint32_t, found))
     if reason == 0:
-        reason = take_body(w, x, b, head + cast(uint32_t, found), address(start), address(got))
+        reason = take_body(w, x, address(b), address(head), cast(uint32_t, found), address(start), address(got))
     if reason < 0:
         if b != NULL:
             buffer_give(address(w.buffers), b)
@@ -82,24 +82,42 @@ def hear_proxy(w, x, data):
             x.named_length = cast(cython.uchar, ip_text(address(w.said.client), x.named))
 
 
-def take_body(w, x, b, head, start, got):
-    """`head`: the offset of the first byte after the head."""
+def take_body(w, x, buffer, head, found, start, got):
+    b: cython.pointer(Buffer) = buffer[0]
     used: uint32_t
-    length: uint32_t = b.end - head
+    length: uint32_t = b.end - head[0] - found
     result: cython.int = body_decode(
-        address(x.up), address(x.up_chunks), b.base + head, length, address(used), start, got
+        address(x.up), address(x.up_chunks), b.base + head[0] + found, length, address(used), start, got
     )
     if result < 0:
         return result
-    if used < length:
-        # keep_rest() expects the buffer without the head.
-        b.start = head
-        if not keep_rest(w, x.client, b, used):
-            return -OUT_OF_MEMORY
+    if used < length and not part_from_rest(w, x.client, buffer, head, found + used):
+        return -OUT_OF_MEMORY
     if x.up.done:
         client_next_seen(w, x.client)
-    start[0] += head
+    start[0] += head[0] + found
     return 0
+
+
+def part_from_rest(w, c, buffer, head, length):
+    # Copy the shorter of the two. Otherwise each short request would copy a large buffer.
+    b: cython.pointer(Buffer) = buffer[0]
+    out: cython.pointer(Buffer)
+    b.start = head[0]
+    if length > SMALL_BYTES or length_of(b) - length < length:
+        return keep_rest(w, c, b, length)
+    out = buffer_take(address(w.buffers), GROUP_SMALL)
+    if out == NULL:
+        c.last = True
+        c.linger = True
+        return False
+    memcpy(data_of(out), data_of(b), length)
+    out.end += length
+    b.start += length
+    queue_push_front(address(c.stream.inbox), b)
+    buffer[0] = out
+    head[0] = out.start
+    return True
 
 
 def normal_path(w, data, out):
@@ -329,7 +347,7 @@ def client_event_late(w, x):
         upstream_slow: cython.bint = x.upstream != NULL and not stream_drained(address(x.upstream.stream))
         exchange_fail(w, x, OUT_OF_MEMORY if upstream_slow else CLIENT_TOO_SLOW)
     elif x.state == EXCHANGE_TUNNEL:
-        tunnel_late(w, x)
+        tunnel_late(w, x, address(x.client.stream))
     elif x.client.stream.late == LATE_SEND:
         exchange_cut(w, x, CLIENT_WRITE_TIMEOUT)
     elif x.client.stream.late == LATE_BUFFERS:

@@ -48,7 +48,8 @@ cdef void serve_continue(Worker* w, Exchange* x) noexcept nogil
 cdef bint next_part(Worker* w, Exchange* x) noexcept nogil
 cdef bint send_copy(Worker* w, Exchange* x) noexcept nogil
 cdef bint is_cached(const Exchange* x, uint64_t length) noexcept nogil
-cdef void send_from_file(Worker* w, Exchange* x) noexcept nogil
+cdef bint send_from_file(Worker* w, Exchange* x) noexcept nogil
+    # sends one step. True: that was the end of this range
 cdef void file_cut(Worker* w, Exchange* x) noexcept nogil
 cdef void wait_writable(Worker* w, Exchange* x) noexcept nogil
 cdef void serve_writable(Worker* w, Exchange* x) noexcept nogil

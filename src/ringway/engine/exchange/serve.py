@@ -414,8 +414,7 @@ def serve_continue(w, x):
             if not stream_sends_plain(s):
                 read_body(w, x)  # the kernel refused
                 return
-        else:
-            send_from_file(w, x)
+        elif not send_from_file(w, x):
             return
 
 
@@ -479,10 +478,10 @@ def send_from_file(w, x):
     on: cython.int = 1
     if not is_cached(x, step):
         read_body(w, x)
-        return
+        return False
     if not offload_update(w, s):
         wait_writable(w, x)
-        return
+        return False
     if not s.nonblocking:
         ioctl(s.fd, FIONBIO, address(on))  # sendfile(2) has no flag for this
         s.nonblocking = True
@@ -490,13 +489,13 @@ def send_from_file(w, x):
     sent: int64_t = sendfile(s.fd, x.file.fd, address(offset), step)
     if sent < 0 and (errno == EAGAIN or errno == EINTR):
         wait_writable(w, x)
-        return
+        return False
     if sent <= 0:
         if sent == 0:
             file_cut(w, x)
         else:
             exchange_cut(w, x, CLIENT_CLOSED)
-        return
+        return False
     x.file_at += cast(uint64_t, sent)
     x.file_left -= cast(uint64_t, sent)
     x.down.total += cast(uint64_t, sent)
@@ -509,8 +508,7 @@ def send_from_file(w, x):
     x.file.warm = x.file.warm or cast(uint64_t, sent) == x.file.facts.size
     if x.file_left:
         wait_writable(w, x)  # also when the whole step was sent: the loop serves others first
-    else:
-        serve_continue(w, x)
+    return x.file_left == 0
 
 
 def file_cut(w, x):

@@ -3,11 +3,11 @@
     client.inbox ---> upstream.outbox      each direction pauses while its outbox is full;
     client.outbox <--- upstream.inbox      its end is forwarded when all bytes before it were sent
 
-If the upstream resets its connection, Ringway resets the client's, so that the client does not take what it has for the
-whole. But first the client must have all bytes of the upstream: a reset drops what is in our socket and in flight. So
-Ringway checks every TUNNEL_LOOK_MS and waits until the client has acknowledged everything, as long as it acknowledges
-something within `[timeouts] write`. If sending to the upstream fails, the client's bytes are dropped, and what the
-upstream had sent before is still read.
+If one side resets its connection, Ringway resets the other one too, so that the other side does not take what it has for the
+whole. But first the other side must have all bytes: a reset drops what is in our socket and in flight. So Ringway checks
+every TUNNEL_LOOK_MS and waits until the other side has acknowledged everything, as long as it acknowledges something within
+`[timeouts] write` (a client) or `upstream`. If sending to one side fails, bytes for it are dropped, and what it had sent
+before is still read.
 """
 from libc.stdint cimport uint32_t
 
@@ -20,10 +20,11 @@ cdef void tunnel_begin(Worker* w, Exchange* x, uint32_t length) noexcept nogil
     # the head of the 101 is the first `length` bytes of upstream.inbox.first, parsed into w.response
 cdef void tunnel_flow(Worker* w, Exchange* x) noexcept nogil
     # call this after any event on either side
-cdef void tunnel_late(Worker* w, Exchange* x) noexcept nogil
-    # a deadline of the client has passed
-cdef bint tunnel_broken(const Stream* t) noexcept nogil
-    # has the upstream broken, and are all its bytes read?
-cdef void tunnel_break(Worker* w, Exchange* x) noexcept nogil
-    # all bytes of the upstream are sent: resets the client when it has acknowledged them
+cdef void tunnel_late(Worker* w, Exchange* x, Stream* s) noexcept nogil
+    # a deadline of this side has passed, or it is time for the next check
+cdef bint tunnel_broken(const Stream* s) noexcept nogil
+    # has this side broken, and are all its bytes read?
+cdef void tunnel_break(Worker* w, Exchange* x, Stream* s) noexcept nogil
+    # all bytes of the other side, which has broken, are sent: resets this side when it has acknowledged them
+cdef int tunnel_reason(const Stream* s) noexcept nogil      # Reason for resetting this side
 cdef void tunnel_one_way(Worker* w, Exchange* x, Stream* source, Stream* target) noexcept nogil

@@ -8,7 +8,7 @@ from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection import *
 from cython.cimports.ringway.engine.exchange.exchange import *
 from cython.cimports.ringway.engine.http import *
-from cython.cimports.ringway.engine.native.linux import SHUT_WR, shutdown
+from cython.cimports.ringway.engine.native.linux import ENOBUFS, SHUT_WR, shutdown
 
 
 def tunnel_begin(w, x, length):
@@ -51,48 +51,59 @@ def tunnel_begin(w, x, length):
 def tunnel_flow(w, x):
     s: cython.pointer(Stream) = address(x.client.stream)
     t: cython.pointer(Stream) = address(x.upstream.stream)
-    if s.error:
-        exchange_cut(w, x, CLIENT_CLOSED)
-        return
+    s.looking = False
+    t.looking = False
     # Bytes in one direction renew the deadline of both.
     stream_receive_within(w, s, x.rules.snapshot.timeouts.tunnel_ms, False)
     stream_receive_within(w, t, x.rules.snapshot.timeouts.tunnel_ms, False)
     tunnel_one_way(w, x, t, s)
     if tunnel_broken(t):
         if stream_drained(s):
-            tunnel_break(w, x)
+            tunnel_break(w, x, s)
         return
     tunnel_one_way(w, x, s, t)
-    if s.shut_write and t.shut_write and stream_drained(s) and stream_drained(t):
+    if s.send_error == ENOBUFS or t.send_error == ENOBUFS:
+        # No buffer to encrypt with, so bytes are lost. No completion reports it.
+        exchange_cut(w, x, OUT_OF_MEMORY)
+    elif tunnel_broken(s):
+        if stream_drained(t):
+            tunnel_break(w, x, t)
+    elif s.shut_write and t.shut_write and stream_drained(s) and stream_drained(t):
         exchange_done(w, x)
 
 
-def tunnel_broken(t):
-    if t.inbox.first != NULL or t.cipher.first != NULL:
+def tunnel_broken(s):
+    if s.inbox.first != NULL or s.cipher.first != NULL:
         return False
-    return t.error != 0 or (t.send_error != 0 and t.eof)
+    return s.error != 0 or (s.send_error != 0 and s.eof)
 
 
-def tunnel_break(w, x):
-    s: cython.pointer(Stream) = address(x.client.stream)
+def tunnel_break(w, x, s):
     left: cython.int = unacknowledged(s)
-    if left == 0:
-        exchange_cut(w, x, UPSTREAM_CUT)
+    if left == 0 or s.error or s.send_error:
+        exchange_cut(w, x, tunnel_reason(s))
         return
     if s.send_due_ms == 0 or left < x.client.left:
         stream_send_within(w, s, s.send_window_ms)
     x.client.left = left
     stream_receive_within(w, s, TUNNEL_LOOK_MS, False)
+    s.looking = True
 
 
-def tunnel_late(w, x):
-    s: cython.pointer(Stream) = address(x.client.stream)
-    if not tunnel_broken(address(x.upstream.stream)):
+def tunnel_reason(s):
+    return UPSTREAM_CUT if s.kind == KIND_CLIENT else CLIENT_CLOSED
+
+
+def tunnel_late(w, x, s):
+    other: cython.pointer(Stream) = address(x.upstream.stream)
+    if s.kind == KIND_UPSTREAM:
+        other = address(x.client.stream)
+    if not tunnel_broken(other):
         exchange_cut(w, x, TUNNEL_IDLE)
     elif s.late != LATE_SEND and stream_drained(s):
-        tunnel_break(w, x)
+        tunnel_break(w, x, s)
     else:
-        exchange_cut(w, x, UPSTREAM_CUT)
+        exchange_cut(w, x, tunnel_reason(s))
 
 
 def tunnel_one_way(w, x, source, target):

@@ -15,7 +15,9 @@ For upstreams `lenient` accepts what other proxies accept:
   (Apache-Coyote) are still in use. The blanks end at the end of the line or at `;`, and count towards `line_max`.
 - Any number of zeros before a size, within `line_max`. RFC 9112 7.1 says 1*HEXDIG. Zeros cannot overflow the size.
 
-Everything else is as strict as for clients: CR LF at the end of each line, no sign, no 0x, no blanks before a size.
+Everything else is as strict as for clients: CR LF at the end of each line, no sign, no 0x, no blanks before a size. LF alone
+does not end a line here, although it does in a response head: it would decide where the response ends, and readers differ
+(docs/decisions/0022).
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 

@@ -4,8 +4,8 @@ The engine submits operations and gets completions. Only the driver knows how th
 same table of functions. A driver call never fails: if it cannot submit an operation, the operation completes with a
 negative errno. A driver call never calls a handler: only next() returns completions.
 
-Each descriptor has at most one operation in flight for input (accept, receive) and one for output (connect, send,
-writable). A descriptor that was used for one of these is closed with the driver's close(), unless it is a listener.
+Each descriptor has at most one operation in flight for input (accept, receive, await_end) and one for output (connect,
+send, writable). A descriptor that was used for one of these is closed with the driver's close(), unless it is a listener.
 
 Ownership: what an operation points to (a buffer's bytes, an address, a path, a result struct) is lent to the driver
 until the operation's last completion. Received bytes arrive in a Buffer (HELD), owned by the handler of the completion.
@@ -32,6 +32,7 @@ cdef enum:                      # Operation: selects the handler of a completion
     OP_BODY_READ = 12           # index: an exchange
     OP_CLOSE = 13               # completes only if it fails
     OP_FOLDER_OPEN = 14         # index: a file that waits for its folder
+    OP_CLIENT_END = 15          # index: a client, while nothing is received from it
 
 cdef enum:
     RECEIVE_LARGE = 0x80        # in the operation's byte: receive into the large group
@@ -76,6 +77,8 @@ cdef struct Driver:
     void (*send)(Driver* d, int fd, const char* data, uint32_t length, bint more, uint64_t tag) noexcept nogil
     void (*connect)(Driver* d, int fd, const sockaddr* address, socklen_t length, uint64_t tag) noexcept nogil
     void (*writable)(Driver* d, int fd, uint64_t tag) noexcept nogil
+    void (*await_end)(Driver* d, int fd, uint64_t tag) noexcept nogil
+        # completes when the peer closes its side or the connection breaks; receives nothing
     void (*open)(Driver* d, int folder, const char* path, open_how* how, uint64_t tag) noexcept nogil
     void (*stat)(Driver* d, int fd, statx_t* out, uint64_t tag) noexcept nogil
     void (*read)(Driver* d, int fd, char* data, uint32_t length, uint64_t offset, uint64_t tag) noexcept nogil

@@ -47,6 +47,7 @@ cdef enum Asked:                # what a side has to do
     ASKED_CONNECT
     ASKED_SEND
     ASKED_WRITABLE
+    ASKED_PEER_END
     ASKED_END                   # it was cancelled, or cannot wait: only its completion is left
 
 cdef struct Side:               # one direction of a descriptor
@@ -109,7 +110,7 @@ cdef int call(Driver* d, Watch* w, Side* s, Completion* out) noexcept nogil
 cdef int call_receive(Driver* d, Watch* w, Side* s, Completion* out) noexcept nogil
 cdef int call_send(Side* s) noexcept nogil
 cdef int call_connect(Side* s) noexcept nogil
-cdef int call_writable(Side* s) noexcept nogil
+cdef int call_poll(Side* s, int events) noexcept nogil
 cdef void wake(Epoll* e, Side* s) noexcept nogil
 cdef bint backlog_full(const Side* s) noexcept nogil
     # True: the connect is to a Unix socket, so EAGAIN means a full backlog. With io_uring the kernel waits for room,
@@ -122,6 +123,7 @@ cdef void epoll_receive(Driver* d, int fd, int group, int flags, uint64_t tag) n
 cdef void epoll_send(Driver* d, int fd, const char* data, uint32_t length, bint more, uint64_t tag) noexcept nogil
 cdef void epoll_connect(Driver* d, int fd, const sockaddr* address, socklen_t length, uint64_t tag) noexcept nogil
 cdef void epoll_writable(Driver* d, int fd, uint64_t tag) noexcept nogil
+cdef void epoll_await_end(Driver* d, int fd, uint64_t tag) noexcept nogil
 cdef void epoll_open_file(Driver* d, int folder, const char* path, open_how* how, uint64_t tag) noexcept nogil
 cdef void epoll_stat(Driver* d, int fd, statx_t* out, uint64_t tag) noexcept nogil
 cdef void epoll_read(Driver* d, int fd, char* data, uint32_t length, uint64_t offset, uint64_t tag) noexcept nogil

@@ -30,7 +30,7 @@ from cython.cimports.ringway.engine.native.epoll import (
     rlimit,
     syscall,
 )
-from cython.cimports.ringway.engine.native.ktls import POLLOUT, poll, pollfd
+from cython.cimports.ringway.engine.native.ktls import POLLOUT, POLLRDHUP, poll, pollfd
 from cython.cimports.ringway.engine.native.linux import (
     AF_UNIX,
     AT_EMPTY_PATH,
@@ -89,6 +89,7 @@ def epoll_open(d, buffers, counters, files):
     d.send = epoll_send
     d.connect = epoll_connect
     d.writable = epoll_writable
+    d.await_end = epoll_await_end
     d.open = epoll_open_file
     d.stat = epoll_stat
     d.read = epoll_read
@@ -195,6 +196,8 @@ def side_settle(e, s):
 
 
 def end(e, s, error):
+    if s.asked == ASKED_PEER_END:
+        s.dry = False  # bytes may be there to receive
     s.asked = ASKED_END
     s.error = error
     push_side(address(e.due), s)
@@ -263,6 +266,13 @@ def epoll_writable(d, fd, tag):
     s: cython.pointer(Side) = ask(d, fd, OUTWARD, ASKED_WRITABLE, tag)
     if s != NULL:
         # The caller has written to the socket without the driver, so `dry` may be out of date.
+        s.dry = False
+        side_settle(cast(cython.pointer(Epoll), d.state), s)
+
+
+def epoll_await_end(d, fd, tag):
+    s: cython.pointer(Side) = ask(d, fd, INWARD, ASKED_PEER_END, tag)
+    if s != NULL:
         s.dry = False
         side_settle(cast(cython.pointer(Epoll), d.state), s)
 
@@ -496,7 +506,9 @@ def call(d, w, s, out):
     elif s.asked == ASKED_CONNECT:
         return call_connect(s)
     elif s.asked == ASKED_WRITABLE:
-        return call_writable(s)
+        return call_poll(s, POLLOUT)
+    elif s.asked == ASKED_PEER_END:
+        return call_poll(s, POLLRDHUP)
     else:
         n = recv(s.fd, s.data, s.length, MSG_DONTWAIT)
     return -errno if n < 0 else cast(cython.int, n)
@@ -536,10 +548,10 @@ def call_connect(s):
     return -EAGAIN if errno == EINPROGRESS or errno == EALREADY else -errno
 
 
-def call_writable(s):
+def call_poll(s, events):
     asked: pollfd
     asked.fd = s.fd
-    asked.events = POLLOUT
+    asked.events = cast(cython.short, events)
     asked.revents = 0
     n: cython.int = poll(address(asked), 1, 0)
     if n < 0:

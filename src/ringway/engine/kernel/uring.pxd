@@ -64,6 +64,7 @@ cdef void uring_receive(Driver* d, int fd, int group, int flags, uint64_t tag) n
 cdef void uring_send(Driver* d, int fd, const char* data, uint32_t length, bint more, uint64_t tag) noexcept nogil
 cdef void uring_connect(Driver* d, int fd, const sockaddr* address, socklen_t length, uint64_t tag) noexcept nogil
 cdef void uring_writable(Driver* d, int fd, uint64_t tag) noexcept nogil
+cdef void uring_await_end(Driver* d, int fd, uint64_t tag) noexcept nogil
 cdef void uring_open_file(Driver* d, int folder, const char* path, open_how* how, uint64_t tag) noexcept nogil
 cdef void uring_stat(Driver* d, int fd, statx_t* out, uint64_t tag) noexcept nogil
 cdef void uring_read(Driver* d, int fd, char* data, uint32_t length, uint64_t offset, uint64_t tag) noexcept nogil

@@ -52,6 +52,7 @@ from cython.cimports.ringway.engine.native.uring import (
     IOSQE_BUFFER_SELECT,
     IOSQE_CQE_SKIP_SUCCESS,
     POLLOUT,
+    POLLRDHUP,
     __kernel_timespec,
     io_uring_buf,
     io_uring_buf_reg,
@@ -106,6 +107,7 @@ def uring_open(d, buffers, counters):
     d.send = uring_send
     d.connect = uring_connect
     d.writable = uring_writable
+    d.await_end = uring_await_end
     d.open = uring_open_file
     d.stat = uring_stat
     d.read = uring_read
@@ -346,6 +348,12 @@ def uring_connect(d, fd, address_, length, tag):
 def uring_writable(d, fd, tag):
     sqe: cython.pointer(io_uring_sqe) = next_sqe(d, tag)
     io_uring_prep_poll_add(sqe, fd, POLLOUT)
+    io_uring_sqe_set_data64(sqe, tag)
+
+
+def uring_await_end(d, fd, tag):
+    sqe: cython.pointer(io_uring_sqe) = next_sqe(d, tag)
+    io_uring_prep_poll_add(sqe, fd, POLLRDHUP)
     io_uring_sqe_set_data64(sqe, tag)
 
 

@@ -38,5 +38,5 @@ cdef extern from "<poll.h>" nogil:
         int fd
         short events
         short revents
-    int POLLOUT
+    int POLLOUT, POLLRDHUP
     int poll(pollfd* asked, unsigned long count, int timeout_ms)

@@ -42,6 +42,7 @@ cdef extern from "<netinet/in.h>" nogil:
         uint16_t sin6_family
         uint16_t sin6_port
         in6_addr sin6_addr
+        uint32_t sin6_scope_id
     int IPPROTO_TCP
     uint16_t htons(uint16_t value)
     uint16_t ntohs(uint16_t value)

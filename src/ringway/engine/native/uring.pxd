@@ -104,4 +104,4 @@ cdef extern from "<liburing.h>" nogil:
     void io_uring_prep_cancel64(io_uring_sqe* sqe, uint64_t user_data, int flags)
 
 cdef extern from "<poll.h>" nogil:
-    unsigned int POLLIN, POLLOUT
+    unsigned int POLLIN, POLLOUT, POLLRDHUP

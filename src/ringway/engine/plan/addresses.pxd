@@ -14,6 +14,7 @@ cdef struct Address:
     uint8_t family          # 4 or 6
     uint8_t bytes[16]
     uint16_t port           # host order
+    uint32_t zone           # number of the interface of a link-local address, or 0
 
 cdef struct AddressEntry:
     uint32_t version        # odd: a write is in progress

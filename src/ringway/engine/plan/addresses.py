@@ -61,6 +61,7 @@ def fill(a, out, length):
     else:
         v6.sin6_family = AF_INET6
         v6.sin6_port = htons(a.port)
+        v6.sin6_scope_id = a.zone
         memcpy(address(v6.sin6_addr), a.bytes, 16)
         length[0] = sizeof(sockaddr_in6)
 
@@ -72,6 +73,7 @@ def size(upstreams: int) -> int:
 
 def write(block, index: int, found: list) -> None:
     """Set the addresses of upstream `index`: a list of (ip text, port), of which the first ADDRESSES_MAX are kept.
+    The zone of a link-local address is the number of its interface: `fe80::1%2`.
 
     `block` is a writable buffer of size(n) bytes, normally shared memory. Only one process may write it.
     Raises ValueError for a text that is not an IP address, IndexError for an index outside the table.
@@ -90,6 +92,7 @@ def write(block, index: int, found: list) -> None:
         raw = ip.packed
         e.list[i].family = cast(uint8_t, ip.version)
         e.list[i].port = cast(uint16_t, port)
+        e.list[i].zone = cast(uint32_t, int(getattr(ip, "scope_id", None) or 0))
         memcpy(e.list[i].bytes, cast(cython.p_char, raw), len(raw))
     e.count = len(packed)
     store_release(address(e.version), start + 1)
@@ -106,7 +109,7 @@ def read(block, index: int) -> list:
     i: cython.int
     for i in range(e.count):
         raw = cast(cython.p_char, e.list[i].bytes)[: 4 if e.list[i].family == 4 else 16]
-        result.append((str(ipaddress.ip_address(raw)), e.list[i].port))
+        result.append((ip_text(raw, e.list[i].zone), e.list[i].port))
     return result
 
 
@@ -133,4 +136,8 @@ def pick(block, index: int, turn: int) -> tuple:
         raw = cast(cython.p_char, address(v4.sin_addr))[:4]
         return str(ipaddress.ip_address(raw)), htons(v4.sin_port), found
     raw = cast(cython.p_char, address(v6.sin6_addr))[:16]
-    return str(ipaddress.ip_address(raw)), htons(v6.sin6_port), found
+    return ip_text(raw, v6.sin6_scope_id), htons(v6.sin6_port), found
+
+
+def ip_text(raw: bytes, zone: int) -> str:
+    return f"{ipaddress.ip_address(raw)}%{zone}" if zone else str(ipaddress.ip_address(raw))

@@ -22,6 +22,7 @@ cdef enum:
     BASE_BYTES_MAX = 1024
     LOCATION_TEXT_MAX = 2048
     HSTS_BYTES_MAX = 256
+    UPGRADE_BYTES_MAX = 790         # eight names of 97 bytes and their separators; compared with each upgrade request
 
 cdef enum RouteKind:
     ROUTE_FILE = 1

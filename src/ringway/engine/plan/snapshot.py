@@ -65,6 +65,8 @@ def routes_valid(s: cython.pointer(cython.const[Snapshot])) -> cython.bint:
             return False
         if r.base.length > BASE_BYTES_MAX or r.location.length > LOCATION_TEXT_MAX:
             return False
+        if r.upgrade.length > UPGRADE_BYTES_MAX:
+            return False
         if r.kind == ROUTE_FILE:
             if r.folder >= s.folder_count or r.file_mode > MODE_MEMORY or not text_fits(s, folder_at(s, r.folder)[0]):
                 return False
@@ -264,8 +266,12 @@ def sorted_media(plan: dict) -> list:
 
 
 def authority_of(upstream: dict) -> str:
-    """The upstream's authority. The path of a Unix socket is not a host."""
-    return "localhost" if upstream["host"].startswith("/") else upstream["name"].partition("://")[2]
+    """The upstream's authority. The path of a Unix socket is not a host. RFC 6874 1: no zone, it is local."""
+    if upstream["host"].startswith("/"):
+        return "localhost"
+    authority = upstream["name"].partition("://")[2]
+    ip, zone, _ = authority.partition("%")
+    return f"{ip}]{authority.partition(']')[2]}" if zone else authority
 
 
 def prefixes(plan: dict) -> list:

@@ -37,7 +37,9 @@ cdef struct Tls:
     bint plain              # it begins an HTTP method, not a record: OpenSSL has read nothing
     unsigned long why       # OpenSSL's code of the failure; 0: unknown
     uint32_t replied        # bytes that OpenSSL wrote by itself; reset when data arrives and all output is sent
-    bint silent             # the kernel sends: a record from OpenSSL would repeat a record number
+    bint silent             # the kernel sends: a record from OpenSSL would repeat a record number, and is dropped
+    uint8_t alert_level     # silent: AlertLevel of the last alert that OpenSSL wrote; 0: none, or the kernel has sent it
+    uint8_t alert           # ... and its AlertDescription
     uint8_t header[5]       # of the record that is being read
     uint8_t header_bytes    # bytes of it that have arrived
     uint32_t body_left      # bytes of that record's body that OpenSSL has not read yet

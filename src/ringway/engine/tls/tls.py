@@ -11,6 +11,7 @@ from cython.cimports.ringway.engine.native.openssl import (
     BIO_CTRL_FLUSH,
     BIO_METHOD,
     BIO_TYPE_SOURCE_SINK,
+    SSL3_RT_ALERT,
     SSL3_RT_HANDSHAKE,
     SSL3_RT_HEADER,
     SSL_ERROR_WANT_READ,
@@ -263,9 +264,13 @@ def note_keylog(ssl, line):
 def note_message(written, version, content_type, data, length, ssl, arg):
     tls: cython.pointer(Tls) = cast(cython.pointer(Tls), arg)
     direction: cython.int = KTLS_SEND if written else KTLS_RECEIVE
-    if tls == NULL or tls.keys == NULL or (written and tls.silent) or length == 0:
+    if tls == NULL or tls.keys == NULL or length == 0:
         return
-    if content_type == SSL3_RT_HEADER:
+    if written and tls.silent:
+        if content_type == SSL3_RT_ALERT and length == 2:
+            tls.alert_level = cast(cython.p_uchar, data)[0]
+            tls.alert = cast(cython.p_uchar, data)[1]
+    elif content_type == SSL3_RT_HEADER:
         ktls_record(tls.keys, direction, cast(cython.int, cast(cython.p_uchar, data)[0]))
     elif content_type == SSL3_RT_HANDSHAKE:
         ktls_message(tls.keys, direction, cast(cython.p_uchar, data), length)
@@ -305,11 +310,8 @@ def bio_write(bio, data, length):
     b: cython.pointer(Buffer)
     if tls.silent:
         # The kernel has already sent another record with this number, so this one must not be sent. Instead of a
-        # KeyUpdate, offload_update() sends its own. For an alert, the connection just ends.
-        if tls.keys != NULL and tls.keys.asked:
-            return length
-        tls.failed = True
-        return -1
+        # KeyUpdate, offload_update() sends its own; instead of an alert, offload_check() or offload_final_alert().
+        return length
     room: uint32_t
     while left:
         b = tls.out.last

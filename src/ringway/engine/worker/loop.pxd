@@ -13,6 +13,8 @@ cdef int worker_loop(Worker* w) noexcept nogil      # 0, or -errno of the driver
 cdef void dispatch(Worker* w, const Completion* c) noexcept nogil
 cdef void late(Worker* w, const Completion* c) noexcept nogil
 cdef void expire_timers(Worker* w) noexcept nogil
+cdef void share_out(Worker* w) noexcept nogil
+    # buffers are scarce: serve the streams that wait for some, or make others give way
 cdef void look_after(Worker* w) noexcept nogil
 cdef void control_received(Worker* w, int result) noexcept nogil
 cdef int take_peers(Worker* w, Rules* r) noexcept nogil

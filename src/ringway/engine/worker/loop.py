@@ -83,6 +83,11 @@ def dispatch(w, c):
             else:
                 serve_writable(w, cast(cython.pointer(Client), s).exchange)
             return
+    elif operation == OP_CLIENT_END:
+        s = cast(cython.pointer(Stream), slot_find(address(w.clients), c.index, c.generation))
+        if s != NULL:
+            stream_left(w, s, c.result)
+            return
     elif operation == OP_FILE_OPEN or operation == OP_FILE_STAT or operation == OP_FILE_LOAD:
         f = cast(cython.pointer(File), slot_find(address(w.files), c.index, c.generation))
         if f != NULL:
@@ -135,17 +140,22 @@ def expire_timers(w):
         t = wheel_expire(address(w.wheel), w.clock.now_ms)
 
 
+def share_out(w):
+    if w.hungry != NULL:
+        feed_hungry(w)
+    if w.starved != NULL:
+        feed_starved(w)
+    shares_look(w)
+
+
 def look_after(w):
     """Do the work that no completion starts."""
     i: uint32_t
     if w.ready != NULL:
         client_turns(w)
     stream_tighten(w)
-    if w.hungry != NULL:
-        feed_hungry(w)
-    if w.starved != NULL:
-        feed_starved(w)
-    shares_look(w)
+    if w.hungry != NULL or w.starved != NULL or w.outbox_high != OUTBOX_HIGH:
+        share_out(w)
     if w.clock.now_ms < w.next_look_ms:
         return
     w.next_look_ms = w.clock.now_ms + 100

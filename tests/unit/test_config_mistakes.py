@@ -1,0 +1,86 @@
+"""Mistakes of new users, and what Ringway says: what is wrong, and what to write."""
+
+from pathlib import Path
+
+import pytest
+from configs import LEAST, errors
+
+PROXY = '{ type = "Proxy", url = "http://localhost:3000" }'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("listen = 8080", "1: listen: this key belongs into a section, and stands above all of them; write [server]"),
+        ('[server]\nlisten = "example.com:443"', 'is a name; Ringway listens on IP addresses; write ":443" for all'),
+        ('[server]\nlisten = "443 ssl"', '"443 ssl" is more than an address; write "443"; [tls] turns HTTPS on'),
+        (
+            '[server]\nlisten = "127.0.0.1:80, [::1]:80"',
+            'is more than one address; write ["127.0.0.1:80", "[::1]:80"]',
+        ),
+        ('[server]\nlisten = "$PORT"', '"$PORT" has a variable without braces; write "${PORT}"'),
+        (
+            '[server]\nlisten = 80\nthreads = "4"',
+            "3: server.threads: must be a whole number, not a string; write threads = 4,",
+        ),
+        ('[server]\nlisten = 80\nthreads = "auto"', "write a number, or remove the key for one worker per CPU"),
+        ('[server]\nlisten = 80\nuser = "app:web"', 'write user = "app" and group = "web"'),
+        ('[server]\nlisten = 80\nuser = "a b"', '"a b" is the name of no user or group; write a name or a number'),
+        ('[server]\nlisten = 80\ntrusted_proxies = "*"', 'write the addresses of your proxies; ["0.0.0.0/0", "::/0"]'),
+        ('[server]\nlisten = 80\ntrusted_proxies = "private"', 'write ["10.0.0.0/8", "172.16.0.0/12", '),
+        ('[server]\nlisten = 80\ntrusted_proxies = "10.0.0.1 ::1"', 'more than one network; write ["10.0.0.1", "::1"]'),
+        (LEAST + '[tls]\nciphers = "HIGH"', 'write it like ciphers = ["TLS_AES_128_GCM_SHA256", ...]'),
+        (LEAST + '[[tls.hosts]]\nhsts = ""', 'write [tls.hosts."example.com"] and its keys below it'),
+        (LEAST + '[[host_routes]]\ntype = "File"', 'write [host_routes] and below it "example.com" = { type = ... }'),
+        (LEAST + f"[routes]\nx = {PROXY}", "did you mean `host_routes`?"),
+        (
+            LEAST + f'[host_routes.x]\n"/api" = {PROXY}',
+            '4: host_routes.x."/api": [host_routes] has no paths; write [path_routes."x"] and below it "/api" = ...',
+        ),
+        (
+            LEAST + '[path_routes."a.b"]\ntype = "Proxy"\nurl = "http://h"',
+            '3: path_routes."a.b": this is a route, but it has no path; write [host_routes."a.b"] for the whole host',
+        ),
+        (LEAST + '[host_routes]\n"www.*" = ' + PROXY, 'has a "*" in a place other than its beginning'),
+        (LEAST + '[host_routes]\nx = { type = "Proxy", url = ["http://a"] }', "a route has one upstream; write one;"),
+        (LEAST + '[host_routes]\nx = { type = "Proxy", url = "unix:/a.sock" }', 'write "http://unix:/a.sock"'),
+        (LEAST + '[host_routes]\nx = { type = "Proxy", url = "http://unix:a.sock" }', "begin it with a slash"),
+        (LEAST + '[host_routes]\nx = { type = "Proxy", url = "http://a:$P/$b" }', 'write "http://a:${P}/$b"'),
+        (LEAST + f"[host_routes]\nx = {PROXY[:-2]}, timeout = 5 }}", "[timeouts] is a section of its own"),
+        (
+            LEAST + '[host_routes]\nx = { type = "Redirect", to = "https://{host}/" }',
+            "has the placeholder {host}; {path} is",
+        ),
+        (LEAST + '[host_routes]\nx = { type = "Redirect", to = "/", status = "301" }', "write 301, without quotes"),
+        (LEAST + '[host_routes]\nx = { type = "File", path = "~/www" }', 'write "${HOME}/www"'),
+        (LEAST + '[host_routes]\nx = { type = "File", path = "/"; }', "a ; in an inline table"),
+        (LEAST + '[host_routes]\nx = { type = "File" path = "/" }', "there is no comma between two keys"),
+        (LEAST + "[timeouts]\nread = 5", "timeouts.read: there is no such key; there are: handshake, head"),
+        ('[server]\nlisten = "localhost"', '"localhost" has no port; write "localhost:443"'),
+        (LEAST + '[host_routes]\nx = { type = "Redirect", to = "https://a/$1" }', "has an nginx variable, $1"),
+        (LEAST + '[host_routes]\nx = { type = "Proxy", url = "http://u:p@h" }', "Ringway sends no credentials"),
+        (
+            LEAST + '[path_routes."a.b/x"]\ntype = "Proxy"\nurl = "http://h"',
+            '"a.b/x" has a path; a host name has none; write [path_routes."a.b"."/x"]',
+        ),
+        ("include = 5\n" + LEAST, 'write it like include = "sites/*.toml"'),
+        (LEAST + "[tls]\nacme = true", "get certificates with an ACME client"),
+        (LEAST + '[tls."a.b"]\ncert_path = "x"', "write its certificate below [[tls.certificates]]"),
+        (LEAST + 'log_level = "debug"', "Ringway logs its events to stderr"),
+        (LEAST + '[access_log]\npath = "stderr"', '4: access_log.path: "stderr" is not a file; write "stdout"'),
+        (LEAST + '[host_routes]\n"a.b" = # none', "4: not TOML: there is no value after the ="),
+        (LEAST + '[access_log]\npath = "C:\\Users\\x"', "write \\\\, or single quotes"),
+        ("[server\nlisten = 80", "1: not TOML: the name of the section has no ] at its end"),
+        ("server:\n  listen: 80", "1: not TOML: this looks like YAML"),
+        ('{ "server": { "listen": 80 } }', "1: not TOML: this looks like JSON"),
+    ],
+)
+def test_a_mistake_has_a_remedy(tmp_path: Path, text: str, expected: str) -> None:
+    found = errors(tmp_path, text)
+    assert any(expected in line for line in found), found
+
+
+def test_a_path_of_an_upstream_may_have_a_dollar(tmp_path: Path) -> None:
+    found = errors(tmp_path, LEAST + '[host_routes]\nx = { type = "Proxy", url = "http://h/$metadata", verify = true }')
+    assert len(found) == 1
+    assert "verify" in found[0]
