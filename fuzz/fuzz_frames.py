@@ -1,4 +1,4 @@
-"""Frames of HTTP/2: splits change nothing, and whole frames are what a reader written in another way finds."""
+"""HTTP/2 frames: splits do not change the events, and a simple second reader finds the same complete frames."""
 
 import random
 import struct
@@ -12,7 +12,7 @@ BLOCK = {1, 9}
 
 
 def kinds(data: bytes) -> list[int]:
-    """The types of all frames that are whole, up to one that is too long."""
+    """Returns the types of all complete frames, up to one that is too long."""
     found, at = [], 0
     while at + 9 <= len(data):
         length = struct.unpack(">I", b"\0" + data[at : at + 3])[0]
@@ -30,7 +30,7 @@ def check(data: bytes, rng: random.Random) -> None:
     errors = [event for event in whole if event[0] == "error"]
     assert errors == [] or (errors == whole[-1:] and errors[0][1] in (1, 3, 6))
     if not errors:
-        # Each whole frame is one event. Settings are one more each, the frames of a block are one together.
+        # Each complete frame is one event. Each setting is one more. All frames of a block are one event.
         frames = [kind for kind in kinds(data) if kind not in BLOCK]
         events = [event for event in whole if event[0] not in ("setting", "block")]
         assert len(frames) == len(events), (frames, whole)

@@ -1,5 +1,5 @@
-"""Field blocks of HTTP/2: the decoder finds what libnghttp2 finds, or both reject the block. Each block comes twice, so
-that the second one refers to entries of the first."""
+"""HTTP/2 field blocks: our decoder and libnghttp2 return the same fields, or both reject the block. The harness decodes
+each block twice, so that the second one refers to entries of the first."""
 
 import random
 import sys
@@ -22,7 +22,7 @@ def check(data: bytes, rng: random.Random) -> None:
             break
     found = decode_blocks([data, data])
     assert [one if isinstance(one, str) else [field[:2] for field in one] for one in found] == expected
-    # With little room the same fields come, but for those that have none.
+    # With little room the decoder returns the same fields, except those that do not fit.
     room = rng.randrange(200)
     for one, other in zip(found, decode_blocks([data, data], room), strict=True):
         assert (

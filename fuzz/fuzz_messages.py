@@ -1,4 +1,4 @@
-"""Requests of HTTP/2 as lines: what is accepted is one sound head of HTTP/1.1, and says what the fields said."""
+"""HTTP/2 requests as lines: each accepted request is one valid HTTP/1.1 head with the same fields."""
 
 import random
 

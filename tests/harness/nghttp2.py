@@ -1,4 +1,4 @@
-"""HPACK of libnghttp2, through ctypes: an oracle of tests (never part of a worker)."""
+"""HPACK of libnghttp2, called with ctypes: an oracle for tests. Workers never use it."""
 
 import ctypes
 import ctypes.util
@@ -35,7 +35,7 @@ class Inflater:
         _library.nghttp2_hd_inflate_del(self._state)
 
     def decode(self, block: bytes) -> Head | None:
-        """None: it is broken, and so is the inflater from now on."""
+        """Returns the head. None: the block is broken, and the inflater is no longer usable."""
         memory = ctypes.create_string_buffer(block, len(block) or 1)
         at, head = 0, []
         while True:

@@ -1,4 +1,4 @@
-"""Frames of HTTP/2 (RFC 9113 4 and 6): every rule, any split, and against another implementation (hyperframe)."""
+"""HTTP/2 frames (RFC 9113 4 and 6): every rule, any split, and comparison with hyperframe."""
 
 import random
 import struct
@@ -24,7 +24,7 @@ def setting(number: int, value: int) -> bytes:
 
 
 def events(*frames: bytes, server: bool = True) -> list:
-    """Behind SETTINGS, whose event is left out. Octet by octet the same comes out."""
+    """Returns the events after SETTINGS. Also checks that reading octet by octet gives the same."""
     data = SETTINGS + b"".join(frames)
     found = read_frames([data], server)
     assert read_frames(bytewise(data), server) == found
@@ -37,10 +37,10 @@ RULES = [
     ("6.1 DATA without the end", frame(0, b"abc", 0, 1), [("data", 1, b"abc", 3, False)]),
     ("6.1 empty DATA", frame(0, b"", 1, 1), [("data", 1, b"", 0, True)]),
     ("6.1 padded DATA", frame(0, b"\2abc\0\0", 8, 1), [("data", 1, b"abc", 6, False)]),
-    ("6.1 nothing but padding", frame(0, b"\2\0\0", 9, 1), [("data", 1, b"", 3, True)]),
+    ("6.1 only padding", frame(0, b"\2\0\0", 9, 1), [("data", 1, b"", 3, True)]),
     ("6.1 too much padding", frame(0, b"\3\0\0", 8, 1), [("error", PROTOCOL_ERROR)]),
     ("6.1 no length of padding", frame(0, b"", 8, 1), [("error", FRAME_SIZE_ERROR)]),
-    ("6.1 DATA of the connection", frame(0, b"a"), [("error", PROTOCOL_ERROR)]),
+    ("6.1 DATA on the connection", frame(0, b"a"), [("error", PROTOCOL_ERROR)]),
     ("6.2 HEADERS", frame(1, b"abc", 5, 1), [("block", 1, b"abc", 0, True)]),
     ("6.2 HEADERS without the end", frame(1, b"abc", 4, 1), [("block", 1, b"abc", 0, False)]),
     ("6.2 padded", frame(1, b"\1abc\0", 12, 1), [("block", 1, b"abc", 0, False)]),
@@ -50,36 +50,36 @@ RULES = [
     ("6.2 padding into the priority", frame(1, b"\2\0\0\0\3\0\0", 44, 1), [("error", PROTOCOL_ERROR)]),
     ("6.2 no priority", frame(1, b"\0\0\0\3", 36, 1), [("error", FRAME_SIZE_ERROR)]),
     ("7540 5.3.1 depends on itself", frame(1, b"\0\0\0\1\0abc", 36, 1), [("block", 1, b"abc", PROTOCOL_ERROR, False)]),
-    ("6.2 HEADERS of the connection", frame(1, b"a", 4), [("error", PROTOCOL_ERROR)]),
+    ("6.2 HEADERS on the connection", frame(1, b"a", 4), [("error", PROTOCOL_ERROR)]),
     (
         "6.10 CONTINUATION",
         frame(1, b"ab", 1, 1) + frame(9, b"cd", 0, 1) + frame(9, b"", 4, 1),
         [("block", 1, b"abcd", 0, True)],
     ),
-    ("6.10 of another lane", frame(1, b"ab", 1, 1) + frame(9, b"cd", 4, 3), [("error", PROTOCOL_ERROR)]),
-    ("6.10 something between", frame(1, b"ab", 1, 1) + frame(6, bytes(8)), [("error", PROTOCOL_ERROR)]),
+    ("6.10 on another lane", frame(1, b"ab", 1, 1) + frame(9, b"cd", 4, 3), [("error", PROTOCOL_ERROR)]),
+    ("6.10 another frame between", frame(1, b"ab", 1, 1) + frame(6, bytes(8)), [("error", PROTOCOL_ERROR)]),
     ("6.10 without HEADERS", frame(9, b"cd", 4, 1), [("error", PROTOCOL_ERROR)]),
     (
-        "6.10 behind the end",
+        "6.10 after the end",
         frame(1, b"ab", 4, 1) + frame(9, b"cd", 4, 1),
         [("block", 1, b"ab", 0, False), ("error", 1)],
     ),
     ("6.3 PRIORITY", frame(2, b"\0\0\0\3\0", 0, 1), [("ignored",)]),
-    ("6.3 its length", frame(2, b"\0\0\0\3", 0, 1), [("lane_error", 1, FRAME_SIZE_ERROR)]),
-    ("6.3 of the connection", frame(2, b"\0\0\0\3\0"), [("error", PROTOCOL_ERROR)]),
+    ("6.3 wrong length", frame(2, b"\0\0\0\3", 0, 1), [("lane_error", 1, FRAME_SIZE_ERROR)]),
+    ("6.3 on the connection", frame(2, b"\0\0\0\3\0"), [("error", PROTOCOL_ERROR)]),
     ("7540 5.3.1 on itself", frame(2, b"\x80\0\0\1\0", 0, 1), [("lane_error", 1, PROTOCOL_ERROR)]),
     ("6.4 RST_STREAM", frame(3, b"\0\0\0\x08", 0, 1), [("reset", 1, 8)]),
-    ("6.4 its length", frame(3, b"\0\0\0\x08\0", 0, 1), [("error", FRAME_SIZE_ERROR)]),
-    ("6.4 of the connection", frame(3, b"\0\0\0\x08"), [("error", PROTOCOL_ERROR)]),
+    ("6.4 wrong length", frame(3, b"\0\0\0\x08\0", 0, 1), [("error", FRAME_SIZE_ERROR)]),
+    ("6.4 on the connection", frame(3, b"\0\0\0\x08"), [("error", PROTOCOL_ERROR)]),
     (
         "6.5 settings",
         frame(4, b"\0\3\0\0\0\5\0\x99\0\0\0\1"),
         [("setting", 3, 5), ("setting", 0x99, 1), ("settings_end",)],
     ),
-    ("6.5 acknowledged", frame(4, b"", 1), [("settings_ack",)]),
-    ("6.5 acknowledged with a payload", frame(4, b"\0\3\0\0\0\5", 1), [("error", FRAME_SIZE_ERROR)]),
-    ("6.5 of a lane", frame(4, b"", 0, 1), [("error", PROTOCOL_ERROR)]),
-    ("6.5 its length", frame(4, b"\0\3\0\0\0"), [("error", FRAME_SIZE_ERROR)]),
+    ("6.5 ACK", frame(4, b"", 1), [("settings_ack",)]),
+    ("6.5 ACK with a payload", frame(4, b"\0\3\0\0\0\5", 1), [("error", FRAME_SIZE_ERROR)]),
+    ("6.5 on a lane", frame(4, b"", 0, 1), [("error", PROTOCOL_ERROR)]),
+    ("6.5 wrong length", frame(4, b"\0\3\0\0\0"), [("error", FRAME_SIZE_ERROR)]),
     ("6.5.2 push", setting(2, 2), [("error", PROTOCOL_ERROR)]),
     ("6.5.2 window", setting(4, 1 << 31), [("error", FLOW_CONTROL_ERROR)]),
     ("6.5.2 the largest window", setting(4, (1 << 31) - 1), [("setting", 4, (1 << 31) - 1), ("settings_end",)]),
@@ -89,26 +89,26 @@ RULES = [
     ("9218 2.1", setting(9, 2), [("error", PROTOCOL_ERROR)]),
     ("6.6 PUSH_PROMISE", frame(5, bytes(8), 4, 1), [("error", PROTOCOL_ERROR)]),
     ("6.7 PING", frame(6, b"12345678"), [("ping", b"12345678")]),
-    ("6.7 acknowledged", frame(6, b"12345678", 1), [("ping_ack", b"12345678")]),
-    ("6.7 its length", frame(6, b"1234567"), [("error", FRAME_SIZE_ERROR)]),
-    ("6.7 of a lane", frame(6, b"12345678", 0, 1), [("error", PROTOCOL_ERROR)]),
+    ("6.7 ACK", frame(6, b"12345678", 1), [("ping_ack", b"12345678")]),
+    ("6.7 wrong length", frame(6, b"1234567"), [("error", FRAME_SIZE_ERROR)]),
+    ("6.7 on a lane", frame(6, b"12345678", 0, 1), [("error", PROTOCOL_ERROR)]),
     ("6.8 GOAWAY", frame(7, b"\0\0\0\5\0\0\0\2" + b"why" * 100), [("goaway", 5, 2)]),
-    ("6.8 its length", frame(7, b"\0\0\0\5\0\0\0"), [("error", FRAME_SIZE_ERROR)]),
-    ("6.8 of a lane", frame(7, bytes(8), 0, 1), [("error", PROTOCOL_ERROR)]),
+    ("6.8 wrong length", frame(7, b"\0\0\0\5\0\0\0"), [("error", FRAME_SIZE_ERROR)]),
+    ("6.8 on a lane", frame(7, bytes(8), 0, 1), [("error", PROTOCOL_ERROR)]),
     ("6.9 WINDOW_UPDATE", frame(8, b"\x80\0\0\7", 0, 1), [("window", 1, 7)]),
-    ("6.9 of the connection", frame(8, b"\0\0\0\7"), [("window", 0, 7)]),
-    ("6.9 nothing", frame(8, bytes(4), 0, 1), [("lane_error", 1, PROTOCOL_ERROR)]),
-    ("6.9 nothing for the connection", frame(8, bytes(4)), [("error", PROTOCOL_ERROR)]),
-    ("6.9 its length", frame(8, bytes(3), 0, 1), [("error", FRAME_SIZE_ERROR)]),
+    ("6.9 on the connection", frame(8, b"\0\0\0\7"), [("window", 0, 7)]),
+    ("6.9 increment 0", frame(8, bytes(4), 0, 1), [("lane_error", 1, PROTOCOL_ERROR)]),
+    ("6.9 increment 0 on the connection", frame(8, bytes(4)), [("error", PROTOCOL_ERROR)]),
+    ("6.9 wrong length", frame(8, bytes(3), 0, 1), [("error", FRAME_SIZE_ERROR)]),
     ("9218 7.1 PRIORITY_UPDATE", frame(16, b"\0\0\0\7u=1, i"), [("priority", 7, b"u=1, i")]),
     ("9218 7.1 a long one", frame(16, b"\0\0\0\7" + b"x" * 500), [("priority", 7, b"x" * 60)]),
-    ("9218 7.1 of a lane", frame(16, b"\0\0\0\7u=1", 0, 1), [("error", PROTOCOL_ERROR)]),
-    ("9218 7.1 for the connection", frame(16, b"\0\0\0\0u=1"), [("error", PROTOCOL_ERROR)]),
+    ("9218 7.1 on a lane", frame(16, b"\0\0\0\7u=1", 0, 1), [("error", PROTOCOL_ERROR)]),
+    ("9218 7.1 for lane 0", frame(16, b"\0\0\0\0u=1"), [("error", PROTOCOL_ERROR)]),
     ("9218 7.1 its length", frame(16, b"\0\0\0"), [("error", FRAME_SIZE_ERROR)]),
     ("4.1 an unknown type", frame(200, bytes(5000), 255, 9), [("ignored",)]),
     ("4.1 the reserved bit", frame(3, b"\0\0\0\x08", 0, 0x80000001), [("reset", 1, 8)]),
     ("4.2 too long", frame(0, bytes(16385), 0, 1), [("error", FRAME_SIZE_ERROR)]),
-    ("4.2 as long as it may be", frame(0, bytes(16384), 0, 1), [("data", 1, bytes(16384), 16384, False)]),
+    ("4.2 the longest", frame(0, bytes(16384), 0, 1), [("data", 1, bytes(16384), 16384, False)]),
 ]
 
 

@@ -1,4 +1,4 @@
-"""HPACK (RFC 7541) against its own examples and against two other implementations: libnghttp2 and Python's hpack."""
+"""HPACK (RFC 7541): the examples of the RFC, and comparison with libnghttp2 and Python's hpack."""
 
 import random
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ VALUES = [
 
 
 def fields(result: list | str) -> Head | str:
-    """Without ids and faults."""
+    """Returns the fields without ids and faults."""
     return result if isinstance(result, str) else [(name, value) for name, value, _, _ in result]
 
 
@@ -50,7 +50,7 @@ def random_head(rng: random.Random) -> Head:
     return head
 
 
-# RFC 7541 Appendix C: blocks that follow one another, and what they say.
+# RFC 7541 Appendix C: consecutive blocks and their fields.
 REQUESTS = [
     [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"www.example.com")],
     [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"www.example.com"),
@@ -109,10 +109,10 @@ def test_rfc7541_5_2_huffman_code_of_every_octet() -> None:
     [
         b"\x1f\xff\xff",  # "a" and more than seven bits of padding
         b"\xff",  # eight bits of padding alone
-        b"\x18",  # padding that is not ones
+        b"\x18",  # padding with a bit that is not 1
         b"\xff\xff\xff\xff",  # EOS
         b"\x1f\xff\xff\xff\xff\xff\xff",
-        b"\xff\xff\xff\xfe",  # a code that is not whole
+        b"\xff\xff\xff\xfe",  # an incomplete code
     ],
 )
 def test_rfc7541_5_2_what_is_no_padding(data: bytes) -> None:
@@ -163,7 +163,7 @@ def test_tables_that_turn_over_many_times() -> None:
 
 
 def test_blocks_with_errors_are_judged_as_nghttp2_judges_them() -> None:
-    """One octet of valid blocks is another, or they are cut: either both decode the same or both refuse."""
+    """Changes one octet of valid blocks, or truncates one: both decode the same, or both reject it."""
     rng = random.Random(3)
     for _ in range(2500):
         blocks = [bytearray(block) for block, _ in blocks_of(rng, Deflater())]
@@ -246,7 +246,7 @@ def test_rfc9113_8_2_1_faults_are_stored_with_the_entry(name: bytes, value: byte
     (first,), (second,), (third,) = decode_blocks([literal, b"\xbe", b"\x7e\x01z"])
     assert first == second
     assert (first[:2], first[3]) == ((name, value), faults)
-    assert third[3] == faults & 1  # the name alone
+    assert third[3] == faults & 1  # only the name's fault
 
 
 def test_rfc7541_4_2_updates_of_the_size() -> None:

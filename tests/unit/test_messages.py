@@ -1,4 +1,4 @@
-"""Messages of HTTP/2 as field lines: RFC 9113 8.1 to 8.3. A debug build also parses each head that is read (BUG_ON)."""
+"""HTTP/2 messages as field lines: RFC 9113 8.1 to 8.3. A debug build also parses each head with HTTP/1.1's parser."""
 
 import random
 
@@ -25,7 +25,7 @@ def lines(head: Head, end: bool = True, **bounds: int) -> list[bytes]:
 
 
 def changed(**pseudo: bytes | None) -> Head:
-    """GET, with other pseudo fields; None: without it."""
+    """Returns GET with other values of pseudo fields. None: without that field."""
     head = [(name, pseudo.get(name[1:].decode(), value)) for name, value in GET]
     return [(name, value) for name, value in head if value is not None]
 
@@ -74,7 +74,7 @@ def test_host_in_place_of_the_authority() -> None:
         (changed(authority=b"a\r\nx: y"), "bad_host"), (changed(authority=b"a,b"), "bad_host"),
         ([*GET, (b"host", b"b.example")], "bad_host"), ([*changed(authority=None), (b"host", b"a"),
         (b"host", b"a")], "bad_host"),
-        # what would be another request line, or a second request, in HTTP/1.1
+        # would be another request line, or a second request, in HTTP/1.1
         (changed(path=b"/ HTTP/1.1\r\nx: y"), "bad_target"), (changed(path=b"/a b"), "bad_target"),
         (changed(path=b"/a\tb"), "bad_target"), (changed(path=b"/a#b"), "bad_target"),
         (changed(path=b"/\x80"), "bad_target"),
@@ -107,7 +107,7 @@ def test_host_in_place_of_the_authority() -> None:
 )  # fmt: skip
 def test_rfc9113_8_what_is_malformed(head: Head, reason: str) -> None:
     assert read(head) == reason
-    # The tables stay in step, and what comes next is judged by itself.
+    # The tables stay in sync, and the next request does not depend on the rejected one.
     deflater = Deflater()
     first, second = deflater.encode([*head, (b"x-later", b"1")]), deflater.encode([*GET, (b"x-later", b"1")])
     found = read_requests([(first, True), (second, True)])

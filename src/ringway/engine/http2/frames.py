@@ -1,4 +1,4 @@
-"""Frames: nine octets that say what comes, then that many of it."""
+"""HTTP/2 frames: a head of nine octets, then the payload."""
 
 import cython
 from cython import address, cast
@@ -44,12 +44,12 @@ def frame_read(r, data, length, used):
 
 
 def frame_begin(r):
-    """Its head: what can be judged by it is judged before any of its payload is waited for."""
+    """Checks the head of a frame before any of its payload arrives."""
     fault: cython.int
     r.length = r.left = (cast(uint32_t, r.head[0]) << 16) | (cast(uint32_t, r.head[1]) << 8) | r.head[2]
     r.type = r.head[3]
     r.flags = r.head[4]
-    r.id = read_number(r.head + 5) & 0x7FFFFFFF  # 4.1: the first bit is reserved, and ignored
+    r.id = read_number(r.head + 5) & 0x7FFFFFFF  # 4.1: ignore the first bit, which is reserved
     r.front = 0
     r.padding = 0
     r.small_length = 0
@@ -67,7 +67,7 @@ def frame_begin(r):
         r.front = 5 if r.flags & FLAG_PRIORITY else 0
     if (r.type == FRAME_DATA or r.type == FRAME_HEADERS) and r.flags & FLAG_PADDED:
         r.front += 1
-    # 6.1, 6.2: what has no room for that is no whole frame
+    # 6.1, 6.2: the payload must hold these octets
     return GOT_NONE if r.front <= r.length else frame_error(r, H2_FRAME_SIZE_ERROR)
 
 
@@ -75,7 +75,7 @@ def frame_fault(r):
     if r.length > FRAME_BYTES_DEFAULT:
         return H2_FRAME_SIZE_ERROR  # 4.2
     if r.block != 0 and (r.type != FRAME_CONTINUATION or r.id != r.block):
-        return H2_PROTOCOL_ERROR  # 6.10: nothing else between the frames of a block
+        return H2_PROTOCOL_ERROR  # 6.10: no other frame between the frames of a block
     if not r.begun and (r.type != FRAME_SETTINGS or r.flags & FLAG_ACK):
         return H2_PROTOCOL_ERROR  # 3.4
     if r.type == FRAME_DATA or r.type == FRAME_HEADERS:
@@ -83,7 +83,7 @@ def frame_fault(r):
     elif r.type == FRAME_CONTINUATION:
         return H2_PROTOCOL_ERROR if r.block == 0 else 0
     elif r.type == FRAME_PRIORITY:
-        return H2_PROTOCOL_ERROR if r.id == 0 else 0  # a wrong length is an error of the lane alone (6.3)
+        return H2_PROTOCOL_ERROR if r.id == 0 else 0  # a wrong length is only a lane error (6.3)
     elif r.type == FRAME_RST_STREAM:
         return H2_FRAME_SIZE_ERROR if r.length != 4 else H2_PROTOCOL_ERROR if r.id == 0 else 0
     elif r.type == FRAME_SETTINGS:
@@ -91,7 +91,7 @@ def frame_fault(r):
             return H2_PROTOCOL_ERROR
         return H2_FRAME_SIZE_ERROR if r.length % SETTING_BYTES or (r.flags & FLAG_ACK and r.length) else 0
     elif r.type == FRAME_PUSH_PROMISE:
-        return H2_PROTOCOL_ERROR  # 6.6: clients must not, and we allow it to no server (6.5.2)
+        return H2_PROTOCOL_ERROR  # 6.6: clients must not send it, and our settings forbid it to servers (6.5.2)
     elif r.type == FRAME_PING:
         return H2_PROTOCOL_ERROR if r.id != 0 else H2_FRAME_SIZE_ERROR if r.length != 8 else 0
     elif r.type == FRAME_GOAWAY:
@@ -99,7 +99,7 @@ def frame_fault(r):
     elif r.type == FRAME_WINDOW_UPDATE:
         return H2_FRAME_SIZE_ERROR if r.length != 4 else 0
     elif r.type == FRAME_PRIORITY_UPDATE:
-        # RFC 9218 7.1: for the connection, and only from clients
+        # RFC 9218 7.1: on the connection, and only from clients
         return H2_PROTOCOL_ERROR if r.id != 0 or not r.server else H2_FRAME_SIZE_ERROR if r.length < 4 else 0
     return 0
 
@@ -140,7 +140,7 @@ def frame_piece(r, data, length, used):
 
 
 def frame_front(r, octet):
-    """6.1, 6.2: the length of the padding, then a priority, of which one rule is left (RFC 7540 5.3.1)."""
+    """6.1, 6.2: the length of the padding, then a priority. We check one rule of it: RFC 7540 5.3.1."""
     padded: cython.bint = (r.flags & FLAG_PADDED) != 0
     r.left -= 1
     r.front -= 1
@@ -155,7 +155,7 @@ def frame_front(r, octet):
 
 
 def frame_small(r, data, length, used):
-    """A frame that is gathered: of what is longer than that, the rest is read over."""
+    """Collects a small frame, and skips what does not fit."""
     run: uint32_t = min(length, r.left)
     kept: uint32_t = min(run, cast(uint32_t, FRAME_SMALL_BYTES) - r.small_length)
     fault: cython.int
@@ -203,7 +203,7 @@ def frame_whole(r):
 
 
 def setting_fault(r):
-    """RFC 9113 6.5.2, RFC 8441 3, RFC 9218 2.1. Others are ignored."""
+    """RFC 9113 6.5.2, RFC 8441 3, RFC 9218 2.1. Ignores other settings."""
     if r.setting == SETTING_ENABLE_PUSH:
         return H2_PROTOCOL_ERROR if r.value > (1 if r.server else 0) else 0
     elif r.setting == SETTING_INITIAL_WINDOW_SIZE:
@@ -297,8 +297,8 @@ EVENTS = (
 
 
 def read_frames(pieces: list, server: bool = True) -> list:
-    """The events of one reader that is fed the pieces, as tuples that begin with the event's name; pieces of the same
-    DATA or of the same block are joined. What is not whole at the end is missing."""
+    """Feeds the pieces to one reader and returns its events: tuples that begin with the event's name. Joins the pieces
+    of a DATA frame and of a field block. Leaves out what is not complete at the end."""
     r: FrameReader
     used: uint32_t
     at: uint32_t
@@ -310,7 +310,7 @@ def read_frames(pieces: list, server: bool = True) -> list:
     open_block: list = []  # [id, fragment, code]
     frame_reader_begin(address(r), server)
     for piece in pieces:
-        # Memory of just this length, so that a sanitizer sees a step beyond it.
+        # Memory of exactly this length, so that a sanitizer detects a read beyond it.
         length = len(piece)
         memory = cast(cython.p_uchar, malloc(length if length else 1))
         memcpy(memory, cast(cython.p_const_char, piece), length)

@@ -1,4 +1,4 @@
-"""The HPACK decoder: one for each connection, in its slot, without memory of its own."""
+"""The HPACK decoder: each connection has one in its slot. It allocates no memory."""
 
 import cython
 from cython import NULL, address, cast
@@ -10,7 +10,7 @@ from cython.cimports.ringway.engine.http import *
 from cython.cimports.ringway.engine.http2.hpack_decode import *
 from cython.cimports.ringway.engine.http2.huffman import *
 
-# RFC 7541 Appendix A, from index 1 on: name, value.
+# RFC 7541 Appendix A, from index 1: name, value.
 STATIC = """
     :authority
     :method GET
@@ -107,7 +107,7 @@ def hpack_decoder_begin(d):
 
 
 def hpack_read(d, block, length, at, out, room, field):
-    """RFC 7541 6: the first bits of a representation say which it is."""
+    """RFC 7541 6: the first bits of a representation give its kind."""
     value: uint32_t = 0
     while at[0] < length:
         first: uint8_t = block[at[0]]
@@ -120,7 +120,7 @@ def hpack_read(d, block, length, at, out, room, field):
             if result == HPACK_NO_ROOM:
                 at[0] = begin
             return result
-        elif first & 0xE0 == 0x20:  # 6.3, only in front of the first field (4.2)
+        elif first & 0xE0 == 0x20:  # 6.3, only before the first field (4.2)
             if d.begun or read_integer(block, length, at, 5, address(value)) < 0 or value > HPACK_TABLE_BYTES:
                 return HPACK_BROKEN
             d.most = cast(uint16_t, value)
@@ -148,7 +148,7 @@ def read_indexed(d, index, out, room, field):
 
 
 def read_literal(d, block, length, at, out, room, field):
-    """6.2.1 to 6.2.3: with indexing, without, never. Nothing is taken where there is no room."""
+    """6.2.1 to 6.2.3: with indexing, without indexing, never indexed. Reads nothing if there is not enough room."""
     begin: uint32_t = at[0]
     first: uint8_t = block[begin]
     indexing: cython.bint = (first & 0x40) != 0
@@ -193,7 +193,7 @@ def read_literal(d, block, length, at, out, room, field):
 
 
 def read_over(d, block, length, at):
-    """A literal that is too long for the table as well: RFC 7541 4.4 empties it."""
+    """Skips a literal that is too long for the table too: it empties the table (RFC 7541 4.4)."""
     indexing: cython.bint = (block[at[0]] & 0x40) != 0
     index: uint32_t = 0
     strings: cython.int
@@ -210,14 +210,14 @@ def read_over(d, block, length, at):
 
 
 def read_integer(block, length, at, prefix, value):
-    """RFC 7541 5.1. 0, or -1: not whole, or beyond HPACK_INTEGER_MAX."""
+    """RFC 7541 5.1. 0, or -1: truncated, or above HPACK_INTEGER_MAX."""
     most: uint32_t = (1 << prefix) - 1
     total: uint32_t = block[at[0]] & most
     shift: uint32_t = 0
     at[0] += 1
     if total == most:
         while True:
-            # Four more octets hold 28 bits: a longer form, with zeros too, is nobody's need.
+            # Four more octets hold 28 bits. No encoder needs a longer form, such as one padded with zeros.
             if at[0] >= length or shift > 21:
                 return -1
             octet: uint8_t = block[at[0]]
@@ -231,7 +231,7 @@ def read_integer(block, length, at, prefix, value):
 
 
 def read_string(block, length, at, out, room):
-    """RFC 7541 5.2. Octets written, or HUFFMAN_BROKEN, HUFFMAN_NO_ROOM."""
+    """RFC 7541 5.2. Returns the octets written, HUFFMAN_BROKEN or HUFFMAN_NO_ROOM."""
     bytes: uint32_t = 0
     if at[0] >= length:
         return HUFFMAN_BROKEN
@@ -249,7 +249,7 @@ def read_string(block, length, at, out, room):
 
 
 def entry_of(d, index, text):
-    """The entry of an index, RFC 7541 2.3.3, and where its line's offset counts from. NULL: there is none."""
+    """Returns the entry at an index (RFC 7541 2.3.3), and in `text` the base of its offset. NULL: no such entry."""
     if 0 < index <= HPACK_STATIC:
         text[0] = HPACK_STATIC_TEXT
         return address(HPACK_STATIC_ENTRIES[index])
@@ -260,7 +260,7 @@ def entry_of(d, index, text):
 
 
 def table_insert(d, line, field):
-    """RFC 7541 4.4. The line is not in the table, so that it outlives what is evicted."""
+    """RFC 7541 4.4. `line` is not in the table, so evictions do not overwrite it."""
     bytes: uint32_t = field.name + field.value + 4
     size: uint32_t = field.name + field.value + HPACK_ENTRY_BYTES
     oldest: uint32_t
@@ -270,7 +270,7 @@ def table_insert(d, line, field):
         return
     table_shrink(d, d.most - size)
     if d.end + bytes > HPACK_TABLE_BYTES:
-        # The lines move to the front: of the 4,096 octets 28 of each entry are not used, so that this is rare.
+        # Move the lines to the front. This is rare: an entry counts 28 octets more than its line has.
         oldest = (d.newest + HPACK_ENTRIES + 1 - d.count) % HPACK_ENTRIES
         gap: uint16_t = d.entries[oldest].at if d.count else d.end
         memmove(d.text, d.text + gap, d.end - gap)
@@ -289,7 +289,7 @@ def table_insert(d, line, field):
 
 
 def table_shrink(d, size):
-    """Evicts the oldest until no more than so many octets are left, RFC 7541 4.3."""
+    """Evicts the oldest entries until at most `size` octets are left (RFC 7541 4.3)."""
     while d.size > size:
         oldest: cython.pointer(HpackEntry) = address(
             d.entries[(d.newest + HPACK_ENTRIES + 1 - d.count) % HPACK_ENTRIES]
@@ -317,7 +317,7 @@ def name_id(name, length):
 
 
 def name_faults(name, length):
-    """RFC 9113 8.2.1: a token (RFC 9110 5.1) without upper-case letters; one colon in front makes it a pseudo field."""
+    """RFC 9113 8.2.1: a token (RFC 9110 5.1) without upper-case letters. A pseudo field has a colon before it."""
     begin: uint32_t = 1 if length and name[0] == b":" else 0
     i: uint32_t
     if length == begin or token_run(name + begin, length - begin) != length - begin:
@@ -329,7 +329,7 @@ def name_faults(name, length):
 
 
 def value_faults(value, length):
-    """RFC 9113 8.2.1: what RFC 9110 5.5 allows, without white space in front or behind."""
+    """RFC 9113 8.2.1: what RFC 9110 5.5 allows, without white space at the start or end."""
     if length == 0:
         return 0
     if value_run(value, length) != length or value[0] == SP or value[0] == HT:
@@ -344,8 +344,8 @@ build_static(STATIC.strip("\n").split("\n"))
 
 
 def decode_blocks(blocks: list, room: int = 1 << 16, table: int = HPACK_TABLE_BYTES) -> list:
-    """What one decoder makes of the blocks, one after another: for each a list of (name, value, id, faults), with None
-    for a field that is longer than `room`; and ends with "broken" where a block is."""
+    """Decodes the blocks in order with one decoder. Returns a list of (name, value, id, faults) for each block, with
+    None for a field that is longer than `room`. Stops at a broken block, with "broken"."""
     decoder: HpackDecoder
     field: HpackField
     at: uint32_t
@@ -357,7 +357,7 @@ def decode_blocks(blocks: list, room: int = 1 << 16, table: int = HPACK_TABLE_BY
     large: cython.p_char = cast(cython.p_char, malloc(HPACK_LINE_MAX))
     hpack_decoder_begin(address(decoder))
     for block in blocks:
-        # Memory of just this length, so that a sanitizer sees a step beyond it.
+        # Memory of exactly this length, so that a sanitizer detects a read beyond it.
         length = len(block)
         memory = cast(cython.p_uchar, malloc(length if length else 1))
         memcpy(memory, cast(cython.p_const_char, block), length)

@@ -1,4 +1,4 @@
-"""The HPACK encoder: one for each connection, in its slot, without memory of its own."""
+"""The HPACK encoder: each connection has one in its slot. It allocates no memory."""
 
 import cython
 from cython import NULL, address, cast
@@ -20,11 +20,11 @@ INDEXED = """
     upgrade-insecure-requests user-agent vary via x-content-type-options x-forwarded-host x-forwarded-port
     x-forwarded-proto x-frame-options
 """
-"""Names that the encoder indexes: what many messages have in common, and nobody's secret."""
+"""Names that the encoder indexes: many messages repeat their values, and the values are not secret."""
 
 
 def build_known(statics: list, indexed: list) -> None:
-    at: cython.p_char = HPACK_KNOWN_TEXT  # as a pointer: Cython takes the sum of an array and a number for an array
+    at: cython.p_char = HPACK_KNOWN_TEXT  # a pointer: for Cython, an array plus a number is an array
     place: uint32_t
     names: dict = {}
     for index, line in enumerate(statics, 1):
@@ -54,7 +54,7 @@ def hpack_encoder_begin(e):
     memset(e.last, 0, cython.sizeof(e.last))
     e.most = HPACK_SENT_BYTES
     e.least = HPACK_SENT_BYTES
-    e.announce = True  # the peer reckons with 4,096
+    e.announce = True  # the peer assumes 4,096
 
 
 def hpack_encoder_resize(e, bytes):
@@ -65,7 +65,7 @@ def hpack_encoder_resize(e, bytes):
 
 
 def hpack_write_begin(e, out):
-    """RFC 7541 4.2: the smallest size that it had in between is announced too, since that is what was evicted by."""
+    """RFC 7541 4.2: announces also the smallest size in between, because the table was shrunk to it."""
     n: uint32_t = 0
     if not e.announce:
         return 0
@@ -78,7 +78,7 @@ def hpack_write_begin(e, out):
 
 
 def hpack_write_status(status, out):
-    """Seven statuses are in the static table, RFC 7541 Appendix A; any other is a literal, not indexed."""
+    """Seven statuses are in the static table (RFC 7541 Appendix A). Others are literals without indexing."""
     index: uint32_t = 0
     if status == 200:
         index = 8
@@ -106,12 +106,12 @@ def hpack_write_status(status, out):
 
 
 def hpack_write(e, name, name_length, value, value_length, out, room):
-    low: cython.p_uchar = out + 5  # where a literal name stands if its length takes the most octets
+    low: cython.p_uchar = out + 5  # leaves space for the longest length of a literal name
     known: cython.pointer(HpackKnown)
     index: uint32_t
     i: uint32_t
     n: uint32_t
-    # The longest of all forms, with integers of five octets.
+    # The longest form, with integers of five octets.
     if name_length + value_length + 11 > room:
         return -1
     for i in range(name_length):
@@ -195,7 +195,7 @@ def sent_shrink(e, size):
 
 
 def write_integer(out, first, prefix, value):
-    """RFC 7541 5.1, with the bits of `first` in front. Octets, at most 5."""
+    """RFC 7541 5.1, with the bits of `first` before the prefix. Returns the octets written, at most 5."""
     most: uint32_t = (1 << prefix) - 1
     n: uint32_t = 1
     if value < most:
@@ -218,8 +218,8 @@ build_known(STATIC.strip("\n").split("\n"), INDEXED.split())
 
 
 def encode_heads(heads: list) -> list:
-    """What one encoder makes of these: a number is the peer's SETTINGS_HEADER_TABLE_SIZE; a list of (name, value) is a
-    head, and becomes a block. The value of :status goes the way of statuses."""
+    """Encodes each head, a list of (name, value), to a block, with one encoder. A number in the list is the peer's
+    SETTINGS_HEADER_TABLE_SIZE. hpack_write_status() writes :status."""
     encoder: HpackEncoder
     n: cython.int
     at: uint32_t

@@ -1,4 +1,4 @@
-"""The Huffman decoder: two octets a step from a table of 12 bits, which holds all that text consists of."""
+"""The Huffman decoder: a table of 12 bits gives up to two octets a step. It holds the codes of nearly all text."""
 
 import cython
 from cython import address, cast
@@ -8,7 +8,7 @@ from cython.cimports.libc.string import memcpy
 from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.http2.huffman import *
 
-# RFC 7541 Appendix B: bits of the code of each octet, then of EOS.
+# RFC 7541 Appendix B: the length of each octet's code, and of EOS, in bits.
 LENGTHS = """
     13 23 28 28 28 28 28 28 28 24 30 28 28 30 28 28 28 28 28 28 28 28 30 28 28 28 28 28 28 28 28 28
      6 10 10 12 13  6  8 11 10 10  8 11  8  6  6  6  5  5  5  6  6  6  6  6  6  6  7  8 15  6 12 10
@@ -23,7 +23,7 @@ LENGTHS = """
 
 
 def build_tables(lengths: list) -> None:
-    """Fills the tables from the lengths of all 257 codes."""
+    """Builds the tables from the lengths of all 257 codes."""
     code: uint32_t = 0
     bits: cython.int
     i: uint32_t
@@ -44,7 +44,7 @@ def build_tables(lengths: list) -> None:
         bits = lengths[symbol]
         for i in range(1 << (HUFFMAN_FAST_BITS - bits) if bits <= HUFFMAN_FAST_BITS else 0):
             HUFFMAN_FAST[(value << (HUFFMAN_FAST_BITS - bits)) + i] = HuffmanStep(symbol, 0, bits, bits)
-    # From the end of the longest codes to the shortest: the rest of a step is looked up as it was before.
+    # Add the second octet. `steps` has the first ones, since the loop changes HUFFMAN_FAST.
     steps: list = [(HUFFMAN_FAST[i].first, HUFFMAN_FAST[i].first_bits) for i in range(1 << HUFFMAN_FAST_BITS)]
     for i in range(1 << HUFFMAN_FAST_BITS):
         bits = HUFFMAN_FAST[i].first_bits
@@ -58,7 +58,7 @@ build_tables([int(text) for text in LENGTHS.split()])
 
 
 def huffman_decode(data, length, out, room):
-    bits: uint64_t = 0  # the next ones, from the top
+    bits: uint64_t = 0  # the next bits; the first one is the highest
     have: uint32_t = 0
     at: uint32_t = 0
     n: uint32_t = 0
@@ -72,7 +72,7 @@ def huffman_decode(data, length, out, room):
             at += 1
         if have == 0:
             return cast(cython.int, n)
-        # Behind the end there are ones, as in the padding.
+        # Fill up with ones after the end, like the padding.
         window: uint32_t = cast(uint32_t, (bits | (cast(uint64_t, -1) >> have if have < 64 else 0)) >> 34)
         step = HUFFMAN_FAST[window >> (HUFFMAN_BITS_MAX - HUFFMAN_FAST_BITS)]
         if step.first_bits == 0:
@@ -95,7 +95,7 @@ def huffman_decode(data, length, out, room):
             n += 1
         bits <<= step.bits
         have -= step.bits
-    # RFC 7541 5.2: what is left is padding: fewer than 8 bits, all ones.
+    # RFC 7541 5.2: the rest must be padding: fewer than 8 bits, all ones.
     if have > 7 or at < length or (bits >> (64 - have)) != (1 << have) - 1:
         return HUFFMAN_BROKEN
     return cast(cython.int, n)
@@ -116,8 +116,8 @@ def huffman_long(bits, length):
 
 
 def decode_huffman(data: bytes, room: int = 1 << 16) -> bytes:
-    """The text. Raises ValueError: "broken" or "no room"."""
-    # Memory of just this length, so that a sanitizer sees a step beyond it.
+    """Returns the text. Raises ValueError: "broken" or "no room"."""
+    # Memory of exactly this length, so that a sanitizer detects a read beyond it.
     length: uint32_t = len(data)
     most: uint32_t = room
     memory: cython.p_uchar = cast(cython.p_uchar, malloc(length if length else 1))

@@ -1,4 +1,4 @@
-"""HTTP/2's messages as field lines: pseudo fields become the first line, crumbs become one cookie, and back."""
+"""HTTP/2 messages as field lines: pseudo fields become the first line, crumbs become one cookie, and back."""
 
 import cython
 from cython import NULL, address, cast
@@ -20,7 +20,7 @@ def request_read(d, block, length, end, bounds, out, room, scratch, scratch_room
     line: cython.p_char = NULL
     result: cython.int
     reading_begin(address(r), d, block, length, bounds, out, room, scratch, scratch_room)
-    # A head that is refused early is still logged, as far as it was read: nothing of the one before may be left.
+    # The access log also has rejected heads, as far as they were read: clear what the last head left.
     head.method_text.length = head.target.length = head.path.length = head.query.length = head.host.length = 0
     head.field_count = 0
     while True:
@@ -106,13 +106,13 @@ def next_field(r, field, line):
             left = r.scratch_room
         elif r.lined:
             into = r.out + r.n
-            left = r.room - r.n - 2  # the empty line
+            left = r.room - r.n - 2  # for the empty line
         else:
             into = r.scratch + r.used
             left = r.scratch_room - r.used
         result = hpack_read(r.decoder, r.block, r.length, address(r.at), into, left, field)
         if result == HPACK_NO_ROOM:
-            refuse(r, HEAD_TOO_LARGE)  # and decode it once more, into the scratch
+            refuse(r, HEAD_TOO_LARGE)  # and decode it again, into the scratch
             continue
         if result == HPACK_LONG:
             refuse(r, HEAD_TOO_LARGE)
@@ -130,7 +130,7 @@ def next_field(r, field, line):
 
 def take_pseudo(r, field, line):
     if r.lined:
-        refuse(r, BAD_PSEUDO_FIELD)  # RFC 9113 8.3: all of them before other fields
+        refuse(r, BAD_PSEUDO_FIELD)  # RFC 9113 8.3: pseudo fields come before other fields
     elif field.faults:
         refuse(
             r, BAD_TARGET if field.id == PSEUDO_PATH else BAD_HOST if field.id == PSEUDO_AUTHORITY else BAD_PSEUDO_FIELD
@@ -157,11 +157,11 @@ def take_once(r, into, field, line):
 
 
 def line_reason(r):
-    """RFC 9113 8.3.1, and of RFC 9112 3.2 what may be a target."""
+    """RFC 9113 8.3.1, and the targets of RFC 9112 3.2 that we accept."""
     if r.method.length == 0 or token_run(r.method.at, r.method.length) != r.method.length:
         return -BAD_PSEUDO_FIELD if r.method.length == 0 else -BAD_METHOD
     if method_of(r.method.at, r.method.length) == METHOD_CONNECT:
-        # 8.5: of a proxy that lets clients through. We are none, as in HTTP/1.1.
+        # 8.5: for forward proxies only. We reject it, as in HTTP/1.1.
         return -METHOD_NOT_IMPLEMENTED if r.scheme.at == NULL and r.path.at == NULL else -BAD_PSEUDO_FIELD
     if not span_is(r.scheme, b"https", 5) and not span_is(r.scheme, b"http", 4):
         return -BAD_PSEUDO_FIELD
@@ -177,7 +177,7 @@ def line_reason(r):
 
 
 def write_line(r, head):
-    """The first line, and Host of an authority, as HTTP/1.1 has them: from here on fields go to `out`."""
+    """Writes the request line of HTTP/1.1, and Host from the authority. Later fields go to `out`."""
     p: cython.p_char = r.out
     r.reason = line_reason(r)
     if r.reason:
@@ -213,7 +213,7 @@ def take_field(r, field, line, head):
         refuse(r, BAD_FIELD)  # RFC 9113 8.2.2
         return
     if field.id == FIELD_HOST and r.authority.at != NULL:
-        # 8.3.1: it is the same, or somebody routes by the wrong one. The field of the authority stands already.
+        # 8.3.1: both must be equal, or another server may route by the other one. write_line() has written Host.
         if not same_authority(r.out, head.fields[0].value, value, field.value):
             refuse(r, BAD_HOST)
         return
@@ -221,7 +221,7 @@ def take_field(r, field, line, head):
         take_crumb(r, field, line)
         return
     if line != r.out + r.n:
-        # The first one behind the pseudo fields.
+        # The first field after the pseudo fields.
         if bytes + 2 > r.room - r.n:
             refuse(r, HEAD_TOO_LARGE)
             return
@@ -240,13 +240,13 @@ def same_authority(lines, authority, value, length):
 
 
 def take_crumb(r, field, line):
-    """RFC 9113 8.2.3: the cookie may come in pieces, which HTTP/1.1 knows as one."""
+    """RFC 9113 8.2.3: a cookie may come in several fields. HTTP/1.1 needs one."""
     if field.value == 0:
-        return  # it would leave a blank at the end
+        return  # it would end the cookie with "; "
     if r.used + field.value + 2 > r.scratch_room:
         refuse(r, HEAD_TOO_LARGE)
         return
-    # The first crumb may lie in the scratch itself, behind where it goes.
+    # The first crumb may be in the scratch itself, after its destination.
     if r.used:
         memcpy(r.scratch + r.used, b"; ", 2)
         r.used += 2
@@ -278,7 +278,7 @@ def add_field(r, head, name, value, id):
 
 
 def judge_request(r, end, head):
-    """What the fields mean together is judged as in HTTP/1.1, but for what frames the body."""
+    """Checks the fields as HTTP/1.1 does, except for the framing of the body."""
     g: Gathered
     result: cython.int
     memcpy(r.out + r.n, b"\r\n", 2)
@@ -301,7 +301,7 @@ def judge_request(r, end, head):
 
 
 def connection_field(name, length, id):
-    """Fields of one connection of HTTP/1.1."""
+    """Tells fields that belong to one HTTP/1.1 connection."""
     if (
         id == FIELD_CONNECTION
         or id == FIELD_KEEP_ALIVE
@@ -314,7 +314,7 @@ def connection_field(name, length, id):
 
 
 def parsed_alike(lines, head):
-    """A second opinion on each head, of debug builds: HTTP/1.1's parser."""
+    """Compares a head with the result of the HTTP/1.1 parser, in debug builds."""
     other: RequestHead
     i: uint32_t
     if request_parse(lines, head.length, address(other)) != 0:
@@ -385,7 +385,7 @@ def message_write(e, kind, lines, length, scheme, out, room):
 
 
 def write_first(e, kind, lines, length, scheme, out, room):
-    """The pseudo fields, RFC 9113 8.3."""
+    """Writes the pseudo fields (RFC 9113 8.3)."""
     n: cython.int
     written: cython.int
     path: uint32_t
@@ -394,7 +394,7 @@ def write_first(e, kind, lines, length, scheme, out, room):
     if kind == MESSAGE_RESPONSE:
         if room < 5:
             return -1
-        # "HTTP/1.1 200 ...": as it was written or checked, with three digits.
+        # "HTTP/1.1 200 ...": our own writer or parser guarantees three digits.
         status = (lines[9] - ord("0")) * 100 + (lines[10] - ord("0")) * 10 + (lines[11] - ord("0"))
         return cast(cython.int, hpack_write_status(status, out))
     first = token_run(lines, length)
@@ -437,7 +437,7 @@ def write_static(e, name, value, out, room):
 
 
 def find_host(lines, length):
-    """The value of Host, which is the first field of the requests that we write. Not there: NULL."""
+    """Returns the value of Host. It is the first field of the requests that we write. NULL: no Host."""
     at: uint32_t = 0
     begin: uint32_t
     while at < length and lines[at] != CR:
@@ -451,7 +451,7 @@ def find_host(lines, length):
 
 
 def left_out(name, length, value, value_length, kind):
-    """What a message of HTTP/2 may not have (RFC 9113 8.2.2), and Host, which became :authority (8.3.1)."""
+    """Tells fields that HTTP/2 forbids (RFC 9113 8.2.2), and Host, which becomes :authority (8.3.1)."""
     if length == 2:
         return same_text(name, b"te", 2) and not (value_length == 8 and same_text(value, b"trailers", 8))
     elif length == 4:
@@ -475,8 +475,8 @@ def piece_of(data: bytes, piece: Piece) -> bytes:
 
 
 def read_requests(blocks: list, bytes_max: int = 16384, fields_max: int = 100, room: int = 16384) -> list:
-    """What one decoder makes of these pairs: a block, and whether no body follows. For each the name of the reason, or
-    "broken"; or a dict of its lines and of what the head says."""
+    """Reads pairs of a block and `end` with one decoder. Returns for each a dict of its lines and its head, the name
+    of a reason, or "broken"."""
     decoder: HpackDecoder
     bounds: MessageBounds
     head: RequestHead
@@ -491,7 +491,7 @@ def read_requests(blocks: list, bytes_max: int = 16384, fields_max: int = 100, r
     bounds.fields = fields_max
     hpack_decoder_begin(address(decoder))
     for block, end in blocks:
-        # Memory of just this length, so that a sanitizer sees a step beyond it.
+        # Memory of exactly this length, so that a sanitizer detects a read beyond it.
         length = len(block)
         memory = cast(cython.p_uchar, malloc(length if length else 1))
         memcpy(memory, cast(cython.p_const_char, block), length)
@@ -527,7 +527,7 @@ def read_requests(blocks: list, bytes_max: int = 16384, fields_max: int = 100, r
 
 
 def read_trailers(blocks: list, bytes_max: int = 16384, fields_max: int = 100) -> list:
-    """The lines of each, the name of a reason, or "broken"."""
+    """Returns for each block its lines, the name of a reason, or "broken"."""
     decoder: HpackDecoder
     bounds: MessageBounds
     n: cython.int
@@ -553,7 +553,7 @@ def read_trailers(blocks: list, bytes_max: int = 16384, fields_max: int = 100) -
 
 
 def write_messages(messages: list) -> list:
-    """The blocks that one encoder makes of these: tuples of "request", "response" or "trailer", and lines."""
+    """Encodes tuples of a kind ("request", "response", "trailer") and lines to blocks, with one encoder."""
     encoder: HpackEncoder
     n: cython.int
     room: uint32_t
