@@ -388,7 +388,7 @@ def check_generated(path: Path, names: set[str]) -> Iterator[Problem]:
     source = path.read_text(encoding="utf-8")
     # In C names the length of the module's name comes before it.
     prefix = f"{len(path.stem)}{path.stem}_"
-    folder = re.compile(r"^\d+[a-z]+_(?=\d)")
+    folder = re.compile(r"^\d+[a-z]+\d*_(?=\d)")
     seen = set()
     for match in _FUNCTION.finditer(source):
         inside = folder.sub("", match[1])

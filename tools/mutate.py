@@ -170,6 +170,9 @@ def main() -> int:
     if broken:
         print(*broken, sep="\n", file=sys.stderr)
         return 2
+    if not chosen:  # pytest without a test named would run all of them
+        print(f"no mutation has one of these words: {' '.join(options.words)}", file=sys.stderr)
+        return 2
     if options.list:
         print(*(f"{one.list}: {one.name}" for one in chosen), sep="\n")
         return 0

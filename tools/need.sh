@@ -49,6 +49,9 @@ need_test() {
   PATH=$PATH:/usr/sbin:/sbin command -v nginx >/dev/null 2>&1 || missing nginx-light nginx nginx
   command -v curl >/dev/null 2>&1 || missing curl curl curl
   command -v openssl >/dev/null 2>&1 || missing openssl openssl openssl
+  # The tests compare our HPACK with that of libnghttp2.
+  "$python" -c 'import ctypes; ctypes.CDLL("libnghttp2.so.14")' 2>/dev/null ||
+    missing libnghttp2-14 libnghttp2 libnghttp2
 }
 
 need_kernel() {

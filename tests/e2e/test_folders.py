@@ -58,8 +58,14 @@ def make_anew(base, number):
     release(base / "current/public", number)
 
 
+@pytest.mark.parametrize("user", ["root", "nobody"])
 @pytest.mark.parametrize("replace", [turn_link, move, make_anew])
-def test_a_folder_is_followed(ringway, tmp_path, replace):
+def test_a_folder_is_followed(ringway, tmp_path, replace, user):
+    """Workers follow a folder themselves. The supervisor does it where the user of the workers cannot enter."""
+    if os.geteuid() != 0:
+        user = None
+    elif user == "nobody":
+        tmp_path.chmod(0o700)
     if replace is turn_link:
         release(tmp_path / "releases/0/public", 0)
         (tmp_path / "current").symlink_to("releases/0")
@@ -67,6 +73,7 @@ def test_a_folder_is_followed(ringway, tmp_path, replace):
         release(tmp_path / "current/public", 0)
     server = ringway(
         {
+            "server": {"listen": "127.0.0.1:0", **({"user": user} if user else {})},
             "timeouts": {"file_valid": 0.2},
             "host_routes": {"*": {"type": "File", "path": tmp_path / "current/public"}},
         }

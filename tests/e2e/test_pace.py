@@ -5,8 +5,8 @@ import time
 
 import pytest
 from harness import bulk
-from harness.memory import resident
-from harness.waiting import DEADLINE, wait
+from harness.memory import resident, wait_for_total
+from harness.waiting import DEADLINE
 
 MIB = 1 << 20
 LARGE = 256 * MIB
@@ -207,13 +207,12 @@ def test_a_response_in_drops(ringway, upstream, certificate, tls):
 
 @pytest.mark.slow
 def test_many_readers_that_stop_share_a_bounded_memory(ringway, upstream, certificate):
-    """40 downloads that are not read: Ringway holds 40 times a small amount, and releases all of it."""
+    """40 downloads that are not read: Ringway holds 40 times a few buffers. How much memory the process touched before
+    they stood still depends on the machine, so the test counts the buffers in use."""
     watch = Watch()
     size = 32 * MIB
     origin = upstream(sender(watch, size))
     server = ringway(config(origin.url, certificate))
-    pid = server.worker_pids[0]
-    before = resident(pid)
     clients = [server.connect(tls=number % 2 == 1, window=65536) for number in range(40)]
     try:
         for client in clients:
@@ -222,7 +221,7 @@ def test_many_readers_that_stop_share_a_bounded_memory(ringway, upstream, certif
             assert client.response_head(2 * DEADLINE).status == 200
         watch.wait_standstill(MIB)
         # The kernel may return a buffer later than the last byte moved.
-        wait(lambda: resident(pid) - before < 48 * MIB, "release of memory")
+        wait_for_total(server, "buffers", lambda count: count < 40 * 8)
     finally:
         for client in clients:
             client.close()

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from harness.memory import total
 from harness.successors import end, successors
 from harness.waiting import DEADLINE, wait
 
@@ -218,3 +219,40 @@ def test_what_its_user_may_not_read_is_told(ringway, folder):
     server.wait_line('warning .*: host_routes."\\*".path: workers run as nobody, which cannot enter ')
     with server.connect() as client:
         assert client.get("/a").status == 403
+
+
+@as_root
+def test_a_folder_that_is_made_again_leaves_everything_else_alone(ringway, folder, upstream):
+    """The worker gets another descriptor: idle upstream connections stay, and what is known of other folders."""
+    base = folder.parent
+    base.chmod(0o700)
+    origin = upstream()
+    shutil.copytree(folder, base / "other")
+    os.chmod(base / "other", 0o755)
+    routes = {
+        "dist": {"type": "File", "path": folder},
+        "other": {"type": "File", "path": base / "other"},
+        "api": {"type": "Proxy", "url": origin.url},
+    }
+    timeouts = {"file_valid": 3600, "keepalive": 3600}
+    config = {
+        **site(folder, server={"listen": "127.0.0.1:0", "user": "nobody"}, timeouts=timeouts),
+        "host_routes": routes,
+    }
+    server = ringway(config)
+    with server.connect() as client:
+        assert client.get("/a", host="dist").body == b"one"
+        assert client.get("/a", host="other").body == b"one"
+        assert client.get("/", host="api").body == b"hello"
+        opened = total(server, "file_opens")
+        shutil.rmtree(folder)
+        folder.mkdir()
+        folder.chmod(0o755)
+        (folder / "a").write_text("two")
+        wait(lambda: client.get("/a", host="dist").body == b"two", "the new folder")
+        assert total(server, "file_opens") > opened
+        opened = total(server, "file_opens")
+        assert client.get("/a", host="other").body == b"one"
+        assert total(server, "file_opens") == opened
+        assert client.get("/", host="api").body == b"hello"
+    assert [request.link.number for request in origin.requests] == [0, 0]

@@ -96,6 +96,27 @@ def test_what_follows_a_broken_record_does_not_reset_the_alert(shake, version):
 
 
 @VERSION
+@pytest.mark.parametrize("more", [0, 300_000], ids=["alone", "with more behind it"])
+def test_a_broken_record_in_a_tunnel(secure, shake, version, more):
+    """The tunnel ends at once on both sides, also if bytes that nobody can decrypt follow the record."""
+    server, upstream = secure
+
+    def serve(link, request):
+        link.send(message("HTTP/1.1 101 Switching Protocols", "Connection: upgrade", "Upgrade: websocket"))
+        link.or_ended(link.to_end)
+
+    target = upstream.on(serve)
+    half = shake(version)
+    half.sendall(message(f"GET {target} HTTP/1.1", "Host: proxied", "Connection: upgrade", "Upgrade: websocket"))
+    assert half.recv(65536).startswith(b"HTTP/1.1 101 ")
+    with contextlib.suppress(ConnectionError):
+        half.sock.sendall(broken(half) + b"x" * more)
+    assert server.record(target)["reason"] == "client_closed"
+    link = upstream.request(target).link
+    upstream.journal.until(lambda: link.closed, "end at the upstream")
+
+
+@VERSION
 @pytest.mark.parametrize("first", [b"", b"abc"], ids=["head", "body"])
 def test_a_broken_record_while_a_request_is_served(secure, shake, version, first):
     """The upstream sees the end of the request, and the client gets the alert."""

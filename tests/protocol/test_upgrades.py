@@ -197,6 +197,26 @@ def test_what_a_client_said_before_its_reset(ringway, upstream, certificate, tmp
     assert total(server, "timeouts") == timeouts
 
 
+def test_a_client_that_does_not_read_what_was_said_before_a_reset(ringway, upstream):
+    """`[timeouts] write` ends the wait for it, not the much longer `tunnel`."""
+    broken = threading.Event()
+
+    def serve(link):
+        link.request()
+        link.send(SWITCH + b"x" * 100_000)
+        arrived(link.sock)
+        link.reset()
+        broken.set()
+
+    up = upstream(serve)
+    server = ringway({"host_routes": {"*": {"type": "Proxy", "url": up.url}}, "timeouts": {"write": 0.5}})
+    with server.connect(window=4096) as client:
+        client.send(message("GET / HTTP/1.1", *ASK))
+        assert client.response_head().status == 101
+        assert broken.wait(DEADLINE)
+        assert server.record("/")["reason"] == "upstream_cut"
+
+
 def test_much_both_ways(site):
     """More than all buffers can hold, in both directions at once: nothing is lost or mixed."""
     size = 3_000_000

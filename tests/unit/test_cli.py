@@ -44,7 +44,10 @@ def test_every_command_has_a_help_text(command: str) -> None:
     assert len(done.stdout) > 100
 
 
-def test_the_help_keeps_its_columns() -> None:
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_the_help_keeps_its_columns(monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    """In a wide terminal there is room to join two lines."""
+    monkeypatch.setenv("COLUMNS", columns)
     lines = call("--help").stdout.splitlines()
     for command in ("demo", "cert", "check", "run", "reload", "upgrade"):
         (line,) = [line for line in lines if re.search(rf": +ringway {command}\b", line)]

@@ -7,6 +7,7 @@ import pytest
 from configs import problems
 
 from ringway.config import doors
+from ringway.config.checks import warnings_of
 from ringway.config.load import validate
 from ringway.config.model import Config
 from ringway.control.certificates.certificates import write_self_signed
@@ -75,6 +76,32 @@ client_auth = "off"
     assert f"  *.a.b             required, verified with {ca}" in lines
     assert f"  y.a.b             optional, verified with {ca}" in lines
     assert "  every other host  not requested" in lines
+
+
+@pytest.mark.parametrize(
+    ("server", "keys", "key"),
+    [
+        ('plain_listen = "127.0.0.1:0"', '[tls]\nclient_ca = "CA"\nclient_auth = "require"', "tls.client_auth"),
+        (
+            'plain_listen = "127.0.0.1:0"',
+            '[tls]\nclient_ca = "CA"\n[tls.hosts."a.b"]\nclient_auth = "require"',
+            'tls.hosts."a.b".client_auth',
+        ),
+        ('plain_listen = "127.0.0.1:0"', '[tls]\nclient_ca = "CA"\nclient_auth = "optional"', None),
+        ("", '[tls]\nclient_ca = "CA"\nclient_auth = "require"', None),
+        (
+            'plain_listen = "127.0.0.1:0"\nredirect_https = true',
+            '[tls]\nclient_ca = "CA"\nclient_auth = "require"',
+            None,
+        ),
+    ],
+)
+def test_hosts_that_reject_acme_challenges(tmp_path: Path, server: str, keys: str, key: str | None) -> None:
+    text = client_auth_file(tmp_path, keys).replace("[tls]\n", f"{server}\n[tls]\n", 1)
+    config, _ = validate(tomllib.loads(text + '\n[host_routes]\n"*" = { type = "Redirect", to = "/" }\n'))
+    assert config is not None
+    found = [problem.key for problem in warnings_of(config) if "ACME" in problem.sentence]
+    assert found == ([key] if key else [])
 
 
 def report_lines(config: Config) -> list[str]:

@@ -16,6 +16,13 @@ def test_names_are_unique() -> None:
     assert sorted(set(names)) == sorted(names)
 
 
+def test_a_word_in_no_name_runs_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.argv", ["mutate", "no such word"])
+    monkeypatch.setattr(mutate, "copy_tree", lambda: pytest.fail("it copies the tree"))
+    assert mutate.main() == 2
+    assert "no mutation has one of these words: no such word" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -168,7 +168,7 @@ BROKEN = {
     "behind the head": record(size=2 * HEAD.size),
     "behind the ring": record(size=2**32 - 8),
     "shorter than a head": record(size=8),
-    "texts longer than the record": record()[:32].replace(b"\0\0", b"\xff\xff") + record()[32:],
+    "texts longer than the record": record(size=HEAD.size, texts=(b"x" * 64, *(b"",) * 7)),
     "filler of the whole ring": struct.pack("=IB", RING, 0).ljust(HEAD.size),
     "short filler": struct.pack("=IB", 8, 0).ljust(HEAD.size),
     "kind": record(kind=3),
@@ -201,6 +201,10 @@ def test_the_end_of_the_ring_is_not_passed(block) -> None:
     """Neither by a record nor by the look at its head."""
     with pytest.raises(BrokenRing):
         lies(block, struct.pack("=IB", 64, 2).ljust(8), 5 * RING + 64, 5 * RING - 8).read()
+    long = record(texts=(b"x" * 64, *(b"",) * 7))
+    place = 5 * RING - HEAD.size
+    with pytest.raises(BrokenRing):
+        lies(block, long[: HEAD.size], place + len(long), place).read()
 
 
 def test_what_came_before_is_returned(block) -> None:

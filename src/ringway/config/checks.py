@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ringway.config.document import key_path
-from ringway.config.doors import check_doors
+from ringway.config.doors import check_doors, without_challenges
 from ringway.config.model import AccessLog, Config, FileRoute, Performance, ProxyRoute, Route, Server, Tls
 from ringway.config.values import parse_address, parse_url
 from ringway.control.logs.access_log import NO_LOG, NO_LOG_REMEDY, is_log
@@ -90,6 +90,8 @@ def warnings_of(config: Config) -> list[Problem]:
 
             warnings += [Problem(f"{key}.key_path", line) for line in permissions(route.key_path)]
     warnings += account.warnings(config.server)
+    if config.tls is not None and config.server.plain_listen and not config.server.redirect_https:
+        warnings += without_challenges(config.tls)
     worker, _ = account_for(config.server)
     if worker is not None and worker.uid != 0:
         warnings += _out_of_reach(config, worker)

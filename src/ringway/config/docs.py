@@ -75,7 +75,7 @@ Errors name the file and the line: `config.toml:12: limits.head_bytes: ...`.
 """
 
 _BOUND_NOTES = """\
-If a bound is per worker, all workers together can use that much times the number of workers.
+If a limit is per worker, all workers together can use that much times the number of workers.
 """
 
 
@@ -185,8 +185,10 @@ def _kind(entry: dict[str, Any]) -> str:
     if "enum" in entry:
         return " or ".join(f"`{json.dumps(value)}`" for value in entry["enum"])
     if "anyOf" in entry:
-        kinds = [_kind(choice) for choice in entry["anyOf"] if choice.get("type") != "null"]
-        return " or ".join(kinds)
+        *kinds, last = [_kind(choice) for choice in entry["anyOf"] if choice.get("type") != "null"]
+        if len(kinds) > 1 and "anyOf" in entry["anyOf"][-1].get("items", {}):
+            return f"{' or '.join(kinds)}, or a list of them"
+        return " or ".join([*kinds, last])
     if entry["type"] == "array":
         return "list of tables" if "$ref" in entry["items"] else "list of strings"
     if entry["type"] == "integer" and "minimum" not in entry:

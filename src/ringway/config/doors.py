@@ -76,6 +76,16 @@ def check_doors(tls: Tls) -> list[Problem]:
     return problems
 
 
+def without_challenges(tls: Tls) -> list[Problem]:
+    """For `plain_listen` without `redirect_https`. A warning if hosts require certificates."""
+    names = [name for name, policy in doors(tls).items() if policy is not None and policy.auth == "require"]
+    if not names:
+        return []
+    place = ("tls",) if names[0] == "*" and "*" not in tls.hosts else ("tls", "hosts", names[0])
+    sentence = "plain HTTP gets 403 from a host that requires client certificates, also the check of an ACME challenge"
+    return [Problem(key_path((*place, "client_auth")), sentence, "set redirect_https = true in [server]")]
+
+
 def _policy(tls: Tls, name: str) -> Policy | None:
     auth, path = (_inherited(tls, name, key) for key in _KEYS)
     return None if auth in (None, "off") or path is None else Policy(auth, os.path.abspath(path))

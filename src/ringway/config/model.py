@@ -52,8 +52,8 @@ class AccessLog(Section):
     )
     format: Literal["combined", "json"] = Field(
         default="combined",
-        description='`"combined"`: the combined log format, followed by host, times, upstream and reason. `"json"`: '
-        "one object per line.",
+        description='`"combined"`: the combined log format, followed by host, times, upstream, reason and TLS. '
+        '`"json"`: one object per line. [Operations](operations.md#the-access-log) describes the fields and units.',
     )
 
 

@@ -8,8 +8,8 @@ from ringway.config.sections.section import Section
 
 
 class Limits(Section):
-    """Bounds. When a request or a connection meets a bound, Ringway rejects it with a clear error or lets it wait.
-    Nothing grows beyond its bound."""
+    """Limits of memory, connections and requests. When a request or a connection reaches a limit, Ringway rejects it
+    with a clear error or lets it wait. Nothing grows beyond its limit."""
 
     head_bytes: Bytes = size(
         8192,
@@ -24,7 +24,7 @@ class Limits(Section):
         10485760,
         0,
         2**62,
-        "The largest body of a request. Larger: 413. 0: no bound (Ringway streams bodies and never stores them).",
+        "The largest body of a request. Larger: 413. 0: no limit (Ringway streams bodies and never stores them).",
     )
     chunk_line_bytes: Bytes = size(
         256,
@@ -58,7 +58,7 @@ class Limits(Section):
         4096,
         1048576,
         "Bytes of a client's further requests that Ringway buffers while it serves one. The rest waits in the "
-        "kernel. With io_uring a connection can exceed this bound once: the first time that it sends further requests "
+        "kernel. With io_uring a connection can exceed this limit once: the first time that it sends further requests "
         "before it has the response, the kernel may deliver up to 256 KiB of them at once.",
     )
     buffer_bytes: Bytes = size(

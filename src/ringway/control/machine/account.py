@@ -80,9 +80,12 @@ def _decide(server: Server) -> tuple[Account | None, str, list[Problem]]:
 
 def warnings(server: Server) -> list[Problem]:
     """Returns warnings about the user of the workers."""
-    _, why, problems = _decide(server)
+    found, why, problems = _decide(server)
     if problems:
         return []
+    if found is not None and found.uid == 0:
+        sentence = "workers run as root: without capabilities, but with access to all files of root"
+        return [Problem("server.user", sentence, "name another user, or remove this key")]
     if os.geteuid() != 0:
         keys = [key for key in ("user", "group") if getattr(server, key) is not None]
         others = [key for key in keys if not _is_ours(server, key)]

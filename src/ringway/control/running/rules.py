@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _AGAIN = 1.0
 """Seconds until the next try to allocate memory for a block."""
+_numbers = itertools.count()
 DESCRIPTORS = ("snapshot", "addresses", "certificates", "peers")
 """Keys of the brief whose values are descriptors or None."""
 
@@ -66,7 +67,7 @@ class Rules:
         self._watches: list[keyring.Watch | peers.Watch] = []
         self._keyring: keyring.Watch | None = None
         try:
-            self.brief: dict[str, Any] = {"memory": 0, "peers": None}
+            self.brief: dict[str, Any] = {"rules": next(_numbers), "memory": 0, "peers": None}
             """The part of the brief for these rules. `memory` grows when a descriptor refers to something else."""
             self._build(ticket_keys, stapler)
         except BaseException:

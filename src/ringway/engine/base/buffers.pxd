@@ -34,6 +34,9 @@ cdef enum:
     RESERVE_MAX = 64        # buffers; a small pool reserves a quarter
     LARGE_BYTES = 65536     # payload: bodies. The default of `[limits] body_buffer_bytes`
 
+    PLACES = 4096           # those who are charged with buffers are told apart by so many numbers
+    PLACE_NONE = 0          # ... and this one is nobody's
+
 cdef enum:                  # Group
     GROUP_SMALL = 0
     GROUP_LARGE = 1
@@ -53,6 +56,7 @@ cdef struct Buffer:
     uint16_t id         # index in its pool; the ring's buffer id
     uint8_t group       # Group
     uint8_t state       # BufferState; only buffer_move() writes it
+    uint16_t place      # of the address that it is charged to, see buffer_charge(); PLACE_NONE: to none
     Buffer* next        # in the free list, or in a queue
     void* owner         # what keeps the bytes alive: a view's file, or an old Slab. NULL: the pool's slab
 
@@ -71,6 +75,7 @@ cdef struct BufferPool:
     uint32_t placed     # number of places in the slab that were ever used
     uint32_t out        # buffers that are not free, in any slab
     uint32_t reserve    # buffers that only work in progress may take
+    uint32_t tight      # with this many out an address gets no more than its share: 3/4 of all but the reserve
     Buffer* free        # last in, first out: the one most likely in the CPU cache comes first
     Buffer* bare        # buffers that were used and have no place in the slab
     Counters* counters  # borrowed
@@ -80,6 +85,7 @@ ctypedef void (*view_given_t)(void* owner) noexcept nogil
 cdef struct Buffers:
     BufferPool pool[GROUPS]
     view_given_t view_given     # called when a view is released
+    uint32_t charged[2][PLACES] # buffers that are charged, by Group and place
 
 cdef struct Queue:              # owned buffers, in order
     Buffer* first
@@ -104,6 +110,17 @@ cdef inline uint32_t room_behind(const Buffer* b) noexcept nogil:
 cdef inline bint buffer_scarce(const Buffers* all, int group) noexcept nogil:
     """The caller must not begin new work with a buffer of this group. It waits until some are released."""
     return all.pool[group].capacity <= all.pool[group].out + all.pool[group].reserve
+
+cdef inline void buffer_charge(Buffers* all, Buffer* b, uint32_t place) noexcept nogil:
+    """Until it is given back it counts as one of `place`."""
+    if b.place == PLACE_NONE and place != PLACE_NONE and b.group != GROUP_VIEW:
+        b.place = <uint16_t>place
+        all.charged[b.group][place] += 1
+
+cdef inline uint32_t buffers_left(const Buffers* all, int group) noexcept nogil:
+    """So many may be taken for something new."""
+    cdef const BufferPool* pool = &all.pool[group]
+    return 0 if buffer_scarce(all, group) else pool.capacity - pool.out - pool.reserve
 
 cdef int buffers_open(Buffers* all, Counters* counters, uint64_t bytes, uint32_t large_bytes) noexcept nogil
     # `bytes`: bound of the memory of both groups; `large_bytes`: payload of GROUP_LARGE. Returns 0 or -ENOMEM

@@ -159,6 +159,7 @@ def pool_move(pool, slab, payload, capacity):
     pool.size = HEADROOM + payload + TAILROOM
     pool.capacity = capacity
     pool.reserve = min(capacity // 4, cast(uint32_t, RESERVE_MAX))
+    pool.tight = (capacity - pool.reserve) * 3 // 4
     pool.placed = 0
 
 
@@ -238,6 +239,9 @@ def buffer_give(all, b):
     BUG_ON(b.state != BUFFER_HELD)
     buffer_move(b, BUFFER_FREE)
     pool.out -= 1
+    if b.place != PLACE_NONE:
+        all.charged[b.group][b.place] -= 1
+        b.place = PLACE_NONE
     gauge(pool.counters, GAUGE_BUFFERS, -1)
     if b.group != GROUP_VIEW:
         poison(b.base, b.size)

@@ -28,6 +28,7 @@ cdef enum Reason:
     METHOD_NOT_IMPLEMENTED  # 501
     PLAIN_HTTP            # 400: plain HTTP on a TLS port
     BAD_EXPECTATION       # 417
+    BAD_PSEUDO_FIELD      # 400: HTTP/2: missing, repeated, unknown or after another field (RFC 9113 8.3)
     # Ringway's own responses
     NO_ROUTE              # 404
     MISDIRECTED           # 421: the handshake was for a host that demands other client certificates

@@ -30,6 +30,7 @@ _TABLE = (
     ("method_not_implemented", 501, "This server does not implement the request's method."),
     ("plain_http", 400, "The client sent plain HTTP to an HTTPS port; use https://."),
     ("bad_expectation", 417, "The Expect field asks for something other than 100-continue."),
+    ("bad_pseudo_field", 400, "A pseudo field of HTTP/2 is missing, repeated, unknown or in the wrong place."),
     # Ringway's own responses
     ("no_route", 404, "No configured route matches the request's host and path."),
     (

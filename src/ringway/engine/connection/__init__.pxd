@@ -3,6 +3,7 @@ from ringway.engine.connection.state cimport *
 from ringway.engine.connection.tell cimport *
 from ringway.engine.connection.rules cimport *
 from ringway.engine.connection.offload cimport *
+from ringway.engine.connection.waiting cimport *
 from ringway.engine.connection.stream cimport *
 from ringway.engine.connection.client cimport *
 from ringway.engine.connection.shares cimport *

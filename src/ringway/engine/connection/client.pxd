@@ -17,8 +17,7 @@ cdef enum:
     # RFC 9112 9.6: the next request of a client may be in flight, and a close would lose it. So a worker that drains
     # closes a connection only after this time without a request.
     DRAIN_IDLE_MS = 1000
-    CLIENT_TURNS = 16           # pipelined requests of one client that one turn of the loop serves
-    PLACE_UNKNOWN = 4096    # Client.place before it is looked up: PLACES of shares.pxd
+    TURN_REQUESTS = 128         # pipelined requests that one turn of the loop serves, of all clients together
 
 cdef void client_move(Client* c, int to) noexcept nogil
 
@@ -69,6 +68,7 @@ cdef void client_done(Worker* w, Client* c) noexcept nogil
 cdef void client_finish(Worker* w, Client* c) noexcept nogil
     # ends the connection in order: close_notify, FIN, and reading what the client still sends
 cdef bint may_lose(Stream* s) noexcept nogil
+cdef bint unread(const Stream* s) noexcept nogil    # the socket holds bytes that were not received yet
 cdef int unsent(Stream* s) noexcept nogil       # bytes in the socket that the network has not carried yet
 cdef int unacknowledged(Stream* s) noexcept nogil   # ... and those in flight that the peer has not acknowledged
 cdef bint takes_on(Client* c) noexcept nogil

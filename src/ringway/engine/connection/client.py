@@ -10,6 +10,7 @@ from cython.cimports.ringway.engine.connection.rules import *
 from cython.cimports.ringway.engine.connection.state import *
 from cython.cimports.ringway.engine.connection.stream import *
 from cython.cimports.ringway.engine.connection.tell import *
+from cython.cimports.ringway.engine.connection.waiting import *
 from cython.cimports.ringway.engine.http import *
 from cython.cimports.ringway.engine.native.linux import (
     AF_INET,
@@ -310,21 +311,17 @@ def client_later(w, c):
 
 def client_turns(w):
     s: cython.pointer(Stream)
-    following: cython.pointer(Stream)
     i: cython.int
-    for i in range(CLIENT_TURNS):
+    for i in range(TURN_REQUESTS):
         s = w.ready
-        w.ready = NULL
-        while s != NULL:
-            following = s.next_ready
-            s.ready = False
-            if s.closing:
-                stream_finish(w, s)
-            elif s.state == CLIENT_IDLE:
-                client_next_request(w, cast(cython.pointer(Client), s))
-            s = following
-        if w.ready == NULL:
+        if s == NULL:
             return
+        w.ready = s.next_ready
+        s.ready = False
+        if s.closing:
+            stream_finish(w, s)
+        elif s.state == CLIENT_IDLE:
+            client_next_request(w, cast(cython.pointer(Client), s))
 
 
 def client_next_seen(w, c):
@@ -380,7 +377,7 @@ def merge_first(w, s, limit):
     if room_behind(a) < length_of(b) and a.size < w.buffers.pool[GROUP_LARGE].size:
         # Do not use the reserve: clients that never finish their heads would use it up.
         wide = NULL
-        if not buffer_scarce(address(w.buffers), GROUP_LARGE):
+        if not stream_short_large(w, s):
             wide = buffer_take(address(w.buffers), GROUP_LARGE)
         if wide == NULL or room_behind(wide) < length_of(a):
             if wide != NULL:
@@ -388,6 +385,7 @@ def merge_first(w, s, limit):
             buffer_give(address(w.buffers), a)
             buffer_give(address(w.buffers), b)
             return False
+        stream_charge(w, s, wide)
         memcpy(data_of(wide), data_of(a), length_of(a))
         wide.end += length_of(a)
         buffer_give(address(w.buffers), a)
@@ -530,12 +528,12 @@ def client_finish(w, c):
 def may_lose(s):
     # RFC 9112 9.6: a closed socket answers further bytes with a reset, and the client then loses what it has not read.
     # This can happen if the client sent more than we read, or if our socket still has bytes to send.
-    unread: cython.int = 0
-    if s.inbox.first != NULL or s.cipher.first != NULL:
-        return True
-    if ioctl(s.fd, FIONREAD, address(unread)) == 0 and unread > 0:
-        return True
-    return unsent(s) > 0
+    return s.inbox.first != NULL or s.cipher.first != NULL or unread(s) or unsent(s) > 0
+
+
+def unread(s):
+    count: cython.int = 0
+    return ioctl(s.fd, FIONREAD, address(count)) == 0 and count > 0
 
 
 def unsent(s):

@@ -39,6 +39,8 @@ cdef int files_grow(Worker* w, uint32_t most) noexcept nogil
     # makes a table for `most` open files. A new table begins empty: see files_forget(). 0, or -ENOMEM
 cdef void files_forget(Worker* w) noexcept nogil
     # removes all files from the table; a File in use lives until its last reference is released
+cdef void files_forget_folder(Worker* w, uint32_t root) noexcept nogil
+    # likewise, the files below this folder of the current rules
 cdef void files_close(Worker* w) noexcept nogil          # evicts all files without references
 
 cdef File* find_listed(Worker* w, const Rules* rules, uint32_t hash, uint32_t root, const char* path, uint32_t length, int kind) noexcept nogil

@@ -545,6 +545,16 @@ def files_forget(w):
         unlist_file(w, w.file_oldest)
 
 
+def files_forget_folder(w, root):
+    f: cython.pointer(File) = w.file_oldest
+    following: cython.pointer(File)
+    while f != NULL:
+        following = f.newer
+        if f.root == root and f.rules == w.rules:
+            unlist_file(w, f)
+        f = following
+
+
 def files_close(w):
     while evict_one(w):
         pass

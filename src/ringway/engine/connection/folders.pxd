@@ -23,6 +23,11 @@ cdef bint folder_lost(const Worker* w, const Folder* folder) noexcept nogil    #
 cdef void folder_look(const Worker* w, Folder* folder) noexcept nogil          # a lookup begins, with `how`
 cdef void folder_found(const Worker* w, Folder* folder, int result) noexcept nogil
     # a lookup ended: takes over the descriptor `result`, or -errno
+cdef bint folder_take(const Worker* w, Folder* folder, int result) noexcept nogil
+    # takes over what the supervisor found: a descriptor, or -errno. True: it is another folder than before, or none
+cdef bint exchange_folder(Folder* folder, int result) noexcept nogil
+    # takes over a descriptor. False: it leads to the same folder as before
+cdef bint identify(int fd, uint64_t* device, uint64_t* inode) noexcept nogil
 cdef char* path_below(int folder, int fd) noexcept nogil
     # the path of `fd` relative to `folder`, without links; the caller frees it. NULL: it is not below the folder
 cdef char* path_by_text(const Folder* folder, const char* path) noexcept nogil

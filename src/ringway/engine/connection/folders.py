@@ -29,7 +29,7 @@ def folder_due(w, folder):
 
 
 def folder_lost(w, folder):
-    if folder.fd < 0:
+    if folder.fd < 0 or folder.gone:
         return True
     return folder.error != 0 and w.clock.now_ms - folder.found_ms >= w.snapshot.timeouts.file_valid_ms
 
@@ -43,30 +43,58 @@ def folder_look(w, folder):
 
 
 def folder_found(w, folder, result):
-    found: statx_t
-    device: uint64_t
     folder.looking = False
     if result < 0:
         if result == -ENOENT or result == -ENOTDIR or (folder.fd < 0 and folder.error == 0):
             folder.error = -result
         return
     folder.error = 0
+    folder.gone = False
     folder.found_ms = folder.looked_ms
-    if stat_at(result, b"", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, address(found)) < 0:
+    exchange_folder(folder, result)
+
+
+def folder_take(w, folder, result):
+    was_gone: cython.bint = folder.gone or folder.fd < 0
+    folder.looked_ms = w.clock.now_ms
+    if result < 0:
+        folder.error = -result
+        folder.gone = True
+        return not was_gone
+    folder.error = 0
+    folder.gone = False
+    folder.found_ms = folder.looked_ms
+    return exchange_folder(folder, result) or was_gone
+
+
+def exchange_folder(folder, result):
+    device: uint64_t = 0
+    inode: uint64_t = 0
+    if folder.fd >= 0 and folder.inode == 0:
+        identify(folder.fd, address(folder.device), address(folder.inode))  # as it was handed over
+    if not identify(result, address(device), address(inode)) or (
+        folder.fd >= 0 and folder.inode == inode and folder.device == device
+    ):
         close(result)
-        return
-    device = (cast(uint64_t, found.stx_dev_major) << 32) | found.stx_dev_minor
-    if folder.fd >= 0 and folder.inode == found.stx_ino and folder.device == device:
-        close(result)
-        return
+        return False
     folder.device = device
-    folder.inode = found.stx_ino
+    folder.inode = inode
     folder.version += 1
     if folder.fd < 0:
         folder.fd = result
     else:
         dup3(result, folder.fd, O_CLOEXEC)
         close(result)
+    return True
+
+
+def identify(fd, device, inode):
+    found: statx_t
+    if stat_at(fd, b"", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, address(found)) < 0:
+        return False
+    device[0] = (cast(uint64_t, found.stx_dev_major) << 32) | found.stx_dev_minor
+    inode[0] = found.stx_ino
+    return True
 
 
 def path_below(folder, fd):

@@ -9,6 +9,7 @@ from cython.cimports.ringway.engine.connection.client import *
 from cython.cimports.ringway.engine.connection.state import *
 from cython.cimports.ringway.engine.connection.stream import *
 from cython.cimports.ringway.engine.connection.tell import *
+from cython.cimports.ringway.engine.connection.waiting import *
 from cython.cimports.ringway.engine.native.linux import (
     SIOCOUTQ,
     getpeername,
@@ -22,62 +23,135 @@ from cython.cimports.ringway.engine.plan import *
 
 def shares_look(w):
     look: Look
-    if w.outbox_high == OUTBOX_HIGH and w.starved == NULL and w.hungry == NULL:
-        return
     if w.clock.now_ms < w.next_shares_ms:
         return
     w.next_shares_ms = w.clock.now_ms + LOOK_MS
-    look.small = buffer_scarce(address(w.buffers), GROUP_SMALL)
-    look.large = w.outbox_high != OUTBOX_HIGH
-    look_at_all(w, address(look))
-    if look.all_wait:
+    count_all(w, address(look))
+    if w.waiting:
         give_way(w, address(look))
+        stream_let_in(w)
 
 
-def look_at_all(w, look):
+def shares_count(w):
+    look: Look
+    count_all(w, address(look))
+
+
+def count_all(w, look):
     c: cython.pointer(Client)
     i: uint32_t
-    look.held = cast(cython.pointer(uint32_t), w.scratch)
-    look.waits = look.held + PLACES
-    memset(look.held, 0, 2 * PLACES * cython.sizeof(uint32_t))
+    look.tight[GROUP_SMALL] = stream_tight(w, GROUP_SMALL)
+    look.tight[GROUP_LARGE] = stream_tight(w, GROUP_LARGE)
+    memset(w.share_waits, 0, cython.sizeof(w.share_waits))
+    memset(w.granted, 0, cython.sizeof(w.granted))
     look.all_held = 0
+    for i in range(w.clients.made):
+        c = cast(cython.pointer(Client), slot_at(address(w.clients), i))
+        if c.stream.slot.used and not c.stream.closing:
+            count_client(w, look, c)
+    divide(w, look)
+
+
+def count_client(w, look, c):
+    """What it holds, and whether it waits."""
+    place: uint32_t = place_of(w, c)
+    held: uint32_t[2]
+    group: cython.int
+    held[GROUP_SMALL] = 0
+    held[GROUP_LARGE] = 0
+    c.stream.granted = 0
+    charge_stream(w, address(c.stream), place, held)
+    if c.exchange != NULL:
+        charge_buffer(w, c.exchange.request, place, held)
+        charge_buffer(w, c.exchange.head, place, held)
+        charge_buffer(w, c.exchange.read_buffer, place, held)
+        if c.exchange.upstream != NULL:
+            upstream_of(c).granted = 0
+            charge_stream(w, upstream_of(c), place, held)
+    c.held = 0
+    for group in range(2):
+        c.held += held[group] if look.tight[group] else 0
+    look.all_held += c.held
+    if waits(address(c.stream)) or (c.exchange != NULL and c.exchange.upstream != NULL and waits(upstream_of(c))):
+        w.share_waits[place] += 1
+    if c.held == 0:
+        c.looked_ms = 0
+    elif c.looked_ms == 0 or w.clock.now_ms - c.looked_ms > 2 * GRACE_MS:
+        c.looked_ms = w.clock.now_ms
+        c.stream.moved = 0
+        c.looked_unsent = 0
+        ioctl(c.stream.fd, SIOCOUTQ, address(c.looked_unsent))
+
+
+def charge_stream(w, s, place, held):
+    charge_queue(w, address(s.inbox), place, held)
+    charge_queue(w, address(s.cipher), place, held)
+    charge_queue(w, address(s.outbox), place, held)
+    charge_buffer(w, s.sending, place, held)
+
+
+def charge_queue(w, q, place, held):
+    b: cython.pointer(Buffer) = q.first
+    while b != NULL:
+        charge_buffer(w, b, place, held)
+        b = b.next
+
+
+def charge_buffer(w, b, place, held):
+    if b != NULL and b.group != GROUP_VIEW:
+        held[b.group] += 1
+        buffer_charge(address(w.buffers), b, place)
+
+
+def divide(w, look):
+    """How many an address may hold: as if there were one more of them than there are, so that a new one finds some.
+
+    Who waits for its own address waits for nobody else.
+    """
+    place: uint32_t
+    group: cython.int
+    there: uint32_t
+    pool: cython.pointer(BufferPool)
+    for group in range(2):
+        pool = address(w.buffers.pool[group])
+        there = 1
+        for place in range(PLACES):
+            there += w.buffers.charged[group][place] != 0
+        w.share[group] = max((pool.capacity - pool.reserve) // there, cast(uint32_t, SHARE_LEAST))
+    w.share_until_ms = w.clock.now_ms + LOOKS_OLD_MS
     look.all_wait = 0
-    look.most = GIVE_WAY_MOST
-    look.count = 0
-    for i in range(w.clients.made):
-        c = cast(cython.pointer(Client), slot_at(address(w.clients), i))
-        if not c.stream.slot.used or c.stream.closing:
-            continue
-        c.held = held_by(look, c)
-        if waits(address(c.stream)) or (c.exchange != NULL and c.exchange.upstream != NULL and waits(upstream_of(c))):
-            look.all_wait += 1
-            look.waits[place_of(w, c)] += 1
-        if c.held == 0:
-            c.looked_ms = 0
-            continue
-        if c.looked_ms == 0 or w.clock.now_ms - c.looked_ms > 2 * GRACE_MS:
-            c.looked_ms = w.clock.now_ms
-            c.stream.moved = 0
-            c.looked_unsent = 0
-            ioctl(c.stream.fd, SIOCOUTQ, address(c.looked_unsent))
-        look.held[place_of(w, c)] += c.held
-        look.all_held += c.held
-    for i in range(w.clients.made):
-        c = cast(cython.pointer(Client), slot_at(address(w.clients), i))
-        if c.stream.slot.used and not c.stream.closing and c.held:
-            weigh(w, look, c)
+    for place in range(PLACES):
+        if not has_all(w, look, place):
+            look.all_wait += w.share_waits[place]
+
+
+def has_all(w, look, place):
+    """Has this address its share?"""
+    group: cython.int
+    for group in range(2):
+        if look.tight[group] and place != PLACE_NONE and w.buffers.charged[group][place] >= w.share[group]:
+            return True
+    return False
 
 
 def weigh(w, look, c):
     """Note the client and its worth, if it may give way."""
     place: uint32_t = place_of(w, c)
     age: uint64_t = w.clock.now_ms - c.looked_ms
-    others: uint32_t = look.all_wait - (look.waits[place] if place != PLACE_NONE else 0)
-    share: cython.bint = place != PLACE_NONE and cast(uint64_t, look.held[place]) * 2 > look.all_held
+    own: uint32_t = w.share_waits[place] if place != PLACE_NONE else 0
+    others: uint32_t = look.all_wait - (0 if has_all(w, look, place) else own)
+    held: uint64_t = 0
+    group: cython.int
+    for group in range(2):
+        if look.tight[group]:
+            held += w.buffers.charged[group][place]
+    share: cython.bint = place != PLACE_NONE and held * 2 > look.all_held
     rate: uint64_t
-    if c.stream.state == CLIENT_HEAD and not waits(address(c.stream)):
+    late: cython.bint
+    if c.stream.state == CLIENT_HEAD:
         age = (w.clock.now_ns - c.next_ns) // 1000000
-        if age < GRACE_SHARE_MS:
+        late = not waits(address(c.stream)) or not unread(address(c.stream))
+        if age < (GRACE_SHARE_MS if late else GRACE_MS) or (look.all_wait == 0 and own == 0):
             return
         rate = c.stream.inbox.bytes * 1000 // age
     elif others == 0 or not owes(c) or age < (GRACE_SHARE_MS if share else GRACE_MS):
@@ -87,7 +161,19 @@ def weigh(w, look, c):
         if rate >= WORTH_RATE and not share:
             return
     # In fixed point, so that an address with a thousand buffers differs from one with two.
-    note_weak(look, (rate + 1) * 1048576 // max(look.held[place] if place else 1, 1), c.stream.slot.index, c.held)
+    note_weak(look, (rate + 1) * 1048576 // max(held if place else 1, cast(uint64_t, 1)), c.stream.slot.index, c.held)
+
+
+def client_of(s):
+    if s.kind == KIND_CLIENT:
+        return cast(cython.pointer(Client), s)
+    x: cython.pointer(Exchange) = cast(cython.pointer(Upstream), s).exchange
+    return x.client if x != NULL else NULL
+
+
+def share_place(w, s):
+    c: cython.pointer(Client) = client_of(s)
+    return place_of(w, c) if c != NULL else PLACE_NONE
 
 
 def rate_of(w, c):
@@ -105,7 +191,7 @@ def upstream_of(c):
 
 
 def waits(s):
-    return s.hungry or s.receive == RECEIVE_STARVED
+    return stream_hungry(s) or s.starving.list != NULL
 
 
 def owes(c):
@@ -118,34 +204,6 @@ def owes(c):
         return False
     s = address(c.exchange.upstream.stream)
     return s.send_due_ms != 0 and not stream_drained(s)
-
-
-def held_by(look, c):
-    x: cython.pointer(Exchange) = c.exchange
-    held: uint32_t = held_in(look, address(c.stream.inbox)) + held_in(look, address(c.stream.cipher))
-    held += held_in(look, address(c.stream.outbox)) + counts(look, c.stream.sending)
-    if x == NULL:
-        return held
-    held += counts(look, x.request) + counts(look, x.head)
-    if x.upstream != NULL:
-        held += held_in(look, address(x.upstream.stream.inbox)) + held_in(look, address(x.upstream.stream.cipher))
-        held += held_in(look, address(x.upstream.stream.outbox)) + counts(look, x.upstream.stream.sending)
-    return held
-
-
-def held_in(look, q):
-    held: uint32_t = 0
-    b: cython.pointer(Buffer) = q.first
-    while b != NULL:
-        held += counts(look, b)
-        b = b.next
-    return held
-
-
-def counts(look, b):
-    if b == NULL:
-        return 0
-    return 1 if (b.group == GROUP_SMALL and look.small) or (b.group == GROUP_LARGE and look.large) else 0
 
 
 def note_weak(look, worth, index, held):
@@ -167,7 +225,15 @@ def note_weak(look, worth, index, held):
 def give_way(w, look):
     c: cython.pointer(Client)
     i: uint32_t
-    wanted: uint64_t = look.all_wait + w.buffers.pool[GROUP_SMALL if look.small else GROUP_LARGE].capacity // 16
+    look.most = GIVE_WAY_MOST
+    look.count = 0
+    for i in range(w.clients.made):
+        c = cast(cython.pointer(Client), slot_at(address(w.clients), i))
+        if c.stream.slot.used and not c.stream.closing and c.held:
+            weigh(w, look, c)
+    wanted: uint64_t = (
+        look.all_wait + w.buffers.pool[GROUP_SMALL if look.tight[GROUP_SMALL] else GROUP_LARGE].capacity // 16
+    )
     for i in range(look.count):
         c = cast(cython.pointer(Client), slot_at(address(w.clients), look.weak[i].index))
         if not c.stream.slot.used or c.stream.closing:

@@ -13,7 +13,7 @@ The handlers that move between these states are in stream.py, client.py, upstrea
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ringway.engine.plan.addresses cimport ADDRESSES_MAX, AddressTable
-from ringway.engine.base.buffers cimport Buffer, Buffers, Queue
+from ringway.engine.base.buffers cimport PLACES, Buffer, Buffers, Queue
 from ringway.engine.http.bodies cimport BodyState
 from ringway.engine.http.chunked cimport Chunked
 from ringway.engine.base.clock cimport Clock
@@ -40,12 +40,28 @@ cdef enum ReceiveMode:
     RECEIVE_SINGLE          # a single receive is in flight
     RECEIVE_MULTI           # a multishot receive is in flight
     RECEIVE_ENDING          # a multishot receive, or the wait for the peer's end, is being cancelled
-    RECEIVE_STARVED         # wanted, but no buffer was free: in the worker's `starved` list
+    RECEIVE_STARVED         # wanted, but no buffer was free: in one of the worker's `starved` lists
     RECEIVE_END_ONLY        # no receive is in flight, but Ringway waits for the peer's end
 
 cdef enum:                  # StreamKind
     KIND_CLIENT = 0
     KIND_UPSTREAM = 1
+
+cdef struct Waiter:         # the place of a stream in a list of streams that wait for buffers
+    Stream* owner
+    Waiters* list           # NULL: in none
+    Waiter* next
+    Waiter* before
+
+cdef struct Waiters:        # first in, first out
+    Waiter* first
+    Waiter* last
+    uint32_t count
+
+cdef enum:                  # Wait: what a stream waits for; index of a list
+    WAIT_SMALL = 0          # a small buffer: to receive into, or to answer a head
+    WAIT_LARGE = 1          # a large one to receive into, or both to go on
+    WAITS = 2
 
 cdef struct Stream:         # one socket and its bytes; the first member of Client and Upstream
     Slot slot
@@ -106,9 +122,9 @@ cdef struct Stream:         # one socket and its bytes; the first member of Clie
     uint32_t send_window_ms # the peer must read something within this
     uint8_t late            # LateSide: which deadline has passed, or that Ringway had no buffer
     bint looking            # `receive_due_ms` is not a deadline but the time of the next check
-    Stream* next_starved    # list
-    bint hungry             # waits for buffers to send or to decrypt: in the worker's `hungry` list
-    Stream* next_hungry     # list
+    uint8_t granted         # Group + 1 of the receive in flight that `Worker.granted` counts; 0: none
+    Waiter starving         # in a list while it waits for a buffer to receive into
+    Waiter hungering        # in a list while it waits for buffers to send or to decrypt
     bint ready              # a client whose next request may be in the inbox: in the worker's `ready` list
     Stream* next_ready      # list
 
@@ -160,7 +176,7 @@ cdef struct Client:
     uint8_t peer_length     # bytes of `peer`; 0: not looked up yet
     uint8_t peer_family     # AF_INET, AF_INET6, AF_UNIX; 0: unknown
     char peer[46]           # address as text; "unix:" for a Unix socket
-    uint16_t place          # of its address in the table of shares, see shares.pxd; PLACES: not looked up
+    uint16_t place          # of its address in the table of shares, see shares.pxd; PLACE_UNKNOWN: not looked up
     uint32_t held           # scarce buffers that it holds: valid during a look
     uint64_t looked_ms      # when a look first found that it holds some; 0: it holds none
     int looked_unsent       # unsent bytes in its socket at that time
@@ -253,6 +269,7 @@ cdef enum FileKind:         # bits: how a path is opened. One path opened with t
 cdef struct Folder:         # where files are looked up; see folders.pxd
     int fd                  # owned, O_PATH. A new folder under the same path keeps the number; -1: never opened
     int error               # errno: the folder is missing; 0: it is there, or nothing is known
+    bint gone               # the supervisor found that the folder is missing
     bint looking            # a lookup of its path is in flight
     uint32_t looks          # lookups that have begun
     uint32_t version        # how often `fd` was changed to another folder
@@ -401,6 +418,8 @@ ctypedef void (*stream_event_t)(Worker* w, Stream* s) noexcept nogil
 ctypedef void (*exchange_event_t)(Worker* w, Exchange* x) noexcept nogil
 ctypedef void (*outcome_event_t)(Worker* w, Exchange* x, int reason) noexcept nogil
 ctypedef void (*request_event_t)(Worker* w, Client* c, int found) noexcept nogil
+ctypedef uint32_t (*place_t)(Worker* w, Stream* s) noexcept nogil
+ctypedef void (*take_stock_t)(Worker* w) noexcept nogil
 
 cdef struct Handlers:       # how a lower level calls up
     stream_event_t received[2]  # by StreamKind: bytes, an end or an error arrived
@@ -419,12 +438,15 @@ cdef struct Handlers:       # how a lower level calls up
     exchange_event_t upstream_late
     exchange_event_t upstream_gone      # its closed connection holds none of its buffers any more
     exchange_event_t file_ready         # the File that it waits for is READY or FAILED
+    place_t place                       # of the address that a stream's buffers are charged to
+    take_stock_t take_stock             # counts who holds how many buffers, when the last look is too old
 
 cdef enum:
     LISTENERS_MAX = 256     # listening sockets of one worker
     TOLD_MAX = 16           # more than there are EventCodes
     SCRATCH_BYTES = 139264  # a head of 64 KiB, what it may grow by, and as much again to be safe
     PATH_BYTES = 65536
+    PLACE_UNKNOWN = 4096    # PLACES: not looked up
 
 cdef struct Worker:
     Driver driver
@@ -447,9 +469,15 @@ cdef struct Worker:
     File* file_newest
     File* file_oldest
     uint64_t memory_bytes       # of all copies
-    Stream* starved             # streams that wait for a buffer to receive into
-    Stream* hungry              # streams that wait for buffers for something else: first in, first out
-    Stream* hungry_last
+    Waiters starved[WAITS]      # streams that wait for a buffer to receive into
+    Waiters hungry[WAITS]       # streams that wait for buffers for something else
+    Waiters held_back[2]        # those of both whose address has its share: tried again after the next look
+    uint32_t waiting            # streams in all of these lists
+    bint feed_on                # more of them may find a buffer: the next turn begins at once
+    uint32_t share[2]           # by Group, from the last look: buffers that an address may hold while they are scarce
+    uint64_t share_until_ms     # the last look is too old then
+    uint32_t share_waits[PLACES]    # by place, from the last look: clients that wait for a buffer
+    uint32_t granted[2][PLACES] # by Group and place: receives submitted since that look that brought no buffer yet
     Stream* ready               # clients that client_turns() serves after the completions: first in, first out
     Stream* ready_last
     bint feeding                # a hungry stream has its turn and may use the reserve

@@ -9,7 +9,7 @@ at any time. `gone` comes when the kernel holds nothing of the stream any more; 
 """
 from libc.stdint cimport uint32_t, uint64_t
 
-from ringway.engine.base.buffers cimport GROUP_LARGE, Buffer, BufferPool, Queue, buffer_scarce
+from ringway.engine.base.buffers cimport GROUP_LARGE, Buffer, BufferPool, Queue
 from ringway.engine.kernel.driver cimport Completion
 from ringway.engine.connection.offload cimport OFFLOAD_SEND
 from ringway.engine.connection.state cimport Stream, Worker
@@ -27,8 +27,8 @@ cdef enum:
     INBOX_HIGH = 131072     # bytes: with this many in the inbox, no more is decrypted
     OUTBOX_HIGH = 131072    # bytes: with this many queued, the owner should stop producing
     OUTBOX_SCARCE = 1       # ... while three quarters of the large buffers are out: one piece is queued at a time
-    # How long a stream waits for buffers, in send windows: clients that do not read hold buffers for one window each,
-    # and several may do so one after another.
+    # How long a stream waits for buffers, in send windows: each client that does not read holds a buffer for one window at
+    # most, and by default 20,000 clients share 2,952 large buffers, so 7 have each buffer one after another, and 1 is left.
     HUNGRY_WINDOWS = 8
     JOIN_PART = 8           # a piece of at most this part (1/8) of a buffer joins the piece before it in its queue
     LEAST_RATE = 256        # bytes a second on average that a client must take of a response. A slower client (GSM data
@@ -81,8 +81,7 @@ cdef void lend(Worker* w, Stream* s, Buffer* b) noexcept nogil
 cdef void say_goodbye(Worker* w, Stream* s) noexcept nogil
 cdef void await_room(Worker* w, Stream* s) noexcept nogil
 cdef void start_receive(Worker* w, Stream* s) noexcept nogil
-cdef int spare_group(Worker* w, Stream* s) noexcept nogil
-    # the group to receive into: the small one if a large buffer is wanted and those are scarce; -1: wait
+cdef void ask_receive(Worker* w, Stream* s, int group) noexcept nogil
 cdef bint join_last(Worker* w, const Stream* s, Queue* q, Buffer* b) noexcept nogil
     # copies a small piece into the last buffer of a queue and releases its own buffer. So a queue uses memory by its
     # bytes, not by the number of pieces. False: the piece does not fit, or is not small
@@ -102,16 +101,12 @@ cdef void stream_send_later(Worker* w, Stream* s) noexcept nogil
     # buffers are scarce: the owner gets `sent` when the queued bytes are sent, or, if none are queued, when buffers are
     # free again
 cdef void feed_hungry(Worker* w) noexcept nogil
-cdef bint hungry_short(const Worker* w, const Stream* s) noexcept nogil
-cdef void push_hungry(Worker* w, Stream* s) noexcept nogil
-cdef void feed(Worker* w, Stream* s) noexcept nogil
-cdef void starve(Worker* w, Stream* s) noexcept nogil
+    # each turn. In each list the first for which there is nothing ends it: there is nothing for those behind it either
 cdef void feed_starved(Worker* w) noexcept nogil
+    # likewise; no more of them than there are buffers
+cdef void feed(Worker* w, Stream* s) noexcept nogil
+cdef void starve(Worker* w, Stream* s, int why) noexcept nogil
 cdef int operation_of(const Stream* s, int client_operation) noexcept nogil
-
-cdef inline bint stream_short(const Worker* w, int group) noexcept nogil:
-    """Buffers of this group are scarce: begin nothing new with one, wait."""
-    return not w.feeding and buffer_scarce(&w.buffers, group)
 
 cdef inline bint stream_holds(const Stream* s) noexcept nogil:
     """May there be more input without the socket: in the inbox, or waiting to be decrypted?"""

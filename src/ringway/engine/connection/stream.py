@@ -9,6 +9,7 @@ from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection.offload import *
 from cython.cimports.ringway.engine.connection.state import *
 from cython.cimports.ringway.engine.connection.tell import *
+from cython.cimports.ringway.engine.connection.waiting import *
 from cython.cimports.ringway.engine.kernel import *
 from cython.cimports.ringway.engine.native.linux import (
     ECANCELED,
@@ -93,12 +94,21 @@ def stream_want(w, s, group, many, later):
 
 def start_receive(w, s):
     group: cython.int = s.want_group
-    s.spared = False
-    if not w.driver.has_buffers(address(w.driver), group):
-        group = spare_group(w, s)
+    left: uint32_t[ROOMS]
+    if w.waiting or stream_tight(w, group) or w.driver.buffers_left(address(w.driver), group) == 0:
+        # Who waits for the same comes first.
+        group = NO_BUFFER
+        if w.starved[s.want_group].first == NULL:
+            rooms_left(w, left)
+            group = group_for(w, s, left)
         if group < 0:
-            starve(w, s)
+            starve(w, s, group)
             return
+    ask_receive(w, s, group)
+
+
+def ask_receive(w, s, group):
+    s.spared = group != s.want_group
     # The kernel can take over receiving only while no receive is in flight.
     many: cython.bint = s.want_many and not s.spared and s.offload_wanted & ~s.offload & OFFLOAD_RECEIVE == 0
     flags: cython.int = RECEIVE_MANY if many else RECEIVE_ONCE
@@ -111,17 +121,6 @@ def start_receive(w, s):
     s.receive = RECEIVE_MULTI if many else RECEIVE_SINGLE
     s.operations += 1
     w.driver.receive(address(w.driver), s.fd, group, flags, s.receive_tag)
-
-
-def spare_group(w, s):
-    # Leave half of the small buffers to heads. Receive one at a time, so that the next receive may use a large one.
-    small: cython.pointer(BufferPool) = address(w.buffers.pool[GROUP_SMALL])
-    if s.want_group == GROUP_SMALL or small.out * 2 >= small.capacity:
-        return -1
-    if not w.driver.has_buffers(address(w.driver), GROUP_SMALL):
-        return -1
-    s.spared = True
-    return GROUP_SMALL
 
 
 def stream_watch(w, s):
@@ -157,39 +156,50 @@ def stream_pause(w, s):
         w.driver.cancel(address(w.driver), s.fd, s.receive_tag)
 
 
-def starve(w, s):
+def starve(w, s, why):
     # A buffer is released when a send completes. Then the loop tries again (feed_starved).
     count(w.counters, COUNT_NO_BUFFERS, 1)
     tell(w, EVENT_NO_BUFFERS, 0, NULL, 0)
     s.receive = RECEIVE_STARVED
-    s.next_starved = w.starved
-    w.starved = s
+    push_waiter(
+        w, address(w.held_back[0]) if why == NO_SHARE else address(w.starved[s.want_group]), address(s.starving), s
+    )
 
 
 def feed_starved(w):
-    s: cython.pointer(Stream) = w.starved
-    w.starved = NULL
-    following: cython.pointer(Stream)
-    while s != NULL:
-        following = s.next_starved
-        s.next_starved = NULL
-        s.receive = RECEIVE_OFF
-        if s.closing:
-            stream_finish(w, s)
-        else:
-            start_receive(w, s)
-        s = following
+    s: cython.pointer(Stream)
+    wait: cython.int
+    group: cython.int
+    left: uint32_t[ROOMS]
+    fed: cython.bint = False
+    rooms_left(w, left)
+    for wait in range(WAITS):
+        while w.starved[wait].first != NULL:
+            s = w.starved[wait].first.owner
+            group = group_for(w, s, left)
+            if group == NO_BUFFER:
+                break
+            drop_waiter(w, address(s.starving))
+            if group == NO_SHARE:
+                push_waiter(w, address(w.held_back[0]), address(s.starving), s)
+                continue
+            ask_receive(w, s, group)
+            fed = True
+    # What they were given may be left over: the next turn comes at once.
+    w.feed_on = fed and (w.starved[WAIT_SMALL].first != NULL or w.starved[WAIT_LARGE].first != NULL)
+
+
+# ------------------------------------------------------------------------------------------- waiting for buffers
 
 
 def stream_wait_buffers(w, s):
-    if s.hungry:
+    if stream_hungry(s):
         return
     if s.receive_due_ms == 0 and s.send_due_ms == 0:
         stream_send_within(w, s, s.send_window_ms * HUNGRY_WINDOWS)
     count(w.counters, COUNT_NO_BUFFERS, 1)
     tell(w, EVENT_NO_BUFFERS, 0, NULL, 0)
-    s.hungry = True
-    push_hungry(w, s)
+    push_waiter(w, address(w.hungry[wait_of(s)]), address(s.hungering), s)
 
 
 def stream_send_later(w, s):
@@ -199,49 +209,40 @@ def stream_send_later(w, s):
 
 
 def feed_hungry(w):
-    """Let each stream continue whose buffers are free again. Streams that close need no buffer."""
     s: cython.pointer(Stream)
-    last: cython.pointer(Stream) = w.hungry_last
-    short: cython.bint = False
-    while w.hungry != NULL and not short:
-        s = w.hungry
-        w.hungry = s.next_hungry
-        short = not s.closing and hungry_short(w, s)
-        if short and w.moving:
-            push_hungry(w, s)  # the streams after it may need less
-            short = False
-        elif s.closing:
-            s.hungry = False
-            stream_finish(w, s)
-        else:
-            s.hungry = False
-            if stream_drained(s) and not s.polling:
-                s.send_due_ms = 0
-            # If nothing is in flight, no buffer will be released: let one stream use the reserve.
-            w.feeding = short
+    wait: cython.int
+    turns: uint32_t
+    fed: cython.bint = False
+    for wait in range(WAITS):
+        turns = w.hungry[wait].count  # who waits again has its turn in the next round
+        while turns and w.hungry[wait].first != NULL:
+            turns -= 1
+            s = w.hungry[wait].first.owner
+            if hungry_short(w, s):
+                break
+            drop_waiter(w, address(s.hungering))
+            if wait == WAIT_LARGE and has_share(w, s, GROUP_LARGE):
+                push_waiter(w, address(w.held_back[1]), address(s.hungering), s)
+            else:
+                fed = True
+                feed(w, s)
+    if fed or w.moving:
+        return
+    # While nothing moves, nothing comes back either: one goes on with the reserve, rather one that is under way.
+    for wait in range(WAITS - 1, -1, -1):
+        if w.hungry[wait].first != NULL:
+            s = w.hungry[wait].first.owner
+            drop_waiter(w, address(s.hungering))
+            w.feeding = True
             feed(w, s)
             w.feeding = False
-        if s == last:
-            return  # streams that wait again have their turn in the next round
-
-
-def hungry_short(w, s):
-    # A request that has not begun needs only a small buffer. It must not wait for large ones that others hold.
-    head: cython.bint = s.kind == KIND_CLIENT and (s.state == CLIENT_IDLE or s.state == CLIENT_HEAD)
-    return stream_short(w, GROUP_SMALL) or (not head and stream_short(w, GROUP_LARGE))
-
-
-def push_hungry(w, s):
-    s.next_hungry = NULL
-    if w.hungry == NULL:
-        w.hungry = s
-    else:
-        w.hungry_last.next_hungry = s
-    w.hungry_last = s
+            return
 
 
 def feed(w, s):
     generation: uint32_t = s.slot.generation
+    if stream_drained(s) and not s.polling:
+        s.send_due_ms = 0
     stream_refill(w, s)
     if s.inbox.first != NULL or s.eof or s.error:
         w.handlers.received[s.kind](w, s)
@@ -251,6 +252,8 @@ def feed(w, s):
 
 def stream_received(w, s, c):
     mode: cython.int = s.receive
+    if s.granted:
+        end_grant(w, s)
     if not c.more:
         s.operations -= 1
         s.receive = RECEIVE_OFF
@@ -263,6 +266,7 @@ def stream_received(w, s, c):
         count(w.counters, COUNT_CLIENT_BYTES_IN if s.kind == KIND_CLIENT else COUNT_UPSTREAM_BYTES_IN, c.result)
         s.received_since += cast(uint32_t, c.result)
         s.moved += cast(uint32_t, c.result)
+        stream_charge(w, s, c.buffer)
         if s.receive_window_ms and s.received_since >= s.progress_bytes:
             s.received_since = 0
             s.receive_due_ms = w.clock.now_ms + s.receive_window_ms
@@ -275,9 +279,8 @@ def stream_received(w, s, c):
     elif c.result == 0:
         socket_ended(w, s, 0)
     elif c.result == -ENOBUFS or c.result == -ECANCELED:
-        # No buffer, or paused: nothing is lost. Receive again when wanted (at once if there was no buffer).
+        # No buffer, or paused: nothing is lost. Receive again when wanted.
         if c.result == -ENOBUFS:
-            count(w.counters, COUNT_NO_BUFFERS, 1)
             s.wanted = s.wanted or mode != RECEIVE_ENDING
         if s.watched and not s.wanted:
             stream_watch(w, s)
@@ -295,7 +298,9 @@ def stream_received(w, s, c):
     ):
         # The owner asked again while the receive was being cancelled, or a multishot receive ended by itself.
         s.wanted = False
-        if not s.eof and s.error == 0 and not s.ended:
+        if c.result == -ENOBUFS:
+            starve(w, s, NO_BUFFER)  # or all that ask would be refused again in each turn, but for a few
+        elif not s.eof and s.error == 0 and not s.ended:
             start_receive(w, s)
     if c.result > 0 or s.eof or s.error:
         w.handlers.received[s.kind](w, s)
@@ -657,14 +662,14 @@ def stream_timer(w, s):
         return
     if s.receive_due_ms and s.receive_due_ms <= now:
         s.receive_due_ms = 0
-        s.late = LATE_BUFFERS if s.hungry or s.receive == RECEIVE_STARVED else LATE_RECEIVE
+        s.late = LATE_BUFFERS if stream_hungry(s) or s.receive == RECEIVE_STARVED else LATE_RECEIVE
         if s.looking:
             s.late = LATE_LOOK
         w.handlers.late[s.kind](w, s)
         return
     if s.send_due_ms and s.send_due_ms <= now:
         s.send_due_ms = 0
-        s.late = LATE_BUFFERS if s.hungry and stream_drained(s) and not s.polling else LATE_SEND
+        s.late = LATE_BUFFERS if stream_hungry(s) and stream_drained(s) and not s.polling else LATE_SEND
         w.handlers.late[s.kind](w, s)
         return
     due: uint64_t = s.receive_due_ms
@@ -681,6 +686,8 @@ def stream_close(w, s):
     if s.closing:
         return
     s.closing = True
+    drop_waiter(w, address(s.starving))
+    drop_waiter(w, address(s.hungering))
     timer_clear(address(w.wheel), address(s.timer))
     queue_give(address(w.buffers), address(s.inbox))
     queue_give(address(w.buffers), address(s.cipher))
@@ -712,7 +719,7 @@ def stream_abort(w, s):
 
 
 def stream_finish(w, s):
-    if s.operations or s.receive == RECEIVE_STARVED or s.hungry or s.ready:
+    if s.operations or s.ready:
         return
     tls: cython.pointer(Tls) = s.tls
     queue_give(address(w.buffers), address(s.outbox))

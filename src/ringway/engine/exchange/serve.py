@@ -227,9 +227,10 @@ def send_joined(w, x, b):
     s: cython.pointer(Stream) = address(x.client.stream)
     large: cython.pointer(Buffer) = NULL
     n: uint32_t
-    if x.file_left > room_behind(b) and not stream_full(w, s) and not stream_short(w, GROUP_LARGE):
+    if x.file_left > room_behind(b) and not stream_full(w, s) and not stream_short_large(w, s):
         large = buffer_take(address(w.buffers), GROUP_LARGE)
     if large != NULL:
+        stream_charge(w, s, large)
         if room_behind(large) > length_of(b):
             memcpy(large.base + large.end, data_of(b), length_of(b))
             large.end += length_of(b)
@@ -397,7 +398,7 @@ def serve_continue(w, x):
                 return
         elif stream_full(w, s):
             return
-        elif not stream_sends_plain(s) and stream_short(w, GROUP_LARGE):
+        elif not stream_sends_plain(s) and stream_short_large(w, s):
             stream_send_later(w, s)
             return
         elif x.file.copy != NULL:
@@ -531,13 +532,14 @@ def serve_writable(w, x):
 
 
 def read_body(w, x):
-    if stream_short(w, GROUP_LARGE):
+    if stream_short_large(w, address(x.client.stream)):
         stream_send_later(w, address(x.client.stream))
         return
     b: cython.pointer(Buffer) = buffer_take(address(w.buffers), GROUP_LARGE)
     if b == NULL:
         exchange_cut(w, x, OUT_OF_MEMORY)
         return
+    stream_charge(w, address(x.client.stream), b)
     read_into(w, x, b)
 
 

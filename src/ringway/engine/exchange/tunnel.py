@@ -73,9 +73,10 @@ def tunnel_flow(w, x):
 
 
 def tunnel_broken(s):
-    if s.inbox.first != NULL or s.cipher.first != NULL:
+    if s.inbox.first != NULL:
         return False
-    return s.error != 0 or (s.send_error != 0 and s.eof)
+    # After an error nothing more is decrypted: bytes in `cipher` will not become readable.
+    return s.error != 0 or (s.cipher.first == NULL and s.send_error != 0 and s.eof)
 
 
 def tunnel_break(w, x, s):
@@ -85,6 +86,10 @@ def tunnel_break(w, x, s):
         return
     if s.send_due_ms == 0 or left < x.client.left:
         stream_send_within(w, s, s.send_window_ms)
+    elif s.send_due_ms <= w.clock.now_ms:
+        # A look is due at the same time, and comes first.
+        exchange_cut(w, x, tunnel_reason(s))
+        return
     x.client.left = left
     stream_receive_within(w, s, TUNNEL_LOOK_MS, False)
     s.looking = True

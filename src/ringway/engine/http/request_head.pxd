@@ -38,6 +38,7 @@ cdef enum Framing:      # RFC 9112 6.3
     FRAMING_LENGTH      # content_length bytes
     FRAMING_CHUNKED
     FRAMING_CLOSE       # responses only: until the connection ends
+    FRAMING_LANE        # HTTP/2: until END_STREAM
 
 cdef struct RequestHead:
     uint32_t length         # bytes of the whole head, with leading empty lines and the empty line that ends it

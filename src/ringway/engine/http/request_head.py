@@ -419,7 +419,7 @@ def method_is_idempotent(method):
 # For tests and tools.
 
 FORMS = ("origin", "absolute", "authority", "asterisk")
-FRAMINGS = ("none", "length", "chunked", "close")
+FRAMINGS = ("none", "length", "chunked", "close", "lane")
 
 
 def cut(data: bytes, piece: Piece) -> bytes:

@@ -90,7 +90,7 @@ cdef struct Driver:
         # knows this without a system call. `sure`: it has not, so the driver also checks the socket (socket_quiet())
     void (*cancel)(Driver* d, int fd, uint64_t tag) noexcept nogil  # the operation completes with -ECANCELED
     void (*close)(Driver* d, int fd) noexcept nogil             # with the next batch
-    bint (*has_buffers)(Driver* d, int group) noexcept nogil    # True: a receive may be submitted
+    uint32_t (*buffers_left)(Driver* d, int group) noexcept nogil   # receives that find a buffer; 0: submit none
     int (*grow)(Driver* d, uint64_t files) noexcept nogil
         # allow this number of file operations in flight. 0; -ENOMEM: nothing changed
     void (*call_back)(Driver* d) noexcept nogil

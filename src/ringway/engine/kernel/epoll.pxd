@@ -131,7 +131,7 @@ cdef void epoll_receive_plain(Driver* d, int fd, char* data, uint32_t length, ui
 cdef bint epoll_quiet(Driver* d, int fd, uint64_t tag, bint sure) noexcept nogil
 cdef void epoll_cancel(Driver* d, int fd, uint64_t tag) noexcept nogil
 cdef void epoll_close(Driver* d, int fd) noexcept nogil
-cdef bint epoll_has_buffers(Driver* d, int group) noexcept nogil
+cdef uint32_t epoll_buffers_left(Driver* d, int group) noexcept nogil
 cdef int epoll_grow(Driver* d, uint64_t files) noexcept nogil
 cdef void epoll_call_back(Driver* d) noexcept nogil
 cdef int epoll_wait_for(Driver* d, int timeout_ms) noexcept nogil

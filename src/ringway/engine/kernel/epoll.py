@@ -97,7 +97,7 @@ def epoll_open(d, buffers, counters, files):
     d.quiet = epoll_quiet
     d.cancel = epoll_cancel
     d.close = epoll_close
-    d.has_buffers = epoll_has_buffers
+    d.buffers_left = epoll_buffers_left
     d.grow = epoll_grow
     d.call_back = epoll_call_back
     d.wait = epoll_wait_for
@@ -309,8 +309,8 @@ def epoll_close(d, fd):
     close(fd)
 
 
-def epoll_has_buffers(d, group):
-    return not buffer_scarce(d.buffers, group)
+def epoll_buffers_left(d, group):
+    return buffers_left(d.buffers, group)
 
 
 def epoll_call_back(d):

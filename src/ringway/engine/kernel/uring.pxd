@@ -76,7 +76,7 @@ cdef void note_pending(Uring* u, uint32_t at, uint32_t to) noexcept nogil
 cdef bint uring_quiet(Driver* d, int fd, uint64_t tag, bint sure) noexcept nogil
 cdef void uring_cancel(Driver* d, int fd, uint64_t tag) noexcept nogil
 cdef void uring_close_fd(Driver* d, int fd) noexcept nogil
-cdef bint uring_has_buffers(Driver* d, int group) noexcept nogil
+cdef uint32_t uring_buffers_left(Driver* d, int group) noexcept nogil
 cdef int uring_grow(Driver* d, uint64_t files) noexcept nogil
 cdef void uring_call_back(Driver* d) noexcept nogil
 cdef int uring_wait(Driver* d, int timeout_ms) noexcept nogil

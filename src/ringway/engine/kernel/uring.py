@@ -115,7 +115,7 @@ def uring_open(d, buffers, counters):
     d.quiet = uring_quiet
     d.cancel = uring_cancel
     d.close = uring_close_fd
-    d.has_buffers = uring_has_buffers
+    d.buffers_left = uring_buffers_left
     d.grow = uring_grow
     d.call_back = uring_call_back
     d.wait = uring_wait
@@ -253,11 +253,11 @@ def provide(d, group):
         io_uring_buf_ring_advance(p.ring, added)
 
 
-def uring_has_buffers(d, group):
+def uring_buffers_left(d, group):
     u: cython.pointer(Uring) = cast(cython.pointer(Uring), d.state)
     if u.provided[group].provided == 0:
         provide(d, group)
-    return u.provided[group].provided > 0
+    return u.provided[group].provided
 
 
 def uring_grow(d, files):

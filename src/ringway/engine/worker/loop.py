@@ -21,6 +21,8 @@ def worker_loop(w):
         sleep_ms = wheel_wait_ms(address(w.wheel), w.clock.now_ms)
         if sleep_ms < 0 or sleep_ms > TURN_MS_MAX:
             sleep_ms = TURN_MS_MAX
+        if w.waiting:
+            sleep_ms = 0 if w.feed_on else min(sleep_ms, LOOK_MS)
         if w.ready != NULL:
             sleep_ms = 0
         if w.draining and w.drain_due_ms < w.clock.now_ms + sleep_ms:
@@ -141,9 +143,8 @@ def expire_timers(w):
 
 
 def share_out(w):
-    if w.hungry != NULL:
+    if w.waiting:
         feed_hungry(w)
-    if w.starved != NULL:
         feed_starved(w)
     shares_look(w)
 
@@ -154,7 +155,7 @@ def look_after(w):
     if w.ready != NULL:
         client_turns(w)
     stream_tighten(w)
-    if w.hungry != NULL or w.starved != NULL or w.outbox_high != OUTBOX_HIGH:
+    if w.waiting or stream_tight(w, GROUP_SMALL) or stream_tight(w, GROUP_LARGE):
         share_out(w)
     if w.clock.now_ms < w.next_look_ms:
         return

@@ -45,6 +45,8 @@ def set_handlers(w):
     w.handlers.upstream_late = proxy_upstream_late
     w.handlers.upstream_gone = proxy_upstream_gone
     w.handlers.file_ready = serve_ready
+    w.handlers.place = share_place
+    w.handlers.take_stock = shares_count
 
 
 def tables_open(w):
@@ -161,6 +163,7 @@ def run(brief: dict, say, next_brief) -> dict:
         raise MemoryError
     kept = []  # mapped memory that the engine uses
     places = {}  # name of a listener -> its place in `listeners`
+    rules = brief["rules"]
     try:
         prepare(w, brief, kept, places, say)
         descriptors = len(os.listdir("/proc/self/fd"))
@@ -179,7 +182,9 @@ def run(brief: dict, say, next_brief) -> dict:
             w.renewing = False
             brief = next_brief()
             if brief is not None:
-                say("renewed", {"number": brief["number"], "error": renew(w, brief, places)})
+                error = adjust(w, brief, places) if brief["rules"] == rules else renew(w, brief, places)
+                rules = rules if error else brief["rules"]
+                say("renewed", {"number": brief["number"], "error": error})
             w.driver.receive_plain(address(w.driver), w.control, address(w.control_byte), 1, tag_of(OP_CONTROL, 0, 0))
     finally:
         worker_close(w)
@@ -223,7 +228,7 @@ def open_rules(w: cython.pointer(Worker), brief: dict) -> cython.pointer(Rules):
     os.close(brief["addresses"])
     if r == NULL or r.snapshot.folder_count != len(brief["folders"]):
         rules_close(r)
-        for descriptor in [*brief["folders"], brief["certificates"], brief["peers"]]:
+        for descriptor in [*brief["folders"], brief.get("certificates"), brief["peers"]]:
             if descriptor is not None and descriptor >= 0:
                 os.close(descriptor)
         raise RuntimeError("not enough memory, or another version of Ringway wrote the snapshot")
@@ -262,6 +267,47 @@ def renew(w: cython.pointer(Worker), brief: dict, places: dict) -> str:
     take_listeners(w, brief["listeners"], places)
     start_accepting(w)
     return ""
+
+
+@cython.cfunc
+def adjust(w: cython.pointer(Worker), brief: dict, places: dict) -> str:
+    """The rules are the same: take what is new beside them, and let everything else be. A sentence if that fails."""
+    i: cython.int
+    r: cython.pointer(Rules) = w.rules
+    os.close(brief["snapshot"])
+    os.close(brief["addresses"])
+    for i in range(len(brief["folders"])):
+        if folder_take(w, address(r.folders[i]), brief["folders"][i]):
+            files_forget_folder(w, i)
+    error = ""
+    if brief.get("certificates") is not None and is_other(r.certificates, brief["certificates"]):
+        r.certificates_seen = 0
+        if take_certificates(w, r) < 0:
+            error = f"the certificate or its key cannot be used: {last_error()}"
+    if brief["peers"] is not None and is_other(r.peers, brief["peers"]):
+        r.peers_seen = 0
+        if take_peers(w, r) != 0:
+            error = f"TLS to an upstream cannot be set up: {last_error()}"
+    try:
+        free_places(w, brief["listeners"], places)
+    except RuntimeError as problem:
+        for entry in brief["listeners"]:
+            if entry["fd"] is not None:
+                os.close(entry["fd"])
+        return str(problem)
+    take_listeners(w, brief["listeners"], places)
+    start_accepting(w)
+    return error
+
+
+@cython.cfunc
+def is_other(held: cython.int, found: cython.int) -> bool:
+    """Another memory takes the place of what is held, under its number."""
+    other = os.fstat(held).st_ino != os.fstat(found).st_ino
+    if other:
+        os.dup2(found, held, inheritable=False)
+    os.close(found)
+    return other
 
 
 @cython.cfunc
