@@ -144,7 +144,7 @@ def test_bounds_that_fit_are_no_warning(ringway, folder):
     limits = {"buffer_bytes": 8 << 20, "memory_bytes": 4 << 20}
     try:
         server = ringway({"limits": limits, "host_routes": {"*": {"type": "File", "path": folder}}}, through=join)
-        assert not any(" warning " in line for line in server.lines)
+        assert server.warnings == []
         server.stop()
     finally:
         group.rmdir()
@@ -180,8 +180,8 @@ def test_locked_memory_that_does_not_hold_the_rings_that_are_a_must(ringway, fol
         ringway({**config, "performance": {"io_driver": "io_uring"}}, through=FEW_LOCKED)
     except AssertionError as error:
         said = str(error)
-    refused = "could not start: io_uring cannot be set up: Cannot allocate memory; all workers share the user's limit"
-    assert said == "started" or (refused in said and "LimitMEMLOCK=" in said)
+    # At the trial before the start, or in a worker: other processes of the same user share the limit.
+    assert said == "started" or ("Cannot allocate memory" in said and "LimitMEMLOCK=" in said)
 
 
 @pytest.mark.skipif(SANITIZED, reason="the address sanitizer needs more address space than there is")
