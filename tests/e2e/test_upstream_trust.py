@@ -3,6 +3,7 @@
 import ssl
 
 import pytest
+from harness.waiting import wait
 from harness.memory import total
 from harness.raw import message
 from harness.tls import VERSION, of_version
@@ -243,6 +244,7 @@ def test_client_certificate_is_missing(ringway, upstream, authority, version):
     server.wait_line(
         rf" warning worker 0: no TLS connection to {origin.url} \(.*(certificate required|handshake failure)"
     )
+    wait(lambda: origin.failures, "the upstream's failure")
     assert "PEER_DID_NOT_RETURN_A_CERTIFICATE" in origin.failures[0].upper().replace(" ", "_")
 
 
