@@ -3,11 +3,11 @@
 import ssl
 
 import pytest
-from harness.waiting import wait
 from harness.memory import total
 from harness.raw import message
 from harness.tls import VERSION, of_version
 from harness.upstream_tls import config, refused, to
+from harness.waiting import wait
 
 NO_AUTHORITIES = {"SSL_CERT_FILE": "/nonexistent", "SSL_CERT_DIR": "/nonexistent"}
 
