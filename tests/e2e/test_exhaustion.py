@@ -80,10 +80,11 @@ def proxied(origin, **more):
 
 
 def test_who_does_not_read_gives_way(ringway, upstream):
-    """Sixty addresses hold all buffers for the whole `write` timeout. Another client is still served."""
+    """Eighty addresses, within their shares, hold all large buffers and the small ones that stand in for them, for the
+    whole `write` timeout. Another client is still served."""
     origin = upstream(endless)
     server = ringway(proxied(origin, timeouts=FOR_EVER))
-    clients = [client for number in range(60) for client in stopped(server, 1, f"127.0.1.{1 + number}")]
+    clients = [client for number in range(80) for client in stopped(server, 1, f"127.0.1.{1 + number}")]
     wait_for_total(server, "no_buffers", lambda count: count > 0)
     assert len(ask(server, "/short", "127.0.0.99").body) == 100
     assert len(ask(server, "/large", "127.0.0.99").body) == 1 << 20
