@@ -120,6 +120,16 @@ def test_a_reload_shares_it_among_more_workers_and_gives_none_up(ringway, tmp_pa
         assert_kept_by_reloads(server, tmp_path, port)
 
 
+def test_nobody_sets_its_flags_while_workers_use_it(ringway, tmp_path):
+    """Workers with epoll need O_NONBLOCK: without it they block in accept4(2), and their clients wait."""
+    with bound(blocking=False) as (sock,):
+        port = sock.getsockname()[1]
+        server = ringway(config(tmp_path, port), through=launched([sock]), close_fds=False)
+        assert not os.get_blocking(sock.fileno())
+        server.reload(config(tmp_path, port, workers=3))
+        assert not os.get_blocking(sock.fileno())
+
+
 def test_a_successor_knows_it_too(upgraded, tmp_path):
     with bound() as (sock,):
         port = sock.getsockname()[1]

@@ -16,6 +16,12 @@ _FIRST = 3
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
+def copy_of(sock: socket.socket) -> socket.socket:
+    """Returns another descriptor of a socket that workers may already use. `socket.dup()` would clear O_NONBLOCK for
+    all of them, and a worker with the epoll driver would then block in accept4(2)."""
+    return socket.socket(fileno=os.dup(sock.fileno()))
+
+
 class Passed:
     """The passed sockets by address. Several sockets of the same address are for several workers. systemd makes them
     from a unit with ReusePort= and several ListenStream= lines."""
@@ -47,7 +53,7 @@ class Passed:
                 f"{self._said(address)} {len(sockets)} times, more often than there are workers ({workers}); set "
                 f"[server] threads = {len(sockets)}, or pass fewer"
             )
-        return [sockets[index % len(sockets)].dup() for index in range(workers)] if sockets else []
+        return [copy_of(sockets[index % len(sockets)]) for index in range(workers)] if sockets else []
 
     def takes_ipv4_of(self, address: Address) -> str:
         """Returns an error if a passed IPv6 socket also accepts the connections of this IPv4 address. "": none does."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ringway.config.values import Address, socket_address
-from ringway.control.sockets.activation import Passed, refuse_unnamed
+from ringway.control.sockets.activation import Passed, copy_of, refuse_unnamed
 from ringway.errors import RingwayError, reason_of
 
 _BACKLOG = 4096
@@ -132,7 +132,7 @@ def adopt(
 def _one_more(group: Group, index: int) -> socket.socket:
     """Opens a socket for one more worker. If the sockets were passed, it shares one of them, as Passed.take() does,
     because a passed socket may not allow another one at the same address."""
-    return group.sockets[index % len(group.sockets)].dup() if group.passed else _bound(group.address)
+    return copy_of(group.sockets[index % len(group.sockets)]) if group.passed else _bound(group.address)
 
 
 def _names(wanted: Sequence[Wanted]) -> list[str]:

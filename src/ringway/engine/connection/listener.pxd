@@ -2,7 +2,8 @@
 
     accepting --(multishot accept)--> client_take() for each connection
         |  out of descriptors: look_after() accepts again at `again_ms`
-        |  removed by a reload: accept what waits in the backlog, then close; the connections of the listener drain
+        |  removed by a reload, or the worker drains: accept what waits in the backlog, then close; the connections of
+        |  the listener drain
         v
     closed: its place is free when its last connection is gone
 """
@@ -12,6 +13,7 @@ from ringway.engine.connection.state cimport Listener, Worker
 
 cdef enum:
     ACCEPT_AGAIN_MS = 100       # after EMFILE and the like
+    ACCEPT_LAST_MAX = 4096      # accepted from the backlog before a socket is closed: as many as the backlog has
 
 cdef void listener_accept(Worker* w, uint32_t index) noexcept nogil
 cdef void listener_accepted(Worker* w, uint32_t index, int result, bint more) noexcept nogil

@@ -63,12 +63,17 @@ def listener_remove(w, index):
 
 
 def listener_end(w, index):
-    """Close the listener when no accept is in flight. If a reload removed it, first accept what is in the backlog."""
+    """Close the listener when no accept is in flight. First accept what is in the backlog.
+
+    If other workers accept from the same socket, the kernel wakes one of them for each connection. When it has woken
+    this one, no other worker comes for the connection until the next one arrives.
+    """
     listener: cython.pointer(Listener) = address(w.listeners[index])
     fd: cython.int
+    left: cython.int = ACCEPT_LAST_MAX
     if listener.fd < 0:
         return
-    if listener.removed and not w.draining:
+    if not w.forced:
         # O_NONBLOCK belongs to the open file description. Another worker may share it and still accept there: one that
         # rejected the reload, or one that this worker stood in for. The flag does not disturb it: io_uring's accept
         # waits all the same on every kernel that has multishot accepts, and the epoll driver sets the flag itself.
@@ -76,6 +81,9 @@ def listener_end(w, index):
         fd = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC | (SOCK_NONBLOCK if w.driver.nonblocking else 0))
         while fd >= 0:
             let_in(w, listener, fd)
+            left -= 1
+            if left == 0:
+                break
             fd = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC | (SOCK_NONBLOCK if w.driver.nonblocking else 0))
     listener_close(w, index)
 

@@ -229,7 +229,7 @@ def begin_drain(w):
         if w.listeners[i].accepting:
             w.driver.cancel(address(w.driver), w.listeners[i].fd, tag_of(OP_ACCEPT, i, 0))
         else:
-            listener_close(w, i)
+            listener_end(w, i)
     client_drain(w, NULL)
     upstream_drain(w)
 
