@@ -34,9 +34,22 @@ def places_of(text: str) -> dict[Path, int]:
     return _Walk(text).places
 
 
+def defined_twice(text: str) -> tuple[Path, int] | None:
+    """Returns the first key or table of the last line that the lines before it define too, and the line of its first
+    definition. `text` must be valid TOML, except for that."""
+    walk = _Walk(text)
+    last = text.rstrip().count("\n") + 1
+    for path, lines in walk.defined.items():
+        if lines[-1] == last and (len(lines) > 1 or walk.places[path] < last):
+            return path, lines[0] if lines[0] < last else walk.places[path]
+    return None
+
+
 class _Walk:
     def __init__(self, text: str) -> None:
         self.places: dict[Path, int] = {}
+        self.defined: dict[Path, list[int]] = {}
+        """The lines of each whole header and of each whole key, in the order of the file."""
         self._lists: dict[Path, int] = {}
         """The number of tables that each `[[list of tables]]` has so far."""
         self._tokens = _tokens(text)
@@ -76,6 +89,7 @@ class _Walk:
             if path in self._lists:
                 path = (*path, self._lists[path] - 1)
                 self._note(path, line)
+        self.defined.setdefault(path, []).append(line)
         return path
 
     def _keys(self, end: str) -> list[str]:
@@ -95,6 +109,7 @@ class _Walk:
         for key in self._keys("="):
             path = (*path, key)
             self._note(path, line)
+        self.defined.setdefault(path, []).append(line)
         self._value(path)
 
     def _value(self, path: Path) -> None:
