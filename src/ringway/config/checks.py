@@ -95,8 +95,27 @@ def warnings_of(config: Config) -> list[Problem]:
     worker, _ = account_for(config.server)
     if worker is not None and worker.uid != 0:
         warnings += _out_of_reach(config, worker)
+    warnings += _unusual_ports(config)
+    if config.access_log.path is None and "access_log" in config.model_fields_set:
+        sentence = "there is no access log without a path"
+        warnings.append(Problem("access_log", sentence, 'add path = "stdout", or the name of a file'))
     if not config.host_routes and not any(config.path_routes.values()):
         warnings.append(Problem("", "there are no routes, Ringway answers every request with 404", "add [host_routes]"))
+    return warnings
+
+
+def _unusual_ports(config: Config) -> list[Problem]:
+    """Warns of plain HTTP on port 443, and of HTTPS on port 80. Clients speak the other one there."""
+    warnings = []
+    plain = {"plain_listen": config.server.plain_listen, **({} if config.tls else {"listen": config.server.listen})}
+    for key, addresses in plain.items():
+        if any(parse_address(text).port == 443 for text in addresses):
+            sentence = "plain HTTP on port 443, where clients speak HTTPS"
+            remedy = "move it to listen" if config.tls else "add [tls] for HTTPS, or remove this port"
+            warnings.append(Problem(f"server.{key}", sentence, remedy))
+    if config.tls and any(parse_address(text).port == 80 for text in config.server.listen):
+        sentence = "HTTPS on port 80, where clients speak plain HTTP: with [tls] every port of listen has HTTPS"
+        warnings.append(Problem("server.listen", sentence, "move port 80 to plain_listen"))
     return warnings
 
 
