@@ -63,7 +63,7 @@ def test_everything_wrong_is_one_line_each_and_exit_code_1(command: str, tmp_pat
     assert done.returncode == 1
     assert done.stdout == ""
     lines = done.stderr.splitlines()
-    assert lines[0].startswith('error: config.toml:2: server.listen[0]: "x" is not an address with a port; write')
+    assert lines[0].startswith('error: config.toml:2: server.listen: "x" is not an address with a port; write')
     assert lines[1] == "error: config.toml:3: server.threds: there is no such key; did you mean `threads`?"
     assert lines[2].startswith(f'error: config.toml:5: tls.cert_path: "{tmp_path}/a" does not exist; make one with')
     assert lines[3].startswith(f'error: config.toml:6: tls.key_path: "{tmp_path}/b" does not exist')

@@ -373,8 +373,8 @@ body = "${BODY:-1m}"
     assert errors(tmp_path, text + '[host_routes."${NO}"]\ntype = "Redirect"\nto = "/"\n') == [
         "config.toml:3: server.listen: the environment variable PORT is not set; set it, or write a default: "
         '"${PORT:-value}"',
-        "config.toml:4: server.threads: must be a whole number, not a string; write a number, or remove the key "
-        "for one worker per CPU",
+        'config.toml:4: server.threads: must be a whole number, not "many" (from "${THREADS}"); write a '
+        "number, or remove the key for one worker per CPU",
         'config.toml:11: host_routes."${NO}": the environment variable NO is not set; set it, or write a default: '
         '"${NO:-value}"',
     ]

@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import pytest
-from configs import LEAST, errors
+from configs import LEAST, errors, write
 
+from ringway.config.load import load
+from ringway.control.certificates.certificates import write_self_signed
+
+TLS = '[tls]\ncert_path = "server.crt"\nkey_path = "server.key"'
 PROXY = '{ type = "Proxy", url = "http://localhost:3000" }'
 
 
@@ -71,6 +75,41 @@ PROXY = '{ type = "Proxy", url = "http://localhost:3000" }'
         (LEAST + '[host_routes]\n"a.b" = # none', "4: not TOML: there is no value after the ="),
         (LEAST + '[access_log]\npath = "C:\\Users\\x"', "write \\\\, or single quotes"),
         (
+            '[server]\nlisten = 80\nthreads = "${WORD}"',
+            '3: server.threads: must be a whole number, not "many" (from "${WORD}"); write a number',
+        ),
+        ('[server]\nlisten = ":${WORD}"', '2: server.listen: ":many" is not an address with a port (from ":${WORD}");'),
+        ('[server]\nlisten = 80\nthreads = "$N"', 'must be a whole number, not a string; write "${N}"'),
+        ('[server]\nlisten = 80\nuser = "$N"', '"$N" has a variable without braces; write "${N}"'),
+        (LEAST + '[timeouts]\nhead = "$N"', '"$N" is not a time; write "${N}"'),
+        (LEAST + f'[host_routes]\n"$N" = {PROXY}', '"$N" is not a host name; write "${N}"'),
+        (LEAST + '[host_routes]\nx = { type = "File", path = "$N/www" }', '"$N/www" has a variable without braces;'),
+        (LEAST + '[host_routes]\nx = { type = "File", path = "~bob/www" }', 'write "/home/bob/www"'),
+        (LEAST + '[access_log]\npath = "-"', '4: access_log.path: "-" is not a file; write "stdout"'),
+        (
+            LEAST + '[access_log]\npath = "off"',
+            '"off" is not a file; remove this key: without it there is no access log',
+        ),
+        (LEAST + '[access_log]\npath = "none"', '4: access_log.path: "none" is not a file; remove this key'),
+        ('[server]\nlisten = "abc"', '2: server.listen: "abc" is not an address with a port'),
+        ('[server]\nlisten = [80, "abc"]', '2: server.listen[1]: "abc" is not an address with a port'),
+        (
+            LEAST + '[host_routes.x]\ntype = "File"\npath = "/"\nthreads = 2',
+            "6: host_routes.x.threads: there is no such key in [host_routes.x]; it is a key of [server]; move it below",
+        ),
+        (LEAST + f"[host_routes]\nx = {PROXY}\nthreads = 2", "a table, not a number; it is a key of [server]; move it"),
+        (LEAST + "[limits]\nhead = 5", "there is no such key in [limits]; it is a key of [timeouts]; add [timeouts]"),
+        (
+            LEAST + '[host_routes]\nx = { type = "Proxy", path = "http://localhost:3000" }',
+            'there is no such key in [host_routes.x]; write url = "http://localhost:3000"',
+        ),
+        (LEAST + '[host_routes]\nx = { type = "Proxy", path = "/a" }', 'url for a Proxy route, or type = "File"'),
+        (LEAST + '[host_routes]\nx = { type = "File", url = "http://a" }', 'path for a File route, or type = "Proxy"'),
+        (LEAST + f'[host_routes]\nx = {PROXY[:-2]}, path = "/" }}', "remove it, or write a route of its own with type"),
+        (LEAST + '[host_routes]\nx = { type = "Proxy", url = "http://a, http://b" }', 'one; write "http://a"'),
+        (LEAST + '[host_routes]\nx = { type = "Proxy", url = 3000 }', 'write url = "http://localhost:3000"'),
+        (LEAST + '[host_routes]\nx = { type = "Proxy", url = "3000" }', 'write "http://localhost:3000"'),
+        (
             LEAST + '[host_routes]\nx = { type = "File", path = /var/www }',
             '4: not TOML: /var/www needs quotes (column 29); write path = "/var/www"',
         ),
@@ -113,9 +152,45 @@ PROXY = '{ type = "Proxy", url = "http://localhost:3000" }'
         ('{ "server": { "listen": 80 } }', "1: not TOML: this looks like JSON"),
     ],
 )
-def test_a_mistake_has_a_remedy(tmp_path: Path, text: str, expected: str) -> None:
+def test_a_mistake_has_a_remedy(tmp_path: Path, text: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORD", "many")
     found = errors(tmp_path, text)
     assert any(expected in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "[server]\nlisten = [80, 443]",
+            "2: server.listen: plain HTTP on port 443, where clients speak HTTPS; add [tls]",
+        ),
+        (
+            f"[server]\nlisten = [80, 443]\n{TLS}",
+            "2: server.listen: HTTPS on port 80, where clients speak plain HTTP: with [tls] every port of listen has "
+            "HTTPS; move port 80 to plain_listen",
+        ),
+        (
+            f'[server]\nlisten = 8443\nplain_listen = "127.0.0.1:443"\n{TLS}',
+            "3: server.plain_listen: plain HTTP on port 443, where clients speak HTTPS; move it to listen",
+        ),
+        (
+            LEAST + '[access_log]\nformat = "json"',
+            '3: access_log: there is no access log without a path; add path = "stdout", or the name of a file',
+        ),
+    ],
+)
+def test_a_likely_mistake_has_a_warning(tmp_path: Path, text: str, expected: str) -> None:
+    write_self_signed(str(tmp_path), ["localhost"])
+    found = load(write(tmp_path, text)).warnings
+    assert any(expected in line for line in found), found
+
+
+def test_usual_ports_have_no_warning(tmp_path: Path) -> None:
+    write_self_signed(str(tmp_path), ["localhost"])
+    routes = '[host_routes]\nx = { type = "Redirect", to = "https://example.com/" }'
+    text = f'[server]\nlisten = 443\nplain_listen = 80\n{TLS}\n[access_log]\npath = "stdout"\n{routes}\n'
+    assert load(write(tmp_path, text)).warnings == []
 
 
 def test_a_path_of_an_upstream_may_have_a_dollar(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from ringway.config.environment import expand_all, expanded
 from ringway.config.places import places_of
 from ringway.config.sections import kinds
 from ringway.config.syntax import syntax_problem
-from ringway.config.values import Flaw
+from ringway.config.values import Flaw, form_of_shells
 from ringway.errors import ConfigError, Problem, reason_of
 
 Path = tuple[str | int, ...]
@@ -29,6 +29,11 @@ Place = tuple[str, int]
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _NESTED_MOST = 8
 """Levels of includes. More are most likely a mistake."""
+_NO_LOGS = {
+    **dict.fromkeys(("stderr", "-"), 'write "stdout"; stderr has the events'),
+    **dict.fromkeys(("off", "none", "false", "no"), "remove this key: without it there is no access log"),
+}
+"""Values of `access_log.path` in other servers, each with a remedy. They must not become the name of a file."""
 _LAST_STEP = re.compile(r"""(\[\d+\]|\.?("(?:[^"\\]|\\.)*"|[A-Za-z0-9_-]+))$""")
 
 
@@ -134,8 +139,8 @@ def _read_one(document: Document, file: str) -> tuple[dict[str, Any], dict[Path,
         problem = Problem(key_path(path), flaw.sentence, flaw.remedy)
         document.problems.append(problem.at(file, _line(lines, path)))
     log = data.get("access_log")
-    if isinstance(log, dict) and log.get("path") in ("stderr", "-"):
-        problem = Problem("access_log.path", f'"{log["path"]}" is not a file', 'write "stdout"; stderr has the events')
+    if isinstance(log, dict) and (remedy := _NO_LOGS.get(str(log.get("path", "")).lower())):
+        problem = Problem("access_log.path", f'"{log["path"]}" is not a file', remedy)
         document.problems.append(problem.at(file, _line(lines, ("access_log", "path"))))
     _make_absolute(data, os.path.dirname(os.path.abspath(file)))
     return data, lines
@@ -255,7 +260,7 @@ def _make_absolute(value: Any, folder: str) -> None:
     """Makes relative paths absolute. They start at the folder of the file that contains them."""
 
     def absolute(path: Any) -> Any:
-        if not isinstance(path, str) or not path or path == model.STDOUT or "\0" in path or path.startswith("~/"):
+        if not isinstance(path, str) or not path or path == model.STDOUT or "\0" in path or form_of_shells(path):
             return path
         return os.path.normpath(os.path.join(folder, path)) if not os.path.isabs(path) else path
 

@@ -19,6 +19,9 @@ Steps = tuple[str | int, ...]
 class Expanded(str):
     """A string that contains a value from the environment."""
 
+    written: str = ""
+    """The string in the file."""
+
 
 def expanded(text: str, environment: Mapping[str, str]) -> str:
     """Replaces the variables in a text. Raises Flaw if a variable is not set or a reference is malformed."""
@@ -41,7 +44,9 @@ def expanded(text: str, environment: Mapping[str, str]) -> str:
             raise Flaw(f"the environment variable {name} is not set", remedy)
         return given
 
-    return Expanded(_REFERENCE.sub(value, text))
+    result = Expanded(_REFERENCE.sub(value, text))
+    result.written = text
+    return result
 
 
 def expand_all(value: Any, environment: Mapping[str, str], wrong: Callable[[Steps, Flaw], None], at: Steps = ()) -> Any:

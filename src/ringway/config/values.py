@@ -143,9 +143,26 @@ def parse_address(text: str) -> Address:
 
 def _no_variable(text: str) -> None:
     """Raises Flaw for `$NAME`, the form of shells."""
-    if found := re.search(r"\$([A-Za-z_][A-Za-z0-9_]*)", text):
-        remedy = f'write "{text.replace(found[0], f"${{{found[1]}}}")}"'
-        raise Flaw(f'"{text}" has a variable without braces', remedy)
+    if flaw := variable_without_braces(text):
+        raise flaw
+
+
+def variable_without_braces(text: str) -> Flaw | None:
+    found = re.search(r"\$([A-Za-z_][A-Za-z0-9_]*)", text)
+    if found is None:
+        return None
+    remedy = f'write "{text.replace(found[0], f"${{{found[1]}}}")}"'
+    return Flaw(f'"{text}" has a variable without braces', remedy)
+
+
+def form_of_shells(path: str) -> Flaw | None:
+    """Finds what a shell would replace in the path of a file: `~`, and `$NAME` between slashes."""
+    if found := re.match(r"~([a-z_][a-z0-9_-]*)?(/|$)", path):
+        home = f'"/home/{found[1]}{path[found.end(1) :]}"' if found[1] else f'"${{HOME}}{path[1:]}"'
+        # A file can have the name "~name".
+        if not found[1] or found[2]:
+            return Flaw(f'Ringway does not expand "~" in "{path}"', f"write {home}")
+    return variable_without_braces(path) if re.search(r"(^|/)\$[A-Z_][A-Z0-9_]*(/|$)", path) else None
 
 
 def _no_address(text: str) -> None:
@@ -419,6 +436,8 @@ def parse_url(text: str) -> Url:
         raise Flaw(f'"{text}" is not a URL', _URL_REMEDY) from None
     if "$" in parts.netloc:
         _no_variable(text)
+    if len(several := text.replace(",", " ").split()) > 1 and all("://" in one for one in several):
+        raise Flaw(f'"{text}" is more than one upstream; a route has one', f'write "{several[0]}"')
     if parts.scheme not in ("http", "https") or not host:
         raise Flaw(f'"{text}" is not an http:// or https:// URL', _url_remedy(text))
     if parts.username is not None:
@@ -440,6 +459,8 @@ def _url_remedy(text: str) -> str:
         return f'write "{"https" if text.startswith("wss") else "http"}://{found[1]}"'
     if found := re.fullmatch(r"([a-zA-Z0-9.-]*)(:\d{1,5})(/\S*)?", text):
         return f'write "http://{found[1] or "localhost"}{found[2]}{found[3] or ""}"'
+    if parse_port(text, 1) > 0:
+        return f'write "http://localhost:{text}"'
     if text.startswith(f"{_UNIX}/"):
         return f'write "http://{text}"'
     return f'write "http://{_UNIX}{text}"' if text.startswith("/") and text.endswith(".sock") else _URL_REMEDY

@@ -2,6 +2,8 @@
 
 import difflib
 import json
+import re
+from dataclasses import replace
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -9,8 +11,9 @@ from pydantic_core import ErrorDetails
 
 from ringway.config import model
 from ringway.config.document import Path, key_path
+from ringway.config.environment import Expanded
 from ringway.config.sections import kinds
-from ringway.config.values import Flaw
+from ringway.config.values import Flaw, variable_without_braces
 from ringway.errors import Problem
 
 ROUTE_DEPTH = {"host_routes": 2, "path_routes": 3}
@@ -30,6 +33,8 @@ _LISTS = {
     "plain_listen": "a string or a list of strings",
     "certificates": "a list of tables",
 }
+_MAIN_KEYS = {"path": "File", "url": "Proxy", "to": "Redirect"}
+"""The key that each type of route needs."""
 _ALSO = {
     **dict.fromkeys(("root", "folder", "dir", "directory", "file", "filename"), "path"),
     **dict.fromkeys(("proxy_pass", "upstream", "upstreams", "backend", "server", "target", "servers"), "url"),
@@ -63,9 +68,22 @@ _ELSEWHERE = {
 
 
 def problem_of(document: dict[str, Any], details: ErrorDetails) -> Problem:
-    kind, path = details["type"], _without_tag(details["loc"])
+    path = _without_tag(details["loc"])
+    if path[-1:] == (0,) and not isinstance(_value_at(document, path[:-1]), list):
+        path = path[:-1]  # a single value instead of a list
+    name = path[-1] if details["loc"][-1] == "[key]" else None
+    value = name if name is not None else _found_at(document, path)
+    problem = _told(document, details, path)
+    if isinstance(value, Expanded):
+        return replace(problem, sentence=f'{problem.sentence} (from "{value.written}")')
+    if isinstance(value, str) and path[-1] not in ("url", "to") and (flaw := variable_without_braces(value)):
+        return replace(problem, remedy=flaw.remedy)
+    return problem
+
+
+def _told(document: dict[str, Any], details: ErrorDetails, path: Path) -> Problem:
+    kind, key = details["type"], key_path(path)
     context: dict[str, Any] = details.get("ctx", {})
-    key = key_path(path)
     flaw = context.get("error")
     if isinstance(flaw, Flaw):
         return Problem(key, flaw.sentence, flaw.remedy)
@@ -81,7 +99,9 @@ def problem_of(document: dict[str, Any], details: ErrorDetails) -> Problem:
         return Problem(key, "must be a string, not a list: a route has one upstream", remedy)
     if kind in _WANTED:
         wanted = _LISTS.get(str(path[-1]), _WANTED[kind]) if kind == "list_type" else _WANTED[kind]
-        return Problem(key, f"must be {wanted}, not {_toml_type(_value_at(document, path))}", _right(path, document))
+        value = _value_at(document, path)
+        found = json.dumps(value) if isinstance(value, Expanded) else _toml_type(value)
+        return Problem(key, f"must be {wanted}, not {found}", _right(path, document))
     if kind == "literal_error":
         value, expected = _value_at(document, path), _quoted(context["expected"])
         number = isinstance(value, str) and value in expected.replace(",", "").split()
@@ -175,9 +195,7 @@ def _section_at(path: Path, document: dict[str, Any]) -> type[model.Section]:
 def _type_meant(route: Any) -> str:
     """Guesses the intended type of a route from the written type or from its other keys."""
     kinds = {
-        kind
-        for kind, key in (("File", "path"), ("Proxy", "url"), ("Redirect", "to"))
-        if key in route or str(route.get("type", "")).lower() == kind.lower()
+        kind for key, kind in _MAIN_KEYS.items() if key in route or str(route.get("type", "")).lower() == kind.lower()
     }
     return f'write type = "{kinds.pop()}"' if len(kinds) == 1 else 'write "File", "Proxy" or "Redirect"'
 
@@ -196,6 +214,8 @@ def _unknown_key(path: Path, document: dict[str, Any]) -> Problem:
     own = name if name in model.SECTIONS else f"{name}s"
     if len(path) > 1 and own in model.SECTIONS and not also:
         return Problem(key_path(path), f"there is no such key in [{path[0]}]", f"[{own}] is a section of its own")
+    if len(path) > 1 and (remedy := _other_type(path, document) or _other_section(path, document)):
+        return Problem(key_path(path), f"there is no such key in [{key_path(path[:-1])}]", remedy)
     section = next((name for name, section in model.SECTIONS.items() if path[0] in section.model_fields), None)
     if len(path) == 1 and section is not None and not isinstance(document[str(path[0])], dict):
         remedy = f"write [{section}] above it"
@@ -203,6 +223,33 @@ def _unknown_key(path: Path, document: dict[str, Any]) -> Problem:
     if close:
         return Problem(key_path(path), f"there is no such {kind}", f"did you mean `{close[0]}`?")
     return Problem(key_path(path), f"there is no such {kind}", f"there are: {', '.join(known)}")
+
+
+def _other_type(path: Path, document: dict[str, Any]) -> str:
+    """Returns a remedy for the main key of another type of route, such as `path` in a Proxy route. "": it is none."""
+    name, route = str(path[-1]), table_of(_value_at(document, path[:-1]))
+    if path[0] not in ROUTE_DEPTH or name not in _MAIN_KEYS:
+        return ""
+    own = next(key for key, kind in _MAIN_KEYS.items() if kind == route["type"])
+    if own in route:
+        return f'remove it, or write a route of its own with type = "{_MAIN_KEYS[name]}"'
+    # A relative path is absolute by now: "/folder/http:/name".
+    if (url := re.search(r"(https?):/+(.+)", str(route[name]))) and own != "path":
+        return f'write {own} = "{url[1]}://{url[2]}"'
+    return f'write {own} for a {route["type"]} route, or type = "{_MAIN_KEYS[name]}"'
+
+
+def _other_section(path: Path, document: dict[str, Any]) -> str:
+    """Returns a remedy for a key that another section has. "": none has it."""
+    if path[-1] == "path":  # too common to mean access_log.path
+        return ""
+    for section, about in model.SECTIONS.items():
+        if path[-1] in about.model_fields and section != path[0]:
+            there = section in document
+            return f"it is a key of [{section}]; " + (
+                "move it below that header" if there else f"add [{section}] above it"
+            )
+    return ""
 
 
 def _example(path: Path, document: dict[str, Any]) -> str:
@@ -220,6 +267,8 @@ def _right(path: Path, document: dict[str, Any]) -> str:
         return "write each of them below [[tls.certificates]]"
     if names[0] in ROUTE_DEPTH and len(path) == ROUTE_DEPTH[names[0]]:
         value = _value_at(document, path)
+        if remedy := _other_section(path, document):
+            return remedy
         if isinstance(value, str) and "://" in value:
             return f'write {{ type = "Proxy", url = {json.dumps(value)} }}'
         path_written = value if isinstance(value, str) and value.startswith("/") else "/var/www/example"
@@ -239,6 +288,8 @@ def _right(path: Path, document: dict[str, Any]) -> str:
     if isinstance(field.default, bool):
         return "write true or false, without quotes"
     value = _value_at(document, path)
+    if names[-1] == "url" and isinstance(value, int) and not isinstance(value, bool):
+        return f'write url = "http://localhost:{value}"'
     if isinstance(value, str) and value.isdecimal():
         return f"write {names[-1]} = {value}, without quotes"
     if names == ("server", "threads"):
@@ -268,6 +319,14 @@ def _value_at(document: Any, path: Path) -> Any:
     for step in path:
         document = document[step]
     return document
+
+
+def _found_at(document: Any, path: Path) -> Any:
+    """Returns the value at this place. None: there is none."""
+    try:
+        return _value_at(document, path)
+    except (KeyError, IndexError, TypeError):
+        return None
 
 
 def _written(document: dict[str, Any], path: Path) -> str:

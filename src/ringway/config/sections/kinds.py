@@ -41,6 +41,8 @@ def _url(text: str) -> str:
 
 
 def _account_name(text: str) -> str:
+    if flaw := values.variable_without_braces(text):
+        raise flaw
     if not text or not text.isprintable() or set(text) & set(" :/"):
         user, colon, group = text.partition(":")
         both = f'write user = "{user}" and group = "{group}"' if colon and user and group else ""
@@ -53,8 +55,8 @@ def _account_name(text: str) -> str:
 def _some_path(text: str) -> str:
     if not text or "\0" in text:
         raise values.Flaw("the path is empty" if not text else "the path has a NUL", "write the path of a file")
-    if text == "~" or text.startswith("~/"):
-        raise values.Flaw(f'Ringway does not expand "~" in "{text}"', f'write "${{HOME}}{text[1:]}"')
+    if flaw := values.form_of_shells(text):
+        raise flaw
     return text
 
 
