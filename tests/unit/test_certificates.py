@@ -5,11 +5,13 @@ import os
 import ssl
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import pkcs12
 from harness.certificates import make
 
 from ringway.control.certificates import certificates
@@ -99,6 +101,58 @@ def test_files_that_exist_are_kept_unless_forced(pair: Path) -> None:
 def test_a_folder_that_is_a_file(pair: Path) -> None:
     with pytest.raises(RingwayError, match="cannot be written"):
         write_self_signed(str(pair / "server.crt" / "x"), ["example.com"])
+
+
+@pytest.mark.parametrize(
+    ("file", "form", "remedy"),
+    [
+        ("server.key", "a private key", "name the certificate here, and this file in key_path"),
+        ("public.pem", "a public key", "name the certificate here"),
+        ("request.pem", "a certificate request", "name the certificate that the authority issued for it"),
+        ("server.der", "in DER form", "convert it: openssl x509 -inform DER -in "),
+        ("server.p12", "in PKCS #12 form", "convert it: openssl pkcs12 -in "),
+    ],
+)
+def test_another_file_in_place_of_the_certificate(pair: Path, file: str, form: str, remedy: str) -> None:
+    write_other_forms(pair)
+    (problem,) = certificates.check_pair(str(pair / file), str(pair / "server.key"))
+    assert problem.sentence == f'"{pair}/{file}" has no certificate in PEM form: it is {form}'
+    assert problem.remedy.startswith(remedy)
+
+
+@pytest.mark.parametrize(
+    ("file", "form", "remedy"),
+    [
+        ("server.crt", "a certificate", "name the key here, and this file in cert_path"),
+        ("public.pem", "a public key", "name the private key here"),
+        ("request.pem", "a certificate request", "name the key that it was made with"),
+        ("key.der", "in DER form", "convert it: openssl pkey -inform DER -in "),
+        ("server.p12", "in PKCS #12 form", "convert it: openssl pkcs12 -in "),
+    ],
+)
+def test_another_file_in_place_of_the_key(pair: Path, file: str, form: str, remedy: str) -> None:
+    write_other_forms(pair)
+    (problem,) = certificates.check_pair(str(pair / "server.crt"), str(pair / file))
+    assert problem.sentence == f'"{pair}/{file}" has no private key in PEM form: it is {form}'
+    assert problem.remedy.startswith(remedy)
+
+
+def write_other_forms(folder: Path) -> None:
+    """Writes the files that an authority or another program gives to a user beside a certificate and its key."""
+    key: Any = serialization.load_pem_private_key((folder / "server.key").read_bytes(), None)
+    certificate = x509.load_pem_x509_certificate((folder / "server.crt").read_bytes())
+    pem, der = serialization.Encoding.PEM, serialization.Encoding.DER
+    plain = serialization.NoEncryption()
+    request = x509.CertificateSigningRequestBuilder().subject_name(certificate.subject).sign(key, hashes.SHA256())
+    files = {
+        "server.der": certificate.public_bytes(der),
+        "key.der": key.private_bytes(der, serialization.PrivateFormat.PKCS8, plain),
+        "public.pem": key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo),
+        "request.pem": request.public_bytes(pem),
+        "server.p12": pkcs12.serialize_key_and_certificates(b"x", key, certificate, None, plain),
+    }
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
 
 
 def test_missing(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from ringway.control.certificates.certificates import write_self_signed
 
 TLS = '[tls]\ncert_path = "server.crt"\nkey_path = "server.key"'
 PROXY = '{ type = "Proxy", url = "http://localhost:3000" }'
+PLACELESS = f"[host_routes]\nx = {PROXY}"
 
 
 @pytest.mark.parametrize(
@@ -107,6 +108,8 @@ PROXY = '{ type = "Proxy", url = "http://localhost:3000" }'
         (LEAST + '[host_routes]\nx = { type = "File", url = "http://a" }', 'path for a File route, or type = "Proxy"'),
         (LEAST + f'[host_routes]\nx = {PROXY[:-2]}, path = "/" }}', "remove it, or write a route of its own with type"),
         (LEAST + '[host_routes]\nx = { type = "Proxy", url = "http://a, http://b" }', 'one; write "http://a"'),
+        (PLACELESS, 'server: this section is missing; add [server] with listen = "0.0.0.0:80"'),
+        (f"{TLS}\n{PLACELESS}", 'server: this section is missing; add [server] with listen = "0.0.0.0:443"'),
         (LEAST + '[host_routes]\nx = { type = "Proxy", url = 3000 }', 'write url = "http://localhost:3000"'),
         (LEAST + '[host_routes]\nx = { type = "Proxy", url = "3000" }', 'write "http://localhost:3000"'),
         (

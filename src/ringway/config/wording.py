@@ -90,7 +90,7 @@ def _told(document: dict[str, Any], details: ErrorDetails, path: Path) -> Proble
     if kind == "extra_forbidden":
         return _unknown_key(path, document)
     if kind == "missing":
-        return Problem(key, "this key is missing", _example(path, document))
+        return Problem(key, f"this {'key' if len(path) > 1 else 'section'} is missing", _example(path, document))
     if kind in ("union_tag_not_found", "union_tag_invalid"):
         said = f'"{context["tag"]}" is not a type of route' if "tag" in context else "this key is missing"
         return Problem(key_path((*path, "type")), said, _type_meant(_value_at(document, path)))
@@ -254,8 +254,11 @@ def _other_section(path: Path, document: dict[str, Any]) -> str:
 
 def _example(path: Path, document: dict[str, Any]) -> str:
     names = [step for step in path if isinstance(step, str)]
+    port = 443 if "tls" in document else 80
     if len(path) == 1:
-        return f"add [{path[0]}]" + (' with listen = "0.0.0.0:443"' if path[0] == "server" else "")
+        return f"add [{path[0]}]" + (f' with listen = "0.0.0.0:{port}"' if path[0] == "server" else "")
+    if path == ("server", "listen"):
+        return f'add it, like listen = "0.0.0.0:{port}"'
     examples = _section_at(path, document).model_fields[names[-1]].examples or []
     return f"add it, like {names[-1]} = {json.dumps(examples[0])}" if examples else "add it"
 

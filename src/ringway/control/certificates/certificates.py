@@ -30,6 +30,31 @@ CURVES: dict[str, type[ec.EllipticCurve]] = {"P-256": ec.SECP256R1, "secp384r1":
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----")
 _MAKE_ONE = 'make one with "ringway cert DIR" or correct the path'
 _BLOCKS = "it needs -----BEGIN CERTIFICATE----- and -----END CERTIFICATE----- on lines of their own"
+_PEM_FORMS = (
+    (b"-----BEGIN CERTIFICATE-----", "a certificate"),
+    (b"-----BEGIN TRUSTED CERTIFICATE-----", "a certificate"),
+    (b"PRIVATE KEY-----", "a private key"),
+    (b"PUBLIC KEY-----", "a public key"),
+    (b"CERTIFICATE REQUEST-----", "a certificate request"),
+    (b"-----BEGIN PKCS7-----", "in PKCS #7 form"),
+)
+_NO_CERTIFICATE = {
+    "a private key": "name the certificate here, and this file in key_path",
+    "a public key": "name the certificate here",
+    "a certificate request": "name the certificate that the authority issued for it",
+    "in DER form": 'convert it: openssl x509 -inform DER -in "{path}" -out server.crt',
+    "in PKCS #7 form": 'convert it: openssl pkcs7 -print_certs -in "{path}" -out server.crt',
+    "in PKCS #12 form": 'convert it: openssl pkcs12 -in "{path}" -nokeys -out server.crt',
+}
+"""Remedies by what a file is instead of a certificate."""
+_NO_KEY = {
+    "a certificate": "name the key here, and this file in cert_path",
+    "a public key": "name the private key here",
+    "a certificate request": "name the key that it was made with",
+    "in DER form": 'convert it: openssl pkey -inform DER -in "{path}" -out server.key',
+    "in PKCS #12 form": 'convert it: openssl pkcs12 -in "{path}" -nocerts -nodes -out server.key',
+}
+"""Remedies by what a file is instead of a private key."""
 _NO_MATCH = ("key values mismatch", "key type mismatch")
 """OpenSSL's reasons if a key belongs to another certificate."""
 _MOST_BYTES = 1 << 20
@@ -133,7 +158,10 @@ def _tried(
     if b"ENCRYPTED" in key:
         remedy = f'remove it: openssl pkey -in "{key_path}" -out plain.key'
         return chain, [Problem("tls.key_path", f'the key in "{key_path}" has a passphrase', remedy)], []
-    sentence = f'"{key_path}" has no private key in PEM form that OpenSSL can use ({why})'
+    sentence = f'"{key_path}" has no private key in PEM form'
+    if (form := _form_of(key)) in _NO_KEY:
+        return chain, [Problem("tls.key_path", f"{sentence}: it is {form}", _NO_KEY[form].format(path=key_path))], []
+    sentence += f" that OpenSSL can use ({why})"
     return chain, [Problem("tls.key_path", sentence, _MAKE_ONE)], []
 
 
@@ -233,9 +261,28 @@ def _load_chain(path: str) -> tuple[list[x509.Certificate], list[Problem]]:
     if problems:
         return [], problems
     chain, why = certificates_of(bytes(data))
-    if not chain:
-        return [], [Problem(name, f'"{path}" has no certificate in PEM form{why}', _BLOCKS)]
-    return chain, []
+    return chain, [] if chain else [_no_certificate(name, path, data, why, _BLOCKS)]
+
+
+def _no_certificate(name: str, path: str, data: bytearray, why: str, remedy: str) -> Problem:
+    """Says what the file is instead, if that is known. `remedy`: for all other files."""
+    sentence = f'"{path}" has no certificate in PEM form'
+    if (form := _form_of(data)) in _NO_CERTIFICATE:
+        return Problem(name, f"{sentence}: it is {form}", _NO_CERTIFICATE[form].format(path=path))
+    return Problem(name, sentence + why, remedy)
+
+
+def _form_of(data: bytearray) -> str:
+    """Returns what a file contains. "": unknown."""
+    for mark, form in _PEM_FORMS:
+        if mark in data:
+            return form
+    # X.690 8.1: a SEQUENCE, and its length in one byte or in as many as the first one says.
+    if data[:1] != b"\x30" or len(data) < 64:
+        return ""
+    begin = 2 + (data[1] & 0x7F if data[1] & 0x80 else 0)
+    # RFC 7292 4: a PFX begins with its version, 3.
+    return "in PKCS #12 form" if data[begin : begin + 3] == b"\x02\x01\x03" else "in DER form"
 
 
 @functools.lru_cache(4096)
@@ -320,8 +367,7 @@ def load_authorities(name: str, path: str | None) -> tuple[bytes | None, list[Pr
         return None, [replace(problem, remedy="correct the path or the file's permissions") for problem in problems]
     found, why = certificates_of(bytes(data))
     if not found:
-        sentence = f'"{path}" has no certificate in PEM form{why}'
-        return None, [Problem(name, sentence, "name a file with the authorities to trust")]
+        return None, [_no_certificate(name, path, data, why, "name a file with the authorities to trust")]
     return _pem_form(found), []
 
 
