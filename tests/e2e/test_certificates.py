@@ -168,7 +168,7 @@ def test_an_empty_folder_keeps_plain_http_running(ringway, tmp_path):
     config = site(tmp_path, certificates_path=str(folder))
     config["server"]["plain_listen"] = "127.0.0.1:0"
     server = ringway(config)
-    server.wait_line("warning .*every TLS handshake fails")
+    server.wait_line("warning certificates: there is no certificate in .*every TLS handshake fails")
     with server.connect() as client:
         assert client.get("/").body == b"x"
     with pytest.raises(ssl.SSLError):

@@ -187,6 +187,11 @@ class Keyring:
         return lines
 
 
+def logged(line: str) -> str:
+    """Returns a warning as the log has it: about a certificate, which it begins with, or about a folder of them."""
+    return f"certificate {line}" if line.startswith('"') else f"certificates: {line}"
+
+
 def shortened(names: Iterable[str], most: int = 3) -> str:
     listed = list(names)
     more = f" and {len(listed) - most} more" if len(listed) > most else ""
@@ -327,7 +332,7 @@ class Watch:
             self.ticket_keys = [os.urandom(80), *self.ticket_keys][:TICKET_KEYS]
             self._changed(self.block())
         for line in self._expiring.due(self._ring.expiring):
-            logs.warning(f"certificate {line}")
+            logs.warning(logged(line))
 
     def _read_again(self) -> None:
         now = datetime.datetime.now(datetime.UTC)
@@ -363,7 +368,7 @@ class Watch:
         known = {*old.warnings()} & {*same.warnings()}
         new = [line for line in ring.warnings() if line not in known]
         for line in [*new, *self._expiring.anew(ring.expiring(), same.expiring())]:
-            logs.warning(f"certificate {line}")
+            logs.warning(logged(line))
 
     def _tell_taken(self) -> None:
         """Logs a renewal when every worker has loaded it."""

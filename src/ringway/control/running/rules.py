@@ -115,7 +115,7 @@ class Rules:
             count = sum(source.section == "tls.certificates_path" for source in ring.pairs)
             logs.info(f'certificates in "{tls.certificates_path}": {count}')
         for line in [*ring.warnings(), *ring.expiring()]:
-            logs.warning(f"certificate {line}")
+            logs.warning(keyring.logged(line))
         publish = functools.partial(self._publish_news, "certificates", CERTIFICATES)
         self._keyring = keyring.Watch(tls, ring, publish, ticket_keys, stapler, plain, self._taken)
         self._follow("certificates", self._keyring)
