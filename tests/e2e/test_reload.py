@@ -75,7 +75,8 @@ def test_sighup_reloads(ringway):
 
 def test_each_reload_tells_the_warnings_once(ringway):
     server = ringway(site("/one"))
-    server.reload(site("/two"))
+    done = server.reload(site("/two"))
+    assert re.search(r'^warning: .*\.to: redirects to itself: "/two" matches', done.stdout, re.MULTILINE)
     server.wait_line(" info reloaded, 1 worker$")
     told = [line for line in server.lines if " warning " in line and "redirects" in line]
     expected = [rf'\.toml:\d+: host_routes\."\*"\.to: redirects to itself: "{to}" matches' for to in ("/one", "/two")]

@@ -119,9 +119,16 @@ def test_only_a_folder_of_the_right_user_is_believed(tmp_path: Path) -> None:
     assert not place.is_of(str(tmp_path / "none"), UID)
 
 
-def test_nobody_runs_it(folder: Path) -> None:
+def test_nobody_runs_it(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("")
     with pytest.raises(RingwayError, match="no running Ringway uses"):
-        ask(FILE, "reload")
+        ask(str(file), "reload")
+
+
+def test_the_file_does_not_exist(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(RingwayError, match="/none: there is no such file; name the file that Ringway was started with"):
+        ask(f"{tmp_path}/none", "reload")
 
 
 def test_an_answer_is_harmless_to_a_terminal(answering: Callable[[bytes], None]) -> None:

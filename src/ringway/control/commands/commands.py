@@ -193,6 +193,9 @@ def ask(file: str, command: str) -> list[str]:
         if not ok:
             raise RingwayError("\n".join(lines))
         return lines
+    if not os.path.lexists(file):
+        remedy = 'name the file that Ringway was started with: "--config FILE"'
+        raise RingwayError(f"{file}: there is no such file; {remedy}")
     number = "SIGHUP" if command == "reload" else "SIGUSR2"
     raise RingwayError(
         f'no running Ringway uses "{file}": start it with `ringway run --config {file}`, or name the file that it was '

@@ -54,6 +54,8 @@ class Change:
     waiting: list[Seat] = field(default_factory=list)
     """Workers that have not answered."""
     errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """Warnings about the new configuration, for the askers."""
 
 
 class Reloadable(Protocol):
@@ -146,12 +148,11 @@ class Reloads:
 
     def _prepare(self, loaded: Loaded, askers: Sequence[Asker]) -> None:
         supervisor, config = self._supervisor, loaded.config
-        for warning in loaded.warnings:
-            logs.warning(warning)
         anew = supervisor.needs_new_workers(config)
         seats = supervisor.new_seats(config) if anew else []
         count = len(seats or supervisor.seats)
-        for warning in room.warnings(config, count, supervisor.files):
+        warnings = [*loaded.warnings, *room.warnings(config, count, supervisor.files)]
+        for warning in warnings:
             logs.warning(warning)
         groups, removed, opened = supervisor.adopt(config, count)
         before = supervisor.rules
@@ -162,7 +163,7 @@ class Reloads:
             listeners.discard(opened)
             raise
         due = time.monotonic() + FIRST_WAIT
-        self._change = Change(config, rules, groups, removed, opened, askers, seats, due)
+        self._change = Change(config, rules, groups, removed, opened, askers, seats, due, warnings=warnings)
         self.resolved()
 
     def resolved(self) -> None:
@@ -241,7 +242,8 @@ class Reloads:
         for line in change.errors:
             logs.error(line)
         seats = supervisor.seats
-        lines = [f"worker {seat.index} (pid {seat.process.pid}): new configuration" for seat in seats if seat.process]
+        lines = [f"warning: {warning}" for warning in change.warnings]
+        lines += [f"worker {seat.index} (pid {seat.process.pid}): new configuration" for seat in seats if seat.process]
         count = f"{len(seats)} worker{'s' if len(seats) > 1 else ''}"
         logs.info(f"reloaded, {count}{' in place of the old ones' if change.seats else ''}")
         notify("READY=1\nSTATUS=ready")
