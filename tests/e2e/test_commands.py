@@ -138,7 +138,7 @@ def test_demo_on_a_taken_port(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         done = call("demo", "--listen", f"127.0.0.1:{other.getsockname()[1]}")
     assert done.returncode == 1
-    assert re.search(r"^error: cannot listen on .*: the port is in use", done.stderr, re.MULTILINE)
+    assert re.search(r"^error: cannot listen on .*: the port is in use; .*--listen", done.stderr, re.MULTILINE)
     assert "Traceback" not in done.stderr
 
 

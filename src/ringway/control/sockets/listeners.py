@@ -310,7 +310,7 @@ def _explanation(address: Address, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
             f"the port is in use; find its owner with `ss -ltnp 'sport = :{address.port}'`, or choose another port "
-            "in [server] listen"
+            "in [server] listen (of the demo: --listen)"
         )
     if error.errno == errno.EACCES:
         return (
