@@ -216,7 +216,9 @@ def test_links_in_a_folder_that_its_user_cannot_reach(ringway, folder, follow):
 def test_what_its_user_may_not_read_is_told(ringway, folder):
     folder.chmod(0o700)
     server = ringway(site(folder, server={"listen": "127.0.0.1:0", "user": "nobody"}))
-    server.wait_line('warning .*: host_routes."\\*".path: workers run as nobody, which cannot enter ')
+    server.wait_line(
+        'warning .*: host_routes."\\*".path: workers run as nobody, which cannot enter .*; allow it: chmod o\\+rx '
+    )
     with server.connect() as client:
         assert client.get("/a").status == 403
 

@@ -129,7 +129,9 @@ def _out_of_reach(config: Config, worker: Account) -> list[Problem]:
                 right, verb = (1, "enter") if stat.S_ISDIR(about.st_mode) else (4, "read")
                 if not worker.may(about, right):
                     sentence = f'workers run as {worker.user}, which cannot {verb} "{route.path}"'
-                    warnings.append(Problem(f"{key}.path", sentence))
+                    mode = "rx" if right == 1 else "r"
+                    remedy = f'allow it: chmod o+{mode} "{route.path}", or name another user in [server]'
+                    warnings.append(Problem(f"{key}.path", sentence, remedy))
             elif isinstance(route, ProxyRoute) and not _may_connect(worker, parse_url(route.url).host):
                 sentence = f"workers run as {worker.user}, which cannot connect to that socket"
                 remedy = "give that user write permission on it, for example with [server] group"
