@@ -131,13 +131,29 @@ threads = 2
     lines = [" ".join(line.split()) for line in report(load(str(file)))]
     assert "http://127.0.0.1:8443" in lines
     assert [line for line in lines if line.startswith("worker 1 CPU ")]
-    assert f"* (other paths) File folder {tmp_path} (sendfile)" in lines
+    without = "; no index.html in it: 404 for the folder itself"
+    assert f"* (other paths) File folder {tmp_path} (sendfile){without}" in lines
+    assert "Included files:" not in lines
+    (tmp_path / "index.html").write_text("x")
+    assert f"* (other paths) File folder {tmp_path} (sendfile)" in [
+        " ".join(x.split()) for x in report(load(str(file)))
+    ]
     assert "* /api/ Proxy http://127.0.0.1:9/v2, prefix kept" in lines
     assert "a.example (other paths) Redirect 302 to https://b.example{path}" in lines
     assert "http://127.0.0.1:9 127.0.0.1" in lines
     assert [line for line in lines if line.startswith("http://no-such-name.invalid:80 does not resolve (")]
     for name in ("I/O driver", "kernel TLS", "open files", "cgroup CPU quota", "CPUs allowed", "balanced by"):
         assert [line for line in lines if line.startswith(name)], name
+
+
+def test_the_report_lists_the_included_files(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('include = "b.toml"\n')
+    (tmp_path / "b.toml").write_text("[server]\nlisten = 8443\n")
+    file = tmp_path / "config.toml"
+    file.write_text('include = "a.toml"\n')
+    lines = report(load(str(file)))
+    start = lines.index("Included files:")
+    assert lines[start + 1 : start + 4] == [f"  {tmp_path}/a.toml", f"  {tmp_path}/b.toml", ""]
 
 
 def test_the_demos_application_answers_with_what_it_was_asked() -> None:

@@ -28,6 +28,8 @@ class Loaded:
     file: str
     warnings: list[str] = field(default_factory=list)
     """Warnings, to be logged once at the start."""
+    included: list[str] = field(default_factory=list)
+    """The included files, in the order in which they were read."""
 
 
 def load(file: str) -> Loaded:
@@ -43,7 +45,7 @@ def load(file: str) -> Loaded:
     if config is None or problems:
         raise ConfigError(file, document.placed(problems))
     warnings = [*document.warnings, *_as_written(document.data, [*checks.warnings_of(config), *loops(config)])]
-    return Loaded(config, file, [warning.told(file) for warning in document.placed(warnings)])
+    return Loaded(config, file, [warning.told(file) for warning in document.placed(warnings)], document.files[1:])
 
 
 def validate(document: dict[str, Any]) -> tuple[model.Config | None, list[Problem]]:

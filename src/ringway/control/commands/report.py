@@ -24,6 +24,8 @@ def report(loaded: Loaded) -> list[str]:
     plan = compile_plan(config)
     lines = [f"{loaded.file}: configuration OK"]
     lines += [f"warning: {warning}" for warning in [*loaded.warnings, *_lacking(config)]]
+    if loaded.included:
+        lines += _section("Included files", [(file, "") for file in loaded.included])
     lines += _section("Listeners", _listeners(config))
     if config.tls is not None:
         lines += _section("Certificates", _certificates(config.tls, bool(config.server.plain_listen)))
@@ -111,10 +113,16 @@ def _target(plan: Plan, route: dict[str, Any]) -> str:
     if route["kind"] == "file":
         what = "file" if route["single"] else "folder"
         path = os.path.join(plan["folders"][route["folder"]], route["base"]).rstrip("/") or "/"
-        return f"File      {what} {path} ({route['mode']}{keeps})"
+        return f"File      {what} {path} ({route['mode']}{keeps}){_without_index(path, route['single'])}"
     if route["kind"] == "proxy":
         return f"Proxy     {plan['upstreams'][route['upstream']]['name']}{route['base']}{keeps}"
     return f"Redirect  {route['status']} to {route['to']}"
+
+
+def _without_index(path: str, single: bool) -> str:
+    """Says what a request for the folder itself gets, if it is not a page."""
+    there = single or not os.access(path, os.X_OK) or os.path.exists(os.path.join(path, "index.html"))
+    return "" if there else "; no index.html in it: 404 for the folder itself"
 
 
 def _upstreams(plan: Plan) -> list[tuple[str, str]]:
