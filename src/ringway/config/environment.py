@@ -27,7 +27,12 @@ def expanded(text: str, environment: Mapping[str, str]) -> str:
     """Replaces the variables in a text. Raises Flaw if a variable is not set or a reference is malformed."""
     if "${" not in text:
         return text
+    result = _replaced(text, environment)
+    result.written = text
+    return result
 
+
+def _replaced(text: str, environment: Mapping[str, str]) -> Expanded:
     def value(found: re.Match[str]) -> str:
         if found["escaped"]:
             return "${"
@@ -44,9 +49,7 @@ def expanded(text: str, environment: Mapping[str, str]) -> str:
             raise Flaw(f"the environment variable {name} is not set", remedy)
         return given
 
-    result = Expanded(_REFERENCE.sub(value, text))
-    result.written = text
-    return result
+    return Expanded(_REFERENCE.sub(value, text))
 
 
 def expand_all(value: Any, environment: Mapping[str, str], wrong: Callable[[Steps, Flaw], None], at: Steps = ()) -> Any:

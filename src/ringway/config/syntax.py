@@ -11,7 +11,7 @@ _BARE_KEY = re.compile(r"\s*([^\s\"'=\[\]{}#,][^\"'=\[\]{}#,]*?)\s*=(.*)")
 _HEADER = re.compile(r"\s*\[+\s*([^\"'\[\]#]+?)\s*\]+\s*(#.*)?")
 _DOTTED = re.compile(r"[A-Za-z0-9_-]+(\s*\.\s*[A-Za-z0-9_-]+)*")
 _NGINX = re.compile(r"\s*(server|location|http|upstream|events)\b[^=]*\{|.*[^\s{},\"'];\s*(#.*)?$")
-_COMMENT = re.compile(r"(//|/\*|;|--)\s*(\S.*?)?(\s*\*/)?$")
+_COMMENT = re.compile(r"(//|/\*|;|--(?!-))\s*(\S.*?)?(\s*\*/)?$")
 """Comments of other languages."""
 _WORDS = {"yes": "true", "on": "true", "True": "true", "no": "false", "off": "false", "False": "false"}
 
@@ -64,6 +64,8 @@ def _slip(line: str, said: str, column: int) -> tuple[str, str]:
         return "a \\ within double quotes", "write \\\\, or single quotes"
     if any(mark in line for mark in "\u201c\u201d\u201e\u2018\u2019"):
         return "typographic quotes", "write plain ones: \" or '"
+    if re.match(r".*}\s*;\s*(#.*)?$", line) and "=" in line:
+        return "a ; at the end of the line", "remove it"
     if _NGINX.match(line):
         return f"this looks like nginx's configuration: {said}", "see docs/from-nginx.md"
     if (header := _HEADER.fullmatch(line)) and not _DOTTED.fullmatch(header[1]):
@@ -73,6 +75,8 @@ def _slip(line: str, said: str, column: int) -> tuple[str, str]:
         return f"{header[1]} is not the name of a section", _FORM
     if line.lstrip().startswith("{"):
         return "this looks like JSON", "write [server] and below it listen = 443, see docs/configuration.md"
+    if line.strip() == "---":
+        return "this looks like YAML", "write TOML, see docs/configuration.md"
     if found := re.fullmatch(r"\s*([A-Za-z_]+):\s*", line):
         return "this looks like YAML", f"write [{found[1]}], and below it keys like listen = 443"
     if "Expected '='" in said:
@@ -86,6 +90,8 @@ def _slip(line: str, said: str, column: int) -> tuple[str, str]:
             return "a ; in an inline table", "write commas between the keys, and none behind the last one"
         if re.search(r"[^\s,{]\s+[\w.-]+\s*=", line.partition("{")[2]):
             return "there is no comma between two keys", "write one"
+    if said.startswith("Unclosed array") and re.fullmatch(r"(.*\s)?[\"'0-9]", line[: max(column, 1)]):
+        return "there is no comma between two entries of a list", "write one"
     if explained := _value_at(line, column):
         return explained
     pair = _BARE_KEY.fullmatch(line)
@@ -130,6 +136,10 @@ def _unquoted(key: str, word: str) -> tuple[str, str]:
         return f"{word} is not a value", f"write {key}{_WORDS[word]}"
     if found := re.fullmatch(r"([+-]?)0+([1-9][0-9]*(\.[0-9]+)?)", word):
         return f"{word} begins with a 0", f"write {key}{found[1]}{found[2]}"
+    if re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+", word) and "listen" not in key:
+        return f"{word} is not a number", f"write {key}{word.replace(',', '')}"
+    if re.fullmatch(r"[0-9]+(\s*,\s*[0-9]+)+", word):
+        return f"{word} is more than one value", f"write {key}[{word}]"
     return f"{word} needs quotes", f'write {key}"{word}"'
 
 
