@@ -54,6 +54,18 @@ def _as_key(step: str) -> str:
 
 
 def _slip(line: str, said: str, column: int) -> tuple[str, str]:
+    """Returns a sentence and a remedy."""
+    return (
+        _of_marks(line, said, column)
+        or _of_another_language(line, said)
+        or _of_structure(line, said, column)
+        or _value_at(line, column)
+        or _of_pair(line, said)
+    )
+
+
+def _of_marks(line: str, said: str, column: int) -> tuple[str, str] | None:
+    """Explains quotes, comments and marks at the end of the line."""
     if said.startswith("Illegal character '\\n'"):
         return "a string is not closed", "add a quote at its end"
     if found := re.match(r"Duplicate inline table key '(.*)'", said):
@@ -66,19 +78,28 @@ def _slip(line: str, said: str, column: int) -> tuple[str, str]:
         return "typographic quotes", "write plain ones: \" or '"
     if re.match(r".*}\s*;\s*(#.*)?$", line) and "=" in line:
         return "a ; at the end of the line", "remove it"
+    return None
+
+
+def _of_another_language(line: str, said: str) -> tuple[str, str] | None:
     if _NGINX.match(line):
         return f"this looks like nginx's configuration: {said}", "see docs/from-nginx.md"
-    if (header := _HEADER.fullmatch(line)) and not _DOTTED.fullmatch(header[1]):
-        section, dot, name = header[1].partition(".")
-        if dot:
-            return f"{name} needs quotes", f'write [{section}."{name}"]'
-        return f"{header[1]} is not the name of a section", _FORM
     if line.lstrip().startswith("{"):
         return "this looks like JSON", "write [server] and below it listen = 443, see docs/configuration.md"
     if line.strip() == "---":
         return "this looks like YAML", "write TOML, see docs/configuration.md"
     if found := re.fullmatch(r"\s*([A-Za-z_]+):\s*", line):
         return "this looks like YAML", f"write [{found[1]}], and below it keys like listen = 443"
+    return None
+
+
+def _of_structure(line: str, said: str, column: int) -> tuple[str, str] | None:
+    """Explains headers, and missing or superfluous marks."""
+    if (header := _HEADER.fullmatch(line)) and not _DOTTED.fullmatch(header[1]):
+        section, dot, name = header[1].partition(".")
+        if dot:
+            return f"{name} needs quotes", f'write [{section}."{name}"]'
+        return f"{header[1]} is not the name of a section", _FORM
     if "Expected '='" in said:
         return "there is no = after the key", "write key = value" + (", not key: value" if ":" in line else "")
     if said.startswith("Expected ']'"):
@@ -92,8 +113,11 @@ def _slip(line: str, said: str, column: int) -> tuple[str, str]:
             return "there is no comma between two keys", "write one"
     if said.startswith("Unclosed array") and re.fullmatch(r"(.*\s)?[\"'0-9]", line[: max(column, 1)]):
         return "there is no comma between two entries of a list", "write one"
-    if explained := _value_at(line, column):
-        return explained
+    return None
+
+
+def _of_pair(line: str, said: str) -> tuple[str, str]:
+    """Explains a key and its value. Returns what tomllib said if there is no better explanation."""
     pair = _BARE_KEY.fullmatch(line)
     if pair is None and re.search(r"=\s*(#.*)?$", line):
         return "there is no value after the =", "write one, or remove the line"
