@@ -74,6 +74,17 @@ def stopped(server, count, source="127.0.0.1"):
     return clients
 
 
+def stand_still(server):
+    """Waits until nobody takes anything any more, and some wait for buffers."""
+    seen = []
+
+    def moved(count):
+        seen.append(count)
+        return len(seen) > 300 and seen[-1] == seen[-300] and total(server, "no_buffers") > 0
+
+    wait_for_total(server, "client_bytes_out", moved)
+
+
 def proxied(origin, **more):
     routes = {"*": {"type": "Proxy", "url": origin.url}, "to": {"type": "Redirect", "to": "http://a"}}
     return {"host_routes": routes, "limits": FEW, **more}
@@ -98,6 +109,20 @@ def test_an_answer_that_waits_for_our_buffers_is_not_the_upstreams_fault(ringway
     server = ringway(proxied(origin, timeouts={**FOR_EVER, "upstream": 3 * PATIENCE}))
     clients = stopped(server, 120)
     assert server.record("/endless")["reason"] == "out_of_memory"
+    for client in clients:
+        client.reset()
+
+
+def test_heads_that_fit_need_no_large_buffer(ringway, upstream):
+    """No large buffer is free. Pipelined heads arrive in small ones, and most of them begin in one and end in the
+    next."""
+    origin = upstream(endless)
+    server = ringway(proxied(origin, timeouts=FOR_EVER))
+    clients = [client for number in range(80) for client in stopped(server, 1, f"127.0.1.{1 + number}")]
+    stand_still(server)
+    with server.connect(source="127.0.0.99") as client:
+        client.send(message("GET / HTTP/1.1", "Host: to", "X: " + "y" * 2900) * 20)
+        assert [client.response().status for _ in range(20)] == [308] * 20
     for client in clients:
         client.reset()
 

@@ -374,8 +374,9 @@ def merge_first(w, s, limit):
         memmove(a.base + HEADROOM, data_of(a), n)
         a.start = HEADROOM
         a.end = HEADROOM + n
-    if room_behind(a) < length_of(b) and a.size < w.buffers.pool[GROUP_LARGE].size:
-        # Do not use the reserve: clients that never finish their heads would use it up.
+    if room_behind(a) == 0 and a.size < w.buffers.pool[GROUP_LARGE].size:
+        # Not earlier: the head may end within the room that is left, and large buffers may be scarce. Do not use the
+        # reserve: clients that never finish their heads would use it up.
         wide = NULL
         if not stream_short_large(w, s):
             wide = buffer_take(address(w.buffers), GROUP_LARGE)
