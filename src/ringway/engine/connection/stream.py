@@ -329,8 +329,9 @@ def join_last(w, s, q, b):
 
 
 def socket_ended(w, s, error):
-    if s.secure and s.offload & OFFLOAD_RECEIVE == 0 and (error == 0 or s.kind == KIND_UPSTREAM):
-        # Earlier bytes may still wait to be decrypted, because the inbox is full. They are not lost.
+    if s.secure and s.offload & OFFLOAD_RECEIVE == 0 and (error == 0 or s.kind == KIND_UPSTREAM or s.delivers_all):
+        # Earlier bytes may still wait to be decrypted, because the inbox is full. They are not lost. But a request ends
+        # at once when its client has reset the connection: nobody waits for its response.
         s.ended = True
         s.ended_error = error
         pump(w, s)
@@ -360,7 +361,7 @@ def pump(w, s):
     elif s.tls.replied and s.inbox.first != NULL and s.error == 0 and stream_drained(s):
         s.tls.replied = 0
     if s.ended and s.cipher.first == NULL and not tls_pending(s.tls) and not s.eof and s.error == 0:
-        if s.kind == KIND_CLIENT:
+        if s.kind == KIND_CLIENT and s.ended_error == 0:
             s.eof = True
         else:
             # RFC 9112 9.8, RFC 8446 6.1: without close_notify anybody may have ended it: a response may be incomplete.
