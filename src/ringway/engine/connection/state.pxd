@@ -73,7 +73,7 @@ cdef struct Stream:         # one socket and its bytes; the first member of Clie
     bint want_many          # a multishot receive
     bint want_later         # nothing is expected at once: wait for the socket first
     bint wanted             # RECEIVE_ENDING: receive again when the cancel is complete
-    bint watched            # RECEIVE_ENDING: wait for the peer's end when the cancel is complete
+    bint watched            # RECEIVE_ENDING: wait for the peer's end when the cancel is complete; not if `wanted`
     bint left               # the peer closed its side or reset the connection; earlier bytes may still be unread
     bint eof                # the peer sent FIN (or close_notify), and all that it sent before is in the inbox
     bint ended              # TLS: the socket has ended; bytes from before may still wait to be decrypted
