@@ -182,6 +182,23 @@ def test_who_waits_is_not_tried_again_and_again(ringway, upstream):
         client.reset()
 
 
+def test_a_buffer_that_comes_free_goes_to_one_that_waits(ringway, upstream):
+    """If all of them tried, all but one would be refused and wait again."""
+    origin = upstream(endless)
+    server = ringway(proxied(origin, timeouts=FOR_EVER))
+    clients = [client for number in range(150) for client in stopped(server, 1, f"127.0.1.{1 + number}")]
+    stand_still(server)
+    before = {name: total(server, name) for name in ("no_buffers", "client_bytes_out")}
+    for client in clients[:10]:
+        client.reset()
+    stand_still(server)
+    # A piece that went out made room for one that waits. Its stream then waits again. No piece is smaller than this.
+    pieces = (total(server, "client_bytes_out") - before["client_bytes_out"]) // 4096
+    assert total(server, "no_buffers") - before["no_buffers"] < pieces
+    for client in clients[10:]:
+        client.reset()
+
+
 # Places for connections
 
 
