@@ -74,6 +74,17 @@ def stopped(server, count, source="127.0.0.1"):
     return clients
 
 
+def stand_still(server):
+    """Waits until nobody takes anything any more, and some wait for buffers."""
+    seen = []
+
+    def moved(count):
+        seen.append(count)
+        return len(seen) > 300 and seen[-1] == seen[-300] and total(server, "no_buffers") > 0
+
+    wait_for_total(server, "client_bytes_out", moved)
+
+
 def proxied(origin, **more):
     routes = {"*": {"type": "Proxy", "url": origin.url}, "to": {"type": "Redirect", "to": "http://a"}}
     return {"host_routes": routes, "limits": FEW, **more}
@@ -102,6 +113,20 @@ def test_an_answer_that_waits_for_our_buffers_is_not_the_upstreams_fault(ringway
         client.reset()
 
 
+def test_heads_that_fit_need_no_large_buffer(ringway, upstream):
+    """No large buffer is free. Three pipelined heads arrive in small ones: the second begins in one and ends in the
+    next, which has a part of the third."""
+    origin = upstream(endless)
+    server = ringway(proxied(origin, timeouts=FOR_EVER))
+    clients = [client for number in range(80) for client in stopped(server, 1, f"127.0.1.{1 + number}")]
+    stand_still(server)
+    with server.connect(source="127.0.0.99") as client:
+        client.send(message("GET / HTTP/1.1", "Host: to", "X: " + "y" * 2900) * 3)
+        assert [client.response().status for _ in range(3)] == [308] * 3
+    for client in clients:
+        client.reset()
+
+
 # Shares of addresses
 
 
@@ -120,7 +145,8 @@ def test_an_address_that_takes_all_leaves_some_to_others(ringway, upstream):
 
 
 def test_an_address_that_waits_for_its_answers_leaves_some_to_others(ringway, upstream):
-    """Its clients are late with nothing, so they never give way. They hold parts of their next requests."""
+    """Its clients are late with nothing, so they never give way. They hold parts of their next requests, up to
+    `pipeline_bytes`: then no receive is in flight that counts as well."""
 
     def silent(link):
         if link.head().target == "/short":
@@ -131,7 +157,7 @@ def test_an_address_that_waits_for_its_answers_leaves_some_to_others(ringway, up
     server = ringway(proxied(origin, timeouts=FOR_EVER))
     waiting = [server.connect() for _ in range(24)]
     for number, client in enumerate(waiting):
-        client.send(message(f"GET /{number} HTTP/1.1", "Host: a") + b"x" * 16000)
+        client.send(message(f"GET /{number} HTTP/1.1", "Host: a") + b"x" * 24000)
         if number < 6:
             origin.request(f"/{number}")
     wait_for_total(server, "no_buffers", lambda count: count > 0)
@@ -153,6 +179,23 @@ def test_who_waits_is_not_tried_again_and_again(ringway, upstream):
             assert client.get("/", host="to").status == 308
     assert total(server, "no_buffers") - before < 2000
     for client in clients:
+        client.reset()
+
+
+def test_a_buffer_that_comes_free_goes_to_one_that_waits(ringway, upstream):
+    """If all of them tried, all but one would be refused and wait again."""
+    origin = upstream(endless)
+    server = ringway(proxied(origin, timeouts=FOR_EVER))
+    clients = [client for number in range(150) for client in stopped(server, 1, f"127.0.1.{1 + number}")]
+    stand_still(server)
+    before = {name: total(server, name) for name in ("no_buffers", "client_bytes_out")}
+    for client in clients[:10]:
+        client.reset()
+    stand_still(server)
+    # A piece that went out made room for one that waits. Its stream then waits again. No piece is smaller than this.
+    pieces = (total(server, "client_bytes_out") - before["client_bytes_out"]) // 4096
+    assert total(server, "no_buffers") - before["no_buffers"] < pieces
+    for client in clients[10:]:
         client.reset()
 
 

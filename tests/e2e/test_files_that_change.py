@@ -98,6 +98,24 @@ def test_what_is_believed_and_for_how_long(ringway, tmp_path):
             assert client.get("/a", host="b").body == f"number {number}".encode()
 
 
+def test_new_content_with_the_old_time(ringway, tmp_path):
+    """A file that is written in place, with its old size and time, is not served from the copy of the old content."""
+    file = tmp_path / "a"
+    file.write_text("one")
+    server = ringway(
+        {"timeouts": {"file_valid": 0}, "host_routes": {"*": {"type": "File", "path": tmp_path, "mode": "memory"}}}
+    )
+    with server.connect() as client:
+        first = client.get("/a")
+        assert first.body == b"one"
+        before = file.stat()
+        file.write_text("two")
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        second = client.get("/a")
+        assert second.body == b"two"
+        assert second.one("etag") == first.one("etag")
+
+
 @TLS
 def test_memory_larger_than_its_bounds(ringway, certificate, tmp_path, tls):
     """A file that does not fit into memory is served from disk. A file that fits evicts others."""

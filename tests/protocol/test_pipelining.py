@@ -193,6 +193,28 @@ def test_a_client_that_leaves_while_nothing_is_received(ringway, upstream, serve
         server.record("/hold", reason="client_closed")
 
 
+def test_a_reset_behind_much_that_is_not_decrypted(ringway, upstream, certificate):
+    """Nobody waits for the response any more, so the request ends at once and not after what was sent before."""
+    left = threading.Event()
+
+    def serve(link):
+        link.request()
+        link.to_end(3600)
+        left.set()
+
+    up = upstream(serve)
+    limits = {"pipeline_bytes": 1 << 20}
+    server = ringway({"limits": limits, "tls": certificate, "host_routes": {"*": {"type": "Proxy", "url": up.url}}})
+    with server.connect(tls=True) as client:
+        client.send(message("GET /hold HTTP/1.1", "Host: x"))
+        up.request("/hold")
+        client.send(b"x" * 500_000)
+        wait_for_total(server, "client_bytes_in", lambda count: count > 500_000)
+        client.reset()
+        assert left.wait(DEADLINE)
+        assert server.record("/hold")["reason"] == "client_closed"
+
+
 def test_a_client_that_is_watched_and_stays(ringway, upstream):
     """What it had sent beyond the bound, here within a head, is received when its turn comes, and so is its end."""
     go = threading.Event()

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from harness.memory import total
+from harness.memory import total, wait_for_total
 from harness.raw import chunked, message
 from harness.standing import arrived
 from harness.waiting import DEADLINE
@@ -195,6 +195,38 @@ def test_what_a_client_said_before_its_reset(ringway, upstream, certificate, tmp
     assert got[-1] is None
     assert b"".join(got[:-1]) == b"y" * size
     assert total(server, "timeouts") == timeouts
+
+
+def test_what_a_client_said_before_its_reset_and_nobody_has_decrypted(ringway, upstream, certificate, tmp_path):
+    """The client sends much before the 101, and the upstream, on a Unix socket with little room, reads late."""
+    size = 800_000
+    switch, read = threading.Event(), threading.Event()
+    got = []
+
+    def serve(link):
+        link.request()
+        assert switch.wait(DEADLINE)
+        link.send(SWITCH)
+        assert read.wait(2 * DEADLINE)
+        got.append(link.to_end(2 * DEADLINE))
+        link.close()
+
+    up = upstream(serve, path=str(tmp_path / "u.sock"))
+    (tmp_path / "file").write_text("a file")
+    routes = {"*": {"type": "Proxy", "url": up.url}, "files": {"type": "File", "path": tmp_path}}
+    server = ringway({"host_routes": routes, "tls": certificate, "limits": {"pipeline_bytes": 1 << 20}})
+    with server.connect(tls=True) as client:
+        client.send(message("GET / HTTP/1.1", *ASK) + b"y" * size)
+        wait_for_total(server, "client_bytes_in", lambda count: count > size)
+        switch.set()
+        assert client.response_head().status == 101
+        client.reset()
+    # Whoever is answered now is answered by a worker that has seen the reset.
+    with server.connect(tls=True) as other:
+        assert other.get("/file", host="files").status == 200
+    read.set()
+    assert server.record("/")["reason"] == "client_closed"
+    assert (len(got[0]), set(got[0])) == (size, set(b"y"))
 
 
 def test_a_client_that_does_not_read_what_was_said_before_a_reset(ringway, upstream):

@@ -1,4 +1,4 @@
-"""How slowly a client may take its answer."""
+"""How slowly a client may take its answer, and whether its end is seen."""
 
 import pytest
 
@@ -28,3 +28,22 @@ def test_from_the_least_rate_on_nobody_is_late(steps: list) -> None:
 def test_the_credit_has_a_bound() -> None:
     """Who took much at once has no more than the window for what comes then."""
     assert stream.pace(MINUTE, [(1000, 1 << 30), (MINUTE + 1, 0)]) == MINUTE + 1000
+
+
+OFF, SINGLE, MULTI, ENDING, END_ONLY = 0, 1, 2, 3, 5
+
+
+@pytest.mark.parametrize(
+    ("steps", "found"),
+    [
+        (["watch", "want", "cancelled"], [END_ONLY, ENDING, SINGLE]),
+        (["watch", "want", "pause", "cancelled"], [END_ONLY, ENDING, ENDING, OFF]),
+        (["watch", "want", "pause", "watch", "cancelled"], [END_ONLY, ENDING, ENDING, ENDING, END_ONLY]),
+        (["many", "pause", "watch", "cancelled"], [MULTI, ENDING, ENDING, END_ONLY]),
+        (["many", "pause", "watch", "pause", "cancelled"], [MULTI, ENDING, ENDING, ENDING, OFF]),
+        (["many", "pause", "watch", "want", "cancelled"], [MULTI, ENDING, ENDING, ENDING, SINGLE]),
+    ],
+)
+def test_who_is_watched(steps: list, found: list) -> None:
+    """Whatever is being cancelled meanwhile, the last step counts."""
+    assert stream.watching(steps) == found

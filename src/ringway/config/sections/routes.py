@@ -25,7 +25,9 @@ class FileRoute(Section):
         default="sendfile",
         description='`"sendfile"`: the kernel moves the body from the file to the connection. `"memory"`: Ringway '
         "serves small files from a bounded copy in memory and updates the copy when the file changes (`[limits] "
-        "memory_bytes`, `memory_file_bytes`).",
+        "memory_bytes`, `memory_file_bytes`). Replace a file by a rename (`mv new file`), do not write into it: a "
+        "client could get a part of the old content and a part of the new. If a file is truncated in place while the "
+        "kernel has a part of it queued for a client (sendfile), that part can go out as zeros.",
     )
     follow_links: bool = Field(
         default=False,

@@ -3,6 +3,7 @@
 import cython
 from cython import NULL, address, cast
 from cython.cimports.libc.stdint import int64_t, uint32_t
+from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memcpy, memmove, strlen
 from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection.offload import *
@@ -374,8 +375,9 @@ def merge_first(w, s, limit):
         memmove(a.base + HEADROOM, data_of(a), n)
         a.start = HEADROOM
         a.end = HEADROOM + n
-    if room_behind(a) < length_of(b) and a.size < w.buffers.pool[GROUP_LARGE].size:
-        # Do not use the reserve: clients that never finish their heads would use it up.
+    if room_behind(a) == 0 and a.size < w.buffers.pool[GROUP_LARGE].size:
+        # Not earlier: the head may end within the room that is left, and large buffers may be scarce. Do not use the
+        # reserve: clients that never finish their heads would use it up.
         wide = NULL
         if not stream_short_large(w, s):
             wide = buffer_take(address(w.buffers), GROUP_LARGE)
@@ -621,3 +623,25 @@ def client_drain(w, listener):
             left = cast(int64_t, c.stream.receive_due_ms - w.clock.now_ms) - window + DRAIN_IDLE_MS
             left = max(min(left, cast(int64_t, DRAIN_IDLE_MS)), cast(int64_t, 1))
             stream_receive_within(w, address(c.stream), cast(uint32_t, left), False)
+
+
+# For tests.
+
+
+def turns(count: int) -> list:
+    """How many of `count` clients that have a pipelined request are left after each turn."""
+    i: cython.int
+    w: cython.pointer(Worker) = cast(cython.pointer(Worker), calloc(1, cython.sizeof(Worker)))
+    c: cython.pointer(Client) = cast(cython.pointer(Client), calloc(max(count, 1), cython.sizeof(Client)))
+    if w == NULL or c == NULL:
+        raise MemoryError
+    for i in range(count):
+        client_later(w, c + i)
+        client_later(w, c + i)  # it has one place in the list
+    left = []
+    while w.ready != NULL:
+        client_turns(w)
+        left.append(sum(1 for i in range(count) if c[i].stream.ready))
+    free(c)
+    free(w)
+    return left

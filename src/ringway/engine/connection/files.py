@@ -288,6 +288,8 @@ def file_stated(w, f, result):
     f.facts.modified = f.found.stx_mtime.tv_sec
     f.facts.modified_ns = f.found.stx_mtime.tv_nsec
     f.facts.inode = f.found.stx_ino
+    f.facts.changed = f.found.stx_ctime.tv_sec
+    f.facts.changed_ns = f.found.stx_ctime.tv_nsec
     file_write_fields(w, f)
     if f.fields == NULL:
         file_settle(w, f, FILE_FAILED, ENOMEM)

@@ -73,11 +73,12 @@ cdef struct Stream:         # one socket and its bytes; the first member of Clie
     bint want_many          # a multishot receive
     bint want_later         # nothing is expected at once: wait for the socket first
     bint wanted             # RECEIVE_ENDING: receive again when the cancel is complete
-    bint watched            # RECEIVE_ENDING: wait for the peer's end when the cancel is complete
+    bint watched            # RECEIVE_ENDING: wait for the peer's end when the cancel is complete; not if `wanted`
     bint left               # the peer closed its side or reset the connection; earlier bytes may still be unread
     bint eof                # the peer sent FIN (or close_notify), and all that it sent before is in the inbox
     bint ended              # TLS: the socket has ended; bytes from before may still wait to be decrypted
     int ended_error         # ... with this errno; 0: with FIN
+    bint delivers_all       # a tunnel's client: bytes from before a reset are decrypted and delivered too
     bint closing            # shut down; freed when nothing is in flight
     Rules* rules            # referenced: the rules under which it began
     bint aborted            # closing with a reset

@@ -10,7 +10,7 @@ at any time. `gone` comes when the kernel holds nothing of the stream any more; 
 from libc.stdint cimport uint32_t, uint64_t
 
 from ringway.engine.base.buffers cimport GROUP_LARGE, Buffer, BufferPool, Queue
-from ringway.engine.kernel.driver cimport Completion
+from ringway.engine.kernel.driver cimport Completion, Driver
 from ringway.engine.connection.offload cimport OFFLOAD_SEND
 from ringway.engine.connection.state cimport Stream, Worker
 from ringway.engine.tls.tls cimport tls_pending
@@ -107,6 +107,10 @@ cdef void feed_starved(Worker* w) noexcept nogil
 cdef void feed(Worker* w, Stream* s) noexcept nogil
 cdef void starve(Worker* w, Stream* s, int why) noexcept nogil
 cdef int operation_of(const Stream* s, int client_operation) noexcept nogil
+
+cdef void ignore(Driver* d, int fd, uint64_t tag) noexcept nogil                            # for tests
+cdef void ignore_receive(Driver* d, int fd, int group, int flags, uint64_t tag) noexcept nogil  # for tests
+cdef uint32_t one_left(Driver* d, int group) noexcept nogil                                 # for tests
 
 cdef inline bint stream_holds(const Stream* s) noexcept nogil:
     """May there be more input without the socket: in the inbox, or waiting to be decrypted?"""

@@ -3,7 +3,7 @@
 import cython
 from cython import NULL, address, cast
 from cython.cimports.libc.stdint import uint32_t, uint64_t
-from cython.cimports.libc.stdlib import free, malloc
+from cython.cimports.libc.stdlib import calloc, free, malloc
 from cython.cimports.libc.string import memcpy, strlen
 from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection.offload import *
@@ -82,6 +82,7 @@ def stream_want(w, s, group, many, later):
     s.want_group = cast(cython.uchar, group)
     s.want_many = many
     s.want_later = later
+    s.watched = False  # a receive shows the end too
     if s.receive == RECEIVE_OFF:
         start_receive(w, s)
     elif s.receive == RECEIVE_ENDING:
@@ -147,10 +148,13 @@ def stream_left(w, s, result):
         start_receive(w, s)  # the receive reports the end too
     elif s.left:
         w.handlers.received[s.kind](w, s)
+    elif s.watched:
+        stream_watch(w, s)  # it was cancelled for a receive that is no longer wanted
 
 
 def stream_pause(w, s):
     s.wanted = False
+    s.watched = False
     if s.receive == RECEIVE_MULTI:
         s.receive = RECEIVE_ENDING
         w.driver.cancel(address(w.driver), s.fd, s.receive_tag)
@@ -282,8 +286,6 @@ def stream_received(w, s, c):
         # No buffer, or paused: nothing is lost. Receive again when wanted.
         if c.result == -ENOBUFS:
             s.wanted = s.wanted or mode != RECEIVE_ENDING
-        if s.watched and not s.wanted:
-            stream_watch(w, s)
     elif c.result == -EIO and s.offload & OFFLOAD_RECEIVE:
         control_record(w, s)
         if s.outbox.first != NULL:
@@ -293,6 +295,8 @@ def stream_received(w, s, c):
         socket_ended(w, s, -c.result)
         if s.offload & OFFLOAD_RECEIVE:
             offload_broken(w, s, s.error)
+    if c.result < 0 and s.watched and not s.wanted:
+        stream_watch(w, s)
     if s.receive == RECEIVE_OFF and (
         s.wanted or (s.want_many and c.result > 0 and (mode == RECEIVE_MULTI or s.spared))
     ):
@@ -329,8 +333,9 @@ def join_last(w, s, q, b):
 
 
 def socket_ended(w, s, error):
-    if s.secure and s.offload & OFFLOAD_RECEIVE == 0 and (error == 0 or s.kind == KIND_UPSTREAM):
-        # Earlier bytes may still wait to be decrypted, because the inbox is full. They are not lost.
+    if s.secure and s.offload & OFFLOAD_RECEIVE == 0 and (error == 0 or s.kind == KIND_UPSTREAM or s.delivers_all):
+        # Earlier bytes may still wait to be decrypted, because the inbox is full. They are not lost. But a request ends
+        # at once when its client has reset the connection: nobody waits for its response.
         s.ended = True
         s.ended_error = error
         pump(w, s)
@@ -360,7 +365,7 @@ def pump(w, s):
     elif s.tls.replied and s.inbox.first != NULL and s.error == 0 and stream_drained(s):
         s.tls.replied = 0
     if s.ended and s.cipher.first == NULL and not tls_pending(s.tls) and not s.eof and s.error == 0:
-        if s.kind == KIND_CLIENT:
+        if s.kind == KIND_CLIENT and s.ended_error == 0:
             s.eof = True
         else:
             # RFC 9112 9.8, RFC 8446 6.1: without close_notify anybody may have ended it: a response may be incomplete.
@@ -737,6 +742,52 @@ def stream_finish(w, s):
 
 
 # For tests.
+
+
+def ignore(d, fd, tag):
+    pass
+
+
+def ignore_receive(d, fd, group, flags, tag):
+    pass
+
+
+def one_left(d, group):
+    return 1
+
+
+def watching(steps: list) -> list:
+    """What is in flight (ReceiveMode) after each step: "watch", "want", "many" (want a multishot receive), "pause", or
+    "cancelled" (the completion of what was cancelled)."""
+    w: cython.pointer(Worker) = cast(cython.pointer(Worker), calloc(1, cython.sizeof(Worker)))
+    s: cython.pointer(Stream) = cast(cython.pointer(Stream), calloc(1, cython.sizeof(Stream)))
+    c: Completion
+    if w == NULL or s == NULL:
+        raise MemoryError
+    w.driver.cancel = ignore
+    w.driver.await_end = ignore
+    w.driver.receive = ignore_receive
+    w.driver.buffers_left = one_left
+    w.buffers.pool[GROUP_SMALL].tight = 1
+    c.more = False
+    c.result = -ECANCELED
+    c.buffer = NULL
+    found = []
+    for step in steps:
+        if step == "watch":
+            stream_watch(w, s)
+        elif step == "pause":
+            stream_pause(w, s)
+        elif step != "cancelled":
+            stream_want(w, s, GROUP_SMALL, step == "many", False)
+        elif s.receive_tag >> 56 == OP_CLIENT_END:
+            stream_left(w, s, -ECANCELED)
+        else:
+            stream_received(w, s, address(c))
+        found.append(s.receive)
+    free(s)
+    free(w)
+    return found
 
 
 def pace(window_ms: int, steps: list) -> int:

@@ -42,6 +42,7 @@ def tunnel_begin(w, x, length):
     exchange_began(w, x, 101)
     c.last = True
     c.stream.progress_bytes = 1
+    c.stream.delivers_all = True
     stream_pause(w, s)
     stream_pause(w, address(c.stream))
     stream_send(w, address(c.stream), out)

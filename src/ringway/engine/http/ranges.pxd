@@ -11,11 +11,13 @@ cdef enum:
     ETAG_BYTES_MAX = 40     # '"size-mtime"' in hex, quotes included
     RANGES_MAX = 16         # with more ranges in one request, the field is ignored (RFC 9110 14.2)
 
-cdef struct FileFacts:
+cdef struct FileFacts:      # compared with memcmp: no padding
     uint64_t size           # bytes
     int64_t modified        # seconds since 1970
+    uint64_t inode          # not part of the tag, like `changed`: shows whether a copy in memory is still current
+    int64_t changed         # ctime. Who writes a file can set `modified` back, but not this
     uint32_t modified_ns
-    uint64_t inode          # not part of the tag: shows whether a copy in memory is still current
+    uint32_t changed_ns
 
 cdef struct Conditions:     # zeroed, then filled by condition_add()
     bint if_match           # the field is present

@@ -248,6 +248,8 @@ def facts_of(size: uint64_t, modified: int64_t, modified_ns: uint32_t, inode: ui
     facts.modified = modified
     facts.modified_ns = modified_ns
     facts.inode = inode
+    facts.changed = 0
+    facts.changed_ns = 0
     return facts
 
 

@@ -105,6 +105,7 @@ cdef extern from "<sys/stat.h>" nogil:
         uint64_t stx_ino
         uint64_t stx_size
         statx_timestamp stx_mtime
+        statx_timestamp stx_ctime
         uint32_t stx_dev_major
         uint32_t stx_dev_minor
     unsigned int STATX_BASIC_STATS, STATX_INO
