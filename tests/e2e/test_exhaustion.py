@@ -58,12 +58,13 @@ def test_half_heads_give_way(ringway, certificate, tmp_path):
 
 
 def endless(link):
-    """/endless never ends. Other targets get a response of 100 bytes or a megabyte."""
+    """/endless never ends. Other targets get a response of 100 bytes or a megabyte. Ringway may take its time: as long
+    as the test runs."""
     target = link.head().target
     size = {"/endless": 1 << 40, "/large": 1 << 20}.get(target, 100)
     link.send(message("HTTP/1.1 200 OK", f"Content-Length: {size}"))
     for _ in range(0, size, 65536):
-        link.send(b"x" * min(size, 65536))
+        link.send(b"x" * min(size, 65536), 3600)
 
 
 def stopped(server, count, source="127.0.0.1"):
@@ -97,7 +98,8 @@ def test_an_answer_that_waits_for_our_buffers_is_not_the_upstreams_fault(ringway
     origin = upstream(endless)
     server = ringway(proxied(origin, timeouts={**FOR_EVER, "upstream": 3 * PATIENCE}))
     clients = stopped(server, 120)
-    assert server.record("/endless")["reason"] == "out_of_memory"
+    # On a loaded machine a thread of the upstream can be late, too: then that one has another reason.
+    assert server.record("/endless", reason="out_of_memory")["status"] == 200
     for client in clients:
         client.reset()
 
