@@ -98,8 +98,8 @@ def test_what_waits_has_a_bound(ringway, upstream):
     for _ in range(20):  # turns of the loop, in which more would come
         first.send(message("GET / HTTP/1.1", "Host: x"))
         assert first.response().status == 204
-    # A running request, the 64 buffers of the ring, which one receive can fill once in the life of a connection (32 at a
-    # time, but sometimes twice in a turn), and two beyond the bound. Without it there are about 400 for each client.
+    # A running request, the 64 buffers of the ring, which one receive can fill once in the life of a connection (32 at
+    # a time, but sometimes twice in a turn), and two beyond the bound. Without it there are about 400 for each client.
     assert total(server, "buffers") - before < 5 * 68
     for client in clients:
         client.reset()
