@@ -58,12 +58,13 @@ def test_half_heads_give_way(ringway, certificate, tmp_path):
 
 
 def endless(link):
-    """/endless never ends. Other targets get a response of 100 bytes or a megabyte."""
+    """/endless never ends. Other targets get a response of 100 bytes or a megabyte. Ringway may take its time: as long
+    as the test runs."""
     target = link.head().target
     size = {"/endless": 1 << 40, "/large": 1 << 20}.get(target, 100)
     link.send(message("HTTP/1.1 200 OK", f"Content-Length: {size}"))
     for _ in range(0, size, 65536):
-        link.send(b"x" * min(size, 65536))
+        link.send(b"x" * min(size, 65536), 3600)
 
 
 def stopped(server, count, source="127.0.0.1"):
@@ -108,7 +109,8 @@ def test_an_answer_that_waits_for_our_buffers_is_not_the_upstreams_fault(ringway
     origin = upstream(endless)
     server = ringway(proxied(origin, timeouts={**FOR_EVER, "upstream": 3 * PATIENCE}))
     clients = stopped(server, 120)
-    assert server.record("/endless")["reason"] == "out_of_memory"
+    # On a loaded machine a thread of the upstream can be late, too: then that one has another reason.
+    assert server.record("/endless", reason="out_of_memory")["status"] == 200
     for client in clients:
         client.reset()
 
@@ -150,7 +152,7 @@ def test_an_address_that_waits_for_its_answers_leaves_some_to_others(ringway, up
 
     def silent(link):
         if link.head().target == "/short":
-            link.send(message("HTTP/1.1 200 OK", "Content-Length: 100") + b"x" * 100)
+            link.send(message("HTTP/1.1 200 OK", "Content-Length: 100", "Connection: close") + b"x" * 100)
         link.to_end(3600)
 
     origin = upstream(silent)
@@ -161,7 +163,8 @@ def test_an_address_that_waits_for_its_answers_leaves_some_to_others(ringway, up
         if number < 6:
             origin.request(f"/{number}")
     wait_for_total(server, "no_buffers", lambda count: count > 0)
-    assert len(ask(server, "/short", "127.0.0.2").body) == 100
+    for _ in range(50):  # turns of the loop, in which they would take more
+        assert len(ask(server, "/short", "127.0.0.2").body) == 100
     assert total(server, "gave_way") == 0
     for client in waiting:
         client.reset()

@@ -121,8 +121,8 @@ class Link:
         except (ConnectionError, ssl.SSLEOFError):
             return self.reader.rest
 
-    def send(self, data: bytes) -> None:
-        self.sock.settimeout(DEADLINE)
+    def send(self, data: bytes, seconds: float = DEADLINE) -> None:
+        self.sock.settimeout(seconds)
         self.or_ended(lambda: self.sock.sendall(data))
 
     def finish(self) -> None:

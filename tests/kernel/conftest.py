@@ -68,6 +68,11 @@ class KernelServer(Server):
 
     directions = "both"
 
+    def read_all(self) -> None:
+        """Waits until the worker has read what was sent: it has then served a second connection."""
+        with self.connect(tls=True) as other:
+            assert other.get("/small").body == b"a file\n"
+
 
 def settings(certificate: dict[str, str], folder: Path, origin: Upstream, **tls: object) -> dict[str, Any]:
     """Kernel TLS is mandatory here: a connection that cannot be handed over is rejected."""

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import select
 import ssl
 import subprocess
 import threading
@@ -18,8 +17,6 @@ from harness.memory import total
 from harness.raw import any_certificate, message
 from harness.records import HELLO, Peer, data_records, record_kinds
 from harness.waiting import DEADLINE, PATIENCE
-
-from ringway.control.machine import kernel_tls
 
 TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 VERSION = pytest.mark.parametrize("version", [TLS12, TLS13], ids=["tls1.2", "tls1.3"])
@@ -159,7 +156,7 @@ def test_half_a_record_came_with_the_end_of_the_handshake(server, statistics, tm
         flight = peer.handshake(hold=True)
         record = peer.seal(GET)
         peer.raw(flight + record[:part])
-        time_to_read(server, peer)
+        server.read_all()
         peer.raw(record[part:])
         assert peer.response() == TEXT
         for _ in range(2):
@@ -170,17 +167,11 @@ def test_half_a_record_came_with_the_end_of_the_handshake(server, statistics, tm
     assert server.record("/small?last")["ktls"] == ("send+receive" if server.directions == "both" else "send")
 
 
-def time_to_read(server, peer):
-    """Waits until the worker has read what was sent: it has then served a second connection."""
-    with server.connect(tls=True) as other:
-        assert other.get("/small").body == TEXT
-
-
 def test_the_request_is_half_a_head(server, statistics, tmp_path):
     with Peer(server.listener(tls=True).address, tmp_path) as peer:
         flight = peer.handshake(hold=True)
         peer.raw(flight + peer.seal(GET[:10]))
-        time_to_read(server, peer)
+        server.read_all()
         for octet in GET[10:]:
             peer.raw(peer.seal(bytes([octet])))
         assert peer.response() == TEXT
@@ -206,7 +197,7 @@ def test_a_slow_reader_gets_all_of_it_and_the_end(server, statistics, tmp_path, 
     with Peer(server.listener(tls=True).address, tmp_path, version, window=4096) as peer:
         peer.handshake()
         peer.raw(peer.seal(message(f"GET {target} HTTP/1.1", f"Host: {host}", "Connection: close")))
-        time_to_read(server, peer)  # by now the socket is full
+        server.read_all()  # by now the socket is full
         assert hashlib.sha256(peer.response()).hexdigest() == bulk.checksum(4_000_000)
         assert peer.receive() == b""
         assert peer.ended == "close_notify"
@@ -367,113 +358,6 @@ def test_alerts_before_the_kernel_sends(ringway, settings_with, statistics, tmp_
         assert "bad_record_mac" in peer.ended
 
 
-@pytest.mark.parametrize("key", [b"k", b"K"], ids=["update", "update and ask for one"])
-def test_key_update(server, statistics, key):
-    """RFC 8446 4.6.3, with `openssl s_client`. If the kernel accepts no second key, Ringway closes the connection with
-    a reason. If the kernel only sends, OpenSSL handles updates that do not ask for one in return."""
-    before = total(server, "ktls_key_updates")
-    by_openssl = server.directions == "send" and key == b"k"
-    with subprocess.Popen(
-        ["openssl", "s_client", "-connect", f"127.0.0.1:{server.listener(tls=True).port}", "-tls1_3"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment(),
-    ) as client:
-        try:
-            ask(client, GET)
-            read_until(client.stdout, TEXT)
-            ask(client, key + b"\n")
-            read_until(client.stdout, b"KEYUPDATE")
-            if by_openssl or kernel_tls.found().rekeys:
-                for _ in range(2):
-                    ask(client, GET)
-                    read_until(client.stdout, TEXT)
-            else:
-                client.wait(DEADLINE)
-                server.wait_line("its client changed keys")
-            assert total(server, "ktls_key_updates") == before + (not by_openssl)
-        finally:
-            client.terminate()
-
-
-REKEYS = pytest.mark.skipif(not kernel_tls.found().rekeys, reason="this kernel takes no second key (KERNEL=new)")
-
-
-@REKEYS
-@pytest.mark.parametrize("suite", ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"])
-def test_new_keys_again_and_again(server, statistics, suite):
-    """Each cipher: new keys of the client only, and of both sides."""
-    with subprocess.Popen(
-        ["openssl", "s_client", "-connect", f"127.0.0.1:{server.listener(tls=True).port}", "-ciphersuites", suite],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment(),
-    ) as client:
-        try:
-            for key in b"kKkKK":
-                ask(client, GET)
-                read_until(client.stdout, TEXT)
-                ask(client, bytes([key]) + b"\n")
-                read_until(client.stdout, b"KEYUPDATE")
-            ask(client, GET)
-            read_until(client.stdout, TEXT)
-        finally:
-            client.terminate()
-    if server.directions == "both":
-        assert statistics["TlsRxRekeyOk"] == 5
-    assert statistics["TlsTxRekeyOk"] == 3
-
-
-@REKEYS
-def test_new_keys_in_one_segment_with_requests(server, statistics, tmp_path):
-    """Data after a KeyUpdate uses the new keys. Several requests for an update get one answer or more."""
-    with Peer(server.listener(tls=True).address, tmp_path) as peer:
-        peer.handshake()
-        peer.raw(b"".join(part for n in range(6) for part in (peer.craft(23, GET), peer.update(asked=n % 2 == 1))))
-        for _ in range(6):
-            assert peer.response() == TEXT
-        peer.raw(peer.craft(23, GET))
-        assert peer.response() == TEXT
-    if server.directions == "both":
-        assert statistics["TlsRxRekeyOk"] == 6
-    assert 1 <= statistics["TlsTxRekeyOk"] <= 3
-
-
-@REKEYS
-@pytest.mark.parametrize(("host", "target"), [("a", "/large"), ("proxied", "/length/4000000")], ids=["file", "proxied"])
-def test_new_keys_in_the_middle_of_a_response(server, statistics, tmp_path, host, target):
-    """The socket is full when the client requests new keys. Sending changes keys between two records, and nothing is
-    lost."""
-    with Peer(server.listener(tls=True).address, tmp_path, window=4096) as peer:
-        peer.handshake()
-        peer.raw(peer.craft(23, message(f"GET {target} HTTP/1.1", f"Host: {host}")))
-        time_to_read(server, peer)  # by now the socket is full
-        peer.raw(peer.update(asked=True) + peer.craft(23, GET))
-        time_to_read(server, peer)
-        assert hashlib.sha256(peer.response()).hexdigest() == bulk.checksum(4_000_000)
-        assert peer.response() == TEXT
-    assert statistics["TlsTxRekeyOk"] == 1
-
-
-def ask(client, data):
-    client.stdin.write(data)
-    client.stdin.flush()
-
-
-def read_until(stream, text):
-    found = b""
-    end = time.monotonic() + DEADLINE
-    while text not in found:
-        ready, _, _ = select.select([stream], [], [], max(0.0, end - time.monotonic()))
-        assert ready, found
-        data = os.read(stream.fileno(), 65536)
-        assert data, found
-        found += data
-    return found
-
-
 # Connections that are aborted
 
 
@@ -551,23 +435,6 @@ def test_the_kernel_takes_over_after_so_many_bytes(ringway, settings_with, stati
         for _ in range(3):
             assert client.get("/small").body == TEXT
     assert server.record("/large")["ktls"] == "send+receive"
-
-
-@pytest.mark.parametrize("asked", [False, True], ids=["update", "update and ask for one"])
-@pytest.mark.parametrize("directions", ["send", pytest.param("both", marks=REKEYS)])
-def test_new_keys_before_the_kernel_sends(ringway, settings_with, statistics, tmp_path, directions, asked):
-    """OpenSSL changes keys, and the kernel gets the newest ones."""
-    server = ringway(settings_with(ktls_after=1_000_000, ktls_directions=directions))
-    with Peer(server.listener(tls=True).address, tmp_path) as peer:
-        peer.handshake()
-        for _ in range(2):
-            peer.raw(peer.craft(23, GET) + peer.update(asked))
-            assert peer.response() == TEXT
-        assert total(server, "ktls_send") == 0
-        for _ in range(2):
-            peer.raw(peer.craft(23, message("GET /large HTTP/1.1", "Host: a")))
-            assert hashlib.sha256(peer.response()).hexdigest() == bulk.checksum(4_000_000)
-        assert total(server, "ktls_send") == 1
 
 
 @pytest.mark.parametrize("fallback", [True, False], ids=["fallback", "must"])

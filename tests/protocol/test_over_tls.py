@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from harness.raw import Reader, any_certificate, chunked, message
+from harness.records import Peer
 from harness.server import Server
 from harness.tls import Half
 from harness.upstream import Upstream
@@ -147,3 +148,21 @@ def test_until_close(secure):
     with server.connect(tls=True) as client:
         client.send(message(f"GET {target} HTTP/1.0", "Host: proxied"))
         assert client.response().body == b"x" * 200_000
+
+
+def test_client_that_leaves_with_the_last_octet(secure, tmp_path):
+    """The end of the body and close_notify come together: Ringway does not wait for a response."""
+    server, upstream = secure
+
+    def serve(link, request):
+        link.body(request)
+        link.to_end(3600)
+        link.close()
+
+    target = upstream.on(serve)
+    with Peer(server.listener(tls=True).address, tmp_path) as peer:
+        peer.handshake()
+        peer.raw(peer.seal(message(f"PUT {target} HTTP/1.1", "Host: proxied", "Content-Length: 4", body=b"hi")))
+        upstream.request(target)
+        peer.raw(peer.seal(b"ho") + peer.goodbye())
+        assert server.record(target)["reason"] == "client_closed"

@@ -1,5 +1,7 @@
 """How responses are forwarded: framing, fields, interim responses; and conversion for HTTP/1.0."""
 
+import socket
+
 import pytest
 from harness.raw import chunked, message
 from hypothesis import given
@@ -152,6 +154,27 @@ def test_until_close(site, body, version):
         else:
             assert response.framing == "chunked"
             assert get(client, target).body == body
+
+
+def test_until_close_to_a_client_that_reads_late(site):
+    """Full buffers wait for the client, and a small piece follows: it must not run over the end of the last one."""
+    for size in range(200_000, 266_000, 3000):
+        body = b"".join(b"%07d\n" % at for at in range(size // 8))
+        sent = site.upstream.journal.__class__()
+        ended = []
+
+        def serve(link, request, body=body, sent=sent, ended=ended):
+            link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)  # all of it at once
+            then_close(message("HTTP/1.1 200 OK", body=body))(link, request)
+            with sent:
+                ended.append(True)
+                sent.notify_all()
+
+        target = site.upstream.on(serve)
+        with site.server.connect(window=16384) as client:
+            client.send(message(f"GET {target} HTTP/1.1", "Host: proxied"))
+            sent.until(lambda ended=ended: ended, "end of the body")
+            assert client.response().body == body
 
 
 def test_until_close_from_http_1_0(site):

@@ -26,6 +26,7 @@ def secure(tmp_path_factory, certificate):
     with Upstream() as upstream:
         config = {
             "tls": certificate,
+            "timeouts": {"head": 3600},  # a 408 would bring the ticket that a test waits for
             "host_routes": {
                 "proxied": {"type": "Proxy", "url": upstream.url},
                 "files": {"type": "File", "path": folder},

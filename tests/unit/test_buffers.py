@@ -25,6 +25,13 @@ def test_the_bound() -> None:
     assert taken == [4096 + ROOM] * small + [65536 + ROOM] * large + [0]
 
 
+def test_room_behind_a_full_buffer() -> None:
+    """The end of a chunk and the last chunk are in the tail room. Nothing can be appended then."""
+    filled = (0, 65535, 65536, 65538, 65536 + 192)
+    steps = [("take", LARGE), *(("room", 0, count) for count in filled)]
+    assert exercise(MIB, 65536, steps)[1:-2] == [65536, 1, 0, 0, 0]
+
+
 def test_nothing_changes_when_it_is_the_same() -> None:
     assert exercise(MIB, 65536, [("resize", MIB, 65536), ("resize", 2 * MIB, 65536), ("resize", 2 * MIB, 65536)])[
         :3

@@ -104,8 +104,8 @@ cdef inline void buffer_move(Buffer* b, int to) noexcept nogil:
     b.state = <uint8_t>to
 
 cdef inline uint32_t room_behind(const Buffer* b) noexcept nogil:
-    """Bytes that can still be appended, without the tail room."""
-    return b.size - TAILROOM - b.end
+    """Bytes that can still be appended, without the tail room. A chunk's end may already be in it: then there is none."""
+    return b.size - TAILROOM - b.end if b.end + TAILROOM < b.size else 0
 
 cdef inline bint buffer_scarce(const Buffers* all, int group) noexcept nogil:
     """The caller must not begin new work with a buffer of this group. It waits until some are released."""

@@ -296,10 +296,10 @@ def queue_give(all, q):
 
 
 def exercise(bytes: int, large_bytes: int, steps: list) -> list:
-    """For tests: open buffers of this bound and size, then run ("take", group), ("give", number of the take) and
-    ("resize", bytes, large_bytes). Returns for each step the size taken or 0, whether both ends of the buffer are as
-    they were written, or the result of buffers_resize(). The last two items are (capacity, out, buffers in an old slab,
-    scarce) of each group."""
+    """For tests: open buffers of this bound and size, then run ("take", group), ("give", number of the take),
+    ("room", number of the take, bytes in it) and ("resize", bytes, large_bytes). Returns for each step the size taken
+    or 0, whether both ends of the buffer are as they were written, the room behind so many bytes, or the result of
+    buffers_resize(). The last two items are (capacity, out, buffers in an old slab, scarce) of each group."""
     all: Buffers
     counters: Counters
     held: cython.pointer(Buffer)[1024]
@@ -325,6 +325,11 @@ def exercise(bytes: int, large_bytes: int, steps: list) -> list:
             b = held[i]
             found.append(b.base[:64] + b.base[b.size - 64 : b.size] == chr(i & 255).encode("latin-1") * 128)
             buffer_give(address(all), b)
+        elif name == "room":
+            i = more[0]
+            b = held[i]
+            b.end = b.start + cast(uint32_t, more[1])
+            found.append(room_behind(b))
         else:
             found.append(buffers_resize(address(all), more[0], more[1]))
     for i in range(2):

@@ -192,8 +192,9 @@ def client_has_left(w, x):
 
 
 def keep_pipelined(w, x):
-    # A multishot receive brings up to 32 buffers (old kernels: RING_BUFFERS) before its cancel takes effect in the next
-    # turn. So cancel it at the first bytes, and use single receives from then on. Each begins only below the bound.
+    # A multishot receive brings 32 buffers, or RING_BUFFERS if the kernel runs it twice in a turn, before its cancel
+    # takes effect in the next turn. So cancel it at the first bytes, and use single receives from then on. Each begins
+    # only below the bound.
     # Single receives alone would cost every request of the other clients one more operation.
     s: cython.pointer(Stream) = address(x.client.stream)
     x.client.pipelines = x.client.pipelines or s.inbox.first != NULL or s.cipher.first != NULL
