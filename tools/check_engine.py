@@ -11,6 +11,9 @@ Headers        the header of a folder (`__init__.pxd`) lists every module in it,
                once
 Recursion      no function of the engine calls itself, directly or through others: a peer could choose the depth of the
                stack. If a cycle must stay, a comment at one of its calls says what bounds its depth
+Lanes          modules of `exchange` take and give bytes by lane.pxd alone: they call no function of a stream, and of a
+               connection's stream they mention only its lane and facts (`secure`, `door` ...). So one exchange serves
+               all carriers: HTTP/1, HTTP/2
 Length         a note for over 600 lines, an error for over 1,000
 Generated C    functions without the GIL use nothing of CPython's API (with --build, or if there is a build/release)
 
@@ -251,6 +254,27 @@ def _declared_names(source: str) -> Iterator[tuple[int, str]]:
             yield number, match[1]
 
 
+# -------------------------------------------------------------------------------------------------------- lanes
+
+_FACTS = {
+    "door", "identity", "identity_length", "lane", "offload", "refused", "rules", "secure", "tls_cipher",
+    "tls_cipher_length", "tls_version",
+}  # fmt: skip
+"""What an exchange may know of the connection that carries it."""
+
+
+def check_lanes(engine: Path) -> Iterator[Problem]:
+    for path in sorted((engine / "exchange").glob("*.p*")):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines, 1):
+            code = line.split("#")[0]
+            said = {name for name in re.findall(r"\.stream\b(?:\.(\w+))?", code) if name not in _FACTS}
+            said |= set(re.findall(r"\bstream_\w+(?=\()|\bStream\b", code))
+            if said and not _excused(lines, number):
+                names = ", ".join(sorted(name or "the stream" for name in said))
+                yield Problem(path, number, f"{names} is the connection's; an exchange uses its lanes (lane.pxd)")
+
+
 # ---------------------------------------------------------------------------------------------------- recursion
 
 # What makes OpenSSL call back: these move a connection on. Everything else of it answers without us.
@@ -428,6 +452,7 @@ def check(root: Path, build: Path | None) -> tuple[list[Problem], list[str]]:
         problems += check_bodies(module)
     for path in [*modules, *headers]:
         problems += check_length(path)
+    problems += check_lanes(engine)
     problems += check_recursion(modules, headers)
     meson = (root / "src/ringway/meson.build").read_text(encoding="utf-8")
     problems += check_levels(engine, meson)

@@ -228,9 +228,12 @@ def test_buffer_bytes(meanwhile):
     """Stopped readers hold as many buffers as there are, and more after a reload with more. After a reload with fewer
     nothing breaks, and new readers wait until these have continued."""
     size = 8 * MIB  # more than the kernel buffers for a connection
-    going = meanwhile(buffer_bytes=MIB)
+    few = (
+        2 * MIB
+    )  # with less, the readers of `meanwhile`, which stay stopped, could have the whole share of the address
+    going = meanwhile(buffer_bytes=few)
     server = going.server
-    most = 64 + 16  # buffers per MiB, small and large
+    most = 2 * (64 + 16)  # buffers per MiB, small and large
 
     def held():
         return counters_of(going.pid)["buffers"]
@@ -262,21 +265,21 @@ def test_buffer_bytes(meanwhile):
         assert found == [(200, (size, bulk.checksum(size)))] * len(clients)
 
     with contextlib.ExitStack() as stack:
-        clients = connect(45)
-        ask(clients[:40])
+        clients = connect(85)
+        ask(clients[:80])
         server.wait_line("all buffers are in use")
         standstill()
         assert held() <= most
         going.reload(buffer_bytes=256 * MIB)
         standstill()
         assert held() > most
-        server.reload(going.config(buffer_bytes=MIB))  # the tunnel waits, too
-        ask(clients[40:])
+        server.reload(going.config(buffer_bytes=few))  # the tunnel waits, too
+        ask(clients[80:])
         standstill()
         assert held() > most
         read_all(clients)
     with contextlib.ExitStack() as stack:
-        ask(connect(40))
+        ask(connect(80))
         standstill()
         assert held() <= most
     going.end()

@@ -182,6 +182,19 @@ def test_a_long_chain_of_calls_is_no_cycle(tree: Path) -> None:
     assert recursions(tree, low, "def go():\n    step(1)\n    again(1)\n") == []
 
 
+def test_an_exchange_uses_lanes(tree: Path) -> None:
+    engine = tree / "src/ringway/engine"
+    (engine / "exchange").mkdir()
+    path = engine / "exchange/proxy.py"
+    write(path, "# stream_send() would be wrong\nx.front = address(c.stream.lane)\nseen = c.stream.secure\n")
+    assert list(check_engine.check_lanes(engine)) == []
+    write(path, "stream_send(w, s, b)\nfd = c.stream.fd\nstream_send(w, c.stream, b)  # rule: a reason\n")
+    said = [problem.text.split(" is ")[0] for problem in check_engine.check_lanes(engine)]
+    assert said == ["stream_send", "fd"]
+    write(path, "s: cython.pointer(Stream) = address(c.stream)\n")
+    assert [p.text.split(" is ")[0] for p in check_engine.check_lanes(engine)] == ["Stream, the stream"]
+
+
 def test_length(tree: Path) -> None:
     path = tree / "src/ringway/engine/under/lower.py"
     path.write_text("# .\n" * 601)

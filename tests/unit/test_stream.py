@@ -1,34 +1,8 @@
-"""How slowly a client may take its answer, and whether its end is seen."""
+"""Which receive of a stream is in flight."""
 
 import pytest
 
 from ringway.engine.connection import stream
-
-MINUTE = 60_000
-HOUR = 3_600_000
-
-
-def test_who_takes_nothing_is_late_after_the_window() -> None:
-    assert stream.pace(MINUTE, [(1000, 0)]) == MINUTE
-
-
-@pytest.mark.parametrize("rate", [17, 100, 200])
-def test_a_trickle_uses_up_the_credit(rate: int) -> None:
-    """It cannot go on for ever, whatever it deals out and when."""
-    late = stream.pace(MINUTE, [(1000, rate)])
-    assert late == pytest.approx(MINUTE / (1 - rate / 256), rel=0.05)
-    assert stream.pace(MINUTE, [(50_000, 50 * rate)]) < HOUR
-
-
-@pytest.mark.parametrize("steps", [[(1000, 256)], [(10_000, 2560)], [(59_000, 65536)], [(1, 1)]])
-def test_from_the_least_rate_on_nobody_is_late(steps: list) -> None:
-    assert stream.pace(MINUTE, steps) >= HOUR
-
-
-def test_the_credit_has_a_bound() -> None:
-    """Who took much at once has no more than the window for what comes then."""
-    assert stream.pace(MINUTE, [(1000, 1 << 30), (MINUTE + 1, 0)]) == MINUTE + 1000
-
 
 OFF, SINGLE, MULTI, ENDING, END_ONLY = 0, 1, 2, 3, 5
 

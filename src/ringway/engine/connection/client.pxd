@@ -59,8 +59,6 @@ cdef void client_turns(Worker* w) noexcept nogil
     # serves the clients that client_later() put on the list
 cdef void client_next_seen(Worker* w, Client* c) noexcept nogil
     # bytes in the inbox belong to the next request: notes when its first byte was seen
-cdef int look_for_head(Worker* w, Stream* s, uint32_t* seen, bint request) noexcept nogil
-    # >0: bytes of the head at inbox.first; 0: more needed; <0: -Reason. Also used for response heads
 cdef void client_idle(Worker* w, Client* c, uint32_t ms) noexcept nogil
     # between requests: the next one must begin within `ms`
 cdef void client_done(Worker* w, Client* c) noexcept nogil
@@ -73,15 +71,6 @@ cdef int unsent(Stream* s) noexcept nogil       # bytes in the socket that the n
 cdef int unacknowledged(Stream* s) noexcept nogil   # ... and those in flight that the peer has not acknowledged
 cdef bint takes_on(Client* c) noexcept nogil
 cdef void client_abort(Worker* w, Client* c) noexcept nogil
-cdef void client_peer(Client* c) noexcept nogil
-    # looks up `peer`
-cdef void client_ends(Client* c, Ends* out) noexcept nogil
-    # as client_peer(), for both ends and with ports
-cdef bint read_end(sockaddr_storage* found, Ip* ip, uint16_t* port) noexcept nogil
-cdef bint client_trusted(const Snapshot* s, Client* c) noexcept nogil
-    # is it one of `trusted_proxies`? A connection keeps the first result
 cdef void client_drain(Worker* w, const Listener* listener) noexcept nogil
     # closes the idle connections of a listener (NULL: of all). The others send `Connection: close` in their next
     # response and end after it
-cdef bint mend_first(Stream* s) noexcept nogil   # response_mend() of inbox.first
-cdef bint merge_first(Worker* w, Stream* s, uint32_t limit) noexcept nogil

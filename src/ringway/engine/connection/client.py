@@ -4,9 +4,13 @@ import cython
 from cython import NULL, address, cast
 from cython.cimports.libc.stdint import int64_t, uint32_t
 from cython.cimports.libc.stdlib import calloc, free
-from cython.cimports.libc.string import memcpy, memmove, strlen
+from cython.cimports.libc.string import strlen
 from cython.cimports.ringway.engine.base import *
+from cython.cimports.ringway.engine.connection.closing import *
+from cython.cimports.ringway.engine.connection.deadlines import *
+from cython.cimports.ringway.engine.connection.inbox import *
 from cython.cimports.ringway.engine.connection.offload import *
+from cython.cimports.ringway.engine.connection.peer import *
 from cython.cimports.ringway.engine.connection.rules import *
 from cython.cimports.ringway.engine.connection.state import *
 from cython.cimports.ringway.engine.connection.stream import *
@@ -15,24 +19,13 @@ from cython.cimports.ringway.engine.connection.waiting import *
 from cython.cimports.ringway.engine.http import *
 from cython.cimports.ringway.engine.native.linux import (
     AF_INET,
-    AF_INET6,
-    AF_UNIX,
     FIONREAD,
     SHUT_WR,
     SIOCOUTQ,
     SIOCOUTQNSD,
     close,
-    getpeername,
-    getsockname,
-    inet_ntop,
     ioctl,
-    ntohs,
     shutdown,
-    sockaddr,
-    sockaddr_in,
-    sockaddr_in6,
-    sockaddr_storage,
-    socklen_t,
 )
 from cython.cimports.ringway.engine.plan import *
 from cython.cimports.ringway.engine.tls import *
@@ -62,8 +55,8 @@ def client_take(w, listener, fd):
     listener.clients += 1
     c.stream.rules = rules_refer(w.rules)
     s: cython.pointer(Stream) = address(c.stream)
-    s.progress_bytes = w.snapshot.limits.progress_bytes
-    s.send_window_ms = w.snapshot.timeouts.write_ms
+    s.lane.progress_bytes = w.snapshot.limits.progress_bytes
+    s.lane.send_window_ms = w.snapshot.timeouts.write_ms
     c.place = PLACE_UNKNOWN
     c.secured = listener.tls
     if not stream_open(w, s, KIND_CLIENT, fd, listener.tls and not listener.proxied):
@@ -86,7 +79,7 @@ def client_begin(w, c):
     # flight, which saves a completion and a system call.
     if c.secured:
         client_move(c, CLIENT_HANDSHAKE)
-        stream_receive_within(w, address(c.stream), w.snapshot.timeouts.handshake_ms, False)
+        lane_receive_within(w, address(c.stream.lane), w.snapshot.timeouts.handshake_ms, False)
     else:
         client_idle(w, c, w.snapshot.timeouts.head_ms)
 
@@ -100,7 +93,9 @@ def await_proxy_header(w, c):
         refuse_proxy(w, c, b"it is not in trusted_proxies")
         return
     client_move(c, CLIENT_PROXY)
-    stream_receive_within(w, s, w.snapshot.timeouts.handshake_ms if c.secured else w.snapshot.timeouts.head_ms, False)
+    lane_receive_within(
+        w, address(s.lane), w.snapshot.timeouts.handshake_ms if c.secured else w.snapshot.timeouts.head_ms, False
+    )
     stream_want(w, s, GROUP_SMALL, False, False)
 
 
@@ -109,7 +104,7 @@ def proxy_header_received(w, c):
     found: cython.int = find_proxy_header(w, c)
     if found < 0:
         refuse_proxy(w, c, b"the header is missing or malformed")
-    elif found == 0 and s.eof:
+    elif found == 0 and s.lane.eof:
         client_abort(w, c)  # a probe of the port
     elif found == 0:
         stream_want(w, s, GROUP_SMALL, False, False)
@@ -129,17 +124,17 @@ def find_proxy_header(w, c):
     s: cython.pointer(Stream) = address(c.stream)
     b: cython.pointer(Buffer)
     found: cython.int = 0
-    while s.inbox.first != NULL:
-        found = proxy_header_read(data_of(s.inbox.first), length_of(s.inbox.first), address(c.ends))
-        if found != 0 or s.inbox.first.next == NULL:
+    while s.lane.inbox.first != NULL:
+        found = proxy_header_read(data_of(s.lane.inbox.first), length_of(s.lane.inbox.first), address(c.ends))
+        if found != 0 or s.lane.inbox.first.next == NULL:
             break
         if not merge_first(w, s, PROXY_HEADER_MAX):
             return -1
     if found > 0:
-        b = queue_pop(address(s.inbox))
+        b = queue_pop(address(s.lane.inbox))
         b.start += cast(uint32_t, found)
         if length_of(b):
-            queue_push_front(address(s.inbox), b)
+            queue_push_front(address(s.lane.inbox), b)
         else:
             buffer_give(address(w.buffers), b)
     return found
@@ -168,13 +163,13 @@ def client_received(w, s):
             client_next_seen(w, c)
         w.handlers.client_received(w, c.exchange)
     elif state == CLIENT_LINGER:
-        queue_give(address(w.buffers), address(s.inbox))
-        if s.eof or s.error:
+        queue_give(address(w.buffers), address(s.lane.inbox))
+        if s.lane.eof or s.lane.error:
             if stream_drained(s):
                 stream_close(w, s)
         else:
             stream_want(w, s, GROUP_SMALL, True, False)
-    elif s.error:
+    elif s.lane.error:
         if state == CLIENT_HANDSHAKE and s.refused != NULL:
             tell_refused(w, c)
         if state == CLIENT_HANDSHAKE and s.tls.plain:
@@ -189,7 +184,7 @@ def client_received(w, s):
                 tell_refused(w, c)
             client_idle(w, c, w.snapshot.timeouts.head_ms)
             client_next_request(w, c)
-        elif s.eof:
+        elif s.lane.eof:
             client_abort(w, c)
         else:
             stream_want(w, s, GROUP_SMALL, client_many(c, 0), False)
@@ -199,21 +194,21 @@ def client_received(w, s):
 
 def client_broken(w, c):
     s: cython.pointer(Stream) = address(c.stream)
-    if s.tls == NULL or not s.tls.failed or s.send_error:
+    if s.tls == NULL or not s.tls.failed or s.lane.send_error:
         client_abort(w, c)
         return
-    if not (offload_final_alert(s) if s.offload & OFFLOAD_SEND else s.sending != NULL or s.outbox.first != NULL):
+    if not (offload_final_alert(s) if s.offload & OFFLOAD_SEND else s.sending != NULL or s.lane.outbox.first != NULL):
         client_abort(w, c)
         return
     # RFC 8446 6.2: send what is queued, then the fatal alert, then FIN. Read and discard what the client still sends: a
     # closed socket would answer it with a reset, which can overtake the alert.
-    s.error = 0
+    s.lane.error = 0
     end_tls(w, s)
-    queue_give(address(w.buffers), address(s.inbox))
+    queue_give(address(w.buffers), address(s.lane.inbox))
     client_move(c, CLIENT_LINGER)
     c.linger = True
-    stream_receive_within(w, s, w.snapshot.timeouts.linger_ms, False)
-    stream_send_within(w, s, w.snapshot.timeouts.linger_ms)
+    lane_receive_within(w, address(s.lane), w.snapshot.timeouts.linger_ms, False)
+    lane_send_within(w, address(s.lane), w.snapshot.timeouts.linger_ms)
     stream_flush(w, s)
     if stream_drained(s):
         c.shut = True
@@ -223,7 +218,7 @@ def client_broken(w, c):
 
 def client_plain(w, c):
     s: cython.pointer(Stream) = address(c.stream)
-    s.error = 0
+    s.lane.error = 0
     end_tls(w, s)
     c.secured = False
     c.mistaken = True
@@ -233,8 +228,8 @@ def client_plain(w, c):
 
 def end_tls(w, s):
     while s.cipher.first != NULL:
-        queue_push(address(s.inbox), queue_pop(address(s.cipher)))
-    s.eof = s.eof or s.ended
+        queue_push(address(s.lane.inbox), queue_pop(address(s.cipher)))
+    s.lane.eof = s.lane.eof or s.ended
     s.ended = False
     s.secure = False
     offload_forget(s)
@@ -258,40 +253,40 @@ def tell_refused(w, c):
 
 def client_next_request(w, c):
     s: cython.pointer(Stream) = address(c.stream)
-    if not s.eof and s.error == 0:
+    if not s.lane.eof and s.lane.error == 0:
         stream_refill(w, s)  # also if part of a head is here: the rest may wait to be decrypted
-    if s.inbox.first == NULL:
-        if s.error:
+    if s.lane.inbox.first == NULL:
+        if s.lane.error:
             client_broken(w, c)
-        elif s.eof:
+        elif s.lane.eof:
             client_finish(w, c)
         else:
             stream_want(w, s, GROUP_SMALL, client_many(c, 0), False)
         return
     client_next_seen(w, c)
     found: cython.int = look_for_head(w, s, address(c.seen), True)
-    if found > 0 and stream_short(w, GROUP_SMALL):
+    if found > 0 and buffers_short(w, GROUP_SMALL):
         stream_wait_buffers(w, s)  # no buffer is free for a response; the deadline of the head still counts
         return
     if found != 0:
         c.seen = 0
         client_move(c, CLIENT_BUSY)
-        stream_receive_within(w, s, 0, False)
+        lane_receive_within(w, address(s.lane), 0, False)
         w.handlers.request(w, c, found)
         return
-    if s.error:
+    if s.lane.error:
         client_broken(w, c)
         return
-    if s.eof:
+    if s.lane.eof:
         client_abort(w, c)  # RFC 9112 8: an incomplete request, and the client is gone
         return
-    if s.outbox.first != NULL:
+    if s.lane.outbox.first != NULL:
         # A ticket: send it now, because no response follows yet.
         stream_flush(w, s)
     if s.state == CLIENT_IDLE:
         # The deadline for the whole head begins with its first byte. More bytes do not renew it.
         client_move(c, CLIENT_HEAD)
-        stream_receive_within(w, s, w.snapshot.timeouts.head_ms, False)
+        lane_receive_within(w, address(s.lane), w.snapshot.timeouts.head_ms, False)
     stream_want(w, s, GROUP_SMALL, client_many(c, 0), False)
 
 
@@ -326,140 +321,8 @@ def client_turns(w):
 
 
 def client_next_seen(w, c):
-    if c.next_ns == 0 and c.stream.inbox.first != NULL:
+    if c.next_ns == 0 and c.stream.lane.inbox.first != NULL:
         c.next_ns = w.clock.now_ns
-
-
-def look_for_head(w, s, seen, request):
-    limit: uint32_t = w.snapshot.limits.head_bytes
-    b: cython.pointer(Buffer)
-    found: cython.int
-    while True:
-        b = s.inbox.first
-        if request:
-            found = request_scan(data_of(b), length_of(b), seen[0])
-        else:
-            found = response_scan(data_of(b), length_of(b), seen[0])
-        if found < 0 and not request and mend_first(s):
-            seen[0] = 0
-            continue
-        if found < 0:
-            return found
-        if found > cast(cython.int, limit) or (found == 0 and length_of(b) >= limit):
-            return request_too_long(data_of(b), min(length_of(b), limit)) if request else -HEAD_TOO_LARGE
-        if found > 0:
-            return found
-        seen[0] = length_of(b)
-        if b.next == NULL:
-            return 0
-        if not merge_first(w, s, limit):
-            return -OUT_OF_MEMORY
-
-
-def mend_first(s):
-    b: cython.pointer(Buffer) = queue_pop(address(s.inbox))
-    mended: cython.bint = response_mend(b)
-    queue_push_front(address(s.inbox), b)
-    return mended
-
-
-def merge_first(w, s, limit):
-    """Join the first two buffers of the inbox, so that a head is in one piece."""
-    a: cython.pointer(Buffer) = queue_pop(address(s.inbox))
-    b: cython.pointer(Buffer) = queue_pop(address(s.inbox))
-    wide: cython.pointer(Buffer)
-    n: uint32_t
-    if room_behind(a) < length_of(b) and a.start > HEADROOM:
-        # The bytes in front (interim responses, for example) were used: move the rest to their place.
-        n = length_of(a)
-        memmove(a.base + HEADROOM, data_of(a), n)
-        a.start = HEADROOM
-        a.end = HEADROOM + n
-    if room_behind(a) == 0 and a.size < w.buffers.pool[GROUP_LARGE].size:
-        # Not earlier: the head may end within the room that is left, and large buffers may be scarce. Do not use the
-        # reserve: clients that never finish their heads would use it up.
-        wide = NULL
-        if not stream_short_large(w, s):
-            wide = buffer_take(address(w.buffers), GROUP_LARGE)
-        if wide == NULL or room_behind(wide) < length_of(a):
-            if wide != NULL:
-                buffer_give(address(w.buffers), wide)
-            buffer_give(address(w.buffers), a)
-            buffer_give(address(w.buffers), b)
-            return False
-        stream_charge(w, s, wide)
-        memcpy(data_of(wide), data_of(a), length_of(a))
-        wide.end += length_of(a)
-        buffer_give(address(w.buffers), a)
-        a = wide
-    n = min(room_behind(a), length_of(b))
-    memcpy(a.base + a.end, data_of(b), n)
-    a.end += n
-    b.start += n
-    if length_of(b):
-        queue_push_front(address(s.inbox), b)
-    else:
-        buffer_give(address(w.buffers), b)
-    queue_push_front(address(s.inbox), a)
-    return n > 0
-
-
-def client_peer(c):
-    if c.peer_length:
-        return
-    found: sockaddr_storage
-    size: socklen_t = cython.sizeof(sockaddr_storage)
-    v4: cython.pointer(sockaddr_in) = cast(cython.pointer(sockaddr_in), address(found))
-    v6: cython.pointer(sockaddr_in6) = cast(cython.pointer(sockaddr_in6), address(found))
-    if getpeername(c.stream.fd, cast(cython.pointer(sockaddr), address(found)), address(size)) == 0:
-        if found.ss_family == AF_INET:
-            inet_ntop(AF_INET, address(v4.sin_addr), c.peer, 46)
-        elif found.ss_family == AF_INET6:
-            inet_ntop(AF_INET6, address(v6.sin6_addr), c.peer, 46)
-        elif found.ss_family == AF_UNIX:
-            memcpy(c.peer, b"unix:", 6)
-        c.peer_family = cast(cython.uchar, found.ss_family)
-    if c.peer[0] == 0:
-        memcpy(c.peer, b"unknown", 8)  # RFC 7239 6.2; the client has already disconnected
-    c.peer_length = cast(cython.uchar, strlen(c.peer))
-
-
-def client_ends(c, out):
-    found: sockaddr_storage
-    size: socklen_t = cython.sizeof(sockaddr_storage)
-    out[0] = c.ends
-    if out.known:
-        return
-    if getpeername(c.stream.fd, cast(cython.pointer(sockaddr), address(found)), address(size)) == 0:
-        out.known = read_end(address(found), address(out.source), address(out.source_port))
-    size = cython.sizeof(sockaddr_storage)
-    if getsockname(c.stream.fd, cast(cython.pointer(sockaddr), address(found)), address(size)) == 0:
-        read_end(address(found), address(out.destination), address(out.destination_port))
-
-
-def read_end(found, ip, port):
-    v4: cython.pointer(sockaddr_in) = cast(cython.pointer(sockaddr_in), found)
-    v6: cython.pointer(sockaddr_in6) = cast(cython.pointer(sockaddr_in6), found)
-    if found.ss_family == AF_INET:
-        ip_from_v4(ip, address(v4.sin_addr))
-        port[0] = ntohs(v4.sin_port)
-    elif found.ss_family == AF_INET6:
-        memcpy(ip.bytes, address(v6.sin6_addr), 16)
-        port[0] = ntohs(v6.sin6_port)
-    return found.ss_family == AF_INET or found.ss_family == AF_INET6
-
-
-def client_trusted(s, c):
-    ip: Ip
-    trusted: cython.bint
-    if c.trust == TRUST_UNKNOWN:
-        client_peer(c)
-        if c.peer_family == AF_UNIX:
-            trusted = s.trusted_unix
-        else:
-            trusted = ip_parse(c.peer, c.peer_length, address(ip)) and ip_trusted(s, address(ip))
-        c.trust = TRUST_YES if trusted else TRUST_NO
-    return c.trust == TRUST_YES
 
 
 # --------------------------------------------------------------------------------------------------- responding
@@ -469,7 +332,7 @@ def client_sent(w, s):
     c: cython.pointer(Client) = cast(cython.pointer(Client), s)
     if s.state == CLIENT_BUSY:
         w.handlers.client_sent(w, c.exchange)
-    elif s.send_error or (s.state == CLIENT_LINGER and stream_drained(s) and not c.linger):
+    elif s.lane.send_error or (s.state == CLIENT_LINGER and stream_drained(s) and not c.linger):
         stream_close(w, s)
     elif s.state == CLIENT_LINGER and stream_drained(s) and not c.shut:
         c.shut = True
@@ -479,7 +342,7 @@ def client_sent(w, s):
 def client_done(w, c):
     s: cython.pointer(Stream) = address(c.stream)
     c.exchange = NULL
-    if s.error or s.send_error:
+    if s.lane.error or s.lane.send_error:
         client_broken(w, c)
     elif c.last:
         client_finish(w, c)
@@ -487,7 +350,7 @@ def client_done(w, c):
         client_idle(w, c, w.snapshot.timeouts.keepalive_ms)
         if stream_holds(s):
             client_later(w, c)
-        elif s.eof:
+        elif s.lane.eof:
             client_finish(w, c)
         else:
             stream_want(w, s, GROUP_SMALL, client_many(c, 0), False)
@@ -495,8 +358,8 @@ def client_done(w, c):
 
 def client_idle(w, c, ms):
     client_move(c, CLIENT_IDLE)
-    stream_receive_within(
-        w, address(c.stream), min(ms, DRAIN_IDLE_MS) if w.draining or c.listener.removed else ms, False
+    lane_receive_within(
+        w, address(c.stream.lane), min(ms, DRAIN_IDLE_MS) if w.draining or c.listener.removed else ms, False
     )
 
 
@@ -506,21 +369,21 @@ def client_finish(w, c):
         stream_notify(w, s)
         stream_flush(w, s)
     client_move(c, CLIENT_LINGER)
-    if not c.linger and not s.eof:
+    if not c.linger and not s.lane.eof:
         c.linger = may_lose(s)
-    queue_give(address(w.buffers), address(s.inbox))
+    queue_give(address(w.buffers), address(s.lane.inbox))
     queue_give(address(w.buffers), address(s.cipher))
     if s.tls != NULL:
         s.tls.left = 0
-    if not c.linger or s.eof:
+    if not c.linger or s.lane.eof:
         # The client sends nothing more, so an orderly end need not wait.
         c.linger = False
         if stream_drained(s):
             stream_close(w, s)
         return
     # After a close, more of the request would cause a reset, and the client might lose the response.
-    stream_receive_within(w, s, w.snapshot.timeouts.linger_ms, False)
-    stream_send_within(w, s, w.snapshot.timeouts.linger_ms)
+    lane_receive_within(w, address(s.lane), w.snapshot.timeouts.linger_ms, False)
+    lane_send_within(w, address(s.lane), w.snapshot.timeouts.linger_ms)
     stream_want(w, s, GROUP_SMALL, True, False)
     if stream_drained(s):
         c.shut = True
@@ -530,7 +393,7 @@ def client_finish(w, c):
 def may_lose(s):
     # RFC 9112 9.6: a closed socket answers further bytes with a reset, and the client then loses what it has not read.
     # This can happen if the client sent more than we read, or if our socket still has bytes to send.
-    return s.inbox.first != NULL or s.cipher.first != NULL or unread(s) or unsent(s) > 0
+    return s.lane.inbox.first != NULL or s.cipher.first != NULL or unread(s) or unsent(s) > 0
 
 
 def unread(s):
@@ -564,21 +427,21 @@ def client_abort(w, c):
 
 def client_late(w, s):
     c: cython.pointer(Client) = cast(cython.pointer(Client), s)
-    if s.late != LATE_LOOK:
+    if s.lane.late != LATE_LOOK:
         count(w.counters, COUNT_TIMEOUTS, 1)
     if s.state == CLIENT_BUSY:
         w.handlers.client_late(w, c.exchange)
-    elif s.state == CLIENT_IDLE and s.late == LATE_BUFFERS and s.inbox.first != NULL:
+    elif s.state == CLIENT_IDLE and s.lane.late == LATE_BUFFERS and s.lane.inbox.first != NULL:
         client_move(c, CLIENT_BUSY)  # its complete request waited for buffers
         w.handlers.request(w, c, -OUT_OF_MEMORY)
-    elif s.state == CLIENT_HEAD and s.late != LATE_SEND:
+    elif s.state == CLIENT_HEAD and s.lane.late != LATE_SEND:
         # RFC 9110 15.5.9: part of a request is here, so answer with 408.
         c.seen = 0
         client_move(c, CLIENT_BUSY)
-        w.handlers.request(w, c, -late_head(s.late))
+        w.handlers.request(w, c, -late_head(s.lane.late))
     elif s.state == CLIENT_LINGER:
-        if c.linger and s.late == LATE_RECEIVE and takes_on(c):
-            stream_receive_within(w, s, w.snapshot.timeouts.linger_ms, False)
+        if c.linger and s.lane.late == LATE_RECEIVE and takes_on(c):
+            lane_receive_within(w, address(s.lane), w.snapshot.timeouts.linger_ms, False)
         else:
             stream_close(w, s)
     elif s.state == CLIENT_IDLE:
@@ -620,9 +483,9 @@ def client_drain(w, listener):
             # Close it when it has been idle for DRAIN_IDLE_MS, or at once if it has. Do this by its deadline, so that
             # bytes that have already arrived are handled first.
             window = w.snapshot.timeouts.keepalive_ms if c.requests else w.snapshot.timeouts.head_ms
-            left = cast(int64_t, c.stream.receive_due_ms - w.clock.now_ms) - window + DRAIN_IDLE_MS
+            left = cast(int64_t, c.stream.lane.receive_due_ms - w.clock.now_ms) - window + DRAIN_IDLE_MS
             left = max(min(left, cast(int64_t, DRAIN_IDLE_MS)), cast(int64_t, 1))
-            stream_receive_within(w, address(c.stream), cast(uint32_t, left), False)
+            lane_receive_within(w, address(c.stream.lane), cast(uint32_t, left), False)
 
 
 # For tests.

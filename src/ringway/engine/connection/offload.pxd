@@ -58,7 +58,7 @@ cdef void offload_forget(Stream* s) noexcept nogil
 cdef bint offload_due(Worker* w, const Stream* s) noexcept nogil
     # should the kernel take over sending as soon as the socket has everything that OpenSSL wrote?
 cdef void offload_control(Worker* w, Stream* s) noexcept nogil
-    # EIO: the next record is not data. Sets s.eof, s.error or neither (then continue to receive)
+    # EIO: the next record is not data. Sets s.lane.eof, s.lane.error or neither (then continue to receive)
 cdef void offload_broken(Worker* w, Stream* s, int error) noexcept nogil
     # receiving failed with this errno: sends the peer an alert with the reason
 cdef bint offload_final_alert(Stream* s) noexcept nogil

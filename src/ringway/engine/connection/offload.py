@@ -118,13 +118,19 @@ def offload_due(w, s):
         s.offload_wanted & ~s.offload & OFFLOAD_SEND != 0
         and s.tls_written >= s.rules.tls.ktls.after_bytes
         and not s.notified
-        and s.send_error == 0
-        and s.error == 0
+        and s.lane.send_error == 0
+        and s.lane.error == 0
     )
 
 
 def take_receive(w, s):
-    if s.receive != RECEIVE_OFF or s.cipher.first != NULL or s.eof or s.error or not tls_between_records(s.tls):
+    if (
+        s.receive != RECEIVE_OFF
+        or s.cipher.first != NULL
+        or s.lane.eof
+        or s.lane.error
+        or not tls_between_records(s.tls)
+    ):
         return
     if give_keys(w, s, KTLS_RECEIVE) == 0:
         s.offload |= OFFLOAD_RECEIVE
@@ -151,7 +157,7 @@ def give_keys(w, s, direction):
         if s.rules.tls.ktls.required:
             count(w.counters, COUNT_KTLS_REFUSED, 1)
             tell(w, EVENT_KTLS_REFUSED, errno, s.tls_cipher, s.tls_cipher_length)
-            s.error = ECONNRESET
+            s.lane.error = ECONNRESET
     return result
 
 
@@ -170,18 +176,18 @@ def push_outbox(w, s):
     b: cython.pointer(Buffer)
     sent: cython.longlong
     # If a request waits, its response follows at once: MSG_MORE puts ticket and response into one segment.
-    flags: cython.int = MSG_DONTWAIT | MSG_NOSIGNAL | (MSG_MORE if s.inbox.first != NULL else 0)
-    while s.outbox.first != NULL:
-        b = s.outbox.first
+    flags: cython.int = MSG_DONTWAIT | MSG_NOSIGNAL | (MSG_MORE if s.lane.inbox.first != NULL else 0)
+    while s.lane.outbox.first != NULL:
+        b = s.lane.outbox.first
         sent = send(s.fd, data_of(b), length_of(b), flags)
         if sent <= 0:
             return False
         count(w.counters, COUNT_CLIENT_BYTES_OUT, sent)
         b.start += cast(uint32_t, sent)
-        s.outbox.bytes -= cast(uint64_t, sent)
+        s.lane.outbox.bytes -= cast(uint64_t, sent)
         if b.start < b.end:
             return False
-        buffer_give(address(w.buffers), queue_pop(address(s.outbox)))
+        buffer_give(address(w.buffers), queue_pop(address(s.lane.outbox)))
     return True
 
 
@@ -205,7 +211,7 @@ def offload_control(w, s):
     length: cython.Py_ssize_t = recvmsg(s.fd, address(message), MSG_DONTWAIT)
     if length < 0:
         if errno != EAGAIN and errno != EINTR:
-            s.error = errno
+            s.lane.error = errno
         return
     control = CMSG_FIRSTHDR(address(message))
     if control != NULL and control.cmsg_level == SOL_TLS and control.cmsg_type == TLS_GET_RECORD_TYPE:
@@ -215,15 +221,15 @@ def offload_control(w, s):
         # RFC 8446 6: close_notify ends this direction, user_canceled announces one, and all other alerts are fatal.
         # RFC 5246 7.2: with TLS 1.2, warnings (level 1) are not fatal.
         if data[1] == ALERT_CLOSE_NOTIFY:
-            s.eof = True
+            s.lane.eof = True
         elif data[1] != ALERT_USER_CANCELED and (s.tls_version == 13 or data[0] != ALERT_WARNING):
-            s.error = ECONNRESET
+            s.lane.error = ECONNRESET
     elif kind == RECORD_HANDSHAKE and length > 0:
         handshake_record(w, s, data, length)
     else:
         # RFC 8446 5: an unexpected record type. A data record does not cause EIO.
         count(w.counters, COUNT_KTLS_OTHERS, 1)
-        s.error = EPROTO
+        s.lane.error = EPROTO
         send_alert(w, s, ALERT_FATAL, ALERT_UNEXPECTED_MESSAGE)
 
 
@@ -234,11 +240,11 @@ def handshake_record(w, s, data, length):
         send_alert(w, s, ALERT_WARNING, ALERT_NO_RENEGOTIATION)
         return
     if data[0] != KTLS_KEY_UPDATE or length != KTLS_KEY_UPDATE_BYTES:
-        s.error = EPROTO
+        s.lane.error = EPROTO
         send_alert(w, s, ALERT_FATAL, ALERT_UNEXPECTED_MESSAGE)
     elif data[4] > 1:
         # RFC 8446 4.6.3: the only values are update_not_requested (0) and update_requested (1).
-        s.error = EPROTO
+        s.lane.error = EPROTO
         send_alert(w, s, ALERT_FATAL, ALERT_ILLEGAL_PARAMETER)
     else:
         key_update(w, s, data)
@@ -261,12 +267,12 @@ def key_update(w, s, data):
 def keys_changed(w, s):
     # RFC 8446 4.6.3: the next records need new keys, and the kernel does not accept them.
     tell(w, EVENT_KEY_UPDATE, 0, NULL, 0)
-    s.error = EPROTO
+    s.lane.error = EPROTO
     send_alert(w, s, ALERT_FATAL, ALERT_INTERNAL_ERROR)
 
 
 def offload_check(w, s):
-    if s.offload & OFFLOAD_SEND == 0 or s.tls == NULL or s.error:
+    if s.offload & OFFLOAD_SEND == 0 or s.tls == NULL or s.lane.error:
         return
     if s.tls.alert_level == ALERT_WARNING:
         s.tls.alert_level = 0
@@ -298,7 +304,7 @@ def offload_update(w, s):
     ktls_message(s.keys, KTLS_SEND, data, KTLS_KEY_UPDATE_BYTES)
     if set_keys(s, KTLS_SEND) < 0:
         tell(w, EVENT_KEY_UPDATE, 0, NULL, 0)
-        s.error = EPROTO
+        s.lane.error = EPROTO
         # RFC 8446 7.2: send nothing more with the old key.
         shutdown(s.fd, SHUT_RDWR)
     return True
@@ -341,7 +347,7 @@ def offload_final_alert(s):
 
 def send_alert(w, s, level, description):
     """0, or -1 with errno. The caller may ignore a failure: nothing is sent after the alert."""
-    if s.offload == OFFLOAD_RECEIVE and s.offload_wanted & OFFLOAD_SEND and not s.notified and s.send_error == 0:
+    if s.offload == OFFLOAD_RECEIVE and s.offload_wanted & OFFLOAD_SEND and not s.notified and s.lane.send_error == 0:
         take_send(w, s)  # OpenSSL has no call that writes an alert, so the kernel sends from now on
     data: cython.uchar[2]
     data[0] = cast(cython.uchar, level)

@@ -6,6 +6,7 @@ from cython.cimports.libc.stdint import uint16_t, uint32_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection.client import *
+from cython.cimports.ringway.engine.connection.peer import *
 from cython.cimports.ringway.engine.connection.state import *
 from cython.cimports.ringway.engine.connection.tell import *
 from cython.cimports.ringway.engine.native.linux import AF_UNIX, sockaddr_un

@@ -6,6 +6,8 @@ from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.libc.string import memset
 from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection.client import *
+from cython.cimports.ringway.engine.connection.deadlines import *
+from cython.cimports.ringway.engine.connection.peer import *
 from cython.cimports.ringway.engine.connection.state import *
 from cython.cimports.ringway.engine.connection.stream import *
 from cython.cimports.ringway.engine.connection.tell import *
@@ -84,9 +86,9 @@ def count_client(w, look, c):
 
 
 def charge_stream(w, s, place, held):
-    charge_queue(w, address(s.inbox), place, held)
+    charge_queue(w, address(s.lane.inbox), place, held)
     charge_queue(w, address(s.cipher), place, held)
-    charge_queue(w, address(s.outbox), place, held)
+    charge_queue(w, address(s.lane.outbox), place, held)
     charge_buffer(w, s.sending, place, held)
 
 
@@ -153,7 +155,7 @@ def weigh(w, look, c):
         late = not waits(address(c.stream)) or not unread(address(c.stream))
         if age < (GRACE_SHARE_MS if late else GRACE_MS) or (look.all_wait == 0 and own == 0):
             return
-        rate = c.stream.inbox.bytes * 1000 // age
+        rate = c.stream.lane.inbox.bytes * 1000 // age
     elif others == 0 or not owes(c) or age < (GRACE_SHARE_MS if share else GRACE_MS):
         return
     else:
@@ -165,7 +167,7 @@ def weigh(w, look, c):
 
 
 def client_of(s):
-    if s.kind == KIND_CLIENT:
+    if s.lane.kind == KIND_CLIENT:
         return cast(cython.pointer(Client), s)
     x: cython.pointer(Exchange) = cast(cython.pointer(Upstream), s).exchange
     return x.client if x != NULL else NULL
@@ -196,14 +198,14 @@ def waits(s):
 
 def owes(c):
     s: cython.pointer(cython.const[Stream]) = address(c.stream)
-    if s.send_due_ms and (not stream_drained(s) or s.polling):
+    if s.lane.send_due_ms and (not stream_drained(s) or s.polling):
         return True
-    if s.receive_due_ms and not waits(s):
+    if s.lane.receive_due_ms and not waits(s):
         return True
     if c.exchange == NULL or c.exchange.upstream == NULL:
         return False
     s = address(c.exchange.upstream.stream)
-    return s.send_due_ms != 0 and not stream_drained(s)
+    return s.lane.send_due_ms != 0 and not stream_drained(s)
 
 
 def note_weak(look, worth, index, held):
@@ -242,11 +244,11 @@ def give_way(w, look):
             return
         wanted -= min(wanted, cast(uint64_t, look.weak[i].held))
         if c.stream.state == CLIENT_HEAD:
-            queue_give(address(w.buffers), address(c.stream.inbox))  # its response needs one of these buffers
+            queue_give(address(w.buffers), address(c.stream.lane.inbox))  # its response needs one of these buffers
         count(w.counters, COUNT_GAVE_WAY, 1)
         client_peer(c)
         tell(w, EVENT_GAVE_WAY, 0, c.peer, c.peer_length)
-        c.stream.late = LATE_GAVE_WAY
+        c.stream.lane.late = LATE_GAVE_WAY
         client_late(w, address(c.stream))
 
 
@@ -333,7 +335,7 @@ def make_places(w):
             how = rank(c)
             if how:
                 # By rank. Within a rank, the connection with the nearest deadline has been there for longest.
-                note_weak(address(look), (cast(uint64_t, how) << 56) + c.stream.receive_due_ms, i, 1)
+                note_weak(address(look), (cast(uint64_t, how) << 56) + c.stream.lane.receive_due_ms, i, 1)
     for i in range(look.count):
         c = cast(cython.pointer(Client), slot_at(address(w.clients), look.weak[i].index))
         count(w.counters, COUNT_GAVE_WAY, 1)

@@ -3,6 +3,7 @@
     Worker --+-- Client ------ Stream (its socket, TLS, queues)      one for each accepted connection
              |     | exchange
              +-- Exchange                                            one for each request being served
+             |     | front, back: the lanes in the streams of its client and its upstream
              |     | upstream          | file
              +-- Upstream --- Stream   |                             one for each connection to an upstream
              |     | origin            |
@@ -63,9 +64,31 @@ cdef enum:                  # Wait: what a stream waits for; index of a list
     WAIT_LARGE = 1          # a large one to receive into, or both to go on
     WAITS = 2
 
+cdef struct Lane:           # the bytes of one exchange on one of its sides, with their deadlines; see lane.pxd
+    Stream* stream          # borrowed: the socket that carries it
+    uint8_t kind            # StreamKind
+    bint left               # the peer closed its side or reset the connection; earlier bytes may still be unread
+    bint eof                # the peer sent its end (FIN, close_notify), and all that it sent before is in the inbox
+    bint shut_write         # the other end of the tunnel has ended: FIN was sent, or follows close_notify
+    bint sent_any           # at least one byte was sent
+    int error               # errno with which receiving (or TLS) failed, 0: none
+    int send_error          # errno with which sending failed: received bytes can still be used
+    Queue inbox             # owned: received (and decrypted), not used yet
+    Queue outbox            # owned: (encrypted and) waiting to be sent
+    Timer timer
+    uint64_t receive_due_ms # deadline for bytes from the peer; 0: none
+    uint64_t send_due_ms    # deadline for the peer to read; 0: none
+    uint32_t receive_window_ms  # progress renews the deadline by this
+    uint32_t received_since # bytes since the deadline was set: fewer than progress_bytes are no progress
+    uint32_t sent_since
+    uint32_t progress_bytes
+    uint32_t send_window_ms # the peer must read something within this
+    uint8_t late            # LateSide: which deadline has passed, or that Ringway had no buffer
+    bint looking            # `receive_due_ms` is not a deadline but the time of the next check
+
 cdef struct Stream:         # one socket and its bytes; the first member of Client and Upstream
     Slot slot
-    uint8_t kind            # StreamKind
+    Lane lane               # what it carries: plaintext. With HTTP/1 the exchange works on this lane
     uint8_t state           # ClientState or UpstreamState
     uint8_t receive         # ReceiveMode; written only by stream.py
     uint8_t want_group      # Group of the buffers to receive into
@@ -74,8 +97,6 @@ cdef struct Stream:         # one socket and its bytes; the first member of Clie
     bint want_later         # nothing is expected at once: wait for the socket first
     bint wanted             # RECEIVE_ENDING: receive again when the cancel is complete
     bint watched            # RECEIVE_ENDING: wait for the peer's end when the cancel is complete; not if `wanted`
-    bint left               # the peer closed its side or reset the connection; earlier bytes may still be unread
-    bint eof                # the peer sent FIN (or close_notify), and all that it sent before is in the inbox
     bint ended              # TLS: the socket has ended; bytes from before may still wait to be decrypted
     int ended_error         # ... with this errno; 0: with FIN
     bint delivers_all       # a tunnel's client: bytes from before a reset are decrypted and delivered too
@@ -84,18 +105,12 @@ cdef struct Stream:         # one socket and its bytes; the first member of Clie
     bint aborted            # closing with a reset
     bint nonblocking        # FIONBIO is set, which sendfile(2) needs
     bint polling            # waits until the socket is writable
-    bint shut_write         # the other end of the tunnel has ended: FIN was sent, or follows close_notify
-    int error               # errno with which receiving (or TLS) failed, 0: none
-    int send_error          # errno with which sending failed: received bytes can still be used
     int fd                  # owned; -1: closed
     uint16_t operations     # in flight
     uint64_t receive_tag    # of the receive in flight
-    Queue inbox             # owned: received (and decrypted), not used yet
     Queue cipher            # owned: received, still encrypted
-    Queue outbox            # owned: (encrypted and) waiting to be sent
     Buffer* sending         # owned; LENT while in flight
     Buffer* keep            # borrowed: not released after it was sent, because its owner may need it again
-    bint sent_any           # at least one byte was sent
     bint secure             # TLS, by OpenSSL or by the kernel
     uint8_t tls_version     # 12 or 13; 0: plain, or the handshake is not complete
     uint8_t offload_wanted  # bits of Offload: the directions that the kernel should take over
@@ -112,17 +127,7 @@ cdef struct Stream:         # one socket and its bytes; the first member of Clie
     uint16_t identity_length
     char* identity          # owned: field lines that tell upstreams who the client is; NULL: no door, or `refused`
     const char* refused     # borrowed, never freed: why the client's certificate is not accepted; NULL: it is
-    Timer timer
-    uint64_t receive_due_ms # deadline for bytes from the peer; 0: none
-    uint64_t send_due_ms    # deadline for the peer to read; 0: none
-    uint32_t receive_window_ms  # progress renews the deadline by this
-    uint32_t received_since # bytes since the deadline was set: fewer than progress_bytes are no progress
-    uint32_t sent_since
     uint64_t moved          # bytes that the peer sent and took, since shares.py set it to 0
-    uint32_t progress_bytes
-    uint32_t send_window_ms # the peer must read something within this
-    uint8_t late            # LateSide: which deadline has passed, or that Ringway had no buffer
-    bint looking            # `receive_due_ms` is not a deadline but the time of the next check
     uint8_t granted         # Group + 1 of the receive in flight that `Worker.granted` counts; 0: none
     Waiter starving         # in a list while it waits for a buffer to receive into
     Waiter hungering        # in a list while it waits for buffers to send or to decrypt
@@ -379,7 +384,9 @@ cdef struct Exchange:
     uint16_t tried          # bits: addresses that these went to
     uint32_t tried_version  # version of the addresses that `tried` is about
     int addresses           # how many addresses the upstream's name had
-    Client* client          # borrowed
+    Lane* front             # borrowed: to the client
+    Lane* back              # borrowed: to the upstream; NULL: not connected, or given up
+    Client* client          # borrowed: who it is. Its bytes are in `front`
     Upstream* upstream      # borrowed: it serves us, or is the last attempt to connect (earlier: `rival`); NULL: none
     const Route* route      # borrowed; NULL: none matched
     Buffer* request         # owned: the rewritten head (and body so far); kept as long as it may be sent again

@@ -16,13 +16,6 @@ from ringway.engine.connection.state cimport Stream, Worker
 from ringway.engine.tls.tls cimport tls_pending
 from ringway.engine.tls.tls_context cimport TlsContext
 
-cdef enum LateSide:
-    LATE_RECEIVE = 1
-    LATE_SEND = 2
-    LATE_BUFFERS = 3        # it waited for Ringway's buffers: the peer is not to blame
-    LATE_GAVE_WAY = 4       # buffers are scarce, and it moves less than others: see shares.pxd
-    LATE_LOOK = 5           # not late: time for the next check, see `looking`
-
 cdef enum:
     INBOX_HIGH = 131072     # bytes: with this many in the inbox, no more is decrypted
     OUTBOX_HIGH = 131072    # bytes: with this many queued, the owner should stop producing
@@ -31,9 +24,6 @@ cdef enum:
     # most, and by default 20,000 clients share 2,952 large buffers, so 7 have each buffer one after another, and 1 is left.
     HUNGRY_WINDOWS = 8
     JOIN_PART = 8           # a piece of at most this part (1/8) of a buffer joins the piece before it in its queue
-    LEAST_RATE = 256        # bytes a second on average that a client must take of a response. A slower client (GSM data
-                            # is four times as fast) is not worth its buffer. It begins with a credit of `write`, and
-                            # never has more
     FILL_MIN = 512          # bytes: with less room after the decrypted bytes, a read is not worth it
 
 cdef bint stream_open(Worker* w, Stream* s, int kind, int fd, bint tls) noexcept nogil
@@ -55,31 +45,22 @@ cdef void stream_send_end(Worker* w, Stream* s, Buffer* b) noexcept nogil
     # as stream_send(), for the last bytes: close_notify goes out with them
 cdef void stream_notify(Worker* w, Stream* s) noexcept nogil
     # queues close_notify, once, after everything else; stream_flush() sends it. Does nothing without TLS
+cdef void stream_shut(Worker* w, Stream* s) noexcept nogil
+    # ends our direction, after all that is queued or, if nothing is, at once: close_notify, FIN. Receiving continues
 cdef void stream_writable(Worker* w, Stream* s) noexcept nogil
     # the socket is writable: sends the close_notify that waited for it, or a KeyUpdate and then the outbox
 cdef void stream_flush(Worker* w, Stream* s) noexcept nogil
 cdef void stream_part(Worker* w, Stream* s) noexcept nogil
     # before an orderly close: sends close_notify, or the alert with the reason, now, if the socket has room
-cdef void stream_close(Worker* w, Stream* s) noexcept nogil
-cdef void stream_abort(Worker* w, Stream* s) noexcept nogil             # as close, with a reset instead of an end
-cdef void stream_finish(Worker* w, Stream* s) noexcept nogil
 
 cdef void stream_received(Worker* w, Stream* s, const Completion* c) noexcept nogil
 cdef void stream_left(Worker* w, Stream* s, int result) noexcept nogil
 cdef void stream_sent(Worker* w, Stream* s, int result) noexcept nogil
-cdef void stream_timer(Worker* w, Stream* s) noexcept nogil
-
-cdef void stream_took(Worker* w, Stream* s, uint32_t bytes) noexcept nogil
-    # the peer took `bytes`: moves its deadline by the time that they need at LEAST_RATE
-cdef uint64_t credited(uint64_t now_ms, uint64_t due_ms, uint32_t window_ms, uint32_t bytes) noexcept nogil
-    # the new deadline of a client that took `bytes`
-cdef void stream_receive_within(Worker* w, Stream* s, uint32_t ms, bint renewed) noexcept nogil
-    # sets a deadline for bytes from the peer; `renewed`: progress renews it. 0: no deadline
-cdef void stream_send_within(Worker* w, Stream* s, uint32_t ms) noexcept nogil
 
 cdef void lend(Worker* w, Stream* s, Buffer* b) noexcept nogil
 cdef void say_goodbye(Worker* w, Stream* s) noexcept nogil
 cdef void await_room(Worker* w, Stream* s) noexcept nogil
+    # has the owner's `sent` called when the socket has room
 cdef void start_receive(Worker* w, Stream* s) noexcept nogil
 cdef void ask_receive(Worker* w, Stream* s, int group) noexcept nogil
 cdef bint join_last(Worker* w, const Stream* s, Queue* q, Buffer* b) noexcept nogil
@@ -92,21 +73,13 @@ cdef void control_record(Worker* w, Stream* s) noexcept nogil
     # kernel TLS has received a record that is not data
 cdef void bound_replies(Stream* s, uint64_t written) noexcept nogil
     # OpenSSL wrote this many bytes on its own. More than TLS_REPLIES_MAX in a row end the connection
-cdef bint keep_identity(Stream* s) noexcept nogil
-    # copies the client's identity, because OpenSSL's part may be freed. False: no memory
 cdef void socket_ended(Worker* w, Stream* s, int error) noexcept nogil
 cdef void stream_wait_buffers(Worker* w, Stream* s) noexcept nogil
     # buffers are scarce: when some are free again, the owner gets `received` if there is anything, then `sent`
 cdef void stream_send_later(Worker* w, Stream* s) noexcept nogil
     # buffers are scarce: the owner gets `sent` when the queued bytes are sent, or, if none are queued, when buffers are
     # free again
-cdef void feed_hungry(Worker* w) noexcept nogil
-    # each turn. In each list the first for which there is nothing ends it: there is nothing for those behind it either
-cdef void feed_starved(Worker* w) noexcept nogil
-    # likewise; no more of them than there are buffers
-cdef void feed(Worker* w, Stream* s) noexcept nogil
 cdef void starve(Worker* w, Stream* s, int why) noexcept nogil
-cdef int operation_of(const Stream* s, int client_operation) noexcept nogil
 
 cdef void ignore(Driver* d, int fd, uint64_t tag) noexcept nogil                            # for tests
 cdef void ignore_receive(Driver* d, int fd, int group, int flags, uint64_t tag) noexcept nogil  # for tests
@@ -114,10 +87,7 @@ cdef uint32_t one_left(Driver* d, int group) noexcept nogil                     
 
 cdef inline bint stream_holds(const Stream* s) noexcept nogil:
     """May there be more input without the socket: in the inbox, or waiting to be decrypted?"""
-    return s.inbox.first != NULL or (s.tls != NULL and (s.cipher.first != NULL or s.ended or tls_pending(s.tls)))
-
-cdef inline bint stream_drained(const Stream* s) noexcept nogil:
-    return s.sending == NULL and s.outbox.first == NULL and not s.notify_due
+    return s.lane.inbox.first != NULL or (s.tls != NULL and (s.cipher.first != NULL or s.ended or tls_pending(s.tls)))
 
 cdef inline bint stream_sends_plain(const Stream* s) noexcept nogil:
     """Do queued bytes go to the socket as they are: without TLS, or because the kernel encrypts them?"""
@@ -125,7 +95,7 @@ cdef inline bint stream_sends_plain(const Stream* s) noexcept nogil:
 
 cdef inline uint64_t stream_queued(const Stream* s) noexcept nogil:
     """Bytes that the socket has not taken yet."""
-    return s.outbox.bytes + (s.sending.end - s.sending.start if s.sending != NULL else 0)
+    return s.lane.outbox.bytes + (s.sending.end - s.sending.start if s.sending != NULL else 0)
 
 cdef inline bint stream_full(const Worker* w, const Stream* s) noexcept nogil:
     return stream_queued(s) >= w.outbox_high
@@ -137,4 +107,4 @@ cdef inline void stream_tighten(Worker* w) noexcept nogil:
 
 cdef inline bint stream_ended(const Stream* s) noexcept nogil:
     """No more input will come, and all of it was used."""
-    return (s.eof or s.error != 0) and s.inbox.first == NULL
+    return (s.lane.eof or s.lane.error != 0) and s.lane.inbox.first == NULL

@@ -3,9 +3,12 @@
 import cython
 from cython import NULL, address, cast
 from cython.cimports.libc.stdint import uint32_t, uint64_t
-from cython.cimports.libc.stdlib import calloc, free, malloc
-from cython.cimports.libc.string import memcpy, strlen
+from cython.cimports.libc.stdlib import calloc, free
+from cython.cimports.libc.string import memcpy
 from cython.cimports.ringway.engine.base import *
+from cython.cimports.ringway.engine.connection.closing import *
+from cython.cimports.ringway.engine.connection.deadlines import *
+from cython.cimports.ringway.engine.connection.handshake import *
 from cython.cimports.ringway.engine.connection.offload import *
 from cython.cimports.ringway.engine.connection.state import *
 from cython.cimports.ringway.engine.connection.tell import *
@@ -19,23 +22,19 @@ from cython.cimports.ringway.engine.native.linux import (
     EPIPE,
     MSG_DONTWAIT,
     MSG_NOSIGNAL,
-    SHUT_RD,
-    SHUT_RDWR,
-    SO_LINGER,
-    SOL_SOCKET,
-    linger,
+    SHUT_WR,
     send,
-    setsockopt,
     shutdown,
 )
 from cython.cimports.ringway.engine.tls import *
 
 
 def stream_open(w, s, kind, fd, tls):
-    s.kind = cast(cython.uchar, kind)
+    s.lane.kind = cast(cython.uchar, kind)
     s.fd = fd
     s.nonblocking = w.driver.nonblocking
-    s.timer.owner = s
+    s.lane.stream = s
+    s.lane.timer.owner = address(s.lane)
     return stream_secure_now(w, s) if tls else True
 
 
@@ -43,8 +42,8 @@ def stream_secure_now(w, s):
     if not stream_secure(w, s, s.rules.tls):
         return False
     offload_attach(w, s)
-    while s.inbox.first != NULL:
-        queue_push(address(s.cipher), queue_pop(address(s.inbox)))
+    while s.lane.inbox.first != NULL:
+        queue_push(address(s.cipher), queue_pop(address(s.lane.inbox)))
     if s.cipher.first != NULL:
         pump(w, s)
     return True
@@ -52,7 +51,7 @@ def stream_secure_now(w, s):
 
 def stream_secure(w, s, context):
     s.secure = True
-    s.tls = tls_open(context, session_to_resume(context), address(s.outbox))
+    s.tls = tls_open(context, session_to_resume(context), address(s.lane.outbox))
     if s.tls == NULL:
         return False
     gauge(w.counters, GAUGE_TLS, 1)
@@ -61,23 +60,17 @@ def stream_secure(w, s, context):
 
 def stream_shake(w, s):
     if tls_handshake(s.tls) < 0:
-        s.error = EPIPE
+        s.lane.error = EPIPE
         return False
     stream_flush(w, s)
     return True
-
-
-def operation_of(s, client_operation):
-    if s.kind == KIND_CLIENT:
-        return client_operation
-    return OP_UPSTREAM_RECEIVE if client_operation == OP_CLIENT_RECEIVE else OP_UPSTREAM_SEND
 
 
 # --------------------------------------------------------------------------------------------------- receiving
 
 
 def stream_want(w, s, group, many, later):
-    if s.closing or s.eof or s.error or s.ended:
+    if s.closing or s.lane.eof or s.lane.error or s.ended:
         return
     s.want_group = cast(cython.uchar, group)
     s.want_many = many
@@ -125,7 +118,7 @@ def ask_receive(w, s, group):
 
 
 def stream_watch(w, s):
-    if s.closing or s.eof or s.error or s.ended or s.left:
+    if s.closing or s.lane.eof or s.lane.error or s.ended or s.lane.left:
         return
     s.watched = s.receive == RECEIVE_ENDING
     if s.receive != RECEIVE_OFF:
@@ -142,12 +135,12 @@ def stream_left(w, s, result):
     if s.closing:
         stream_finish(w, s)
         return
-    s.left = s.left or result > 0
+    s.lane.left = s.lane.left or result > 0
     if s.wanted:
         s.wanted = False
         start_receive(w, s)  # the receive reports the end too
-    elif s.left:
-        w.handlers.received[s.kind](w, s)
+    elif s.lane.left:
+        w.handlers.received[s.lane.kind](w, s)
     elif s.watched:
         stream_watch(w, s)  # it was cancelled for a receive that is no longer wanted
 
@@ -170,37 +163,14 @@ def starve(w, s, why):
     )
 
 
-def feed_starved(w):
-    s: cython.pointer(Stream)
-    wait: cython.int
-    group: cython.int
-    left: uint32_t[ROOMS]
-    fed: cython.bint = False
-    rooms_left(w, left)
-    for wait in range(WAITS):
-        while w.starved[wait].first != NULL:
-            s = w.starved[wait].first.owner
-            group = group_for(w, s, left)
-            if group == NO_BUFFER:
-                break
-            drop_waiter(w, address(s.starving))
-            if group == NO_SHARE:
-                push_waiter(w, address(w.held_back[0]), address(s.starving), s)
-                continue
-            ask_receive(w, s, group)
-            fed = True
-    # What they were given may be left over: the next turn comes at once.
-    w.feed_on = fed and (w.starved[WAIT_SMALL].first != NULL or w.starved[WAIT_LARGE].first != NULL)
-
-
 # ------------------------------------------------------------------------------------------- waiting for buffers
 
 
 def stream_wait_buffers(w, s):
     if stream_hungry(s):
         return
-    if s.receive_due_ms == 0 and s.send_due_ms == 0:
-        stream_send_within(w, s, s.send_window_ms * HUNGRY_WINDOWS)
+    if s.lane.receive_due_ms == 0 and s.lane.send_due_ms == 0:
+        lane_send_within(w, address(s.lane), s.lane.send_window_ms * HUNGRY_WINDOWS)
     count(w.counters, COUNT_NO_BUFFERS, 1)
     tell(w, EVENT_NO_BUFFERS, 0, NULL, 0)
     push_waiter(w, address(w.hungry[wait_of(s)]), address(s.hungering), s)
@@ -210,48 +180,6 @@ def stream_send_later(w, s):
     stream_flush(w, s)
     if stream_drained(s):
         stream_wait_buffers(w, s)
-
-
-def feed_hungry(w):
-    s: cython.pointer(Stream)
-    wait: cython.int
-    turns: uint32_t
-    fed: cython.bint = False
-    for wait in range(WAITS):
-        turns = w.hungry[wait].count  # who waits again has its turn in the next round
-        while turns and w.hungry[wait].first != NULL:
-            turns -= 1
-            s = w.hungry[wait].first.owner
-            if hungry_short(w, s):
-                break
-            drop_waiter(w, address(s.hungering))
-            if wait == WAIT_LARGE and has_share(w, s, GROUP_LARGE):
-                push_waiter(w, address(w.held_back[1]), address(s.hungering), s)
-            else:
-                fed = True
-                feed(w, s)
-    if fed or w.moving:
-        return
-    # While nothing moves, nothing comes back either: one goes on with the reserve, rather one that is under way.
-    for wait in range(WAITS - 1, -1, -1):
-        if w.hungry[wait].first != NULL:
-            s = w.hungry[wait].first.owner
-            drop_waiter(w, address(s.hungering))
-            w.feeding = True
-            feed(w, s)
-            w.feeding = False
-            return
-
-
-def feed(w, s):
-    generation: uint32_t = s.slot.generation
-    if stream_drained(s) and not s.polling:
-        s.send_due_ms = 0
-    stream_refill(w, s)
-    if s.inbox.first != NULL or s.eof or s.error:
-        w.handlers.received[s.kind](w, s)
-    if s.slot.generation == generation and s.slot.used and not s.closing:
-        w.handlers.sent[s.kind](w, s)
 
 
 def stream_received(w, s, c):
@@ -267,16 +195,13 @@ def stream_received(w, s, c):
         stream_finish(w, s)
         return
     if c.result > 0:
-        count(w.counters, COUNT_CLIENT_BYTES_IN if s.kind == KIND_CLIENT else COUNT_UPSTREAM_BYTES_IN, c.result)
-        s.received_since += cast(uint32_t, c.result)
+        count(w.counters, COUNT_CLIENT_BYTES_IN if s.lane.kind == KIND_CLIENT else COUNT_UPSTREAM_BYTES_IN, c.result)
         s.moved += cast(uint32_t, c.result)
+        lane_received(w, address(s.lane), cast(uint32_t, c.result))
         stream_charge(w, s, c.buffer)
-        if s.receive_window_ms and s.received_since >= s.progress_bytes:
-            s.received_since = 0
-            s.receive_due_ms = w.clock.now_ms + s.receive_window_ms
         if not s.secure or s.offload & OFFLOAD_RECEIVE:
-            if s.inbox.last == NULL or not join_last(w, s, address(s.inbox), c.buffer):
-                queue_push(address(s.inbox), c.buffer)
+            if s.lane.inbox.last == NULL or not join_last(w, s, address(s.lane.inbox), c.buffer):
+                queue_push(address(s.lane.inbox), c.buffer)
         else:
             push_cipher(w, s, c.buffer)
             pump(w, s)
@@ -288,13 +213,13 @@ def stream_received(w, s, c):
             s.wanted = s.wanted or mode != RECEIVE_ENDING
     elif c.result == -EIO and s.offload & OFFLOAD_RECEIVE:
         control_record(w, s)
-        if s.outbox.first != NULL:
+        if s.lane.outbox.first != NULL:
             stream_flush(w, s)  # while OpenSSL encrypts, it writes the answer to a KeyUpdate
         s.wanted = s.wanted or mode != RECEIVE_ENDING
     else:
         socket_ended(w, s, -c.result)
         if s.offload & OFFLOAD_RECEIVE:
-            offload_broken(w, s, s.error)
+            offload_broken(w, s, s.lane.error)
     if c.result < 0 and s.watched and not s.wanted:
         stream_watch(w, s)
     if s.receive == RECEIVE_OFF and (
@@ -304,10 +229,10 @@ def stream_received(w, s, c):
         s.wanted = False
         if c.result == -ENOBUFS:
             starve(w, s, NO_BUFFER)  # or all that ask would be refused again in each turn, but for a few
-        elif not s.eof and s.error == 0 and not s.ended:
+        elif not s.lane.eof and s.lane.error == 0 and not s.ended:
             start_receive(w, s)
-    if c.result > 0 or s.eof or s.error:
-        w.handlers.received[s.kind](w, s)
+    if c.result > 0 or s.lane.eof or s.lane.error:
+        w.handlers.received[s.lane.kind](w, s)
 
 
 def push_cipher(w, s, b):
@@ -333,25 +258,30 @@ def join_last(w, s, q, b):
 
 
 def socket_ended(w, s, error):
-    if s.secure and s.offload & OFFLOAD_RECEIVE == 0 and (error == 0 or s.kind == KIND_UPSTREAM or s.delivers_all):
+    if s.secure and s.offload & OFFLOAD_RECEIVE == 0 and (error == 0 or s.lane.kind == KIND_UPSTREAM or s.delivers_all):
         # Earlier bytes may still wait to be decrypted, because the inbox is full. They are not lost. But a request ends
         # at once when its client has reset the connection: nobody waits for its response.
         s.ended = True
         s.ended_error = error
         pump(w, s)
     elif error == 0:
-        s.eof = True
+        s.lane.eof = True
     else:
-        s.error = error
+        s.lane.error = error
 
 
 def pump(w, s):
     """Decrypt what waits, until the inbox is full."""
     more: cython.bint
-    written: uint64_t = s.outbox.bytes
+    written: uint64_t = s.lane.outbox.bytes
     established: cython.bint = s.tls.established
     replied: cython.bint
-    while (s.cipher.first != NULL or tls_pending(s.tls)) and s.inbox.bytes < INBOX_HIGH and not s.eof and s.error == 0:
+    while (
+        (s.cipher.first != NULL or tls_pending(s.tls))
+        and s.lane.inbox.bytes < INBOX_HIGH
+        and not s.lane.eof
+        and s.lane.error == 0
+    ):
         if s.tls.left == 0 and s.cipher.first != NULL:
             tls_feed(s.tls, data_of(s.cipher.first), length_of(s.cipher.first))
         more = pump_one(w, s)
@@ -359,42 +289,42 @@ def pump(w, s):
             buffer_give(address(w.buffers), queue_pop(address(s.cipher)))
         if not more:
             break
-    replied = s.outbox.bytes != written and established
+    replied = s.lane.outbox.bytes != written and established
     if replied:
-        bound_replies(s, s.outbox.bytes - written)
-    elif s.tls.replied and s.inbox.first != NULL and s.error == 0 and stream_drained(s):
+        bound_replies(s, s.lane.outbox.bytes - written)
+    elif s.tls.replied and s.lane.inbox.first != NULL and s.lane.error == 0 and stream_drained(s):
         s.tls.replied = 0
-    if s.ended and s.cipher.first == NULL and not tls_pending(s.tls) and not s.eof and s.error == 0:
-        if s.kind == KIND_CLIENT and s.ended_error == 0:
-            s.eof = True
+    if s.ended and s.cipher.first == NULL and not tls_pending(s.tls) and not s.lane.eof and s.lane.error == 0:
+        if s.lane.kind == KIND_CLIENT and s.ended_error == 0:
+            s.lane.eof = True
         else:
             # RFC 9112 9.8, RFC 8446 6.1: without close_notify anybody may have ended it: a response may be incomplete.
-            s.error = s.ended_error if s.ended_error else ECONNRESET
+            s.lane.error = s.ended_error if s.ended_error else ECONNRESET
     if s.offload_wanted:
         offload_check(w, s)
         offload_step(w, s)
-    if s.kind == KIND_UPSTREAM and (s.state == UPSTREAM_HANDSHAKE or s.error):
+    if s.lane.kind == KIND_UPSTREAM and (s.state == UPSTREAM_HANDSHAKE or s.lane.error):
         return  # the records go out with the request that follows, or before the close
-    if s.outbox.first != NULL and (s.inbox.first == NULL or replied):
+    if s.lane.outbox.first != NULL and (s.lane.inbox.first == NULL or replied):
         # Send handshake records and alerts now: the peer may wait for them. With plaintext in the inbox a response
         # follows, and a ticket goes out with it. After half a head, client_next_request() sends the ticket.
         stream_flush(w, s)
 
 
 def control_record(w, s):
-    written: uint64_t = s.outbox.bytes
+    written: uint64_t = s.lane.outbox.bytes
     if s.tls != NULL and stream_drained(s):
         s.tls.replied = 0
     offload_control(w, s)
-    if s.outbox.bytes > written:
-        bound_replies(s, s.outbox.bytes - written)
+    if s.lane.outbox.bytes > written:
+        bound_replies(s, s.lane.outbox.bytes - written)
 
 
 def bound_replies(s, written):
     """Back-pressure does not apply to what OpenSSL writes on its own, so it has its own bound."""
     s.tls.replied += cast(uint32_t, written)
-    if s.tls.replied > TLS_REPLIES_MAX and not s.eof and s.error == 0:
-        s.error = EPIPE
+    if s.tls.replied > TLS_REPLIES_MAX and not s.lane.eof and s.lane.error == 0:
+        s.lane.error = EPIPE
 
 
 def pump_one(w, s):
@@ -403,28 +333,12 @@ def pump_one(w, s):
     b: cython.pointer(Buffer)
     behind: cython.bint
     if not s.tls.established:
-        result = tls_handshake(s.tls)
-        if result < 0:
-            if s.kind == KIND_CLIENT:
-                count(w.counters, COUNT_HANDSHAKE_ERRORS, 1)
-                if s.tls.door != NULL and s.tls.door.policy:
-                    s.refused = client_fault(s.tls.ssl, s.tls.why)
-            s.error = EPIPE
-            return False
-        if result == 0:
-            return True
-        count(w.counters, COUNT_HANDSHAKES if s.kind == KIND_CLIENT else COUNT_UPSTREAM_HANDSHAKES, 1)
-        if tls_resumed(s.tls):
-            count(w.counters, COUNT_RESUMED if s.kind == KIND_CLIENT else COUNT_UPSTREAM_RESUMED, 1)
-        s.tls_version = cast(cython.uchar, tls_version(s.tls))
-        s.tls_cipher = tls_cipher(s.tls)
-        s.tls_cipher_length = cast(cython.ushort, strlen(s.tls_cipher))
-        if s.kind == KIND_CLIENT and not (keep_identity(s) and offload_begin(w, s)):
-            s.error = EPIPE
-            return False
-    while s.inbox.bytes < INBOX_HIGH:
+        result = handshake_step(w, s)
+        if result <= 0:
+            return result == 0
+    while s.lane.inbox.bytes < INBOX_HIGH:
         # Append to the last buffer. Otherwise a peer that sends records of one byte would use a buffer for each.
-        b = s.inbox.last
+        b = s.lane.inbox.last
         behind = b != NULL and b.group != GROUP_VIEW and room_behind(b) >= FILL_MIN
         if not behind:
             # The buffer of the ciphertext is released in exchange, so the reserve suffices.
@@ -437,35 +351,15 @@ def pump_one(w, s):
             if not behind:
                 buffer_give(address(w.buffers), b)
             if result == TLS_CLOSED:
-                s.eof = True
+                s.lane.eof = True
             elif result < 0:
-                s.error = EPIPE
+                s.lane.error = EPIPE
             return result == 0
         b.end += cast(uint32_t, result)
         if behind:
-            s.inbox.bytes += cast(uint32_t, result)
+            s.lane.inbox.bytes += cast(uint32_t, result)
         else:
-            queue_push(address(s.inbox), b)
-    return True
-
-
-def keep_identity(s):
-    text: cython.char[IDENTITY_BYTES_MAX]
-    length: cython.int
-    if s.tls.door == NULL or s.tls.door.policy == 0:
-        return True
-    s.door = s.tls.door.policy
-    length = client_identity(s.tls.ssl, text)
-    if length < 0:
-        s.refused = client_fault(s.tls.ssl, 0)
-        if s.refused == NULL:
-            s.refused = b"its names are too long, or not allowed in a header field"
-        return True
-    s.identity = cast(cython.p_char, malloc(length))
-    if s.identity == NULL:
-        return False
-    memcpy(s.identity, text, length)
-    s.identity_length = cast(cython.ushort, length)
+            queue_push(address(s.lane.inbox), b)
     return True
 
 
@@ -500,19 +394,19 @@ def stream_notify(w, s):
 
 def stream_queue(w, s, b):
     BUG_ON(b.state != BUFFER_HELD or b.start == b.end)
-    if s.closing or s.send_error:
+    if s.closing or s.lane.send_error:
         if b != s.keep:
             buffer_give(address(w.buffers), b)
         return
     if offload_due(w, s):
         offload_step(w, s)
     if stream_sends_plain(s):
-        if s.outbox.last == NULL or not join_last(w, s, address(s.outbox), b):
-            queue_push(address(s.outbox), b)
+        if s.lane.outbox.last == NULL or not join_last(w, s, address(s.lane.outbox), b):
+            queue_push(address(s.lane.outbox), b)
     else:
         s.tls_written += length_of(b)
         if tls_write(s.tls, data_of(b), length_of(b)) < 0:
-            s.send_error = ENOBUFS if s.tls.exhausted else EPIPE
+            s.lane.send_error = ENOBUFS if s.tls.exhausted else EPIPE
         if b != s.keep:
             buffer_give(address(w.buffers), b)
 
@@ -520,16 +414,16 @@ def stream_queue(w, s, b):
 def stream_flush(w, s):
     if s.sending != NULL or s.closing:
         return
-    if s.outbox.first == NULL:
+    if s.lane.outbox.first == NULL:
         if s.notify_due and not s.polling:
             say_goodbye(w, s)
         return
     if not offload_update(w, s):
         await_room(w, s)
         return
-    b: cython.pointer(Buffer) = queue_pop(address(s.outbox))
-    if s.send_due_ms == 0:
-        stream_send_within(w, s, s.send_window_ms)
+    b: cython.pointer(Buffer) = queue_pop(address(s.lane.outbox))
+    if s.lane.send_due_ms == 0:
+        lane_send_within(w, address(s.lane), s.lane.send_window_ms)
     lend(w, s, b)
 
 
@@ -544,7 +438,7 @@ def lend(w, s, b):
         s.fd,
         data_of(b),
         length_of(b),
-        s.outbox.first != NULL,
+        s.lane.outbox.first != NULL,
         tag_of(operation_of(s, OP_CLIENT_SEND), s.slot.index, s.slot.generation),
     )
 
@@ -552,18 +446,18 @@ def lend(w, s, b):
 def stream_part(w, s):
     b: cython.pointer(Buffer)
     sent: cython.longlong
-    if s.closing or s.sending != NULL or s.send_error or s.tls == NULL:
+    if s.closing or s.sending != NULL or s.lane.send_error or s.tls == NULL:
         return
     # RFC 8446 6.1: each side sends close_notify before it closes. After an error OpenSSL has written an alert instead.
     stream_notify(w, s)
-    b = s.outbox.first
+    b = s.lane.outbox.first
     while b != NULL:
         sent = send(s.fd, data_of(b), length_of(b), MSG_DONTWAIT | MSG_NOSIGNAL)
         if sent != cast(cython.longlong, length_of(b)):
             return  # the socket is full: close without it
         count(w.counters, COUNT_UPSTREAM_BYTES_OUT, sent)
-        buffer_give(address(w.buffers), queue_pop(address(s.outbox)))
-        b = s.outbox.first
+        buffer_give(address(w.buffers), queue_pop(address(s.lane.outbox)))
+        b = s.lane.outbox.first
 
 
 def say_goodbye(w, s):
@@ -578,18 +472,27 @@ def await_room(w, s):
     """Have stream_writable() called when the socket has room."""
     if s.polling:
         return
-    if s.send_due_ms == 0:
-        stream_send_within(w, s, s.send_window_ms)
+    if s.lane.send_due_ms == 0:
+        lane_send_within(w, address(s.lane), s.lane.send_window_ms)
     s.polling = True
     s.operations += 1
     w.driver.writable(address(w.driver), s.fd, tag_of(OP_CLIENT_WRITABLE, s.slot.index, s.slot.generation))
 
 
+def stream_shut(w, s):
+    s.lane.shut_write = True
+    if s.secure:
+        stream_notify(w, s)
+        stream_flush(w, s)
+    if stream_drained(s):
+        shutdown(s.fd, SHUT_WR)
+
+
 def stream_writable(w, s):
     stream_flush(w, s)
     if stream_drained(s):
-        s.send_due_ms = 0
-        w.handlers.sent[s.kind](w, s)
+        s.lane.send_due_ms = 0
+        w.handlers.sent[s.lane.kind](w, s)
 
 
 def stream_sent(w, s, result):
@@ -599,13 +502,13 @@ def stream_sent(w, s, result):
     w.moving -= 1
     buffer_move(b, BUFFER_HELD)
     if result > 0:
-        count(w.counters, COUNT_CLIENT_BYTES_OUT if s.kind == KIND_CLIENT else COUNT_UPSTREAM_BYTES_OUT, result)
-        s.sent_any = True
+        count(w.counters, COUNT_CLIENT_BYTES_OUT if s.lane.kind == KIND_CLIENT else COUNT_UPSTREAM_BYTES_OUT, result)
+        s.lane.sent_any = True
         b.start += cast(uint32_t, result)
-        stream_took(w, s, cast(uint32_t, result))
-    elif s.send_error == 0:
-        s.send_error = -result if result < 0 else EPIPE
-        queue_give(address(w.buffers), address(s.outbox))
+        lane_took(w, address(s.lane), cast(uint32_t, result))
+    elif s.lane.send_error == 0:
+        s.lane.send_error = -result if result < 0 else EPIPE
+        queue_give(address(w.buffers), address(s.lane.outbox))
     if result > 0 and b.start < b.end and not s.closing:
         # A short send: send the rest before everything else.
         lend(w, s, b)
@@ -617,128 +520,8 @@ def stream_sent(w, s, result):
         return
     stream_flush(w, s)
     if stream_drained(s):
-        s.send_due_ms = 0
-    w.handlers.sent[s.kind](w, s)
-
-
-# --------------------------------------------------------------------------------------------------- deadlines
-
-
-def stream_receive_within(w, s, ms, renewed):
-    s.received_since = 0
-    s.receive_window_ms = ms if renewed else 0
-    if ms == 0:
-        s.receive_due_ms = 0
-        return
-    s.receive_due_ms = w.clock.now_ms + ms
-    timer_before(address(w.wheel), address(s.timer), s.receive_due_ms)
-
-
-def stream_took(w, s, bytes):
-    s.sent_since += bytes
-    s.moved += bytes
-    if s.sent_since < s.progress_bytes:
-        return
-    if s.send_due_ms and s.kind == KIND_UPSTREAM:
-        s.send_due_ms = w.clock.now_ms + s.send_window_ms
-    elif s.send_due_ms:
-        # A credit: a client that takes less than LEAST_RATE on average uses it up, however it spreads its bytes.
-        s.send_due_ms = credited(w.clock.now_ms, s.send_due_ms, s.send_window_ms, s.sent_since)
-    s.sent_since = 0
-
-
-def credited(now_ms, due_ms, window_ms, bytes):
-    return min(now_ms + window_ms, due_ms + cast(uint64_t, bytes) * 1000 // LEAST_RATE)
-
-
-def stream_send_within(w, s, ms):
-    s.sent_since = 0
-    if ms == 0:
-        s.send_due_ms = 0
-        return
-    s.send_due_ms = w.clock.now_ms + ms
-    timer_before(address(w.wheel), address(s.timer), s.send_due_ms)
-
-
-def stream_timer(w, s):
-    """The timer is due: has a deadline passed, or was it moved?"""
-    now: uint64_t = w.clock.now_ms
-    if s.closing:
-        return
-    if s.receive_due_ms and s.receive_due_ms <= now:
-        s.receive_due_ms = 0
-        s.late = LATE_BUFFERS if stream_hungry(s) or s.receive == RECEIVE_STARVED else LATE_RECEIVE
-        if s.looking:
-            s.late = LATE_LOOK
-        w.handlers.late[s.kind](w, s)
-        return
-    if s.send_due_ms and s.send_due_ms <= now:
-        s.send_due_ms = 0
-        s.late = LATE_BUFFERS if stream_hungry(s) and stream_drained(s) and not s.polling else LATE_SEND
-        w.handlers.late[s.kind](w, s)
-        return
-    due: uint64_t = s.receive_due_ms
-    if due == 0 or (s.send_due_ms and s.send_due_ms < due):
-        due = s.send_due_ms
-    if due:
-        timer_set(address(w.wheel), address(s.timer), due)
-
-
-# ----------------------------------------------------------------------------------------------------- closing
-
-
-def stream_close(w, s):
-    if s.closing:
-        return
-    s.closing = True
-    drop_waiter(w, address(s.starving))
-    drop_waiter(w, address(s.hungering))
-    timer_clear(address(w.wheel), address(s.timer))
-    queue_give(address(w.buffers), address(s.inbox))
-    queue_give(address(w.buffers), address(s.cipher))
-    queue_give(address(w.buffers), address(s.outbox))
-    if s.operations and s.fd >= 0:
-        # close() would neither cancel operations in flight nor send FIN. So shut down, wait, then close.
-        shutdown(s.fd, SHUT_RD if s.aborted else SHUT_RDWR)
-        if s.aborted:
-            # No FIN, so that the close resets the connection. Then the send in flight must be cancelled by its tag.
-            if s.sending != NULL:
-                w.driver.cancel(
-                    address(w.driver), s.fd, tag_of(operation_of(s, OP_CLIENT_SEND), s.slot.index, s.slot.generation)
-                )
-            if s.polling:
-                w.driver.cancel(address(w.driver), s.fd, tag_of(OP_CLIENT_WRITABLE, s.slot.index, s.slot.generation))
-    if s.operations == 0:
-        stream_finish(w, s)
-
-
-def stream_abort(w, s):
-    """Close with a reset, so that the peer does not take a part for the whole."""
-    how: linger
-    how.l_onoff = 1
-    how.l_linger = 0
-    if not s.closing and s.fd >= 0:
-        setsockopt(s.fd, SOL_SOCKET, SO_LINGER, address(how), cython.sizeof(how))
-        s.aborted = True
-    stream_close(w, s)
-
-
-def stream_finish(w, s):
-    if s.operations or s.ready:
-        return
-    tls: cython.pointer(Tls) = s.tls
-    queue_give(address(w.buffers), address(s.outbox))
-    offload_forget(s)
-    if s.fd >= 0:
-        w.driver.close(address(w.driver), s.fd)
-        s.fd = -1
-    free(s.identity)
-    s.identity = NULL
-    w.handlers.gone[s.kind](w, s)  # releases the slot: do not use s from here on
-    if tls != NULL:
-        # After `gone`, because the access record of a request that was cut contains the name of the cipher.
-        tls_close(tls)
-        gauge(w.counters, GAUGE_TLS, -1)
+        s.lane.send_due_ms = 0
+    w.handlers.sent[s.lane.kind](w, s)
 
 
 # For tests.
@@ -788,16 +571,3 @@ def watching(steps: list) -> list:
     free(s)
     free(w)
     return found
-
-
-def pace(window_ms: int, steps: list) -> int:
-    """Milliseconds until a client that repeats these steps (wait `ms`, take `bytes`) is late; an hour at most."""
-    now: uint64_t = 0
-    due: uint64_t = window_ms
-    while now < 3600000:
-        for ms, bytes in steps:
-            if now + ms >= due:
-                return due
-            now += ms
-            due = credited(now, due, window_ms, bytes)
-    return now

@@ -7,6 +7,9 @@ from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import strlen
 from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection.client import *
+from cython.cimports.ringway.engine.connection.closing import *
+from cython.cimports.ringway.engine.connection.deadlines import *
+from cython.cimports.ringway.engine.connection.peer import *
 from cython.cimports.ringway.engine.connection.reach import *
 from cython.cimports.ringway.engine.connection.rules import *
 from cython.cimports.ringway.engine.connection.state import *
@@ -60,7 +63,7 @@ def upstream_acquire(w, x, fresh):
     if u != NULL and not fresh:
         pool_remove(w, u)
         upstream_move(u, UPSTREAM_BUSY)
-        stream_receive_within(w, address(u.stream), 0, False)
+        lane_receive_within(w, address(u.stream.lane), 0, False)
         u.exchange = x
         x.upstream = u
         x.reused = True
@@ -97,8 +100,8 @@ def upstream_connect(w, x, origin):
     gauge(w.counters, GAUGE_UPSTREAMS, 1)
     count(w.counters, COUNT_CONNECTS, 1)
     stream_open(w, s, KIND_UPSTREAM, fd, False)
-    s.progress_bytes = 1  # an upstream is trusted: one byte is progress (server-sent events come slowly)
-    s.send_window_ms = origin.rules.snapshot.timeouts.upstream_ms
+    s.lane.progress_bytes = 1  # an upstream is trusted: one byte is progress (server-sent events come slowly)
+    s.lane.send_window_ms = origin.rules.snapshot.timeouts.upstream_ms
     u.origin = origin
     s.rules = rules_refer(origin.rules)
     origin.open += 1
@@ -106,9 +109,9 @@ def upstream_connect(w, x, origin):
     u.rival = x.upstream
     x.upstream = u
     upstream_move(u, UPSTREAM_CONNECTING)
-    stream_receive_within(w, s, origin.rules.snapshot.timeouts.connect_ms, False)
+    lane_receive_within(w, address(s.lane), origin.rules.snapshot.timeouts.connect_ms, False)
     if x.attempts < x.addresses:
-        stream_send_within(w, s, RACE_MS)
+        lane_send_within(w, address(s.lane), RACE_MS)
     s.operations += 1
     w.driver.connect(
         address(w.driver),
@@ -155,7 +158,7 @@ def upstream_connected(w, u, result):
         connect_failed(w, u, connect_reason(-result))
         return
     reach_answered(u)
-    stream_send_within(w, s, 0)
+    lane_send_within(w, address(s.lane), 0)
     if u.rival != NULL or u.exchange.upstream != u:
         upstream_forsake(w, u.exchange, u)
     if name.proxy_protocol and not send_proxy_header(w, u, name.proxy_protocol):
@@ -169,7 +172,7 @@ def upstream_connected(w, u, result):
         if not stream_secure(w, s, u.origin.tls) or not stream_shake(w, s):
             connect_failed(w, u, OUT_OF_MEMORY)
         return
-    stream_receive_within(w, s, 0, False)
+    lane_receive_within(w, address(s.lane), 0, False)
     upstream_move(u, UPSTREAM_BUSY)
     w.handlers.upstream_ready(w, u.exchange)
 
@@ -197,17 +200,17 @@ def upstream_handshake(w, u):
     s: cython.pointer(Stream) = address(u.stream)
     if u.exchange == NULL:
         return  # the exchange no longer waits for it
-    if s.error == ENOBUFS:
+    if s.lane.error == ENOBUFS:
         connect_failed(w, u, OUT_OF_MEMORY)
-    elif s.error or s.eof:
+    elif s.lane.error or s.lane.eof:
         connect_failed(w, u, tls_reason(w, u))
-    elif s.inbox.first != NULL:
+    elif s.lane.inbox.first != NULL:
         # RFC 9112 9.2: bytes that come before a request are not a response.
         connect_failed(w, u, UPSTREAM_BAD_HEAD)
     elif s.tls_version == 0:
         stream_flush(w, s)
     else:
-        stream_receive_within(w, s, 0, False)
+        lane_receive_within(w, address(s.lane), 0, False)
         upstream_move(u, UPSTREAM_BUSY)
         w.handlers.upstream_ready(w, u.exchange)
 
@@ -281,10 +284,10 @@ def upstream_release(w, u):
     u.exchange = NULL
     u.served += 1
     s.keep = NULL
-    if s.inbox.first == NULL:
+    if s.lane.inbox.first == NULL:
         stream_refill(w, s)  # it may already have sent more
     given_up: cython.bint = w.draining or origin.rules != w.rules or entry.proxy_protocol != 0
-    if s.eof or s.error or s.inbox.first != NULL or not stream_drained(s) or given_up:
+    if s.lane.eof or s.lane.error or s.lane.inbox.first != NULL or not stream_drained(s) or given_up:
         upstream_drop(w, u)
         return
     if s.tls != NULL and s.tls.context != origin.tls:
@@ -298,7 +301,7 @@ def upstream_release(w, u):
     upstream_move(u, UPSTREAM_IDLE)
     u.idle_ns = w.clock.now_ns
     pool_put(w, u)
-    stream_receive_within(w, s, origin.rules.snapshot.timeouts.upstream_idle_ms, False)
+    lane_receive_within(w, address(s.lane), origin.rules.snapshot.timeouts.upstream_idle_ms, False)
     stream_want(w, s, GROUP_LARGE, True, True)
 
 
@@ -428,10 +431,10 @@ def upstream_received(w, s):
         upstream_handshake(w, u)
     elif u.exchange != NULL:
         w.handlers.upstream_received(w, u.exchange)
-    elif s.inbox.first != NULL or s.eof or s.error:
+    elif s.lane.inbox.first != NULL or s.lane.eof or s.lane.error:
         # An idle connection closed, or sent something out of turn. Do not use it again (response smuggling).
         count(w.counters, COUNT_IDLE_DROPPED, 1)
-        if s.inbox.first != NULL:
+        if s.lane.inbox.first != NULL:
             upstream_break(w, u)
         else:
             upstream_drop(w, u)
@@ -443,7 +446,7 @@ def upstream_sent(w, s):
         return  # the request was not sent yet. If sending failed, receiving reports it
     if u.exchange != NULL:
         w.handlers.upstream_sent(w, u.exchange)
-    elif s.error:
+    elif s.lane.error:
         upstream_drop(w, u)
 
 
@@ -453,11 +456,13 @@ def upstream_late(w, s):
     if x == NULL:
         upstream_drop(w, u)  # `upstream_idle` has passed
         return
-    if s.state == UPSTREAM_CONNECTING and s.late == LATE_SEND:
+    if s.state == UPSTREAM_CONNECTING and s.lane.late == LATE_SEND:
         upstream_race(w, x)
-        timer_set(address(w.wheel), address(s.timer), s.receive_due_ms)  # the deadline of this attempt is later
+        timer_set(
+            address(w.wheel), address(s.lane.timer), s.lane.receive_due_ms
+        )  # the deadline of this attempt is later
         return
-    if s.late != LATE_LOOK:
+    if s.lane.late != LATE_LOOK:
         count(w.counters, COUNT_TIMEOUTS, 1)
     if s.state == UPSTREAM_CONNECTING:
         reach_failed(w, u, ETIMEDOUT)

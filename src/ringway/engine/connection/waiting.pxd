@@ -34,7 +34,7 @@ cdef void drop_waiter(Worker* w, Waiter* one) noexcept nogil     # from its list
 cdef int wait_of(const Stream* s) noexcept nogil    # Wait of one that is hungry
 cdef bint hungry_short(const Worker* w, const Stream* s) noexcept nogil
 
-cdef inline bint stream_short(const Worker* w, int group) noexcept nogil:
+cdef inline bint buffers_short(const Worker* w, int group) noexcept nogil:
     """Nothing new is to be begun with a buffer of this group: wait."""
     return not w.feeding and buffer_scarce(&w.buffers, group)
 

@@ -52,12 +52,12 @@ def stream_let_in(w):
 
 def wait_of(s):
     # A request that has not begun needs a small one alone. It must not wait for large ones that others hold.
-    head: cython.bint = s.kind == KIND_CLIENT and (s.state == CLIENT_IDLE or s.state == CLIENT_HEAD)
+    head: cython.bint = s.lane.kind == KIND_CLIENT and (s.state == CLIENT_IDLE or s.state == CLIENT_HEAD)
     return WAIT_SMALL if head else WAIT_LARGE
 
 
 def hungry_short(w, s):
-    return stream_short(w, GROUP_SMALL) or (wait_of(s) == WAIT_LARGE and stream_short(w, GROUP_LARGE))
+    return buffers_short(w, GROUP_SMALL) or (wait_of(s) == WAIT_LARGE and buffers_short(w, GROUP_LARGE))
 
 
 # ------------------------------------------------------------------------------------------------------- shares
@@ -65,8 +65,8 @@ def hungry_short(w, s):
 
 def has_share(w, s, group):
     place: uint32_t
-    busy: cython.bint = s.kind == KIND_CLIENT and s.state == CLIENT_BUSY
-    if s.cipher.first != NULL or (s.inbox.first != NULL and not busy):
+    busy: cython.bint = s.lane.kind == KIND_CLIENT and s.state == CLIENT_BUSY
+    if s.cipher.first != NULL or (s.lane.inbox.first != NULL and not busy):
         return False
     if w.clock.now_ms >= w.share_until_ms:
         w.handlers.take_stock(w)

@@ -27,8 +27,6 @@ cdef void exchange_began(Worker* w, Exchange* x, uint16_t status) noexcept nogil
 cdef void exchange_answer(Worker* w, Exchange* x, uint16_t status, const char* fields, uint32_t fields_length,
                           const char* body, uint32_t body_length) noexcept nogil
     # a whole response of Ringway's own; `fields` are extra field lines
-cdef void exchange_send_end(Worker* w, Exchange* x, Buffer* b) noexcept nogil
-    # queues the last bytes of the response; takes over b
 cdef void exchange_fail(Worker* w, Exchange* x, int reason) noexcept nogil
 cdef void exchange_fail_with(Worker* w, Exchange* x, int reason, const char* fields, uint32_t fields_length) noexcept nogil
 cdef void exchange_cut(Worker* w, Exchange* x, int reason) noexcept nogil

@@ -27,6 +27,7 @@ def exchange_take(w, c):
     if x == NULL:
         return NULL
     x.client = c
+    x.front = address(c.stream.lane)
     x.rules = rules_refer(w.rules)
     x.state = EXCHANGE_ROUTED
     x.minor = 1
@@ -50,8 +51,9 @@ def exchange_take(w, c):
 def exchange_reply(w, x, r):
     r.date_field = w.clock.date_field
     r.minor = x.minor
-    x.client.last = x.client.last or w.draining or x.client.listener.removed
-    r.keep_alive = not x.client.last
+    if w.draining or x.client.listener.removed:
+        lane_end_after(x.front)
+    r.keep_alive = not lane_ends(x.front)
     r.chunked = False
     r.upgrade = False
     r.fields.length = 0
@@ -80,9 +82,7 @@ def status_class(status):
 def exchange_answer(w, x, status, fields, fields_length, body, body_length):
     exchange_move(x, EXCHANGE_ANSWER)
     if not x.up.done:
-        # The rest of the request is not read, so Ringway cannot know where the next request begins.
-        x.client.last = True
-        x.client.linger = True
+        lane_leave_rest(x.front)
     r: Reply
     exchange_reply(w, x, address(r))
     b: cython.pointer(Buffer) = exchange_room(w, address(r), cast(uint64_t, fields_length) + body_length)
@@ -107,15 +107,8 @@ def exchange_answer(w, x, status, fields, fields_length, body, body_length):
         p = put(p, b"\r\n", 2)
     b.end = cast(uint32_t, p - b.base)
     BUG_ON(b.end > b.size - TAILROOM)
-    exchange_send_end(w, x, b)
+    lane_send_end(w, x.front, b)
     exchange_done(w, x)
-
-
-def exchange_send_end(w, x, b):
-    if x.client.last:
-        stream_send_end(w, address(x.client.stream), b)
-    else:
-        stream_send(w, address(x.client.stream), b)
 
 
 def exchange_fail(w, x, reason):
@@ -130,8 +123,7 @@ def exchange_fail_with(w, x, reason, fields, fields_length):
         return
     x.reason = cast(cython.uchar, reason)
     if reason <= BAD_EXPECTATION or CLIENT_HEAD_TIMEOUT <= reason <= CLIENT_TOO_SLOW:
-        x.client.last = True  # Ringway cannot know where the next request begins
-        x.client.linger = True
+        lane_leave_rest(x.front)
     exchange_leave_upstream(w, x)
     text: cython.char[512]
     p: cython.p_char = text
@@ -147,7 +139,7 @@ def exchange_fail_with(w, x, reason, fields, fields_length):
 
 
 def exchange_cut(w, x, reason):
-    if reason == CLIENT_CLOSED and (x.client.stream.send_error == ENOBUFS or x.client.stream.error == ENOBUFS):
+    if reason == CLIENT_CLOSED and (x.front.send_error == ENOBUFS or x.front.error == ENOBUFS):
         reason = OUT_OF_MEMORY
         tell(w, EVENT_NO_BUFFERS, 0, NULL, 0)
     if x.reason == 0:
@@ -156,12 +148,12 @@ def exchange_cut(w, x, reason):
     # exchange now, or, if operations are in flight, client_gone() releases it later.
     exchange_leave_upstream(w, x)
     c: cython.pointer(Client) = x.client
-    if c.stream.error and c.stream.tls != NULL and c.stream.tls.failed:
+    if x.front.error and lane_tls_failed(x.front):
         # RFC 8446 6.2: TLS failed. Send its fatal alert, which also marks the response as incomplete.
         exchange_release(w, x)
         client_broken(w, c)
         return
-    stream_abort(w, address(c.stream))
+    lane_reset(w, x.front)
 
 
 def exchange_leave_upstream(w, x):
@@ -171,9 +163,11 @@ def exchange_leave_upstream(w, x):
         upstream_forsake(w, x, NULL)  # rule: as below, one connection after another
         return
     x.upstream.exchange = NULL
-    if x.upstream.stream.keep != NULL and x.upstream.stream.sending == x.upstream.stream.keep:
-        x.request = NULL  # still lent: the stream releases it when the send completes
-    x.upstream.stream.keep = NULL
+    if x.back != NULL:
+        if lane_lends(x.back, x.request):
+            x.request = NULL  # the lane releases it when the send completes
+        lane_keep(x.back, NULL)
+        x.back = NULL
     if x.state == EXCHANGE_DONE or x.down.done:
         upstream_drop(w, x.upstream)  # rule: it has no exchange now, so closing it closes nothing else
     else:
@@ -185,32 +179,26 @@ def exchange_leave_upstream(w, x):
 
 
 def client_has_left(w, x):
-    if x.route.half_close or not (x.client.stream.eof or x.client.stream.left):
+    if x.route.half_close or not (x.front.eof or x.front.left):
         return False
     exchange_cut(w, x, CLIENT_CLOSED)
     return True
 
 
 def keep_pipelined(w, x):
-    # A multishot receive brings 32 buffers, or RING_BUFFERS if the kernel runs it twice in a turn, before its cancel
-    # takes effect in the next turn. So cancel it at the first bytes, and use single receives from then on. Each begins
-    # only below the bound.
-    # Single receives alone would cost every request of the other clients one more operation.
-    s: cython.pointer(Stream) = address(x.client.stream)
-    x.client.pipelines = x.client.pipelines or s.inbox.first != NULL or s.cipher.first != NULL
-    stream_pause(w, s)
-    if s.inbox.bytes + s.cipher.bytes < x.rules.snapshot.limits.pipeline_bytes:
-        stream_want(w, s, GROUP_SMALL, False, True)
-    elif x.route != NULL and x.route.kind == ROUTE_PROXY and not x.route.half_close:
-        stream_watch(w, s)  # it can still disconnect
+    lane_pipeline(
+        w,
+        x.front,
+        x.rules.snapshot.limits.pipeline_bytes,
+        x.route != NULL and x.route.kind == ROUTE_PROXY and not x.route.half_close,
+    )
 
 
 def watch_client(w, x, later):
-    s: cython.pointer(Stream) = address(x.client.stream)
-    if s.inbox.first != NULL or s.cipher.first != NULL:
-        keep_pipelined(w, x)
+    if lane_empty(x.front):
+        lane_watch(w, x.front, later)
     else:
-        stream_want(w, s, GROUP_SMALL, client_many(x.client, 1), later)
+        keep_pipelined(w, x)
 
 
 # ------------------------------------------------------------------------------------------------------ ending
@@ -222,17 +210,16 @@ def exchange_done(w, x):
 
 
 def exchange_settle(w, x):
-    if x.client.stream.send_error:
+    if x.front.send_error:
         exchange_cut(w, x, CLIENT_CLOSED)
-    elif stream_drained(address(x.client.stream)):
+    elif lane_drained(x.front):
         exchange_finish(w, x)
 
 
 def exchange_finish(w, x):
     c: cython.pointer(Client) = x.client
     if not x.up.done:
-        c.last = True
-        c.linger = True
+        lane_leave_rest(x.front)
     exchange_release(w, x)
     client_done(w, c)
 

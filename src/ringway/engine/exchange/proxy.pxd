@@ -17,7 +17,7 @@ from libc.stdint cimport uint32_t
 from ringway.engine.base.buffers cimport Buffer
 from ringway.engine.http.chunked cimport Chunked
 from ringway.engine.base.spans cimport Span
-from ringway.engine.connection.state cimport BodyState, Client, Exchange, Stream, Upstream, Worker
+from ringway.engine.connection.state cimport BodyState, Exchange, Lane, Worker
 
 cdef enum:
     HOST_FIELD_BYTES_MAX = 300        # a name of 253 bytes, a port; longer ones would not fit the head room
@@ -29,7 +29,7 @@ cdef Buffer* make_room(Worker* w, Buffer* b, uint32_t length) noexcept nogil
     # NULL: that does not fit, or no buffer is free
 cdef uint32_t write_forward(Worker* w, Exchange* x, const char* data, Span path) noexcept nogil
 cdef void proxy_ready(Worker* w, Exchange* x) noexcept nogil
-cdef bint tls_broken(const Upstream* u) noexcept nogil
+cdef bint send_failed(const Lane* lane) noexcept nogil
 cdef void proxy_failed(Worker* w, Exchange* x, int reason) noexcept nogil
 cdef void proxy_pull_request(Worker* w, Exchange* x) noexcept nogil
 cdef void request_sent(Worker* w, Exchange* x) noexcept nogil
@@ -49,9 +49,9 @@ cdef bint interim_response(Worker* w, Exchange* x, uint32_t length) noexcept nog
 cdef void final_response(Worker* w, Exchange* x, uint32_t length) noexcept nogil
 cdef void proxy_pull_response(Worker* w, Exchange* x) noexcept nogil
 cdef void response_done(Worker* w, Exchange* x) noexcept nogil
-cdef bint keep_rest(Worker* w, Client* c, Buffer* b, uint32_t used) noexcept nogil
+cdef bint keep_rest(Worker* w, Exchange* x, Buffer* b, uint32_t used) noexcept nogil
     # bytes of b after the first `used` belong to the next request: copies them back to the front of the inbox. False:
     # no buffer is free, the next request is lost, and the connection ends with this response
-cdef void send_some(Worker* w, Stream* s, Buffer* b) noexcept nogil
-cdef bint send_last(Worker* w, Stream* s, const BodyState* body, const Chunked* chunks, Buffer* b) noexcept nogil
+cdef void send_some(Worker* w, Lane* lane, Buffer* b) noexcept nogil
+cdef bint send_last(Worker* w, Lane* lane, const BodyState* body, const Chunked* chunks, Buffer* b) noexcept nogil
     # queues b and the end of a chunked body, in a buffer of its own if b is NULL or full. False: no buffer

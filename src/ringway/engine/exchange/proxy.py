@@ -119,29 +119,29 @@ def write_forward(w, x, data, path):
 
 
 def proxy_ready(w, x):
-    u: cython.pointer(Upstream) = x.upstream
     b: cython.pointer(Buffer) = x.request
     exchange_move(x, EXCHANGE_WAIT)
     x.seen = 0
-    u.stream.sent_any = False
+    x.back = address(x.upstream.stream.lane)
+    x.back.sent_any = False
     if x.reused:
-        u.stream.keep = b  # it may be sent again
+        lane_keep(x.back, b)  # it may be sent again
     else:
-        u.stream.keep = NULL
+        lane_keep(x.back, NULL)
         x.request = NULL
-    stream_send(w, address(u.stream), b)
-    if tls_broken(u):
+    lane_send(w, x.back, b)
+    if send_failed(x.back):
         exchange_fail(w, x, OUT_OF_MEMORY)
     elif x.up.done:
-        stream_receive_within(w, address(u.stream), x.rules.snapshot.timeouts.first_byte_ms, False)
+        lane_receive_within(w, x.back, x.rules.snapshot.timeouts.first_byte_ms, False)
         watch_client(w, x, True)
     else:
         proxy_pull_request(w, x)
 
 
-def tls_broken(u):
+def send_failed(lane):
     """Could a buffer not be encrypted, because no buffer was free? No completion reports this."""
-    return u.stream.send_error != 0 and u.stream.tls != NULL and u.stream.tls.failed
+    return lane.send_error != 0 and lane_tls_failed(lane)
 
 
 def proxy_failed(w, x, reason):
@@ -150,36 +150,32 @@ def proxy_failed(w, x, reason):
 
 def proxy_pull_request(w, x):
     """Take as much of the body from the client as the upstream connection has room for."""
-    s: cython.pointer(Stream) = address(x.client.stream)
-    t: cython.pointer(Stream) = address(x.upstream.stream)
+    s: cython.pointer(Lane) = x.front
+    t: cython.pointer(Lane) = x.back
     b: cython.pointer(Buffer)
-    rest: cython.pointer(Buffer)
     used: uint32_t
     start: uint32_t
     got: uint32_t
     result: cython.int
-    while not x.up.done and not stream_full(w, t):
-        b = queue_pop(address(s.inbox))
-        if b == NULL:
-            stream_refill(w, s)
-            b = queue_pop(address(s.inbox))
+    while not x.up.done and not lane_full(w, t):
+        b = lane_take(w, s)
         if b == NULL:
             if s.eof or s.error:
                 exchange_cut(w, x, CLIENT_CLOSED)
                 return
-            stream_pause(w, s)
-            stream_want(w, s, GROUP_LARGE, False, False)
+            lane_pause(w, s)
+            lane_want(w, s)
             if x.expect_continue and x.state == EXCHANGE_WAIT:
                 # RFC 9110 10.1.1: the client waits for 100, so the next bytes must come from the upstream.
                 if t.receive_due_ms == 0:
-                    stream_receive_within(w, t, x.rules.snapshot.timeouts.first_byte_ms, False)
+                    lane_receive_within(w, t, x.rules.snapshot.timeouts.first_byte_ms, False)
             elif s.receive_due_ms == 0:
-                stream_receive_within(w, s, x.rules.snapshot.timeouts.body_ms, True)
+                lane_receive_within(w, s, x.rules.snapshot.timeouts.body_ms, True)
             return
         x.pulled = True
         if x.expect_continue and x.state == EXCHANGE_WAIT:
             x.expect_continue = False  # the client did not wait
-            stream_receive_within(w, t, 0, False)
+            lane_receive_within(w, t, 0, False)
         result = body_decode(
             address(x.up), address(x.up_chunks), data_of(b), length_of(b), address(used), address(start), address(got)
         )
@@ -193,7 +189,7 @@ def proxy_pull_request(w, x):
             buffer_give(address(w.buffers), b)
             exchange_fail(w, x, -result)
             return
-        if used < length_of(b) and not keep_rest(w, x.client, b, used):
+        if used < length_of(b) and not keep_rest(w, x, b, used):
             buffer_give(address(w.buffers), b)
             exchange_fail(w, x, OUT_OF_MEMORY)
             return
@@ -205,12 +201,12 @@ def proxy_pull_request(w, x):
             return
         if not x.up.done:
             send_some(w, t, b)
-        if tls_broken(x.upstream):
+        if send_failed(t):
             exchange_fail(w, x, OUT_OF_MEMORY)
             return
-    stream_receive_within(w, s, 0, False)  # the client has no deadline now
+    lane_receive_within(w, s, 0, False)  # the client has no deadline now
     if not x.up.done:
-        stream_pause(w, s)  # the upstream is slower: what the client sends waits in the kernel
+        lane_pause(w, s)  # the upstream is slower: what the client sends waits in the kernel
     else:
         if client_has_left(w, x):
             return
@@ -219,7 +215,7 @@ def proxy_pull_request(w, x):
         request_sent(w, x)
 
 
-def keep_rest(w, c, b, used):
+def keep_rest(w, x, b, used):
     # Copy from the end, into as many buffers as necessary: a reload may have made buffers smaller than b.
     rest: cython.pointer(Buffer)
     n: uint32_t
@@ -227,29 +223,28 @@ def keep_rest(w, c, b, used):
     while left:
         rest = buffer_take(address(w.buffers), GROUP_SMALL if left <= SMALL_BYTES else GROUP_LARGE)
         if rest == NULL:
-            c.last = True
-            c.linger = True
+            lane_leave_rest(x.front)
             return False
         n = min(left, room_behind(rest))
         left -= n
         memcpy(data_of(rest), data_of(b) + used + left, n)
         rest.end += n
-        queue_push_front(address(c.stream.inbox), rest)
+        queue_push_front(address(x.front.inbox), rest)
     return True
 
 
-def send_some(w, s, b):
+def send_some(w, lane, b):
     if length_of(b):
-        stream_send(w, s, b)
+        lane_send(w, lane, b)
     else:
         buffer_give(address(w.buffers), b)
 
 
-def send_last(w, s, body, chunks, b):
+def send_last(w, lane, body, chunks, b):
     text: cython.char[LAST_BYTES_MAX]
     n: uint32_t = body_last(body, chunks, text)
     if n and b != NULL and b.size - b.end < n:
-        stream_queue(w, s, b)
+        lane_queue(w, lane, b)
         b = NULL
     if n and b == NULL:
         b = buffer_take(address(w.buffers), GROUP_SMALL)
@@ -258,17 +253,17 @@ def send_last(w, s, body, chunks, b):
     if n:
         memcpy(b.base + b.end, text, n)
         b.end += n
-    if b != NULL and length_of(b) and s.kind == KIND_CLIENT and cast(cython.pointer(Client), s).last:
-        stream_send_end(w, s, b)
+    if b != NULL and length_of(b) and lane.kind == KIND_CLIENT:
+        lane_send_end(w, lane, b)
     elif b != NULL:
-        send_some(w, s, b)
+        send_some(w, lane, b)
     return True
 
 
 def request_sent(w, x):
     # The deadline for the response begins when the request is sent. Before that, the deadline of sending counts.
-    if x.state == EXCHANGE_WAIT and stream_drained(address(x.upstream.stream)):
-        stream_receive_within(w, address(x.upstream.stream), x.rules.snapshot.timeouts.first_byte_ms, False)
+    if x.state == EXCHANGE_WAIT and lane_drained(x.back):
+        lane_receive_within(w, x.back, x.rules.snapshot.timeouts.first_byte_ms, False)
 
 
 def release_request(w, x):
@@ -277,20 +272,20 @@ def release_request(w, x):
     if b == NULL:
         return
     x.request = NULL
-    x.upstream.stream.keep = NULL
-    if x.upstream.stream.sending != b:
+    if not lane_lends(x.back, b):
         buffer_give(address(w.buffers), b)
+    lane_keep(x.back, NULL)
 
 
 def proxy_client_received(w, x):
-    s: cython.pointer(Stream) = address(x.client.stream)
+    s: cython.pointer(Lane) = x.front
     if x.state == EXCHANGE_TUNNEL:
         tunnel_flow(w, x)
     elif s.error:
         exchange_cut(w, x, CLIENT_CLOSED)
-    elif not x.up.done and x.upstream != NULL and (x.state == EXCHANGE_WAIT or x.state == EXCHANGE_STREAM):
+    elif not x.up.done and x.back != NULL and (x.state == EXCHANGE_WAIT or x.state == EXCHANGE_STREAM):
         proxy_pull_request(w, x)
-    elif s.eof and not x.up.done and s.inbox.first == NULL and s.cipher.first == NULL:
+    elif s.eof and not x.up.done and lane_empty(s):
         exchange_cut(w, x, CLIENT_CLOSED)
     elif (s.eof or s.left) and EXCHANGE_CONNECT <= x.state <= EXCHANGE_STREAM and client_has_left(w, x):
         return
@@ -299,10 +294,9 @@ def proxy_client_received(w, x):
 
 
 def proxy_client_sent(w, x):
-    s: cython.pointer(Stream) = address(x.client.stream)
     if x.state == EXCHANGE_TUNNEL:
         tunnel_flow(w, x)
-    elif s.send_error:
+    elif x.front.send_error:
         exchange_cut(w, x, CLIENT_CLOSED)
     elif x.state == EXCHANGE_STREAM:
         proxy_pull_response(w, x)
@@ -314,15 +308,14 @@ def proxy_client_sent(w, x):
 
 
 def proxy_upstream_sent(w, x):
-    s: cython.pointer(Stream) = address(x.upstream.stream)
-    if s.send_error:
+    if x.back.send_error:
         # The upstream may have responded before it closed: read what is still readable first.
         if x.state == EXCHANGE_TUNNEL:
             tunnel_flow(w, x)
-        elif x.state == EXCHANGE_WAIT and s.receive == RECEIVE_OFF:
+        elif x.state == EXCHANGE_WAIT and not lane_receives(x.back):
             proxy_broken(w, x)
         return
-    if x.request != NULL and s.sending != x.request and not x.replayable:
+    if x.request != NULL and not lane_lends(x.back, x.request) and not x.replayable:
         release_request(w, x)
     if x.state == EXCHANGE_TUNNEL:
         tunnel_flow(w, x)
@@ -343,10 +336,10 @@ def proxy_upstream_received(w, x):
 
 def proxy_upstream_late(w, x):
     if x.state == EXCHANGE_TUNNEL:
-        tunnel_late(w, x, address(x.upstream.stream))
-    elif x.upstream.stream.late == LATE_BUFFERS:
+        tunnel_late(w, x, x.back)
+    elif x.back.late == LATE_BUFFERS:
         exchange_fail(w, x, OUT_OF_MEMORY)  # no buffer was free to receive from the upstream
-    elif x.state == EXCHANGE_WAIT and x.upstream.stream.late != LATE_SEND:
+    elif x.state == EXCHANGE_WAIT and x.back.late != LATE_SEND:
         exchange_fail(w, x, UPSTREAM_FIRST_BYTE_TIMEOUT)
     else:
         exchange_fail(w, x, UPSTREAM_PROGRESS_TIMEOUT)
@@ -356,8 +349,8 @@ def proxy_broken(w, x):
     """The connection broke before a response: try once more on a new one, if that is safe."""
     u: cython.pointer(Upstream) = x.upstream
     # RFC 9110 9.2.2: a request may be sent again if it is idempotent, or if no byte of it was sent.
-    safe: cython.bint = x.replayable or (not u.stream.sent_any and not x.pulled)
-    if not x.reused or x.request == NULL or not safe or x.client.stream.closing:
+    safe: cython.bint = x.replayable or (not x.back.sent_any and not x.pulled)
+    if not x.reused or x.request == NULL or not safe or lane_closing(x.front):
         exchange_fail(w, x, upstream_lost(w, u))
         return
     count(w.counters, COUNT_RETRIES, 1)
@@ -367,6 +360,7 @@ def proxy_broken(w, x):
 
 
 def proxy_upstream_gone(w, x):
+    x.back = NULL
     if not x.retrying:
         return
     x.retrying = False
@@ -378,25 +372,25 @@ def proxy_upstream_gone(w, x):
 
 
 def response_head(w, x):
-    s: cython.pointer(Stream) = address(x.upstream.stream)
+    s: cython.pointer(Lane) = x.back
     found: cython.int
     result: cython.int
     before: uint64_t
     while True:
         if s.inbox.first == NULL:
-            stream_refill(w, s)
+            lane_refill(w, s)
         if s.inbox.first == NULL:
             if s.eof or s.error:
                 proxy_broken(w, x)
             return
         release_request(w, x)
-        found = look_for_head(w, s, address(x.seen), False)
+        found = lane_find_response(w, s, address(x.seen))
         if found < 0:
             exchange_fail(w, x, UPSTREAM_HEAD_TOO_LARGE if found == -HEAD_TOO_LARGE else UPSTREAM_BAD_HEAD)
             return
         if found == 0:
             before = s.inbox.bytes
-            stream_refill(w, s)
+            lane_refill(w, s)
             if s.inbox.bytes > before:
                 continue
             if s.eof or s.error:
@@ -435,12 +429,12 @@ def upgrade_agreed(w, x, data):
 
 def interim_response(w, x, length):
     """RFC 9110 15.2: forward 1xx responses, but never to an HTTP/1.0 client."""
-    s: cython.pointer(Stream) = address(x.upstream.stream)
+    s: cython.pointer(Lane) = x.back
     b: cython.pointer(Buffer) = queue_pop(address(s.inbox))
     out: cython.pointer(Buffer)
     r: Reply
     n: uint32_t
-    if x.minor and stream_queued(address(x.client.stream)) >= OUTBOX_HIGH:
+    if x.minor and lane_queued(x.front) >= OUTBOX_HIGH:
         # The upstream sends more of them than the client takes. All of them count as one head, which has a bound.
         buffer_give(address(w.buffers), b)
         exchange_fail(w, x, UPSTREAM_HEAD_TOO_LARGE)
@@ -458,11 +452,11 @@ def interim_response(w, x, length):
         memcpy(data_of(out), w.scratch, n)
         out.end += n
         count(w.counters, COUNT_STATUS_1XX, 1)
-        stream_send(w, address(x.client.stream), out)
+        lane_send(w, x.front, out)
         if w.response.status == 100 and x.expect_continue:
             x.expect_continue = False  # the next bytes must come from the client
-            stream_receive_within(w, s, 0, False)
-            stream_receive_within(w, address(x.client.stream), x.rules.snapshot.timeouts.body_ms, True)
+            lane_receive_within(w, s, 0, False)
+            lane_receive_within(w, x.front, x.rules.snapshot.timeouts.body_ms, True)
     b.start += length
     if length_of(b):
         queue_push_front(address(s.inbox), b)
@@ -472,8 +466,7 @@ def interim_response(w, x, length):
 
 
 def final_response(w, x, length):
-    s: cython.pointer(Stream) = address(x.upstream.stream)
-    c: cython.pointer(Client) = x.client
+    s: cython.pointer(Lane) = x.back
     head: cython.pointer(ResponseHead) = address(w.response)
     b: cython.pointer(Buffer) = queue_pop(address(s.inbox))
     body_begin(
@@ -483,7 +476,7 @@ def final_response(w, x, length):
     delimited: cython.bint = head.framing != FRAMING_CHUNKED and head.framing != FRAMING_CLOSE
     x.down.chunked_out = not delimited and x.minor == 1
     if not delimited and x.minor == 0:
-        c.last = True  # RFC 9112 6.3: for an HTTP/1.0 client the close marks the end
+        lane_end_after(x.front)  # RFC 9112 6.3: for an HTTP/1.0 client the close marks the end
     x.upstream_keep = head.keep_alive and head.framing != FRAMING_CLOSE
     used: uint32_t
     start: uint32_t
@@ -494,7 +487,7 @@ def final_response(w, x, length):
     )
     if not x.up.done and (x.down.done or (x.expect_continue and head.status >= 300)):
         # RFC 9112 9.6: the response came early. The rest of the request is not read (or may never come): say "close".
-        c.last = True
+        lane_end_after(x.front)
     r: Reply
     exchange_reply(w, x, address(r))
     r.chunked = x.down.chunked_out
@@ -514,31 +507,28 @@ def final_response(w, x, length):
     exchange_move(x, EXCHANGE_STREAM)
     exchange_began(w, x, head.status)
     if x.down.done:
-        if send_last(w, address(c.stream), address(x.down), address(x.down_chunks), b):
+        if send_last(w, x.front, address(x.down), address(x.down_chunks), b):
             response_done(w, x)
         else:
             exchange_cut(w, x, OUT_OF_MEMORY)
         return
-    stream_send(w, address(c.stream), b)
+    lane_send(w, x.front, b)
     # Use single receives for a long body: each one is asked for, which slows the upstream down.
-    stream_pause(w, s)
-    stream_receive_within(w, s, x.rules.snapshot.timeouts.upstream_ms, True)
+    lane_pause(w, s)
+    lane_receive_within(w, s, x.rules.snapshot.timeouts.upstream_ms, True)
     proxy_pull_response(w, x)
 
 
 def proxy_pull_response(w, x):
     """Take as much of the body from the upstream as the client's connection has room for."""
-    s: cython.pointer(Stream) = address(x.upstream.stream)
-    t: cython.pointer(Stream) = address(x.client.stream)
+    s: cython.pointer(Lane) = x.back
+    t: cython.pointer(Lane) = x.front
     b: cython.pointer(Buffer)
     used: uint32_t
     start: uint32_t
     got: uint32_t
-    while not stream_full(w, t):
-        b = queue_pop(address(s.inbox))
-        if b == NULL:
-            stream_refill(w, s)
-            b = queue_pop(address(s.inbox))
+    while not lane_full(w, t):
+        b = lane_take(w, s)
         if b == NULL:
             if (s.eof or s.error) and x.down.framing == FRAMING_CLOSE and s.error == 0:
                 x.down.done = True
@@ -549,9 +539,9 @@ def proxy_pull_response(w, x):
             elif s.eof or s.error:
                 exchange_cut(w, x, UPSTREAM_CUT)
             else:
-                stream_want(w, s, GROUP_LARGE, False, False)
+                lane_want(w, s)
                 if s.receive_due_ms == 0:
-                    stream_receive_within(w, s, x.rules.snapshot.timeouts.upstream_ms, True)
+                    lane_receive_within(w, s, x.rules.snapshot.timeouts.upstream_ms, True)
             return
         if (
             body_decode(
@@ -580,18 +570,17 @@ def proxy_pull_response(w, x):
                 exchange_cut(w, x, OUT_OF_MEMORY)
             return
         send_some(w, t, b)
-    stream_receive_within(w, s, 0, False)  # Ringway waits for the client, which has its own deadline
+    lane_receive_within(w, s, 0, False)  # Ringway waits for the client, which has its own deadline
 
 
 def response_done(w, x):
     u: cython.pointer(Upstream) = x.upstream
-    if x.up.done and x.upstream_keep and stream_drained(address(u.stream)):
+    if x.up.done and x.upstream_keep and lane_drained(x.back):
         x.upstream = NULL
+        x.back = NULL
         upstream_release(w, u)
     else:
         exchange_leave_upstream(w, x)
     if not x.up.done:
-        # RFC 9112 9.3: the response came early. The rest of the request is not read.
-        x.client.last = True
-        x.client.linger = True
+        lane_leave_rest(x.front)  # RFC 9112 9.3: the response came early
     exchange_done(w, x)

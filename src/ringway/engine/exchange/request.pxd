@@ -17,7 +17,7 @@ cdef int take_body(Worker* w, Exchange* x, Buffer** buffer, uint32_t* head, uint
                    uint32_t* got) noexcept nogil
     # decodes the body that came with the head (`found` bytes at base[head:]): payload at base[start:start+got]. Bytes of
     # the next request go back to the inbox; `buffer` and `head` can change then. 0, or -Reason
-cdef bint part_from_rest(Worker* w, Client* c, Buffer** buffer, uint32_t* head, uint32_t length) noexcept nogil
+cdef bint part_from_rest(Worker* w, Exchange* x, Buffer** buffer, uint32_t* head, uint32_t length) noexcept nogil
     # bytes after base[head:head+length] go back to the inbox. False: no buffer
 cdef int normal_path(Worker* w, const char* data, Span* out) noexcept nogil
 cdef void request_route(Worker* w, Exchange* x, Buffer* b, uint32_t head, uint32_t length, uint32_t start,

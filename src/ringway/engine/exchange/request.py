@@ -16,22 +16,19 @@ from cython.cimports.ringway.engine.tls import *
 
 
 def request_arrived(w, c, found):
-    s: cython.pointer(Stream) = address(c.stream)
     x: cython.pointer(Exchange) = exchange_take(w, c)
     if x == NULL:
         client_abort(w, c)  # cannot happen: there are more places for exchanges than for clients
         return
     reason: cython.int = found
     if found < 0:
-        # Ringway cannot know where the next request begins, so this is the last one on the connection.
-        c.last = True
-        c.linger = True
+        lane_leave_rest(x.front)
     b: cython.pointer(Buffer) = NULL
     start: uint32_t = 0
     got: uint32_t = 0
     head: uint32_t = 0
     if found > 0:
-        b = queue_pop(address(s.inbox))
+        b = queue_pop(address(x.front.inbox))
         head = b.start
         reason = request_accept(w, x, data_of(b), cast(uint32_t, found))
     if reason == 0:
@@ -91,7 +88,7 @@ def take_body(w, x, buffer, head, found, start, got):
     )
     if result < 0:
         return result
-    if used < length and not part_from_rest(w, x.client, buffer, head, found + used):
+    if used < length and not part_from_rest(w, x, buffer, head, found + used):
         return -OUT_OF_MEMORY
     if x.up.done:
         client_next_seen(w, x.client)
@@ -99,22 +96,21 @@ def take_body(w, x, buffer, head, found, start, got):
     return 0
 
 
-def part_from_rest(w, c, buffer, head, length):
+def part_from_rest(w, x, buffer, head, length):
     # Copy the shorter of the two. Otherwise each short request would copy a large buffer.
     b: cython.pointer(Buffer) = buffer[0]
     out: cython.pointer(Buffer)
     b.start = head[0]
     if length > SMALL_BYTES or length_of(b) - length < length:
-        return keep_rest(w, c, b, length)
+        return keep_rest(w, x, b, length)
     out = buffer_take(address(w.buffers), GROUP_SMALL)
     if out == NULL:
-        c.last = True
-        c.linger = True
+        lane_leave_rest(x.front)
         return False
     memcpy(data_of(out), data_of(b), length)
     out.end += length
     b.start += length
-    queue_push_front(address(c.stream.inbox), b)
+    queue_push_front(address(x.front.inbox), b)
     buffer[0] = out
     head[0] = out.start
     return True
@@ -222,16 +218,16 @@ def is_challenge(path):
 
 
 def at_the_door(w, x, host, path):
-    s: cython.pointer(Stream) = address(x.client.stream)
+    c: cython.pointer(Client) = x.client
     door = door_find(x.rules.snapshot, host.at, host.length)
     i: uint32_t
-    if s.secure:
+    if c.stream.secure:
         # A reload renumbers the policies. If the rules differ, compare what the numbers mean.
-        if (s.rules == x.rules and door.policy != s.door) or (
-            s.rules != x.rules and not tls_same_door(s.rules.tls, s.door, x.rules.tls, door.policy)
+        if (c.stream.rules == x.rules and door.policy != c.stream.door) or (
+            c.stream.rules != x.rules and not tls_same_door(c.stream.rules.tls, c.stream.door, x.rules.tls, door.policy)
         ):
             return -MISDIRECTED  # RFC 9110 15.5.20, 4.3.3
-        return -CLIENT_CERTIFICATE_REFUSED if s.refused != NULL else 0
+        return -CLIENT_CERTIFICATE_REFUSED if c.stream.refused != NULL else 0
     if door.auth != AUTH_REQUIRE:
         return 0
     # If a trusted proxy received the request by HTTPS, sent_on() does not redirect it. But we saw no certificate.
@@ -319,9 +315,8 @@ def keep_text(out, room, text):
 
 
 def client_event_received(w, x):
-    s: cython.pointer(Stream) = address(x.client.stream)
     if x.state == EXCHANGE_SEND or x.state == EXCHANGE_DONE or x.route == NULL or x.route.kind != ROUTE_PROXY:
-        if s.error:
+        if x.front.error:
             exchange_cut(w, x, CLIENT_CLOSED)
         else:
             keep_pipelined(w, x)
@@ -342,15 +337,15 @@ def client_event_sent(w, x):
 
 
 def client_event_late(w, x):
-    if x.client.stream.late == LATE_GAVE_WAY:
+    if x.front.late == LATE_GAVE_WAY:
         # The upstream may be the slow one: it does not take what the client sent.
-        upstream_slow: cython.bint = x.upstream != NULL and not stream_drained(address(x.upstream.stream))
+        upstream_slow: cython.bint = x.back != NULL and not lane_drained(x.back)
         exchange_fail(w, x, OUT_OF_MEMORY if upstream_slow else CLIENT_TOO_SLOW)
     elif x.state == EXCHANGE_TUNNEL:
-        tunnel_late(w, x, address(x.client.stream))
-    elif x.client.stream.late == LATE_SEND:
+        tunnel_late(w, x, x.front)
+    elif x.front.late == LATE_SEND:
         exchange_cut(w, x, CLIENT_WRITE_TIMEOUT)
-    elif x.client.stream.late == LATE_BUFFERS:
+    elif x.front.late == LATE_BUFFERS:
         exchange_fail(w, x, OUT_OF_MEMORY)
     else:
         exchange_fail(w, x, CLIENT_BODY_TIMEOUT)

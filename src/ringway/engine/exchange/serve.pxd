@@ -15,7 +15,7 @@ from ringway.engine.http.heads cimport Reply
 from ringway.engine.http.ranges cimport Conditions
 from ringway.engine.base.spans cimport Span
 from ringway.engine.plan.snapshot cimport Route
-from ringway.engine.connection.state cimport Exchange, File, Stream, Worker
+from ringway.engine.connection.state cimport Exchange, File, Worker
 
 cdef enum:
     SENDFILE_STEP = 524288      # bytes: half a millisecond at 10 Gbit/s, then the loop serves others
@@ -36,7 +36,6 @@ cdef void serve_unchanged(Worker* w, Exchange* x) noexcept nogil
 cdef void send_head(Worker* w, Exchange* x, Buffer* b) noexcept nogil
 cdef void send_joined(Worker* w, Exchange* x, Buffer* b) noexcept nogil
 cdef bint read_cached(const Exchange* x, char* out, uint32_t length) noexcept nogil
-cdef bint send_at_once(Stream* s, Buffer* b) noexcept nogil
 cdef bint in_small(const File* f, const Reply* r) noexcept nogil
 cdef uint32_t write_part(const Exchange* x, uint32_t which, char* out) noexcept nogil
 cdef uint32_t write_boundary(const Exchange* x, char* out) noexcept nogil
@@ -51,7 +50,6 @@ cdef bint is_cached(const Exchange* x, uint64_t length) noexcept nogil
 cdef bint send_from_file(Worker* w, Exchange* x) noexcept nogil
     # sends one step. True: that was the end of this range
 cdef void file_cut(Worker* w, Exchange* x) noexcept nogil
-cdef void wait_writable(Worker* w, Exchange* x) noexcept nogil
 cdef void serve_writable(Worker* w, Exchange* x) noexcept nogil
 cdef void read_body(Worker* w, Exchange* x) noexcept nogil
 cdef void read_into(Worker* w, Exchange* x, Buffer* b) noexcept nogil

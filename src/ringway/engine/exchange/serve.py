@@ -11,18 +11,10 @@ from cython.cimports.ringway.engine.http import *
 from cython.cimports.ringway.engine.kernel import *
 from cython.cimports.ringway.engine.native.linux import (
     EAGAIN,
-    EINTR,
-    FIONBIO,
-    MSG_DONTWAIT,
-    MSG_MORE,
-    MSG_NOSIGNAL,
     RWF_NOWAIT,
     errno,
-    ioctl,
     iovec,
     preadv2,
-    send,
-    sendfile,
 )
 from cython.cimports.ringway.engine.plan import *
 
@@ -34,9 +26,7 @@ def serve_begin(w, x, b, head, length, path):
     b.start = head
     x.head_bytes = length
     if not x.up.done:
-        # RFC 9112 9.6: the rest of the request is not read, so every response from here on says "close".
-        x.client.last = True
-        x.client.linger = True
+        lane_leave_rest(x.front)  # RFC 9112 9.6: every response from here on says "close"
     if x.method != METHOD_GET and x.method != METHOD_HEAD:
         if x.method == METHOD_OTHER:
             exchange_fail(w, x, METHOD_NOT_IMPLEMENTED)
@@ -84,10 +74,10 @@ def kind_of(route):
 
 def serve_ready(w, x):
     f: cython.pointer(File) = x.file
-    if x.client.stream.closing:
+    if lane_closing(x.front):
         return
-    if stream_short(w, GROUP_SMALL):
-        stream_send_later(w, address(x.client.stream))  # client_event_sent() calls this again
+    if buffers_short(w, GROUP_SMALL):
+        lane_send_later(w, x.front)  # client_event_sent() calls this again
         return
     if f.state == FILE_FAILED:
         exchange_fail(w, x, file_reason(f))
@@ -197,7 +187,7 @@ def serve_whole(w, x):
         body = False
     b.end = cast(uint32_t, p - b.base)
     if not body or f.facts.size == 0:
-        exchange_send_end(w, x, b)
+        lane_send_end(w, x.front, b)
         exchange_done(w, x)
         return
     x.file_at = 0
@@ -209,28 +199,28 @@ def send_head(w, x, b):
     # If user space sends the body, it begins in the head's buffer: one TLS record, one send. If sendfile sends it, the
     # head goes out alone: holding the head back with MSG_MORE makes the kernel split the file's pages into more
     # segments, which costs 10 microseconds for 100 KiB.
-    s: cython.pointer(Stream) = address(x.client.stream)
-    if x.file_left and (x.file_left <= room_behind(b) or not stream_sends_plain(s)) and not offload_due(w, s):
+    lane: cython.pointer(Lane) = x.front
+    if x.file_left and (x.file_left <= room_behind(b) or not lane_sends_plain(lane)) and not lane_changes(w, lane):
         send_joined(w, x, b)
         return
-    if x.file.copy != NULL or not stream_sends_plain(s):
-        stream_queue(w, s, b)
-    elif stream_drained(s) and send_at_once(s, b):
+    if x.file.copy != NULL or not lane_sends_plain(lane):
+        lane_queue(w, lane, b)
+    elif lane_drained(lane) and lane_send_now(lane, b):
         buffer_give(address(w.buffers), b)
     else:
-        stream_send(w, s, b)
+        lane_send(w, lane, b)
     serve_continue(w, x)
 
 
 def send_joined(w, x, b):
     """Append the body, or its beginning, to the head in its buffer."""
-    s: cython.pointer(Stream) = address(x.client.stream)
+    lane: cython.pointer(Lane) = x.front
     large: cython.pointer(Buffer) = NULL
     n: uint32_t
-    if x.file_left > room_behind(b) and not stream_full(w, s) and not stream_short_large(w, s):
+    if x.file_left > room_behind(b) and not lane_full(w, lane) and not lane_short(w, lane):
         large = buffer_take(address(w.buffers), GROUP_LARGE)
     if large != NULL:
-        stream_charge(w, s, large)
+        lane_charge(w, lane, large)
         if room_behind(large) > length_of(b):
             memcpy(large.base + large.end, data_of(b), length_of(b))
             large.end += length_of(b)
@@ -249,10 +239,10 @@ def send_joined(w, x, b):
     x.down.total += n
     b.end += n
     if x.file_left or x.part_due:
-        stream_send(w, s, b)
+        lane_send(w, lane, b)
         serve_continue(w, x)
     else:
-        exchange_send_end(w, x, b)
+        lane_send_end(w, x.front, b)
         exchange_done(w, x)
 
 
@@ -264,16 +254,6 @@ def read_cached(x, out, length):
     part.iov_base = out
     part.iov_len = length
     return preadv2(x.file.fd, address(part), 1, cast(int64_t, x.file_at), RWF_NOWAIT) == length
-
-
-def send_at_once(s, b):
-    """Send the head at once, as sendfile(2) does with the body. This saves a turn of the loop."""
-    # With kernel TLS, MSG_MORE puts the head and the beginning of the body into one record.
-    sent: int64_t = send(s.fd, data_of(b), length_of(b), MSG_DONTWAIT | MSG_NOSIGNAL | (MSG_MORE if s.secure else 0))
-    if sent > 0:
-        b.start += cast(uint32_t, sent)
-        s.sent_any = True
-    return b.start == b.end
 
 
 def serve_unchanged(w, x):
@@ -292,7 +272,7 @@ def serve_unchanged(w, x):
     p = put(p, b"\r\n\r\n", 4)
     b.end = cast(uint32_t, p - b.base)
     exchange_began(w, x, 304)
-    exchange_send_end(w, x, b)
+    lane_send_end(w, x.front, b)
     exchange_done(w, x)
 
 
@@ -388,40 +368,38 @@ def parts_length(x):
 
 
 def serve_continue(w, x):
-    s: cython.pointer(Stream) = address(x.client.stream)
-    if s.send_error:
+    lane: cython.pointer(Lane) = x.front
+    if lane.send_error:
         exchange_cut(w, x, CLIENT_CLOSED)
         return
-    while x.state == EXCHANGE_SEND and not x.reading and not s.polling:
+    while x.state == EXCHANGE_SEND and not x.reading and not lane_waits(lane):
         if x.file_left == 0:
             if not next_part(w, x):
                 return
-        elif stream_full(w, s):
+        elif lane_full(w, lane):
             return
-        elif not stream_sends_plain(s) and stream_short_large(w, s):
-            stream_send_later(w, s)
+        elif not lane_sends_plain(lane) and lane_short(w, lane):
+            lane_send_later(w, lane)
             return
         elif x.file.copy != NULL:
             if not send_copy(w, x):
                 return
-        elif not stream_sends_plain(s) and not offload_due(w, s):
+        elif not lane_sends_plain(lane) and not lane_changes(w, lane):
             read_body(w, x)
             return
-        elif not stream_drained(s):
-            stream_flush(w, s)  # sendfile bypasses the outbox, so the outbox must be sent first
+        elif not lane_drained(lane):
+            lane_flush(w, lane)  # sendfile bypasses the outbox, so the outbox must be sent first
             return
-        elif not stream_sends_plain(s):
-            offload_step(w, s)
-            if not stream_sends_plain(s):
-                read_body(w, x)  # the kernel refused
-                return
+        elif not lane_becomes_plain(w, lane):
+            read_body(w, x)  # the kernel refused
+            return
         elif not send_from_file(w, x):
             return
 
 
 def next_part(w, x):
     """Begin the next range, or end the response. False: there is nothing to send now."""
-    s: cython.pointer(Stream) = address(x.client.stream)
+    lane: cython.pointer(Lane) = x.front
     b: cython.pointer(Buffer)
     if not x.part_due:
         exchange_done(w, x)
@@ -437,14 +415,14 @@ def next_part(w, x):
         x.range_next += 1
     else:
         x.part_due = False
-    stream_send(w, s, b)
+    lane_send(w, lane, b)
     return True
 
 
 def send_copy(w, x):
     """Lend a piece of the copy. The view holds a reference to the File until the piece is sent."""
     n: uint32_t = cast(uint32_t, min(x.file_left, cast(uint64_t, w.buffers.pool[GROUP_LARGE].payload)))
-    if stream_sends_plain(address(x.client.stream)):
+    if lane_sends_plain(x.front):
         n = cast(uint32_t, x.file_left)
     b: cython.pointer(Buffer) = buffer_take_view(
         address(w.buffers), x.file.copy + x.file_at, n, cast(cython.p_void, x.file)
@@ -456,7 +434,7 @@ def send_copy(w, x):
     x.file_at += n
     x.file_left -= n
     x.down.total += n
-    stream_send(w, address(x.client.stream), b)
+    lane_send(w, x.front, b)
     return True
 
 
@@ -474,42 +452,29 @@ def is_cached(x, length):
 
 
 def send_from_file(w, x):
-    s: cython.pointer(Stream) = address(x.client.stream)
     step: uint64_t = min(x.file_left, cast(uint64_t, SENDFILE_STEP))
-    on: cython.int = 1
+    sent: int64_t
     if not is_cached(x, step):
         read_body(w, x)
         return False
-    if not offload_update(w, s):
-        wait_writable(w, x)
-        return False
-    if not s.nonblocking:
-        ioctl(s.fd, FIONBIO, address(on))  # sendfile(2) has no flag for this
-        s.nonblocking = True
-    offset: int64_t = cast(int64_t, x.file_at)
-    sent: int64_t = sendfile(s.fd, x.file.fd, address(offset), step)
-    if sent < 0 and (errno == EAGAIN or errno == EINTR):
-        wait_writable(w, x)
-        return False
+    sent = lane_sendfile(w, x.front, x.file.fd, x.file_at, step)
     if sent <= 0:
         if sent == 0:
             file_cut(w, x)
-        else:
+        elif sent != -EAGAIN:
             exchange_cut(w, x, CLIENT_CLOSED)
         return False
     x.file_at += cast(uint64_t, sent)
     x.file_left -= cast(uint64_t, sent)
     x.down.total += cast(uint64_t, sent)
-    count(w.counters, COUNT_SENDFILE_BYTES, cast(uint64_t, sent))
-    if x.file_left:
-        stream_took(w, s, cast(uint32_t, sent))
-    else:
-        s.send_due_ms = 0
     # The page cache had all of the file a moment ago. A File is checked again after `file_valid`.
     x.file.warm = x.file.warm or cast(uint64_t, sent) == x.file.facts.size
     if x.file_left:
-        wait_writable(w, x)  # also when the whole step was sent: the loop serves others first
-    return x.file_left == 0
+        lane_took(w, x.front, cast(uint32_t, sent))
+        lane_wait(w, x.front)  # also when the whole step was sent: the loop serves others first
+        return False
+    x.front.send_due_ms = 0
+    return True
 
 
 def file_cut(w, x):
@@ -518,28 +483,19 @@ def file_cut(w, x):
     exchange_cut(w, x, FILE_CUT)
 
 
-def wait_writable(w, x):
-    s: cython.pointer(Stream) = address(x.client.stream)
-    if s.send_due_ms == 0:
-        stream_send_within(w, s, s.send_window_ms)
-    s.polling = True
-    s.operations += 1
-    w.driver.writable(address(w.driver), s.fd, tag_of(OP_CLIENT_WRITABLE, s.slot.index, s.slot.generation))
-
-
 def serve_writable(w, x):
     serve_continue(w, x)
 
 
 def read_body(w, x):
-    if stream_short_large(w, address(x.client.stream)):
-        stream_send_later(w, address(x.client.stream))
+    if lane_short(w, x.front):
+        lane_send_later(w, x.front)
         return
     b: cython.pointer(Buffer) = buffer_take(address(w.buffers), GROUP_LARGE)
     if b == NULL:
         exchange_cut(w, x, OUT_OF_MEMORY)
         return
-    stream_charge(w, address(x.client.stream), b)
+    lane_charge(w, x.front, b)
     read_into(w, x, b)
 
 
@@ -562,14 +518,14 @@ def serve_read(w, x, result):
     x.reading = False
     w.moving -= 1
     x.read_buffer = NULL
-    if result <= 0 or x.client.stream.closing:
+    if result <= 0 or lane_closing(x.front):
         buffer_give(address(w.buffers), b)
-        if not x.client.stream.closing:
+        if not lane_closing(x.front):
             file_cut(w, x)
         return
     b.end += cast(uint32_t, result)
     x.file_at += cast(uint32_t, result)
     x.file_left -= cast(uint32_t, result)
     x.down.total += cast(uint32_t, result)
-    stream_send(w, address(x.client.stream), b)
+    lane_send(w, x.front, b)
     serve_continue(w, x)

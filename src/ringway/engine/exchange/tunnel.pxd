@@ -11,7 +11,7 @@ before is still read.
 """
 from libc.stdint cimport uint32_t
 
-from ringway.engine.connection.state cimport Exchange, Stream, Worker
+from ringway.engine.connection.state cimport Exchange, Lane, Worker
 
 cdef enum:
     TUNNEL_LOOK_MS = 20
@@ -20,11 +20,11 @@ cdef void tunnel_begin(Worker* w, Exchange* x, uint32_t length) noexcept nogil
     # the head of the 101 is the first `length` bytes of upstream.inbox.first, parsed into w.response
 cdef void tunnel_flow(Worker* w, Exchange* x) noexcept nogil
     # call this after any event on either side
-cdef void tunnel_late(Worker* w, Exchange* x, Stream* s) noexcept nogil
+cdef void tunnel_late(Worker* w, Exchange* x, Lane* lane) noexcept nogil
     # a deadline of this side has passed, or it is time for the next check
-cdef bint tunnel_broken(const Stream* s) noexcept nogil
+cdef bint tunnel_broken(const Lane* lane) noexcept nogil
     # has this side broken, and are all its bytes read?
-cdef void tunnel_break(Worker* w, Exchange* x, Stream* s) noexcept nogil
+cdef void tunnel_break(Worker* w, Exchange* x, Lane* lane) noexcept nogil
     # all bytes of the other side, which has broken, are sent: resets this side when it has acknowledged them
-cdef int tunnel_reason(const Stream* s) noexcept nogil      # Reason for resetting this side
-cdef void tunnel_one_way(Worker* w, Exchange* x, Stream* source, Stream* target) noexcept nogil
+cdef int tunnel_reason(const Lane* lane) noexcept nogil      # Reason for resetting this side
+cdef void tunnel_one_way(Worker* w, Exchange* x, Lane* source, Lane* target) noexcept nogil

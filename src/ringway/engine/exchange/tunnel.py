@@ -8,13 +8,12 @@ from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection import *
 from cython.cimports.ringway.engine.exchange.exchange import *
 from cython.cimports.ringway.engine.http import *
-from cython.cimports.ringway.engine.native.linux import ENOBUFS, SHUT_WR, shutdown
+from cython.cimports.ringway.engine.native.linux import ENOBUFS
 
 
 def tunnel_begin(w, x, length):
     """Forward the 101. From here on bytes go both ways (RFC 9110 7.8)."""
-    s: cython.pointer(Stream) = address(x.upstream.stream)
-    c: cython.pointer(Client) = x.client
+    s: cython.pointer(Lane) = x.back
     b: cython.pointer(Buffer) = queue_pop(address(s.inbox))
     out: cython.pointer(Buffer) = buffer_take(address(w.buffers), GROUP_LARGE)
     if out == NULL:
@@ -40,26 +39,26 @@ def tunnel_begin(w, x, length):
     exchange_move(x, EXCHANGE_TUNNEL)
     upstream_move(x.upstream, UPSTREAM_TUNNEL)
     exchange_began(w, x, 101)
-    c.last = True
-    c.stream.progress_bytes = 1
-    c.stream.delivers_all = True
-    stream_pause(w, s)
-    stream_pause(w, address(c.stream))
-    stream_send(w, address(c.stream), out)
+    lane_end_after(x.front)
+    x.front.progress_bytes = 1
+    lane_deliver_all(x.front)
+    lane_pause(w, s)
+    lane_pause(w, x.front)
+    lane_send(w, x.front, out)
     tunnel_flow(w, x)
 
 
 def tunnel_flow(w, x):
-    s: cython.pointer(Stream) = address(x.client.stream)
-    t: cython.pointer(Stream) = address(x.upstream.stream)
+    s: cython.pointer(Lane) = x.front
+    t: cython.pointer(Lane) = x.back
     s.looking = False
     t.looking = False
     # Bytes in one direction renew the deadline of both.
-    stream_receive_within(w, s, x.rules.snapshot.timeouts.tunnel_ms, False)
-    stream_receive_within(w, t, x.rules.snapshot.timeouts.tunnel_ms, False)
+    lane_receive_within(w, s, x.rules.snapshot.timeouts.tunnel_ms, False)
+    lane_receive_within(w, t, x.rules.snapshot.timeouts.tunnel_ms, False)
     tunnel_one_way(w, x, t, s)
     if tunnel_broken(t):
-        if stream_drained(s):
+        if lane_drained(s):
             tunnel_break(w, x, s)
         return
     tunnel_one_way(w, x, s, t)
@@ -67,9 +66,9 @@ def tunnel_flow(w, x):
         # No buffer to encrypt with, so bytes are lost. No completion reports it.
         exchange_cut(w, x, OUT_OF_MEMORY)
     elif tunnel_broken(s):
-        if stream_drained(t):
+        if lane_drained(t):
             tunnel_break(w, x, t)
-    elif s.shut_write and t.shut_write and stream_drained(s) and stream_drained(t):
+    elif s.shut_write and t.shut_write and lane_drained(s) and lane_drained(t):
         exchange_done(w, x)
 
 
@@ -77,22 +76,22 @@ def tunnel_broken(s):
     if s.inbox.first != NULL:
         return False
     # After an error nothing more is decrypted: bytes in `cipher` will not become readable.
-    return s.error != 0 or (s.cipher.first == NULL and s.send_error != 0 and s.eof)
+    return s.error != 0 or (lane_empty(s) and s.send_error != 0 and s.eof)
 
 
 def tunnel_break(w, x, s):
-    left: cython.int = unacknowledged(s)
+    left: cython.int = lane_unacknowledged(s)
     if left == 0 or s.error or s.send_error:
         exchange_cut(w, x, tunnel_reason(s))
         return
     if s.send_due_ms == 0 or left < x.client.left:
-        stream_send_within(w, s, s.send_window_ms)
+        lane_send_within(w, s, s.send_window_ms)
     elif s.send_due_ms <= w.clock.now_ms:
         # A look is due at the same time, and comes first.
         exchange_cut(w, x, tunnel_reason(s))
         return
     x.client.left = left
-    stream_receive_within(w, s, TUNNEL_LOOK_MS, False)
+    lane_receive_within(w, s, TUNNEL_LOOK_MS, False)
     s.looking = True
 
 
@@ -101,12 +100,10 @@ def tunnel_reason(s):
 
 
 def tunnel_late(w, x, s):
-    other: cython.pointer(Stream) = address(x.upstream.stream)
-    if s.kind == KIND_UPSTREAM:
-        other = address(x.client.stream)
+    other: cython.pointer(Lane) = x.front if s.kind == KIND_UPSTREAM else x.back
     if not tunnel_broken(other):
         exchange_cut(w, x, TUNNEL_IDLE)
-    elif s.late != LATE_SEND and stream_drained(s):
+    elif s.late != LATE_SEND and lane_drained(s):
         tunnel_break(w, x, s)
     else:
         exchange_cut(w, x, tunnel_reason(s))
@@ -114,25 +111,16 @@ def tunnel_late(w, x, s):
 
 def tunnel_one_way(w, x, source, target):
     b: cython.pointer(Buffer)
-    while not stream_full(w, target):
-        b = queue_pop(address(source.inbox))
-        if b == NULL:
-            stream_refill(w, source)
-            b = queue_pop(address(source.inbox))
+    while not lane_full(w, target):
+        b = lane_take(w, source)
         if b == NULL:
             break
-        if target == address(x.client.stream):
+        if target == x.front:
             x.down.total += length_of(b)
-        stream_send(w, target, b)
+        lane_send(w, target, b)
     if source.inbox.first != NULL:
         return
     if not source.eof:
-        stream_want(w, source, GROUP_LARGE, False, False)
-    elif stream_drained(target) and not target.shut_write:
-        # Half-close: forward the end of this direction; the other one continues.
-        target.shut_write = True
-        if target.secure:
-            stream_notify(w, target)
-            stream_flush(w, target)
-        if stream_drained(target):
-            shutdown(target.fd, SHUT_WR)
+        lane_want(w, source)
+    elif lane_drained(target) and not target.shut_write:
+        lane_shut(w, target)  # half-close: forward the end of this direction; the other one continues

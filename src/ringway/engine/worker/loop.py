@@ -80,7 +80,7 @@ def dispatch(w, c):
             s.operations -= 1
             if s.closing:
                 stream_finish(w, s)
-            elif s.notify_due or s.outbox.first != NULL:
+            elif s.notify_due or s.lane.outbox.first != NULL:
                 stream_writable(w, s)
             else:
                 serve_writable(w, cast(cython.pointer(Client), s).exchange)
@@ -138,7 +138,7 @@ def late(w, c):
 def expire_timers(w):
     t: cython.pointer(Timer) = wheel_expire(address(w.wheel), w.clock.now_ms)
     while t != NULL:
-        stream_timer(w, cast(cython.pointer(Stream), t.owner))
+        lane_timer(w, cast(cython.pointer(Lane), t.owner))
         t = wheel_expire(address(w.wheel), w.clock.now_ms)
 
 
