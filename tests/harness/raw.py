@@ -60,6 +60,13 @@ class Message:
         return bool(self.all(name))
 
 
+def own_reason(status: int, body: bytes) -> str:
+    """Returns the reason in the body of Ringway's own response, at the beginning of its second line."""
+    lines = body.decode("latin-1").split("\n")
+    assert lines[0].startswith(f"{status} "), f"not a response of Ringway's own: {status} {body[:300]!r}"
+    return lines[1].partition(":")[0]
+
+
 @dataclass
 class Response(Message):
     """One response. `framing`: what determined its end (none, length, chunked or close)."""
@@ -76,10 +83,8 @@ class Response(Message):
 
     @property
     def reason(self) -> str:
-        """The reason in the body of Ringway's own response, at the beginning of the second line."""
-        lines = self.body.decode("latin-1").split("\n")
-        assert lines[0].startswith(f"{self.status} "), f"not a response of Ringway's own: {self}"
-        return lines[1].partition(":")[0]
+        """The reason in the body of Ringway's own response."""
+        return own_reason(self.status, self.body)
 
     @property
     def keeps(self) -> bool:

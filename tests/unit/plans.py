@@ -18,6 +18,8 @@ LIMITS = (
     "ranges",
     "pipeline_bytes",
     "body_buffer_bytes",
+    "streams",
+    "requests",
 )
 TIMEOUTS = (
     "handshake_ms",

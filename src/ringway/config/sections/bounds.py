@@ -53,6 +53,20 @@ class Limits(Section):
     requests_per_connection: int = count(
         10000, 1, 2**31 - 1, "Requests on one connection of a client before Ringway closes it."
     )
+    streams: int = count(
+        100,
+        1,
+        1000,
+        "Requests at once on one connection of a client with HTTP/2. Ringway refuses more (REFUSED_STREAM), and "
+        "the client can send them again.",
+    )
+    requests: int = count(
+        20000,
+        100,
+        1000000,
+        "Requests at once over HTTP/2, per worker, of all clients together. Ringway refuses further ones "
+        "(REFUSED_STREAM).",
+    )
     pipeline_bytes: Bytes = size(
         16384,
         4096,

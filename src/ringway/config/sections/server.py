@@ -50,6 +50,16 @@ class Server(Section):
         "logs them.",
         examples=["0.0.0.0:443"],
     )
+    http2: bool = Field(
+        default=False,
+        description="Offer HTTP/2 to clients over TLS, beside HTTP/1.1 (ALPN). Ringway translates: upstreams get "
+        "HTTP/1.1. Experimental: see the known limits in CHANGELOG.md.",
+    )
+    h2c: bool = Field(
+        default=False,
+        description="Accept HTTP/2 without TLS from clients that begin with it (prior knowledge), on all addresses "
+        "that serve plain HTTP. Clients cannot change to it with Upgrade. Experimental, as `http2`.",
+    )
     redirect_https: bool = Field(
         default=False,
         description="Redirect plain HTTP to HTTPS (308). Requests to `plain_listen` go to the port of the first "

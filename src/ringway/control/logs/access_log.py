@@ -368,10 +368,21 @@ EVENTS = {
     "peers": "cannot use the new certificate or authorities, the old ones stay in use, for",
     "client_untrusted": "no valid client certificate from",
     "proxy_refused": "closed a connection that must begin with the PROXY protocol, from",
+    "http2_blamed": "closed a connection with HTTP/2, because the client wasted work (resets, pings, settings, refused "
+    "requests):",
     "gave_way": "buffers or connections are scarce, evicted the client that used them least:",
     "clients_full": "closed a new connection: the limit `[limits] client_connections` is reached",
 }
 """Log lines by the names of events in `engine.records`. A worker sends each event at most once a second."""
+
+
+_HTTP2 = 20
+"""In the place of `minor`, HTTP2_MINOR of engine/base/records.pxd."""
+
+
+def _protocol(record: Record) -> str:
+    """Returns the protocol of a request as the log shows it."""
+    return "HTTP/2.0" if record["minor"] == _HTTP2 else f"HTTP/1.{record['minor']}"
 
 
 def combined(record: Record) -> str:
@@ -379,7 +390,7 @@ def combined(record: Record) -> str:
     total, upstream, reason, TLS, and kernel TLS."""
     moment = datetime.datetime.fromtimestamp(record["time_ns"] // 1_000_000_000, datetime.UTC)
     when = f"{moment.day:02d}/{_MONTHS[moment.month - 1]}/{moment.year}:{moment:%H:%M:%S} +0000"
-    request = f"{record['method']} {record['target']} HTTP/1.{record['minor']}" if record["method"] else "-"
+    request = f"{record['method']} {record['target']} {_protocol(record)}" if record["method"] else "-"
     return (
         f"{_field(record['client'])} - - [{when}] {_quoted(request)} {record['status']} {record['bytes']} "
         f"{_quoted(record['referer'])} {_quoted(record['user_agent'])} host={_quoted(record['host'])} "
@@ -397,7 +408,7 @@ def as_json(record: Record) -> str:
         "host": _text(record["host"]),
         "method": _text(record["method"]),
         "target": _text(record["target"]),
-        "protocol": f"HTTP/1.{record['minor']}",
+        "protocol": _protocol(record),
         "status": record["status"],
         "bytes": record["bytes"],
         "first_byte_us": record["first_byte_us"],

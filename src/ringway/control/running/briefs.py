@@ -20,6 +20,7 @@ def brief(rules: Rules, groups: Sequence[listeners.Group], places: Sequence[int]
             "tls": group.tls,
             "https": ((group.tls and group.address.port) or https) if rules.config.server.redirect_https else 0,
             "proxied": group.proxied,
+            "h2c": rules.config.server.h2c and not group.tls,
         }
         for group in groups
         for name, sock in group.of(places, workers).items()

@@ -94,7 +94,7 @@ class Rules:
         self._resolver.start()
         self._folders = Folders(plan["folders"], functools.partial(self._changed, FOLDERS))
         self.brief["folders"] = self._folders.descriptors
-        self.brief["tls"] = tls_brief(self.config.tls)
+        self.brief["tls"] = tls_brief(self.config.tls, self.config.server.http2)
         self.brief["snapshot"] = self._snapshot
         self.brief["addresses"] = table.descriptor
         if self.config.tls is not None:
@@ -213,13 +213,14 @@ class Rules:
             self._table.close()
 
 
-def tls_brief(tls: Tls | None) -> dict[str, Any] | None:
+def tls_brief(tls: Tls | None, http2: bool) -> dict[str, Any] | None:
     """Returns the TLS settings for the brief, see docs/architecture.md. Certificates and keys are in shared memory."""
     if tls is None:
         return None
     suites = [name for name in tls.ciphers if name.startswith("TLS_")]
     older = [name for name in tls.ciphers if not name.startswith("TLS_")]
     return {
+        "http2": http2,
         "min_version": tls.min_version if older else "1.3",
         # OpenSSL rejects an empty list. This cipher is not used, because TLS 1.2 is off then.
         "ciphers": ":".join(older or ["ECDHE-ECDSA-AES128-GCM-SHA256"]),

@@ -58,6 +58,9 @@ cdef enum Counter:
     COUNT_SENDFILE_BYTES
     COUNT_FILE_HITS
     COUNT_FILE_OPENS
+    COUNT_HTTP2             # connections with HTTP/2
+    COUNT_HTTP2_REFUSED     # requests that were refused (REFUSED_STREAM): too many at once
+    COUNT_HTTP2_BLAMED      # connections with HTTP/2 that ended because of the client's bad manners
     COUNT_GAVE_WAY          # clients that were disconnected because buffers or places for connections were scarce
     COUNT_NO_BUFFERS        # a receive found no buffer and had to wait
     COUNT_STALE             # completions that came after their slot was released

@@ -11,7 +11,8 @@ NAMES = (
     "upstream_handshakes upstream_resumed upstream_tls_errors idle_dropped "
     "handshakes resumed handshake_errors client_certificate_errors certificates peers "
     "ktls_send ktls_receive ktls_fallback_cipher ktls_fallback_socket ktls_refused ktls_alerts ktls_handshakes "
-    "ktls_key_updates ktls_others timeouts sendfile_bytes file_hits file_opens gave_way no_buffers stale "
+    "ktls_key_updates ktls_others timeouts sendfile_bytes file_hits file_opens "
+    "http2 http2_refused http2_blamed gave_way no_buffers stale "
     "records_dropped"
 ).split()
 if len(NAMES) != COUNTER_COUNT:

@@ -35,12 +35,16 @@ cdef enum EventCode:
     EVENT_CLIENT_UNTRUSTED          # texts: the client's address, and why in parentheses
     EVENT_PROXY_REFUSED             # texts: the peer's address, and why in parentheses
     EVENT_ADDRESS_FAILED            # number: errno; texts: the upstream's name and which of its addresses failed
+    EVENT_HTTP2_BLAMED              # texts: the client's address
     EVENT_GAVE_WAY                  # texts: the client's address
+
+cdef enum:
+    HTTP2_MINOR = 20                # in Record.minor: HTTP/2.0
 
 cdef struct Record:
     uint32_t size                   # bytes of the whole record, a multiple of 8
     uint8_t kind                    # RecordKind
-    uint8_t minor
+    uint8_t minor                   # of HTTP/1; or HTTP2_MINOR
     uint16_t status
     uint8_t reason                  # Reason
     uint8_t tls                     # 0: plain HTTP; 12 or 13: TLS 1.2 or 1.3

@@ -25,6 +25,7 @@ EVENTS = (
     "client_untrusted",
     "proxy_refused",
     "address_failed",
+    "http2_blamed",
     "gave_way",
 )
 SUITE = re.compile("[A-Za-z0-9_-]*")  # the name of a cipher suite: the log writes it without escaping
@@ -175,7 +176,12 @@ def texts_of(record: Record, at: cython.p_char) -> list:
 def access_item(record: Record, at: cython.p_char) -> dict:
     client, host, method, target, upstream, agent, referer, cipher = texts_of(record, at)
     reason = ""
-    if record.reason >= REASON_COUNT or record.offload >= len(OFFLOADS) or record.status > 999 or record.minor > 9:
+    if (
+        record.reason >= REASON_COUNT
+        or record.offload >= len(OFFLOADS)
+        or record.status > 999
+        or record.minor > HTTP2_MINOR
+    ):
         raise BrokenRing("an access record with an invalid reason, status or version")
     if record.tls not in (0, 12, 13) or not SUITE.fullmatch(cipher):
         raise BrokenRing("an access record with an invalid TLS version or cipher")

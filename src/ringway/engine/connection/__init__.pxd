@@ -14,6 +14,10 @@ from ringway.engine.connection.inbox cimport *
 from ringway.engine.connection.peer cimport *
 from ringway.engine.connection.client cimport *
 from ringway.engine.connection.pipelining cimport *
+from ringway.engine.connection.mux_lanes cimport *
+from ringway.engine.connection.mux_send cimport *
+from ringway.engine.connection.mux_windows cimport *
+from ringway.engine.connection.mux cimport *
 from ringway.engine.connection.shares cimport *
 from ringway.engine.connection.listener cimport *
 from ringway.engine.connection.reach cimport *

@@ -6,6 +6,7 @@ for the events of a busy connection.
 """
 from libc.stdint cimport uint16_t, uint32_t
 
+from ringway.engine.base.buffers cimport Buffer
 from ringway.engine.plan.ips cimport Ip
 from ringway.engine.native.linux cimport sockaddr_storage
 from ringway.engine.http.proxy_header cimport Ends
@@ -53,6 +54,7 @@ cdef inline bint client_many(const Client* c, uint32_t served) noexcept nogil:
     """Use a multishot receive? It is worth it for a connection with more than `served` requests."""
     return c.requests > served and not c.pipelines
 
+cdef bint begins_http2(const Buffer* b) noexcept nogil
 cdef void client_later(Worker* w, Client* c) noexcept nogil
     # schedules client_next_request() for client_turns()
 cdef void client_turns(Worker* w) noexcept nogil

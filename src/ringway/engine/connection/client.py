@@ -4,7 +4,7 @@ import cython
 from cython import NULL, address, cast
 from cython.cimports.libc.stdint import int64_t, uint32_t
 from cython.cimports.libc.stdlib import calloc, free
-from cython.cimports.libc.string import strlen
+from cython.cimports.libc.string import memcmp, strlen
 from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection.closing import *
 from cython.cimports.ringway.engine.connection.deadlines import *
@@ -162,6 +162,8 @@ def client_received(w, s):
         if c.exchange.up.done:
             client_next_seen(w, c)
         w.handlers.client_received(w, c.exchange)
+    elif state == CLIENT_MUX:
+        w.handlers.mux_received(w, c.mux)
     elif state == CLIENT_LINGER:
         queue_give(address(w.buffers), address(s.lane.inbox))
         if s.lane.eof or s.lane.error:
@@ -182,6 +184,9 @@ def client_received(w, s):
         if s.tls_version:
             if s.refused != NULL:
                 tell_refused(w, c)
+            if s.http2:
+                w.handlers.mux_begin(w, c)
+                return
             client_idle(w, c, w.snapshot.timeouts.head_ms)
             client_next_request(w, c)
         elif s.lane.eof:
@@ -263,6 +268,9 @@ def client_next_request(w, c):
         else:
             stream_want(w, s, GROUP_SMALL, client_many(c, 0), False)
         return
+    if c.requests == 0 and not s.secure and c.listener.h2c and begins_http2(s.lane.inbox.first):
+        w.handlers.mux_begin(w, c)
+        return
     client_next_seen(w, c)
     found: cython.int = look_for_head(w, s, address(c.seen), True)
     if found > 0 and buffers_short(w, GROUP_SMALL):
@@ -288,6 +296,11 @@ def client_next_request(w, c):
         client_move(c, CLIENT_HEAD)
         lane_receive_within(w, address(s.lane), w.snapshot.timeouts.head_ms, False)
     stream_want(w, s, GROUP_SMALL, client_many(c, 0), False)
+
+
+def begins_http2(b):
+    """RFC 9113 3.3: the client knows that we speak HTTP/2. No method of HTTP/1 begins like that (3.4)."""
+    return length_of(b) >= 5 and memcmp(data_of(b), cast(cython.p_char, b"PRI *"), 5) == 0
 
 
 def client_later(w, c):
@@ -332,6 +345,8 @@ def client_sent(w, s):
     c: cython.pointer(Client) = cast(cython.pointer(Client), s)
     if s.state == CLIENT_BUSY:
         w.handlers.client_sent(w, c.exchange)
+    elif s.state == CLIENT_MUX:
+        w.handlers.mux_sent(w, c.mux)
     elif s.lane.send_error or (s.state == CLIENT_LINGER and stream_drained(s) and not c.linger):
         stream_close(w, s)
     elif s.state == CLIENT_LINGER and stream_drained(s) and not c.shut:
@@ -431,6 +446,8 @@ def client_late(w, s):
         count(w.counters, COUNT_TIMEOUTS, 1)
     if s.state == CLIENT_BUSY:
         w.handlers.client_late(w, c.exchange)
+    elif s.state == CLIENT_MUX:
+        w.handlers.mux_late(w, c.mux)
     elif s.state == CLIENT_IDLE and s.lane.late == LATE_BUFFERS and s.lane.inbox.first != NULL:
         client_move(c, CLIENT_BUSY)  # its complete request waited for buffers
         w.handlers.request(w, c, -OUT_OF_MEMORY)
@@ -463,6 +480,8 @@ def client_gone(w, s):
     if c.exchange != NULL:
         w.handlers.client_gone(w, c.exchange)
         c.exchange = NULL
+    if c.mux != NULL:
+        w.handlers.mux_gone(w, c.mux)
     s.state = CLIENT_FREE
     gauge(w.counters, GAUGE_CLIENTS, -1)
     c.listener.clients -= 1
@@ -479,7 +498,9 @@ def client_drain(w, listener):
         c = cast(cython.pointer(Client), slot_at(address(w.clients), i))
         if not c.stream.slot.used or c.stream.closing or (listener != NULL and c.listener != listener):
             continue
-        if c.stream.state == CLIENT_IDLE:
+        if c.stream.state == CLIENT_MUX:
+            w.handlers.mux_drain(w, c.mux)
+        elif c.stream.state == CLIENT_IDLE:
             # Close it when it has been idle for DRAIN_IDLE_MS, or at once if it has. Do this by its deadline, so that
             # bytes that have already arrived are handled first.
             window = w.snapshot.timeouts.keepalive_ms if c.requests else w.snapshot.timeouts.head_ms

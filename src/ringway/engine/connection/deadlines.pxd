@@ -6,7 +6,7 @@ deadline has passed, sets `late` and calls the owner's `late`.
 from libc.stdint cimport uint32_t, uint64_t
 
 from ringway.engine.base.timers cimport timer_before
-from ringway.engine.connection.state cimport Lane, Stream, Worker
+from ringway.engine.connection.state cimport KIND_UPSTREAM, Lane, Stream, Worker
 
 cdef enum LateSide:
     LATE_RECEIVE = 1
@@ -20,12 +20,9 @@ cdef enum:
                             # is four times as fast) is not worth its buffer. It begins with a credit of `write`, and
                             # never has more
 
-cdef void lane_renew_send(Worker* w, Lane* lane) noexcept nogil
-    # the peer took enough: moves its deadline. A client's by the time that the bytes need at LEAST_RATE
-cdef uint64_t credited(uint64_t now_ms, uint64_t due_ms, uint32_t window_ms, uint32_t bytes) noexcept nogil
-    # the new deadline of a client that took `bytes`
 cdef void lane_timer(Worker* w, Lane* lane) noexcept nogil
     # its timer has fired
+cdef void lane_expired(Worker* w, Lane* lane) noexcept nogil
 
 cdef inline bint stream_drained(const Stream* s) noexcept nogil:
     return s.sending == NULL and s.lane.outbox.first == NULL and not s.notify_due
@@ -54,11 +51,18 @@ cdef inline void lane_received(Worker* w, Lane* lane, uint32_t bytes) noexcept n
         lane.received_since = 0
         lane.receive_due_ms = w.clock.now_ms + lane.receive_window_ms
 
+cdef inline uint64_t credited(uint64_t now_ms, uint64_t due_ms, uint32_t window_ms, uint32_t bytes) noexcept nogil:
+    """The new deadline of a client that took `bytes`: later by the time that they need at LEAST_RATE."""
+    return min(now_ms + window_ms, due_ms + <uint64_t> bytes * 1000 // LEAST_RATE)
+
 cdef inline void lane_took(Worker* w, Lane* lane, uint32_t bytes) noexcept nogil:
     """The peer took `bytes`: enough of them move its deadline."""
     lane.sent_since += bytes
     lane.stream.moved += bytes
     if lane.sent_since >= lane.progress_bytes:
-        if lane.send_due_ms:
-            lane_renew_send(w, lane)
+        if lane.send_due_ms and lane.kind == KIND_UPSTREAM:
+            lane.send_due_ms = w.clock.now_ms + lane.send_window_ms
+        elif lane.send_due_ms:
+            # A credit: a client that takes less than LEAST_RATE on average uses it up, however it spreads its bytes.
+            lane.send_due_ms = credited(w.clock.now_ms, lane.send_due_ms, lane.send_window_ms, lane.sent_since)
         lane.sent_since = 0

@@ -1,23 +1,11 @@
 """The two deadlines of a lane: for bytes from the peer, and for the peer to read."""
 
 import cython
-from cython import address, cast
+from cython import NULL, address
 from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection.state import *
 from cython.cimports.ringway.engine.connection.waiting import *
-
-
-def lane_renew_send(w, lane):
-    if lane.kind == KIND_UPSTREAM:
-        lane.send_due_ms = w.clock.now_ms + lane.send_window_ms
-    else:
-        # A credit: a client that takes less than LEAST_RATE on average uses it up, however it spreads its bytes.
-        lane.send_due_ms = credited(w.clock.now_ms, lane.send_due_ms, lane.send_window_ms, lane.sent_since)
-
-
-def credited(now_ms, due_ms, window_ms, bytes):
-    return min(now_ms + window_ms, due_ms + cast(uint64_t, bytes) * 1000 // LEAST_RATE)
 
 
 def lane_timer(w, lane):
@@ -31,18 +19,25 @@ def lane_timer(w, lane):
         lane.late = LATE_BUFFERS if stream_hungry(s) or s.receive == RECEIVE_STARVED else LATE_RECEIVE
         if lane.looking:
             lane.late = LATE_LOOK
-        w.handlers.late[lane.kind](w, s)
+        lane_expired(w, lane)
         return
     if lane.send_due_ms and lane.send_due_ms <= now:
         lane.send_due_ms = 0
         lane.late = LATE_BUFFERS if stream_hungry(s) and stream_drained(s) and not s.polling else LATE_SEND
-        w.handlers.late[lane.kind](w, s)
+        lane_expired(w, lane)
         return
     due: uint64_t = lane.receive_due_ms
     if due == 0 or (lane.send_due_ms and lane.send_due_ms < due):
         due = lane.send_due_ms
     if due:
         timer_set(address(w.wheel), address(lane.timer), due)
+
+
+def lane_expired(w, lane):
+    if lane.mux != NULL:
+        w.handlers.lane_late(w, lane)
+    else:
+        w.handlers.late[lane.kind](w, lane.stream)
 
 
 # For tests.

@@ -26,6 +26,7 @@ def handshake_step(w, s):
     if tls_resumed(s.tls):
         count(w.counters, COUNT_RESUMED if s.lane.kind == KIND_CLIENT else COUNT_UPSTREAM_RESUMED, 1)
     s.tls_version = cast(cython.uchar, tls_version(s.tls))
+    s.http2 = tls_speaks_http2(s.tls)
     s.tls_cipher = tls_cipher(s.tls)
     s.tls_cipher_length = cast(cython.ushort, strlen(s.tls_cipher))
     if s.lane.kind == KIND_CLIENT and not (keep_identity(s) and offload_begin(w, s)):

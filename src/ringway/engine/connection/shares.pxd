@@ -42,7 +42,7 @@ connections are closed at once. So one address may have all places as long as no
 from libc.stdint cimport uint32_t, uint64_t
 
 from ringway.engine.base.buffers cimport Buffer, Queue
-from ringway.engine.connection.state cimport Client, Stream, Worker
+from ringway.engine.connection.state cimport Client, Exchange, Mux, Stream, Worker
 from ringway.engine.plan.ips cimport Ip
 
 cdef enum:
@@ -86,6 +86,8 @@ cdef uint32_t place_of(Worker* w, Client* c) noexcept nogil
 cdef uint32_t place_of_socket(Worker* w, int fd) noexcept nogil
 cdef void count_all(Worker* w, Look* look) noexcept nogil
 cdef void count_client(Worker* w, Look* look, Client* c) noexcept nogil
+cdef void charge_exchange(Worker* w, Exchange* x, uint32_t place, uint32_t* held) noexcept nogil
+cdef void charge_mux(Worker* w, Mux* m, uint32_t place, uint32_t* held) noexcept nogil
 cdef void charge_stream(Worker* w, Stream* s, uint32_t place, uint32_t* held) noexcept nogil
     # who has had them since before buffers were scarce is charged with them now. `held`: by Group, counts on
 cdef void charge_queue(Worker* w, Queue* q, uint32_t place, uint32_t* held) noexcept nogil

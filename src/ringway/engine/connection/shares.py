@@ -64,12 +64,9 @@ def count_client(w, look, c):
     c.stream.granted = 0
     charge_stream(w, address(c.stream), place, held)
     if c.exchange != NULL:
-        charge_buffer(w, c.exchange.request, place, held)
-        charge_buffer(w, c.exchange.head, place, held)
-        charge_buffer(w, c.exchange.read_buffer, place, held)
-        if c.exchange.upstream != NULL:
-            upstream_of(c).granted = 0
-            charge_stream(w, upstream_of(c), place, held)
+        charge_exchange(w, c.exchange, place, held)
+    if c.mux != NULL:
+        charge_mux(w, c.mux, place, held)
     c.held = 0
     for group in range(2):
         c.held += held[group] if look.tight[group] else 0
@@ -83,6 +80,26 @@ def count_client(w, look, c):
         c.stream.moved = 0
         c.looked_unsent = 0
         ioctl(c.stream.fd, SIOCOUTQ, address(c.looked_unsent))
+
+
+def charge_exchange(w, x, place, held):
+    charge_buffer(w, x.request, place, held)
+    charge_buffer(w, x.head, place, held)
+    charge_buffer(w, x.read_buffer, place, held)
+    if x.upstream != NULL:
+        x.upstream.stream.granted = 0
+        charge_stream(w, address(x.upstream.stream), place, held)
+
+
+def charge_mux(w, m, place, held):
+    link: cython.pointer(MuxLink) = m.lanes.first
+    charge_buffer(w, m.block, place, held)
+    charge_buffer(w, m.gather, place, held)
+    while link != NULL:
+        charge_queue(w, address(link.owner.lane.inbox), place, held)
+        charge_queue(w, address(link.owner.lane.outbox), place, held)
+        charge_exchange(w, link.owner.exchange, place, held)
+        link = link.next
 
 
 def charge_stream(w, s, place, held):

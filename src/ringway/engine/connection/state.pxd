@@ -16,6 +16,9 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from ringway.engine.plan.addresses cimport ADDRESSES_MAX, AddressTable
 from ringway.engine.base.buffers cimport PLACES, Buffer, Buffers, Queue
 from ringway.engine.http.bodies cimport BodyState
+from ringway.engine.http2.frames cimport FrameReader
+from ringway.engine.http2.hpack_decode cimport HpackDecoder
+from ringway.engine.http2.hpack_encode cimport HpackEncoder
 from ringway.engine.http.chunked cimport Chunked
 from ringway.engine.base.clock cimport Clock
 from ringway.engine.base.counters cimport Counters
@@ -66,6 +69,7 @@ cdef enum:                  # Wait: what a stream waits for; index of a list
 
 cdef struct Lane:           # the bytes of one exchange on one of its sides, with their deadlines; see lane.pxd
     Stream* stream          # borrowed: the socket that carries it
+    Mux* mux                # borrowed: it is one of many on this connection (HTTP/2). NULL: it is the whole (HTTP/1)
     uint8_t kind            # StreamKind
     bint left               # the peer closed its side or reset the connection; earlier bytes may still be unread
     bint eof                # the peer sent its end (FIN, close_notify), and all that it sent before is in the inbox
@@ -112,6 +116,7 @@ cdef struct Stream:         # one socket and its bytes; the first member of Clie
     Buffer* sending         # owned; LENT while in flight
     Buffer* keep            # borrowed: not released after it was sent, because its owner may need it again
     bint secure             # TLS, by OpenSSL or by the kernel
+    bint http2              # TLS: the client negotiated h2 (ALPN)
     uint8_t tls_version     # 12 or 13; 0: plain, or the handshake is not complete
     uint8_t offload_wanted  # bits of Offload: the directions that the kernel should take over
     uint8_t offload         # ... and has taken over: the queues hold plaintext
@@ -134,10 +139,95 @@ cdef struct Stream:         # one socket and its bytes; the first member of Clie
     bint ready              # a client whose next request may be in the inbox: in the worker's `ready` list
     Stream* next_ready      # list
 
+# ------------------------------------------------------------------------------------------------------- HTTP/2
+#
+#   PREFACE -> OPEN -> LEAVING -> GONE          LEAVING: GOAWAY was sent, the lanes end as requests do
+#      +--------+---------------> GONE          a rule was broken, or the connection is over: nothing is read any more
+
+cdef enum MuxState:
+    MUX_PREFACE = 0
+    MUX_OPEN
+    MUX_LEAVING
+    MUX_GONE
+
+cdef enum:
+    MUX_RESETS = 16             # lanes that we have reset: what still comes for them is ignored
+    MUX_BUCKETS = 64            # of the lanes by id
+
+cdef struct MuxLink:        # the place of a lane in a list
+    MuxLane* owner
+    MuxLinks* list          # NULL: in none
+    MuxLink* next
+    MuxLink* before
+
+cdef struct MuxLinks:       # first in, first out
+    MuxLink* first
+    MuxLink* last
+
+cdef struct MuxLane:        # a stream of RFC 9113 5: one request and its response
+    Lane lane
+    Exchange* exchange      # borrowed
+    uint32_t id
+    bint answered           # the head of the final response was sent
+    bint end_due            # END_STREAM follows the outbox
+    bint end_sent
+    bint malformed          # the request breaks a rule: it is answered and then reset
+    bint hungry             # waits for buffers: told when there may be some
+    int64_t send_window     # octets of DATA that the client takes; negative after a change of its settings (6.9.2)
+    int64_t receive_window  # octets of DATA that the client may send
+    uint32_t consumed       # of what it sent: not given back to the window yet
+    uint32_t window         # how large the window for the client is
+    bint counted            # the request has a Content-Length
+    uint64_t expected       # ... and so many octets of it are still to come
+    MuxLane* next           # in its bucket
+    MuxLink link            # in Mux.lanes
+    MuxLink ready           # in Mux.ready while it has something to send and the window for it
+    MuxLink told            # in Mux.told while its exchange has to be told that bytes were sent
+
+cdef struct Mux:            # a connection with a client that carries many lanes; see mux.pxd
+    Slot slot
+    Client* client          # borrowed
+    uint8_t state           # MuxState; written only by mux_move()
+    uint8_t preface         # octets of the client's preface that have come
+    bint due                # in the worker's list of those with something to send
+    bint settled            # the client has acknowledged our settings: from then on our windows hold
+    bint pinged             # our PING after the first GOAWAY is out
+    uint32_t last_id        # the highest id that the client has opened
+    uint32_t most_id        # ids above this are ignored: the last one of GOAWAY
+    uint32_t count          # lanes
+    uint32_t streams        # how many there may be
+    uint32_t frame_most     # octets of DATA in one frame that the client takes
+    uint32_t initial        # window of a new lane for sending, by the client's settings
+    int64_t send_window     # of the whole connection
+    int64_t receive_window
+    uint32_t received       # octets that came: not given back to the connection's window yet
+    uint64_t parked         # octets in the outboxes of all lanes
+    uint32_t granted        # octets by which lanes' windows are larger than at first
+    int calm                # budget for bad manners; 0: the connection ends
+    uint64_t calm_ms        # when it last grew with time
+    MuxLinks lanes          # in the order of their ids
+    MuxLinks ready          # to be served by turns
+    MuxLinks told
+    Mux* next_due           # list
+    Buffer* gather          # owned: frames for the next send; NULL: none
+    Buffer* block           # owned: a field block that comes in pieces; NULL: none
+    uint32_t block_frames   # that it came in
+    uint8_t smalls          # frames with few octets
+    uint32_t updates        # window updates that the client may send for what we sent
+    bint lost               # the connection broke: there is nobody to send anything to
+    uint8_t resets_next
+    uint32_t resets[MUX_RESETS]     # ids, the oldest is replaced
+    FrameReader reader
+    # A new Mux finds these uncleared.
+    HpackDecoder decoder
+    HpackEncoder encoder
+    MuxLane* buckets[MUX_BUCKETS]
+
 # ------------------------------------------------------------------------------------------------------ clients
 #
 #   accepted -> HANDSHAKE -> IDLE -> HEAD -> BUSY -> IDLE ...          without TLS: IDLE first. PROXY comes before both
 #                  |          |       |       +---> LINGER -> CLOSING  after a response that ends the connection
+#                  |          +-> MUX -----> LINGER          the client speaks HTTP/2
 #                  +----------+-------+-------+-------------> CLOSING  closed, broken, timeout
 
 cdef enum ClientState:
@@ -147,6 +237,7 @@ cdef enum ClientState:
     CLIENT_IDLE             # between requests; no byte of the next one has arrived
     CLIENT_HEAD             # part of a request head has arrived
     CLIENT_BUSY             # an exchange is in progress
+    CLIENT_MUX              # HTTP/2: each exchange has a lane of the connection
     CLIENT_LINGER           # the last response was sent: read to the end, so that no reset overtakes the response
     CLIENT_CLOSING          # shut down
     CLIENT_STATES
@@ -159,6 +250,7 @@ cdef enum Trust:
 cdef struct Listener:
     int fd                  # owned, a duplicate of the supervisor's; -1: closed, draining
     bint tls
+    bint h2c                # without TLS: clients may speak HTTP/2 by prior knowledge
     bint proxied            # connections begin with the PROXY protocol's header
     uint16_t https_port     # redirect plain requests to HTTPS at this port; 0: serve them, or reject them if `tls`
     bint accepting          # an accept is in flight
@@ -170,6 +262,7 @@ cdef struct Client:
     Stream stream
     Listener* listener      # borrowed
     Exchange* exchange      # owned while BUSY
+    Mux* mux                # owned while MUX
     uint32_t seen           # scanned bytes of the head at inbox.first
     uint32_t requests       # requests that began on this connection
     uint64_t next_ns        # when the first byte of the next request was seen; 0: not yet
@@ -414,10 +507,11 @@ cdef struct Exchange:
     bint part_due           # ranges: the header of the next part comes first
     uint8_t named_length    # bytes of `named`
     # A new exchange finds these uncleared. The fields above say when they are valid.
-    Chunked up_chunks       # when up.framing is FRAMING_CHUNKED
+    Chunked up_chunks       # when up.framing is FRAMING_CHUNKED; the trailer, when it is FRAMING_LANE
     Chunked down_chunks
     ByteRange ranges[RANGES_MAX]
     char named[46]          # the client's address as a trusted proxy reported it
+    MuxLane own             # `front` if the client speaks HTTP/2
     LogText log
 
 # ------------------------------------------------------------------------------------------------------- worker
@@ -428,6 +522,11 @@ ctypedef void (*outcome_event_t)(Worker* w, Exchange* x, int reason) noexcept no
 ctypedef void (*request_event_t)(Worker* w, Client* c, int found) noexcept nogil
 ctypedef uint32_t (*place_t)(Worker* w, Stream* s) noexcept nogil
 ctypedef void (*take_stock_t)(Worker* w) noexcept nogil
+ctypedef void (*client_event_t)(Worker* w, Client* c) noexcept nogil
+ctypedef void (*mux_event_t)(Worker* w, Mux* m) noexcept nogil
+ctypedef void (*lane_event_t)(Worker* w, Lane* lane) noexcept nogil
+ctypedef Exchange* (*take_exchange_t)(Worker* w, Client* c, bint on_mux) noexcept nogil
+ctypedef void (*lane_request_t)(Worker* w, Exchange* x, Buffer* b, int found) noexcept nogil
 
 cdef struct Handlers:       # how a lower level calls up
     stream_event_t received[2]  # by StreamKind: bytes, an end or an error arrived
@@ -448,6 +547,15 @@ cdef struct Handlers:       # how a lower level calls up
     exchange_event_t file_ready         # the File that it waits for is READY or FAILED
     place_t place                       # of the address that a stream's buffers are charged to
     take_stock_t take_stock             # counts who holds how many buffers, when the last look is too old
+    client_event_t mux_begin            # the client speaks HTTP/2
+    mux_event_t mux_received            # while CLIENT_MUX
+    mux_event_t mux_sent
+    mux_event_t mux_late
+    mux_event_t mux_gone
+    mux_event_t mux_drain
+    lane_event_t lane_late              # a deadline of a lane on a mux has passed
+    take_exchange_t take_exchange       # a new exchange; NULL: all places are in use
+    lane_request_t lane_request         # a request on a lane: b has its head, `found` bytes (or -Reason; b can be NULL)
 
 cdef enum:
     LISTENERS_MAX = 256     # listening sockets of one worker
@@ -469,6 +577,7 @@ cdef struct Worker:
     Slots clients
     Slots upstreams
     Slots exchanges
+    Slots muxes
     Slots files
     Listener listeners[LISTENERS_MAX]
     uint32_t listener_count     # places of `listeners` that were ever used
@@ -488,6 +597,7 @@ cdef struct Worker:
     uint32_t granted[2][PLACES] # by Group and place: receives submitted since that look that brought no buffer yet
     Stream* ready               # clients that client_turns() serves after the completions: first in, first out
     Stream* ready_last
+    Mux* due                    # connections with HTTP/2 that have something to send: each turn
     bint feeding                # a hungry stream has its turn and may use the reserve
     uint32_t outbox_high        # bytes: a stream with this many queued is full; less while large buffers are scarce
     uint64_t next_shares_ms     # when shares_look() looks again

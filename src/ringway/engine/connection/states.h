@@ -2,7 +2,7 @@
 #pragma once
 
 static const char *const CLIENT_STATE_NAMES[] = {
-    "free", "proxy header", "handshake", "idle", "head", "busy", "linger", "closing",
+    "free", "proxy header", "handshake", "idle", "head", "busy", "HTTP/2", "linger", "closing",
 };
 static const char *const UPSTREAM_STATE_NAMES[] = {
     "free", "connecting", "handshake", "busy", "idle", "tunnel", "closing",

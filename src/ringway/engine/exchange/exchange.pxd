@@ -15,8 +15,8 @@ from ringway.engine.connection.state cimport Client, Exchange, Worker
 
 cdef void exchange_move(Exchange* x, int to) noexcept nogil
 
-cdef Exchange* exchange_take(Worker* w, Client* c) noexcept nogil
-    # a new exchange of this client. NULL: all places are in use
+cdef Exchange* exchange_take(Worker* w, Client* c, bint on_mux) noexcept nogil
+    # a new exchange of this client; `on_mux`: on a lane of its connection. NULL: all places are in use
 cdef void exchange_reply(Worker* w, Exchange* x, Reply* r) noexcept nogil
     # fills in what every response of this exchange has
 cdef Buffer* exchange_room(Worker* w, const Reply* r, uint64_t more) noexcept nogil

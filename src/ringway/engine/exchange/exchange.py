@@ -22,23 +22,24 @@ def exchange_move(x, to):
     x.state = cast(cython.uchar, to)
 
 
-def exchange_take(w, c):
+def exchange_take(w, c, on_mux):
     x: cython.pointer(Exchange) = cast(cython.pointer(Exchange), slot_take(address(w.exchanges)))
     if x == NULL:
         return NULL
     x.client = c
-    x.front = address(c.stream.lane)
+    x.front = address(x.own.lane) if on_mux else address(c.stream.lane)
     x.rules = rules_refer(w.rules)
     x.state = EXCHANGE_ROUTED
     x.minor = 1
-    x.began_ns = c.next_ns
+    x.began_ns = w.clock.now_ns if on_mux else c.next_ns
     c.next_ns = 0
     x.log.method_length = 0
     x.log.host_length = 0
     x.log.target_length = 0
     x.log.agent_length = 0
     x.log.referer_length = 0
-    c.exchange = x
+    if not on_mux:
+        c.exchange = x
     c.requests += 1
     gauge(w.counters, GAUGE_EXCHANGES, 1)
     count(w.counters, COUNT_REQUESTS, 1)
@@ -94,20 +95,23 @@ def exchange_answer(w, x, status, fields, fields_length, body, body_length):
     p += write_own(p, status, address(r))
     if fields_length:
         p = put(p, fields, fields_length)
+    head: uint32_t
     if status != 204 and status != 304:
         if body_length:
             p = put(p, b"Content-Type: text/plain; charset=utf-8\r\n", 41)
         p = put(p, b"Content-Length: ", 16)
         p = put_number(p, body_length)
         p = put(p, b"\r\n\r\n", 4)
+        head = cast(uint32_t, p - data_of(b))
         if body_length and x.method != METHOD_HEAD:
             p = put(p, body, body_length)
             x.down.total = body_length
     else:
         p = put(p, b"\r\n", 2)
+        head = cast(uint32_t, p - data_of(b))
     b.end = cast(uint32_t, p - b.base)
     BUG_ON(b.end > b.size - TAILROOM)
-    lane_send_end(w, x.front, b)
+    lane_head(w, x.front, b, head, True)
     exchange_done(w, x)
 
 
@@ -148,6 +152,10 @@ def exchange_cut(w, x, reason):
     # exchange now, or, if operations are in flight, client_gone() releases it later.
     exchange_leave_upstream(w, x)
     c: cython.pointer(Client) = x.client
+    if lane_frames(x.front):
+        lane_reset(w, x.front)
+        exchange_release(w, x)
+        return
     if x.front.error and lane_tls_failed(x.front):
         # RFC 8446 6.2: TLS failed. Send its fatal alert, which also marks the response as incomplete.
         exchange_release(w, x)
@@ -179,7 +187,7 @@ def exchange_leave_upstream(w, x):
 
 
 def client_has_left(w, x):
-    if x.route.half_close or not (x.front.eof or x.front.left):
+    if x.route.half_close or not lane_has_left(x.front):
         return False
     exchange_cut(w, x, CLIENT_CLOSED)
     return True
@@ -220,6 +228,10 @@ def exchange_finish(w, x):
     c: cython.pointer(Client) = x.client
     if not x.up.done:
         lane_leave_rest(x.front)
+    if lane_frames(x.front):
+        lane_done(w, x.front)
+        exchange_release(w, x)
+        return
     exchange_release(w, x)
     client_done(w, c)
 
@@ -243,7 +255,8 @@ def exchange_release(w, x):
             file_forget(w, x)
         file_release(w, x.file)
         x.file = NULL
-    x.client.exchange = NULL
+    if not lane_frames(x.front):
+        x.client.exchange = NULL
     x.state = EXCHANGE_FREE
     rules_release(w, x.rules)
     x.rules = NULL
@@ -275,7 +288,7 @@ def write_record(w, x):
         count(w.counters, COUNT_RECORDS_DROPPED, 1)
         return
     r.kind = RECORD_ACCESS
-    r.minor = x.minor
+    r.minor = HTTP2_MINOR if lane_frames(x.front) else x.minor
     r.status = x.status
     r.reason = x.reason
     r.tls = c.stream.tls_version

@@ -27,7 +27,6 @@ cdef void proxy_begin(Worker* w, Exchange* x, Buffer* b, uint32_t start, uint32_
 cdef Buffer* make_room(Worker* w, Buffer* b, uint32_t length) noexcept nogil
     # moves the body back to make room for `length` bytes before it: within b, or to a larger buffer (b is released).
     # NULL: that does not fit, or no buffer is free
-cdef uint32_t write_forward(Worker* w, Exchange* x, const char* data, Span path) noexcept nogil
 cdef void proxy_ready(Worker* w, Exchange* x) noexcept nogil
 cdef bint send_failed(const Lane* lane) noexcept nogil
 cdef void proxy_failed(Worker* w, Exchange* x, int reason) noexcept nogil
@@ -47,6 +46,7 @@ cdef bint upgrade_agreed(Worker* w, const Exchange* x, const char* data) noexcep
     # `data`: the head of a 101
 cdef bint interim_response(Worker* w, Exchange* x, uint32_t length) noexcept nogil
 cdef void final_response(Worker* w, Exchange* x, uint32_t length) noexcept nogil
+cdef bint has_trailer(const Exchange* x) noexcept nogil
 cdef void proxy_pull_response(Worker* w, Exchange* x) noexcept nogil
 cdef void response_done(Worker* w, Exchange* x) noexcept nogil
 cdef bint keep_rest(Worker* w, Exchange* x, Buffer* b, uint32_t used) noexcept nogil

@@ -7,9 +7,9 @@ from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection import *
 from cython.cimports.ringway.engine.exchange.exchange import *
+from cython.cimports.ringway.engine.exchange.forward import *
 from cython.cimports.ringway.engine.exchange.tunnel import *
 from cython.cimports.ringway.engine.http import *
-from cython.cimports.ringway.engine.native.linux import AF_UNIX
 from cython.cimports.ringway.engine.plan import *
 
 # ------------------------------------------------------------------------------------------------- the request
@@ -72,52 +72,6 @@ def make_room(w, b, length):
     return to
 
 
-def write_forward(w, x, data, path):
-    c: cython.pointer(Client) = x.client
-    head: cython.pointer(RequestHead) = address(w.request)
-    client_peer(c)
-    f: Forward
-    f.base = span(text_at(x.rules.snapshot, x.route.base), x.route.base.length)
-    f.path = path
-    f.query = piece_span(data, head.query)
-    # A peer on a Unix socket has no address.
-    f.peer = span(c.peer, c.peer_length if c.peer_family != AF_UNIX else 0)
-    f.identity = span(c.stream.identity, c.stream.identity_length)
-    f.proto = span(b"https", 5) if c.stream.secure else span(b"http", 4)
-    f.chunked = head.framing == FRAMING_CHUNKED
-    f.has_length = head.has_length
-    f.content_length = head.content_length
-    f.host = piece_span(data, head.host)
-    f.asked = f.host
-    f.trusted = w.said.trusted
-    f.chain = False
-    f.client.length = 0
-    f.port.length = 0
-    f.prefix = span(text_at(x.rules.snapshot, x.route.prefix), x.route.prefix.length if x.route.strip_prefix else 0)
-    f.prefix_before.length = 0
-    f.upgrade.length = 0
-    if head.upgrade:
-        # Ask only for protocols in the list, because a tunnel bypasses routes, client certificates and these fields.
-        f.upgrade = span(text_at(x.rules.snapshot, x.route.upgrade), x.route.upgrade.length)
-        x.upgrade = cast(
-            cython.uchar, upgrades_asked(data, head.fields, head.field_count, f.upgrade) & ((1 << UPGRADES_MAX) - 1)
-        )
-        f.upgrade.length = f.upgrade.length if x.upgrade else 0
-    if w.said.trusted:
-        f.port = w.said.port
-        f.prefix_before = w.said.prefix
-        f.chain = w.said.chain
-        if not w.said.chain:
-            f.client = span(x.named, x.named_length)
-        f.proto = w.said.proto if w.said.proto.length else f.proto
-        f.asked = w.said.host if w.said.host.length else f.asked
-    entry: cython.pointer(UpstreamEntry)
-    if head.host.length == 0:
-        entry = cast(cython.pointer(UpstreamEntry), upstream_at(x.rules.snapshot, x.route.upstream))
-        f.host = span(text_at(x.rules.snapshot, entry.authority), entry.authority.length)
-    return write_request(w.scratch, data, head, address(f))
-
-
 def proxy_ready(w, x):
     b: cython.pointer(Buffer) = x.request
     exchange_move(x, EXCHANGE_WAIT)
@@ -159,6 +113,12 @@ def proxy_pull_request(w, x):
     result: cython.int
     while not x.up.done and not lane_full(w, t):
         b = lane_take(w, s)
+        if b == NULL and s.eof and s.error == 0 and x.up.framing == FRAMING_LANE:
+            x.up.done = True
+            if not send_last(w, t, address(x.up), address(x.up_chunks), NULL):
+                exchange_fail(w, x, OUT_OF_MEMORY)
+                return
+            break
         if b == NULL:
             if s.eof or s.error:
                 exchange_cut(w, x, CLIENT_CLOSED)
@@ -257,6 +217,8 @@ def send_last(w, lane, body, chunks, b):
         lane_send_end(w, lane, b)
     elif b != NULL:
         send_some(w, lane, b)
+    if lane.kind == KIND_CLIENT:
+        lane_end(w, lane)
     return True
 
 
@@ -285,7 +247,7 @@ def proxy_client_received(w, x):
         exchange_cut(w, x, CLIENT_CLOSED)
     elif not x.up.done and x.back != NULL and (x.state == EXCHANGE_WAIT or x.state == EXCHANGE_STREAM):
         proxy_pull_request(w, x)
-    elif s.eof and not x.up.done and lane_empty(s):
+    elif s.eof and not x.up.done and lane_empty(s) and x.up.framing != FRAMING_LANE:
         exchange_cut(w, x, CLIENT_CLOSED)
     elif (s.eof or s.left) and EXCHANGE_CONNECT <= x.state <= EXCHANGE_STREAM and client_has_left(w, x):
         return
@@ -452,7 +414,7 @@ def interim_response(w, x, length):
         memcpy(data_of(out), w.scratch, n)
         out.end += n
         count(w.counters, COUNT_STATUS_1XX, 1)
-        lane_send(w, x.front, out)
+        lane_head(w, x.front, out, n, False)
         if w.response.status == 100 and x.expect_continue:
             x.expect_continue = False  # the next bytes must come from the client
             lane_receive_within(w, s, 0, False)
@@ -474,7 +436,7 @@ def final_response(w, x, length):
     )
     x.down_chunks.lenient = True
     delimited: cython.bint = head.framing != FRAMING_CHUNKED and head.framing != FRAMING_CLOSE
-    x.down.chunked_out = not delimited and x.minor == 1
+    x.down.chunked_out = not delimited and x.minor == 1 and not lane_frames(x.front)
     if not delimited and x.minor == 0:
         lane_end_after(x.front)  # RFC 9112 6.3: for an HTTP/1.0 client the close marks the end
     x.upstream_keep = head.keep_alive and head.framing != FRAMING_CLOSE
@@ -506,17 +468,29 @@ def final_response(w, x, length):
     memcpy(b.base + b.start, w.scratch, n)
     exchange_move(x, EXCHANGE_STREAM)
     exchange_began(w, x, head.status)
+    if x.down.done and lane_frames(x.front):
+        if has_trailer(x):
+            lane_head(w, x.front, b, n, False)
+            lane_end(w, x.front)
+        else:
+            lane_head(w, x.front, b, n, True)
+        response_done(w, x)
+        return
     if x.down.done:
         if send_last(w, x.front, address(x.down), address(x.down_chunks), b):
             response_done(w, x)
         else:
             exchange_cut(w, x, OUT_OF_MEMORY)
         return
-    lane_send(w, x.front, b)
+    lane_head(w, x.front, b, n, False)
     # Use single receives for a long body: each one is asked for, which slows the upstream down.
     lane_pause(w, s)
     lane_receive_within(w, s, x.rules.snapshot.timeouts.upstream_ms, True)
     proxy_pull_response(w, x)
+
+
+def has_trailer(x):
+    return x.down.framing == FRAMING_CHUNKED and x.down_chunks.trailer_length != 0
 
 
 def proxy_pull_response(w, x):
@@ -571,6 +545,7 @@ def proxy_pull_response(w, x):
             return
         send_some(w, t, b)
     lane_receive_within(w, s, 0, False)  # Ringway waits for the client, which has its own deadline
+    lane_stalled(w, t)
 
 
 def response_done(w, x):

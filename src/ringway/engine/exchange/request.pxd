@@ -10,6 +10,11 @@ from ringway.engine.connection.state cimport Client, Exchange, Worker
 
 cdef void request_arrived(Worker* w, Client* c, int found) noexcept nogil
     # w.handlers.request: `found` bytes of head at inbox.first, or -Reason
+cdef void request_on_lane(Worker* w, Exchange* x, Buffer* b, int found) noexcept nogil
+    # w.handlers.lane_request: b has the lines of the head, `found` bytes, and w.request its parts; or -Reason: the lines, as
+    # far as they were read, are in w.scratch
+cdef int request_judge(Worker* w, Exchange* x, const char* data, int reason) noexcept nogil
+    # notes what the log and the exchange need of the head in w.request. 0, or -Reason; `reason`: what parsing found
 cdef int request_accept(Worker* w, Exchange* x, const char* data, uint32_t length) noexcept nogil
 cdef void hear_proxy(Worker* w, Exchange* x, const char* data) noexcept nogil
     # reads what a trusted peer says about the client

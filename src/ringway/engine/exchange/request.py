@@ -16,7 +16,7 @@ from cython.cimports.ringway.engine.tls import *
 
 
 def request_arrived(w, c, found):
-    x: cython.pointer(Exchange) = exchange_take(w, c)
+    x: cython.pointer(Exchange) = exchange_take(w, c, False)
     if x == NULL:
         client_abort(w, c)  # cannot happen: there are more places for exchanges than for clients
         return
@@ -41,9 +41,26 @@ def request_arrived(w, c, found):
     request_route(w, x, b, head, cast(uint32_t, found), start, got)
 
 
+def request_on_lane(w, x, b, found):
+    # w.request is filled: the head was decoded into lines.
+    data: cython.p_char = w.scratch
+    if b != NULL:
+        data = data_of(b)
+    reason: cython.int = request_judge(w, x, data, min(found, 0))
+    if reason < 0:
+        if b != NULL:
+            buffer_give(address(w.buffers), b)
+        exchange_fail(w, x, -reason)
+        return
+    request_route(w, x, b, b.start, cast(uint32_t, found), b.end, 0)
+
+
 def request_accept(w, x, data, length):
+    return request_judge(w, x, data, request_parse(data, length, address(w.request)))
+
+
+def request_judge(w, x, data, reason):
     head: cython.pointer(RequestHead) = address(w.request)
-    reason: cython.int = request_parse(data, length, head)
     if x.rules.snapshot.access_log:
         keep_for_log(w, x, data)
     w.said.trusted = False
@@ -53,14 +70,14 @@ def request_accept(w, x, data, length):
         reason = -TOO_MANY_FIELDS
     if reason < 0:
         return reason
-    c: cython.pointer(Client) = x.client
     x.method = head.method
     x.minor = head.minor
     x.upgrade = 0
     x.expect_continue = head.expect_continue
-    c.last = not head.keep_alive or c.requests >= x.rules.snapshot.limits.requests_per_connection
+    if not head.keep_alive or x.client.requests >= x.rules.snapshot.limits.requests_per_connection:
+        lane_end_after(x.front)
     body_begin(address(x.up), address(x.up_chunks), head.framing, head.content_length, address(x.rules.snapshot.limits))
-    x.up.chunked_out = head.framing == FRAMING_CHUNKED
+    x.up.chunked_out = head.framing == FRAMING_CHUNKED or head.framing == FRAMING_LANE
     if head.method == METHOD_CONNECT:
         return -METHOD_NOT_IMPLEMENTED
     if (

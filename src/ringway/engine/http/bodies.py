@@ -14,6 +14,8 @@ def body_begin(body, chunks, framing, length, limits):
     body.left = length
     body.total = 0
     body.done = framing == FRAMING_NONE or (framing == FRAMING_LENGTH and length == 0)
+    if framing == FRAMING_LANE:
+        chunks.trailer_length = 0
     if framing == FRAMING_CHUNKED:
         chunked_begin(chunks, limits.chunk_line_bytes, limits.trailer_bytes)
 
@@ -30,7 +32,7 @@ def body_decode(body, chunks, data, length, used, start, got):
         if result < 0:
             return result
         body.done = result > 0
-    elif body.framing == FRAMING_CLOSE:
+    elif body.framing == FRAMING_CLOSE or body.framing == FRAMING_LANE:
         used[0] = length
         got[0] = length
     else:
@@ -60,7 +62,7 @@ def body_last(body, chunks, out):
     if not body.chunked_out:
         return 0
     p: cython.p_char = put(out, b"0\r\n", 3)
-    if body.framing == FRAMING_CHUNKED:
+    if body.framing == FRAMING_CHUNKED or body.framing == FRAMING_LANE:
         p = put(p, chunks.trailer, chunks.trailer_length)
     p = put(p, b"\r\n", 2)
     return cast(uint32_t, p - out)

@@ -51,6 +51,7 @@ cdef struct Reading:                # the state while a block is read
     uint32_t listed                 # octets of all fields so far, as in MessageBounds.bytes
     uint32_t count
     int reason                      # the first -Reason; later fields are decoded and dropped
+    bint hosted                     # Host came in addition to the authority
     bint lined                      # the request line is written: fields go to `out`
     Span method                     # in `scratch`, until the request line is written
     Span scheme

@@ -86,6 +86,7 @@ def reading_begin(r, d, block, length, bounds, out, room, scratch, scratch_room)
     r.count = 0
     r.reason = 0
     r.lined = False
+    r.hosted = False
     r.method.length = r.scheme.length = r.path.length = r.authority.length = 0
     r.method.at = r.scheme.at = r.path.at = r.authority.at = NULL
     d.begun = False
@@ -214,8 +215,10 @@ def take_field(r, field, line, head):
         return
     if field.id == FIELD_HOST and r.authority.at != NULL:
         # 8.3.1: both must be equal, or another server may route by the other one. write_line() has written Host.
-        if not same_authority(r.out, head.fields[0].value, value, field.value):
+        # Several are malformed, as in HTTP/1.1.
+        if r.hosted or not same_authority(r.out, head.fields[0].value, value, field.value):
             refuse(r, BAD_HOST)
+        r.hosted = True
         return
     if field.name == 6 and memcmp(line, b"cookie", 6) == 0:
         take_crumb(r, field, line)

@@ -150,6 +150,7 @@ cdef extern from "<openssl/ssl.h>" nogil:
     int SSL_write(SSL* ssl, const void* data, int length)
     int SSL_shutdown(SSL* ssl)
     int SSL_get_error(const SSL* ssl, int result)
+    void SSL_get0_alpn_selected(const SSL* ssl, const unsigned char** name, unsigned int* length)
     int SSL_version(const SSL* ssl)
     int SSL_session_reused(const SSL* ssl)
     int SSL_in_init(const SSL* ssl)

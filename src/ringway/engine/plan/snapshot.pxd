@@ -106,6 +106,8 @@ cdef struct Limits:         # `[limits]`: all bounds, with their units. No paddi
     uint32_t ranges                 # in one response
     uint32_t pipeline_bytes         # of further requests, received while one is served
     uint32_t body_buffer_bytes      # payload of a large buffer
+    uint32_t streams                # requests at once on one connection with HTTP/2
+    uint32_t requests               # per worker: requests at once over HTTP/2
     uint64_t request_body_bytes     # 0: no bound
     uint64_t buffer_bytes           # per worker: memory for all buffers
     uint64_t memory_bytes           # per worker: `mode = "memory"` copies

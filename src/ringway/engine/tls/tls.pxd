@@ -61,6 +61,7 @@ cdef bint tls_at_rest(const Tls* tls) noexcept nogil
     # no partial record has been received
 cdef void tls_notify(Tls* tls) noexcept nogil       # puts close_notify into the out queue
 cdef int tls_version(const Tls* tls) noexcept nogil # 12 or 13
+cdef bint tls_speaks_http2(const Tls* tls) noexcept nogil      # ALPN: h2
 cdef const char* tls_cipher(const Tls* tls) noexcept nogil
 cdef bint tls_resumed(const Tls* tls) noexcept nogil
 cdef const char* tls_untrusted(const Tls* tls) noexcept nogil

@@ -1,7 +1,7 @@
 """TLS as a codec: OpenSSL between two queues of buffers."""
 
 import cython
-from cython import NULL, cast, sizeof
+from cython import NULL, address, cast, sizeof
 from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.libc.stdlib import calloc, free
 from cython.cimports.libc.string import memcpy
@@ -39,6 +39,7 @@ from cython.cimports.ringway.engine.native.openssl import (
     SSL_CIPHER_get_name,
     SSL_do_handshake,
     SSL_free,
+    SSL_get0_alpn_selected,
     SSL_get_app_data,
     SSL_get_client_random,
     SSL_get_current_cipher,
@@ -190,6 +191,13 @@ def tls_notify(tls):
 
 def tls_version(tls):
     return 13 if SSL_version(tls.ssl) == TLS1_3_VERSION else 12
+
+
+def tls_speaks_http2(tls):
+    name: cython.p_const_uchar = NULL
+    length: cython.uint = 0
+    SSL_get0_alpn_selected(tls.ssl, address(name), address(length))
+    return length == 2 and name[0] == b"h"
 
 
 def tls_cipher(tls):

@@ -24,6 +24,7 @@ cdef struct KtlsPolicy:     # which parts of a connection the kernel takes over,
 
 cdef struct TlsPolicy:      # what Ringway negotiates
     int min_version         # TLS1_2_VERSION or TLS1_3_VERSION
+    bint http2              # offer h2 beside http/1.1
     char ciphers[CIPHERS_BYTES_MAX]     # TLS 1.2
     char suites[CIPHERS_BYTES_MAX]      # TLS 1.3
     char groups[CIPHERS_BYTES_MAX]      # of the key exchange

@@ -187,7 +187,7 @@ def new_context(context):
     SSL_CTX_set_num_tickets(ctx, 1)
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket_key)
     SSL_CTX_set_session_ticket_cb(ctx, NULL, ticket_opened, NULL)
-    SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL)
+    SSL_CTX_set_alpn_select_cb(ctx, select_protocol, context)
     SSL_CTX_set_client_hello_cb(ctx, client_hello, context)
     SSL_CTX_set_tlsext_status_cb(ctx, status_asked)
     if context.ktls.enabled:
@@ -328,13 +328,17 @@ def ticket_key(ssl, name, iv, cipher, mac, encrypt):
 
 
 def select_protocol(ssl, out, out_length, offered, offered_length, arg):
-    # RFC 7301 3.2: a client that offers only unsupported protocols gets the alert no_application_protocol.
+    # RFC 7301 3.2: a client that offers only unsupported protocols gets the alert no_application_protocol. Ringway's
+    # order counts: HTTP/2 first.
+    http2: cython.bint = cast(cython.pointer(TlsContext), arg).policy.http2
+    protocols: cython.p_const_char = b"\x02h2\x08http/1.1\x08http/1.0"
+    skipped: cython.uint = 0 if http2 else 3
     if (
         SSL_select_next_proto(
             cast(cython.pp_uchar, out),
             out_length,
-            cast(cython.p_uchar, cast(cython.p_char, b"\x08http/1.1\x08http/1.0")),
-            18,
+            cast(cython.p_uchar, cast(cython.p_char, protocols)) + skipped,
+            21 - skipped,
             offered,
             offered_length,
         )

@@ -4,7 +4,7 @@
            -> read the clock -> every completion to its handler -> timers -> streams that wait for a buffer
 """
 from ringway.engine.kernel.driver cimport Completion
-from ringway.engine.connection.state cimport Rules, Worker
+from ringway.engine.connection.state cimport Mux, Rules, Worker
 
 cdef enum:
     TURN_MS_MAX = 1000      # the longest sleep, so that look_after() retries accepts and checks the drain deadline
@@ -23,4 +23,6 @@ cdef int take_peers(Worker* w, Rules* r) noexcept nogil
 cdef void renew_peers(Worker* w) noexcept nogil
 cdef void begin_drain(Worker* w) noexcept nogil
 cdef void stop_now(Worker* w) noexcept nogil
+cdef void stop_lanes(Worker* w, Mux* m) noexcept nogil
+    # ends all requests of a connection with HTTP/2
 cdef bint all_ended(Worker* w) noexcept nogil

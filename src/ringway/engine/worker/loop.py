@@ -6,6 +6,7 @@ from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.ringway.engine.base import *
 from cython.cimports.ringway.engine.connection import *
 from cython.cimports.ringway.engine.exchange import *
+from cython.cimports.ringway.engine.http2 import *
 from cython.cimports.ringway.engine.kernel import *
 from cython.cimports.ringway.engine.native.linux import MAP_FAILED, close, munmap
 from cython.cimports.ringway.engine.plan import *
@@ -36,6 +37,8 @@ def worker_loop(w):
             dispatch(w, address(c))
         expire_timers(w)
         look_after(w)
+        if w.due != NULL:
+            mux_turns(w)
     return 0
 
 
@@ -241,6 +244,8 @@ def stop_now(w):
     for i in range(w.clients.made):
         c = cast(cython.pointer(Client), slot_at(address(w.clients), i))
         if c.stream.slot.used and not c.stream.closing:
+            if c.mux != NULL:
+                stop_lanes(w, c.mux)
             if c.exchange != NULL:
                 # With an orderly close, a response that ends with the connection would look complete.
                 c.exchange.reason = STOPPED
@@ -251,6 +256,14 @@ def stop_now(w):
     w.stopping = w.stopping or w.forced
     w.forced = True
     w.drain_due_ms = w.clock.now_ms + 500
+
+
+def stop_lanes(w, m):
+    while m.lanes.first != NULL:
+        exchange_cut(w, m.lanes.first.owner.exchange, STOPPED)
+    mux_fail(w, m, H2_NO_ERROR)
+    mux_push(w, m)
+    stream_flush(w, address(m.client.stream))
 
 
 def all_ended(w):

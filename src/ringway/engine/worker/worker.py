@@ -47,6 +47,15 @@ def set_handlers(w):
     w.handlers.file_ready = serve_ready
     w.handlers.place = share_place
     w.handlers.take_stock = shares_count
+    w.handlers.mux_begin = mux_begin
+    w.handlers.mux_received = mux_received
+    w.handlers.mux_sent = mux_sent
+    w.handlers.mux_late = mux_late
+    w.handlers.mux_gone = mux_gone
+    w.handlers.mux_drain = mux_drain
+    w.handlers.lane_late = mux_lane_late
+    w.handlers.take_exchange = exchange_take
+    w.handlers.lane_request = request_on_lane
 
 
 def tables_open(w):
@@ -55,6 +64,8 @@ def tables_open(w):
     x: cython.pointer(Exchange) = cast(cython.pointer(Exchange), w.scratch)
     f: cython.pointer(File) = cast(cython.pointer(File), w.scratch)
     x_cleared: uint64_t = cast(cython.p_char, address(x.up_chunks)) - cast(cython.p_char, x)
+    m: cython.pointer(Mux) = cast(cython.pointer(Mux), w.scratch)
+    m_cleared: uint64_t = cast(cython.p_char, address(m.decoder)) - cast(cython.p_char, m)
     f_cleared: uint64_t = cast(cython.p_char, address(f.how)) - cast(cython.p_char, f)
     clock_update(address(w.clock))
     wheel_open(address(w.wheel), w.clock.now_ms)
@@ -71,6 +82,7 @@ def tables_open(w):
         or slots_open(address(w.clients), sizeof(Client), sizeof(Client), need.clients, CLIENTS_MOST) < 0
         or slots_open(address(w.upstreams), sizeof(Upstream), sizeof(Upstream), need.upstreams, UPSTREAMS_MOST) < 0
         or slots_open(address(w.exchanges), sizeof(Exchange), x_cleared, need.exchanges, EXCHANGES_MOST) < 0
+        or slots_open(address(w.muxes), sizeof(Mux), m_cleared, need.clients, CLIENTS_MOST) < 0
         or slots_open(address(w.files), sizeof(File), f_cleared, need.files, FILES_MOST) < 0
     ):
         return False
@@ -89,8 +101,9 @@ def places_of(s):
     each: uint64_t = s.limits.upstream_connections + s.limits.upstream_idle
     need.clients = s.limits.client_connections + PLACES_MOST
     need.upstreams = cast(uint32_t, min(each * max(s.upstream_count, UPSTREAMS_LEAST), cast(uint64_t, UPSTREAMS_MOST)))
-    # An exchange that ends while a file read is in flight keeps its slot until the read completes.
-    need.exchanges = need.clients * 2
+    # An exchange that ends while a file read is in flight keeps its slot until the read completes. A client with HTTP/2
+    # can have many exchanges; when all places are in use, it has to wait.
+    need.exchanges = cast(uint32_t, min(need.clients * 2 + s.limits.requests, cast(uint64_t, EXCHANGES_MOST)))
     # Stale files that are still being sent come on top of those that are kept.
     need.files = s.limits.open_files + need.clients
     return need
@@ -109,6 +122,7 @@ def worker_resize(w, s):
         slots_grow(address(w.clients), need.clients) < 0
         or slots_grow(address(w.upstreams), need.upstreams) < 0
         or slots_grow(address(w.exchanges), need.exchanges) < 0
+        or slots_grow(address(w.muxes), need.clients) < 0
         or slots_grow(address(w.files), need.files) < 0
         or files_grow(w, s.limits.open_files) < 0
         or w.driver.grow(address(w.driver), file_operations(w)) < 0
@@ -141,6 +155,7 @@ def worker_close(w):
     slots_close(address(w.clients))
     slots_close(address(w.upstreams))
     slots_close(address(w.exchanges))
+    slots_close(address(w.muxes))
     slots_close(address(w.files))
     buffers_close(address(w.buffers))
     free(w.file_table)
@@ -341,6 +356,7 @@ def take_listeners(w: cython.pointer(Worker), wanted: list, places: dict):
         w.listeners[i].tls = entry["tls"]
         w.listeners[i].https_port = entry["https"]
         w.listeners[i].proxied = entry["proxied"]
+        w.listeners[i].h2c = entry["h2c"]
 
 
 @cython.cfunc
@@ -374,6 +390,7 @@ def open_tls(w: cython.pointer(Worker), r: cython.pointer(Rules), brief: dict, c
     policy: TlsPolicy
     memset(address(policy), 0, sizeof(TlsPolicy))
     policy.min_version = TLS1_3_VERSION if brief["min_version"] == "1.3" else TLS1_2_VERSION
+    policy.http2 = brief["http2"]
     copy_text(policy.ciphers, brief["ciphers"])
     copy_text(policy.suites, brief["suites"])
     copy_text(policy.groups, brief["groups"])
