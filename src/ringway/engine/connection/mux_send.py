@@ -65,6 +65,7 @@ def mux_send_one(w, m, lane):
     if b == NULL:
         mux_send_last(w, m, lane)
         return True
+    BUG_ON(lane.send_window <= 0)
     if m.send_window <= 0:
         return False  # the client takes nothing of anybody
     n = min(length_of(b), m.frame_most)
@@ -77,7 +78,7 @@ def mux_send_one(w, m, lane):
     n = min(n, room_behind(m.gather))
     b = queue_pop(address(lane.lane.outbox))
     last = n == length_of(b) and lane.lane.outbox.first == NULL and lane.end_due and not has_trailers(lane)
-    frame_write(out, n, FRAME_DATA, FLAG_END_STREAM if last else 0, lane.id)
+    frame_write(out, n, FRAME_DATA, FLAG_END_STREAM if last and not lane.malformed else 0, lane.id)
     memcpy(m.gather.base + m.gather.end, data_of(b), n)
     m.gather.end += n
     b.start += n
@@ -240,7 +241,6 @@ def mux_fail(w, m, code):
 
 
 def mux_drop(w, m, lane):
-    mux_note_reset(m, lane.id)
     lane.lane.error = ECONNRESET
     lane.lane.left = True
     w.handlers.client_received(w, lane.exchange)
@@ -284,7 +284,7 @@ def mux_lane_head(w, lane, b, head, end):
         link_push(address(m.told), address(mine.told), mine)
         mux_due(w, m)
         return
-    mux_put_block(w, m, mine.id, cast(cython.p_uchar, w.path), cast(uint32_t, n), bare)
+    mux_put_block(w, m, mine.id, cast(cython.p_uchar, w.path), cast(uint32_t, n), bare and not mine.malformed)
     b.start += head
     if bare:
         buffer_give(address(w.buffers), b)
@@ -352,10 +352,8 @@ def mux_lane_reset(w, lane):
 def mux_lane_done(w, lane):
     m: cython.pointer(Mux) = lane.mux
     mine: cython.pointer(MuxLane) = cast(cython.pointer(MuxLane), lane)
-    if mine.malformed and not lane.eof:
-        mux_put_reset(w, m, mine.id, H2_PROTOCOL_ERROR)
-    elif mine.malformed:
-        mux_blame(w, m, 1)
+    if mine.malformed:
+        mux_put_reset(w, m, mine.id, H2_PROTOCOL_ERROR)  # RFC 9113 8.1.1, in place of END_STREAM
     elif not lane.eof and m.state != MUX_GONE:
         # RFC 9113 8.1: the response is complete, the rest of the request is not needed.
         out: cython.p_uchar = mux_room(w, m, FRAME_HEAD_BYTES + 4)
