@@ -136,6 +136,32 @@ def test_behind_an_answer_that_fills_a_buffer(ringway, upstream, driver):
     assert [request.link.number for request in up.requests_for("/second")] == [1]
 
 
+@pytest.mark.parametrize("driver", SITE_DRIVERS)
+def test_in_the_turn_of_another_request(ringway, upstream, driver):
+    """A request and, behind it, bytes on the idle connection arrive while the worker stands still."""
+    idle = []
+
+    def serve(link):
+        link.request()
+        if link.number == 0:
+            idle.append(link)
+        link.send(MINE)
+        if link.number == 0:
+            link.to_end(seconds=3600)
+
+    up = upstream(serve)
+    server = ringway(config(to(up.url), driver))
+    with server.connect() as first, server.connect() as second:
+        assert first.get("/first", host="a").body == b"mine"
+        with standing(server):
+            second.send(message("GET /second HTTP/1.1", "Host: a"))
+            arrived(second.sock)
+            idle[0].send(FORGED)
+            arrived(idle[0].sock)
+        assert second.response().body == b"mine"
+    assert [request.link.number for request in up.requests_for("/second")] == [1]
+
+
 @pytest.mark.parametrize("part", [b"\x17", b"\x17\x03\x03\x00\x40", b"\x17\x03\x03\x00\x40aaaa"])
 def test_part_of_a_record(ringway, upstream, authority, part):
     """Over TLS the unread data could be anything, so such a connection is not reused. (RFC 8446 5.1)"""
